@@ -32,10 +32,19 @@ class Run:
     @property
     def key(self) -> dict[str, object]:
         """The columns that all of this run's rows share (see `tables.RUN_KEY`)."""
-        return {"universe": self.universe.name, "recipe": self.universe.recipe, "target": self.universe.target, "cutoff": self.session}
+        return {
+            "universe": self.universe.name,
+            "recipe": self.universe.recipe,
+            "target": self.universe.target,
+            "cutoff": self.session,
+        }
 
     def to_json(self) -> dict[str, object]:
-        universe = {**dataclasses.asdict(self.universe), "tickers": list(self.universe.tickers), "start": self.universe.start.isoformat()}
+        universe = {
+            **dataclasses.asdict(self.universe),
+            "tickers": list(self.universe.tickers),
+            "start": self.universe.start.isoformat(),
+        }
         return {
             "universe": universe,
             "session": self.session.isoformat(),

@@ -24,7 +24,9 @@ class Calendar:
         try:
             self._calendar = _calendar(name)
         except xcals.errors.InvalidCalendarName:
-            raise SettingsError(f"There is no calendar {name!r}. Use an exchange_calendars name such as XNYS, XLON or 24/7.") from None
+            raise SettingsError(
+                f"There is no calendar {name!r}. Use an exchange_calendars name such as XNYS, XLON or 24/7."
+            ) from None
         self.name = name
 
     @property
@@ -66,7 +68,9 @@ class Calendar:
         """`day` itself when it is a finished session; otherwise a `SettingsError` that says why not and names good ones."""
         newest = self.last_complete_session(now)
         if day > newest:
-            raise SettingsError(f"{day} is not over yet on {self.name}; the last complete session is {newest}. Use that one, or wait.")
+            raise SettingsError(
+                f"{day} is not over yet on {self.name}; the last complete session is {newest}. Use that one, or wait."
+            )
         if not self._known(day):
             raise SettingsError(f"{day} is before {FIRST_DAY}, where the calendar of {self.name} begins here. Use a later session.")
         if not self.is_session(day):

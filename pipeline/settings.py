@@ -126,4 +126,6 @@ def _convert(variable: str, text: str, default: object) -> object:
 
 def _check(holds: bool, name: str, value: object, expected: str) -> None:
     if not holds:
-        raise SettingsError(f"{name} is {value}; {expected} is expected (flag --{name.replace('_', '-')} or {PREFIX}{name.upper()}).")
+        raise SettingsError(
+            f"{name} is {value}; {expected} is expected (flag --{name.replace('_', '-')} or {PREFIX}{name.upper()})."
+        )

@@ -38,7 +38,15 @@ class Table:
 #: Prices as they were traded that day (splits undone). NaN marks a cell that the source did not have.
 PRICES = Table(
     "prices",
-    {"ticker": "str", "session": SESSION_DTYPE, "open": "float64", "high": "float64", "low": "float64", "close": "float64", "volume": "float64"},
+    {
+        "ticker": "str",
+        "session": SESSION_DTYPE,
+        "open": "float64",
+        "high": "float64",
+        "low": "float64",
+        "close": "float64",
+        "volume": "float64",
+    },
     ("ticker", "session"),
 )
 
@@ -202,4 +210,16 @@ SCORES = Table(
 )
 
 #: All that the store keeps.
-STORED = (PRICE_REVISIONS, ACTION_REVISIONS, FINDINGS, CHECKS, DATASETS, MODELS, EVALUATIONS, PREDICTIONS, PROMOTIONS, FORECASTS, SCORES)
+STORED = (
+    PRICE_REVISIONS,
+    ACTION_REVISIONS,
+    FINDINGS,
+    CHECKS,
+    DATASETS,
+    MODELS,
+    EVALUATIONS,
+    PREDICTIONS,
+    PROMOTIONS,
+    FORECASTS,
+    SCORES,
+)

@@ -47,7 +47,9 @@ class Universe:
         if not isinstance(self.horizon, int) or not 1 <= self.horizon <= 60:
             raise SettingsError(f"{where}: horizon is {self.horizon!r}; 1 to 60 sessions ahead are expected.")
         if self.source == "csv" and not self.data:
-            raise SettingsError(f"{where}: the csv source needs a folder of price files (flag --data, STOCKCAST_DATA or `data` in the file).")
+            raise SettingsError(
+                f"{where}: the csv source needs a folder of price files (flag --data, STOCKCAST_DATA or `data` in the file)."
+            )
         if not self.tickers:
             raise SettingsError(f"{where} has no tickers; name at least one (flag --tickers IBM,AAPL or `tickers` in the file).")
         for ticker in self.tickers:
@@ -64,7 +66,9 @@ class Universe:
 def check_ticker(ticker: str) -> str:
     """`ticker` itself, or a `SettingsError`: tickers become file names, URLs and keys."""
     if not isinstance(ticker, str) or not TICKER.fullmatch(ticker):
-        raise SettingsError(f"{ticker!r} is no ticker: capital letters, digits and single . - = _ between them are expected, such as BRK-B.")
+        raise SettingsError(
+            f"{ticker!r} is no ticker: capital letters, digits and single . - = _ between them are expected, such as BRK-B."
+        )
     return ticker
 
 
@@ -74,7 +78,9 @@ def load_universes(path: str | Path = "") -> dict[str, Universe]:
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SettingsError(f"The universes file {path} cannot be read ({error.strerror}). Set STOCKCAST_UNIVERSES to one that can.") from None
+        raise SettingsError(
+            f"The universes file {path} cannot be read ({error.strerror}). Set STOCKCAST_UNIVERSES to one that can."
+        ) from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"The universes file {path} is no TOML: {error}. Compare it with {SHIPPED}.") from None
     if not entries:
