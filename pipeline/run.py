@@ -20,6 +20,7 @@ class Run:
         previous_cutoff: the cutoff of the network before it, its rival in promotion.
         forecast_sessions: the sessions to forecast, `universe.horizon` of them.
         known_at: prices are read as they were known at this moment (UTC).
+        replay: `known_at` was asked for: nothing is fetched, so that a past run can be repeated bit for bit.
     """
 
     universe: Universe
@@ -28,6 +29,7 @@ class Run:
     previous_cutoff: dt.date
     forecast_sessions: tuple[dt.date, ...]
     known_at: dt.datetime
+    replay: bool = False
 
     @property
     def key(self) -> dict[str, object]:
@@ -52,6 +54,7 @@ class Run:
             "previous_cutoff": self.previous_cutoff.isoformat(),
             "forecast_sessions": [session.isoformat() for session in self.forecast_sessions],
             "known_at": self.known_at.isoformat(),
+            "replay": self.replay,
         }
 
     @classmethod
@@ -64,4 +67,5 @@ class Run:
             previous_cutoff=dt.date.fromisoformat(values["previous_cutoff"]),
             forecast_sessions=tuple(dt.date.fromisoformat(day) for day in values["forecast_sessions"]),
             known_at=dt.datetime.fromisoformat(values["known_at"]),
+            replay=values["replay"],
         )

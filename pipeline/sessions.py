@@ -94,7 +94,7 @@ class Calendar:
             return self.first_session_from(session - dt.timedelta(days=session.weekday()))
         if retrain == "monthly":
             return self.first_session_from(session.replace(day=1))
-        raise SettingsError(f"retrain is {retrain!r}; one of {', '.join(RETRAIN)} is expected.")
+        raise SettingsError(f"retrain is {retrain!r}; daily, weekly or monthly is expected.")
 
     def _known(self, day: dt.date) -> bool:
         return self._calendar.first_session <= pd.Timestamp(day) <= self._calendar.last_session

@@ -92,8 +92,9 @@ FINDINGS = Table(
     (*RUN_KEY, "rule", "session", "column"),
 )
 
-#: The gate's verdict on a ticker: "passed" or "quarantined", with the reasons in one line.
-CHECKS = Table("checks", {**RUN_KEY, "verdict": "str", "reasons": "str"}, tuple(RUN_KEY))
+#: The gate's verdict on a ticker: "passed" or "quarantined", with the reasons in one line. `evidence` is a hash of the prices and
+#: rules judged: while it stays the same, the verdict does.
+CHECKS = Table("checks", {**RUN_KEY, "verdict": "str", "reasons": "str", "evidence": "str"}, tuple(RUN_KEY))
 
 #: Which dataset file serves a run in which role: "live" (cut at the run's session), "training" (at its training cutoff) or
 #: "previous" (at the training cutoff before). `dataset` is the file's content hash; empty when there is too little history,
@@ -117,7 +118,6 @@ MODELS = Table(
         "config_hash": "str",
         "epochs": "int64",
         "best_epoch": "int64",
-        "seconds": "float64",
         "code_version": "str",
     },
     ("model_id",),

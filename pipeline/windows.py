@@ -52,6 +52,18 @@ class Spec:
         held_out = self.validation_sessions + self.test_sessions + 2 * self.horizon
         return self.context_length + self.min_train_sessions + held_out + self.horizon - 1
 
+    @property
+    def trainable(self) -> bool:
+        return self.min_train_sessions > 0
+
+    def without_training(self, sessions: int) -> Spec:
+        """The spec for a history of only `sessions`: half validation, half test, so that the naive forecast has an error and intervals."""
+        context = max(1, min(self.context_length, sessions // 3))
+        held_out = max(sessions - context + 1 - 2 * self.horizon, 0) // 2
+        return dataclasses.replace(
+            self, context_length=context, validation_sessions=held_out, test_sessions=held_out, min_train_sessions=0
+        )
+
 
 @dataclass(frozen=True)
 class Windows:
@@ -91,7 +103,7 @@ class Windows:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The windows of one ticker at one cutoff. `train` is empty when there is too little history for a network.
+    """The windows of one ticker at one cutoff; `train` is empty when the spec is `without_training`.
 
     `left_out` counts, per part, the windows that a missing or masked cell makes unusable; `masked_cells` counts cells of the
     history that stand in for something missing (see `_carried`).
@@ -101,13 +113,8 @@ class Dataset:
     train: Windows
     validation: Windows
     test: Windows
-    live: Windows
     left_out: dict[str, int]
     masked_cells: int
-
-    @property
-    def trainable(self) -> bool:
-        return len(self.train) >= self.spec.min_train_sessions * 0.8 and len(self.validation) > 0 and len(self.test) > 0
 
 
 def on_calendar(history: pd.DataFrame, sessions: Sequence[dt.date]) -> pd.DataFrame:
@@ -153,24 +160,29 @@ def decode(data: bytes) -> tuple[Spec, pd.DataFrame]:
 
 
 def load_dataset(data: bytes) -> Dataset:
-    """Cuts a dataset file into its parts.
-
-    With less history than `spec.needed_sessions` nothing is for training: the older half of the windows is validation, the newer
-    half test, so that even then the naive forecast has an error and intervals.
-    """
+    """Cuts a dataset file into its parts."""
     spec, history = decode(data)
-    context = spec.context_length if len(history) >= spec.needed_sessions else _short_context(spec, len(history))
-    windows = cut(history, spec.target, spec.horizon, context)
-    parts = _split(len(history) - context + 1 - spec.horizon, spec, trainable=len(history) >= spec.needed_sessions)
+    windows = cut(history, spec.target, spec.horizon, spec.context_length)
     complete = _complete(windows)
-    chosen = {name: part[complete[part]] for name, part in parts.items()}
+    parts = _split(len(windows) - spec.horizon, spec)
+    chosen = {name: rows[complete[rows]] for name, rows in parts.items()}
     return Dataset(
         spec=spec,
-        live=_take(windows, np.array([len(windows) - 1]), horizon=0),
-        left_out={name: len(part) - len(chosen[name]) for name, part in parts.items()},
+        left_out={name: len(rows) - len(chosen[name]) for name, rows in parts.items()},
         masked_cells=int(history[list(OHLCV)].isna().sum().sum()),
         **{name: _take(windows, rows, spec.horizon) for name, rows in chosen.items()},
     )
+
+
+def load_live(data: bytes) -> Windows:
+    """The one window at the end of a dataset file, whose future is yet to come: n = 1, `future` and `sessions` of width 0."""
+    spec, history = decode(data)
+    live = _take(cut(history.tail(spec.context_length), spec.target, spec.horizon, spec.context_length), np.array([0]), horizon=0)
+    if not (np.isfinite(live.base).all() and np.isfinite(live.scale).all()):
+        raise LookAtTheData(
+            f"{spec.ticker} {spec.cutoff}: its {spec.target} or close is missing or masked, so there is nothing to forecast from."
+        )
+    return live
 
 
 def cut(history: pd.DataFrame, target: str, horizon: int, context_length: int) -> Windows:
@@ -237,20 +249,13 @@ def _complete(windows: Windows) -> np.ndarray:
     return np.isfinite(windows.base) & np.isfinite(windows.scale) & np.isfinite(windows.future).all(axis=1)
 
 
-def _split(count: int, spec: Spec, trainable: bool) -> dict[str, np.ndarray]:
+def _split(count: int, spec: Spec) -> dict[str, np.ndarray]:
     """Window numbers of train, validation and test; no target session is shared by two parts."""
     numbers = np.arange(max(count, 0))
-    gap = spec.horizon
-    if trainable:
-        test = count - spec.test_sessions
-        validation = test - gap - spec.validation_sessions
-        return {"train": numbers[: validation - gap], "validation": numbers[validation : test - gap], "test": numbers[test:]}
-    middle = (count + gap) // 2
-    return {"train": numbers[:0], "validation": numbers[: max(middle - gap, 0)], "test": numbers[middle:]}
-
-
-def _short_context(spec: Spec, sessions: int) -> int:
-    return max(1, min(spec.context_length, sessions // 3))
+    test = max(count - spec.test_sessions, 0)
+    validation = max(test - spec.horizon - spec.validation_sessions, 0)
+    train = max(validation - spec.horizon, 0) if spec.trainable else 0
+    return {"train": numbers[:train], "validation": numbers[validation : max(test - spec.horizon, 0)], "test": numbers[test:]}
 
 
 def _take(windows: Windows, rows: np.ndarray, horizon: int) -> Windows:
