@@ -1,0 +1,432 @@
+"""The store: price revisions, corporate actions and everything a run concludes, in PostgreSQL or SQLite.
+
+Its SQL tables are those of `tables.STORED`, and the same statements serve both databases. Every public method is one
+transaction: what a killed process was writing is not there afterwards.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from pipeline import migrations
+from pipeline.errors import SettingsError, StoreTooNew, StoreUnavailable
+from pipeline.tables import ACTION_REVISIONS, ACTIONS, MOMENT_DTYPE, PRICE_REVISIONS, PRICES, RUN_KEY, SESSION_DTYPE, STORED, Table
+
+log = logging.getLogger(__name__)
+
+SQL_TYPES = {
+    "str": sa.Text,
+    "float64": sa.Double,
+    "int64": sa.BigInteger,
+    "bool": sa.Boolean,
+    SESSION_DTYPE: sa.Date,
+    MOMENT_DTYPE: sa.DateTime,
+}
+#: Reads that the primary keys, which begin with a ticker or a dataset, do not serve: a day's page, the scoring of a session.
+INDEXES = {
+    **{table.name: [("universe", "cutoff")] for table in STORED if set(RUN_KEY) <= set(table.columns)},
+    "forecasts": [("universe", "cutoff"), ("universe", "session")],
+    "models": [("ticker", "training_cutoff")],
+}
+#: Row values per statement; SQLite takes 32,766 bound values at most.
+CHUNK = 1000
+SECONDS_TO_CONNECT = 10
+SECONDS_TO_WAIT_FOR_A_WRITER = 60
+
+
+def sql_metadata() -> sa.MetaData:
+    """The SQL tables that `tables.STORED` asks for."""
+    metadata = sa.MetaData()
+    for table in STORED:
+        columns = [_sql_column(table, name, dtype) for name, dtype in table.columns.items()]
+        indexes = [sa.Index(f"ix_{table.name}_{'_'.join(names)}", *names) for names in INDEXES.get(table.name, [])]
+        sa.Table(table.name, metadata, *columns, sa.PrimaryKeyConstraint(*table.key, name=f"pk_{table.name}"), *indexes)
+    return metadata
+
+
+def _sql_column(table: Table, name: str, dtype: str) -> sa.Column:
+    # A frame's int64 and bool columns cannot hold a missing value; all others but the key may.
+    return sa.Column(name, SQL_TYPES[dtype](), nullable=name not in table.key and dtype not in ("int64", "bool"))
+
+
+_SQL = sql_metadata().tables
+
+
+class Store:
+    """All reads and writes of one database. Frames in and out conform to a `Table`; missing values are NaN here, NULL there."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._writing = engine.execution_options(writing=True)
+
+    @classmethod
+    def open(cls, url: str) -> Store:
+        """Connects, and brings an empty or older schema up to date; several processes may do so at once.
+
+        Raises:
+            SettingsError: the URL names no PostgreSQL or SQLite database, or one that belongs to another program.
+            StoreUnavailable: the database does not answer.
+            StoreTooNew: a newer version of this program made the schema; nothing is changed.
+        """
+        parsed = _parse(url)
+        store = cls(_engine(parsed))
+        try:
+            store._bring_up_to_date()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @property
+    def url(self) -> str:
+        """Where the store is, for people: no password."""
+        return self._engine.url.render_as_string(hide_password=True)
+
+    # Any table
+
+    def load(self, table: Table, **filters: object) -> pd.DataFrame:
+        """The rows whose columns have these values (or one of these values, for a list), sorted by key."""
+        query = sa.select(_SQL[table.name]).where(*_conditions(table, filters))
+        with self._reader() as connection:
+            return _fetch(connection, query, table)
+
+    def save(self, table: Table, frame: pd.DataFrame) -> int:
+        """Inserts new keys and updates those whose values differ; the number of rows that this touched."""
+        records = _records(table, frame)
+        with self._writer() as connection:
+            return _upsert(connection, table, records)
+
+    def replace(self, table: Table, frame: pd.DataFrame, **group: object) -> int:
+        """Makes `frame` all that the group's rows (column=value, or a list of values) are; the number of rows changed or deleted."""
+        records = _records(table, frame)
+        inside = _conditions(table, group)
+        _check_inside(table, frame, group)
+        with self._writer(locks=[table.name]) as connection:
+            stored = (tuple(row) for row in connection.execute(sa.select(*_key_columns(table)).where(*inside)))
+            gone = sorted(set(stored) - {tuple(record[name] for name in table.key) for record in records})
+            return _delete(connection, table, gone) + _upsert(connection, table, records)
+
+    # Prices
+
+    def save_prices(
+        self, source_id: str, prices: pd.DataFrame, actions: pd.DataFrame, first: dt.date, last: dt.date, known_at: dt.datetime
+    ) -> int:
+        """Appends what a source says about `first` to `last` where it differs from what was known; the number of new price revisions.
+
+        An action in that range that the source no longer reports, of a ticker that it gave prices for, is taken back. What is
+        stored for exactly `known_at` stands: a moment's knowledge does not change afterwards.
+        """
+        prices, actions = PRICES.conform(prices), ACTIONS.conform(actions)
+        tickers = sorted({*prices["ticker"], *actions["ticker"]})
+        if not tickers:
+            return 0
+        with self._writer(locks=[f"{source_id}/{ticker}" for ticker in tickers]) as connection:
+            known = _fetch(connection, _newest(PRICE_REVISIONS, PRICES, source_id, tickers, known_at), PRICES)
+            count = _append(connection, PRICE_REVISIONS, _differing(PRICES, prices, known), source_id, known_at)
+            known = _fetch(connection, _newest(ACTION_REVISIONS, ACTIONS, source_id, tickers, known_at), ACTIONS)
+            in_range = known[known["session"].between(pd.Timestamp(first), pd.Timestamp(last))]
+            said = pd.concat([actions, _without(ACTIONS, in_range, actions).assign(value=0.0)])
+            _append(connection, ACTION_REVISIONS, _differing(ACTIONS, said, known), source_id, known_at)
+        return count
+
+    def raw_prices(self, source_id: str, ticker: str | Sequence[str], cutoff: dt.date, known_at: dt.datetime) -> pd.DataFrame:
+        """Bars as traded, up to the cutoff, as known at a moment (`PRICES`)."""
+        with self._reader() as connection:
+            return _fetch(connection, _newest(PRICE_REVISIONS, PRICES, source_id, ticker, known_at, cutoff), PRICES)
+
+    def actions(self, source_id: str, ticker: str | Sequence[str], cutoff: dt.date, known_at: dt.datetime) -> pd.DataFrame:
+        """Corporate actions up to the cutoff, as known at a moment (`ACTIONS`); those taken back are left out."""
+        with self._reader() as connection:
+            actions = _fetch(connection, _newest(ACTION_REVISIONS, ACTIONS, source_id, ticker, known_at, cutoff), ACTIONS)
+        return actions[actions["value"] != 0].reset_index(drop=True)
+
+    def prices(self, source_id: str, ticker: str | Sequence[str], cutoff: dt.date, known_at: dt.datetime) -> pd.DataFrame:
+        """What a model may see: prices adjusted as of the cutoff, as known at a moment (`HISTORY`)."""
+        from pipeline.prices.adjustment import adjust
+
+        return adjust(
+            self.raw_prices(source_id, ticker, cutoff, known_at), self.actions(source_id, ticker, cutoff, known_at), cutoff
+        )
+
+    def last_session(self, source_id: str, ticker: str, until: dt.date, known_at: dt.datetime) -> dt.date | None:
+        """The newest session not after `until` that has a bar."""
+        revisions = _SQL[PRICE_REVISIONS.name].c
+        filters = {"source_id": source_id, "ticker": ticker}
+        query = sa.select(sa.func.max(revisions.session)).where(
+            *_conditions(PRICE_REVISIONS, filters), revisions.session <= until, revisions.known_at <= _moment(known_at)
+        )
+        with self._reader() as connection:
+            return connection.scalar(query)
+
+    # Transactions and schema
+
+    @contextmanager
+    def _reader(self) -> Iterator[sa.Connection]:
+        with self._unavailable_when_lost(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _writer(self, locks: Iterable[str] = ()) -> Iterator[sa.Connection]:
+        """A transaction that writes; on PostgreSQL it holds these names against other writers that ask for them.
+
+        SQLite has one writer at a time anyway.
+        """
+        with self._unavailable_when_lost(), self._writing.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                for name in sorted(locks):  # always in the same order: no deadlock
+                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(f"stockcast/{name}", 0))))
+            yield connection
+
+    @contextmanager
+    def _unavailable_when_lost(self) -> Iterator[None]:
+        try:
+            yield
+        except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
+            raise StoreUnavailable(
+                f"The store {self.url} does not answer: {self._reason(error)}. Is it running and writable?"
+            ) from error
+        except sa.exc.TimeoutError as error:
+            raise StoreUnavailable(f"The store {self.url} has no connection left: {error}.") from error
+
+    def _reason(self, error: sa.exc.DBAPIError) -> str:
+        first_line = (str(error.orig).strip().splitlines() or [type(error.orig).__name__])[0].rstrip(".")
+        password = self._engine.url.password
+        return first_line.replace(str(password), "***") if password else first_line
+
+    def _bring_up_to_date(self) -> None:
+        try:
+            with self._reader() as connection:
+                if self._is_up_to_date(connection):
+                    return
+            with self._writer(locks=["schema"]) as connection:
+                if not self._is_up_to_date(connection):  # another process may have been faster
+                    migrations.upgrade(connection)
+        except sa.exc.DatabaseError as error:
+            raise SettingsError(f"{self.url} cannot serve as the store: {self._reason(error)}. Name another database.") from error
+
+    def _is_up_to_date(self, connection: sa.Connection) -> bool:
+        """False for an empty or older schema."""
+        inspector = sa.inspect(connection)
+        if not inspector.has_table(migrations.VERSION_TABLE):
+            self._refuse_a_foreign_database(inspector)
+            return False
+        version = connection.scalar(sa.text(f"SELECT version_num FROM {migrations.VERSION_TABLE}"))
+        if version not in migrations.REVISIONS:
+            raise StoreTooNew(
+                f"The store {self.url} has schema {version}; this program knows up to {migrations.REVISIONS[-1]}. "
+                "Upgrade stockcast, or name another store (STOCKCAST_STORE_URL)."
+            )
+        return version == migrations.REVISIONS[-1]
+
+    def _refuse_a_foreign_database(self, inspector: sa.Inspector) -> None:
+        foreign = sorted(set(inspector.get_table_names()) & set(_SQL))
+        if foreign:
+            raise SettingsError(
+                f"{self.url} holds tables of another program ({', '.join(foreign)}). Name a database of stockcast's own."
+            )
+
+
+# Connecting
+
+
+def _parse(url: str) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        raise SettingsError(
+            "The store's URL cannot be read. Expected postgresql://user:password@host/database or sqlite:///file."
+        ) from None
+    if parsed.drivername == "postgresql":  # SQLAlchemy's default driver differs between its versions
+        parsed = parsed.set(drivername="postgresql+psycopg2")
+    if parsed.drivername not in ("postgresql+psycopg2", "sqlite", "sqlite+pysqlite"):
+        raise SettingsError(f"A store cannot be a {parsed.drivername} database. Use postgresql://... or sqlite:///file.")
+    folder = Path(parsed.database or "").parent
+    if parsed.get_backend_name() == "sqlite" and not folder.is_dir():
+        raise SettingsError(f"The store {parsed.database} cannot be made: there is no folder {folder}. Create it or name another.")
+    return parsed
+
+
+def _engine(url: sa.URL) -> sa.Engine:
+    if url.get_backend_name() == "postgresql":
+        timeout = {} if "connect_timeout" in url.query else {"connect_timeout": SECONDS_TO_CONNECT}
+        return sa.create_engine(url, connect_args=timeout, pool_pre_ping=True)
+    engine = sa.create_engine(url, connect_args={"timeout": SECONDS_TO_WAIT_FOR_A_WRITER})
+    sa.event.listen(engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection, _record) -> None:
+    connection.isolation_level = None  # sqlite3 would begin transactions at moments of its own choice
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A transaction that begins as a reader cannot wait for its turn to write; one that will write says so at once.
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writing") else "BEGIN")
+
+
+# Frames to rows and back
+
+
+def _records(table: Table, frame: pd.DataFrame) -> list[dict]:
+    """The frame's rows as database values, sorted by key: concurrent writers then lock rows in the same order."""
+    frame = table.conform(frame)
+    keys = frame[list(table.key)]
+    if keys.isna().any(axis=None):
+        raise ValueError(f"A row of {table.name} lacks part of its key: {keys[keys.isna().any(axis=1)].iloc[0].to_dict()}.")
+    if keys.duplicated().any():
+        raise ValueError(f"Two rows of {table.name} have the same key: {keys[keys.duplicated()].iloc[0].to_dict()}.")
+    columns = [_values(frame[name], dtype) for name, dtype in table.columns.items()]
+    return [dict(zip(table.columns, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _values(column: pd.Series, dtype: str) -> list:
+    if dtype == SESSION_DTYPE:
+        values = column.dt.date.tolist()
+    elif dtype == MOMENT_DTYPE:
+        values = column.dt.to_pydatetime().tolist()
+    else:
+        values = column.tolist()
+    return [None if missing else value for value, missing in zip(values, column.isna(), strict=True)]
+
+
+def _fetch(connection: sa.Connection, query: sa.Select, table: Table) -> pd.DataFrame:
+    rows = connection.execute(query).all()
+    columns = zip(*rows, strict=True) if rows else [()] * len(table.columns)
+    frame = pd.DataFrame(
+        {
+            name: pd.Series(values, dtype=object if dtype in (SESSION_DTYPE, MOMENT_DTYPE) else dtype)
+            for (name, dtype), values in zip(table.columns.items(), columns, strict=True)
+        }
+    )
+    return table.conform(frame)
+
+
+def _moment(moment: dt.datetime) -> dt.datetime:
+    """A moment as it is stored: in UTC, without its zone."""
+    moment = pd.Timestamp(moment).to_pydatetime()
+    return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
+def _value(value: object, dtype: str) -> object:
+    """A filter's value as the database knows it; callers have dates, Timestamps and numpy scalars."""
+    if dtype == SESSION_DTYPE:
+        return pd.Timestamp(value).date()
+    if dtype == MOMENT_DTYPE:
+        return _moment(value)
+    return value.item() if hasattr(value, "item") else value
+
+
+# Statements
+
+
+def _key_columns(table: Table) -> list[sa.Column]:
+    return [_SQL[table.name].c[name] for name in table.key]
+
+
+def _choices(table: Table, filters: dict[str, object]) -> dict[str, list]:
+    unknown = sorted(set(filters) - set(table.columns))
+    if unknown:
+        raise ValueError(f"The {table.name} table has no columns {unknown}; it has {list(table.columns)}.")
+    several = {
+        name: [value] if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
+        for name, value in filters.items()
+    }
+    return {name: [_value(value, table.columns[name]) for value in values] for name, values in several.items()}
+
+
+def _conditions(table: Table, filters: dict[str, object]) -> list[sa.ColumnElement[bool]]:
+    columns = _SQL[table.name].c
+    return [columns[name].in_(values) for name, values in _choices(table, filters).items()]
+
+
+def _check_inside(table: Table, frame: pd.DataFrame, group: dict[str, object]) -> None:
+    for name, values in _choices(table, group).items():
+        outside = set(_values(table.conform(frame)[name], table.columns[name])) - set(values)
+        if outside:
+            raise ValueError(
+                f"Rows of {table.name} with {name}={sorted(map(str, outside))} are outside the group that they replace, {group}."
+            )
+
+
+def _upsert(connection: sa.Connection, table: Table, records: list[dict]) -> int:
+    insert = _insert(connection, table)
+    others = [name for name in table.columns if name not in table.key]
+    changed = sa.or_(*(_SQL[table.name].c[name].is_distinct_from(insert.excluded[name]) for name in others))
+    statement = insert.on_conflict_do_update(
+        index_elements=table.key, set_={name: insert.excluded[name] for name in others}, where=changed
+    )
+    return _insert_all(connection, table, statement, records)
+
+
+def _insert(connection: sa.Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return dialect.insert(_SQL[table.name])
+
+
+def _insert_all(connection: sa.Connection, table: Table, statement: sa.Insert, records: list[dict]) -> int:
+    """The number of rows written, which is what RETURNING returns: rows that an ON CONFLICT leaves alone are not among them."""
+    if not records:
+        return 0
+    return len(connection.execute(statement.returning(*_key_columns(table)[:1]), records).all())
+
+
+def _delete(connection: sa.Connection, table: Table, keys: list[tuple]) -> int:
+    for begin in range(0, len(keys), CHUNK):
+        connection.execute(sa.delete(_SQL[table.name]).where(sa.tuple_(*_key_columns(table)).in_(keys[begin : begin + CHUNK])))
+    return len(keys)
+
+
+def _newest(
+    revisions: Table,
+    facts: Table,
+    source_id: str,
+    tickers: str | Sequence[str],
+    known_at: dt.datetime,
+    cutoff: dt.date | None = None,
+) -> sa.Select:
+    """The facts as their newest revision not after `known_at` has them."""
+    columns = _SQL[revisions.name].c
+    conditions = [*_conditions(revisions, {"source_id": source_id, "ticker": tickers}), columns.known_at <= _moment(known_at)]
+    if cutoff is not None:
+        conditions.append(columns.session <= cutoff)
+    identity = [columns[name] for name in facts.key]
+    age = sa.func.row_number().over(partition_by=identity, order_by=columns.known_at.desc()).label("age")
+    ranked = sa.select(*(columns[name] for name in facts.columns), age).where(*conditions).subquery()
+    return sa.select(*(ranked.c[name] for name in facts.columns)).where(ranked.c.age == 1)
+
+
+def _append(connection: sa.Connection, revisions: Table, facts: pd.DataFrame, source_id: str, known_at: dt.datetime) -> int:
+    records = _records(revisions, facts.assign(source_id=source_id, known_at=_moment(known_at)))
+    count = _insert_all(connection, revisions, _insert(connection, revisions).on_conflict_do_nothing(), records)
+    if count < len(records):
+        log.warning("%s: %d rows of %s keep what was stored for %s.", source_id, len(records) - count, revisions.name, known_at)
+    return count
+
+
+# Comparing
+
+
+def _differing(table: Table, said: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """The rows that are not among the known ones with the same values; NaN equals NaN."""
+    return _without(table, said, known, on=list(table.columns))
+
+
+def _without(table: Table, rows: pd.DataFrame, others: pd.DataFrame, on: list[str] | None = None) -> pd.DataFrame:
+    """The rows whose key (or the columns `on`) the others do not have."""
+    on = on or list(table.key)
+    side = rows.merge(others[on], on=on, how="left", indicator=True)["_merge"]
+    return rows[(side == "left_only").to_numpy()]
