@@ -1,0 +1,57 @@
+"""The default recipe: one small LSTM per stock, which begins as the naive forecast and learns what to add to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.models.recipe import Recipe, Split
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+UNITS = 32
+LEARNING_RATE = 1e-3
+GRADIENT_NORM = 1.0
+
+
+def build(recipe: Recipe, past_scale: np.ndarray, future_scale: np.ndarray, lstm: type) -> keras.Model:
+    """Rescale -> LSTM -> Dense -> rescale. The last kernel starts at zero, so the untrained network forecasts no change."""
+    from keras import Input, Model, layers
+
+    past = Input((recipe.context_length, len(past_scale)), name="past")
+    hidden = layers.Rescaling([float(1 / scale) for scale in past_scale], name="standardised_past")(past)
+    hidden = lstm(UNITS, name="lstm")(hidden)
+    hidden = layers.Dense(len(future_scale), kernel_initializer="zeros", name="standardised_future")(hidden)
+    future = layers.Rescaling([float(scale) for scale in future_scale], name="future")(hidden)
+    return Model(past, future, name=recipe.name)
+
+
+def compile_model(model: keras.Model, future_scale: np.ndarray) -> None:
+    import keras
+
+    weights = (1 / future_scale).astype("float32")
+
+    def standardised_mse(actual, forecast):
+        """Mean squared error in standard deviations of each horizon's change, so that far horizons do not drown near ones."""
+        return keras.ops.mean(keras.ops.square((actual - forecast) * weights), axis=-1)
+
+    model.compile(keras.optimizers.Adam(LEARNING_RATE, clipnorm=GRADIENT_NORM), standardised_mse)
+
+
+DEFAULT = Recipe(
+    name="default",
+    summary="One LSTM per stock on the last 60 sessions' prices and volume, relative to the last close.",
+    origin="This project",
+    context_length=60,
+    targets=("close", "open", "high", "low", "adj_close"),
+    split=Split(validation_sessions=252, test_sessions=252),
+    network=f"LSTM({UNITS}) -> Dense(horizon, zeros)",
+    optimiser=f"Adam({LEARNING_RATE}, clipnorm={GRADIENT_NORM})",
+    loss="MSE of the error in standard deviations per horizon",
+    epochs=30,
+    batch_size=64,
+    patience=5,
+    build=build,
+    compile=compile_model,
+)
