@@ -1,0 +1,544 @@
+"""Experiments, runs and registered models in MLflow; the only mlflow import.
+
+One experiment per universe; in it one parent run per (session, recipe, target) and below it one child run per stock. All writes are
+safe to repeat: runs are found by their tags, model versions by their `model_id`, and what is already there is left alone.
+
+TensorFlow is never imported here. `mlflow.keras.log_model` would need a live Keras model, so the model folder is put together from
+the `.keras` file in the layout of MLflow's own `keras` flavor (mlflow 3.17, `mlflow/keras/save.py`); a test loads one with
+`mlflow.keras.load_model` and `mlflow.pyfunc.load_model`. No part of it is a pickle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import platform
+import socket
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import sqlalchemy
+
+from pipeline.errors import NothingStored, SettingsError, StoreTooNew, TrackingUnavailable
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
+
+CHAMPION = "champion"
+#: Identify a run and its content for this program; the readable tags (session, recipe, target, ticker) are for people.
+KEY, CONTENT = "stockcast.key", "stockcast.content_hash"
+CONNECT_SECONDS = 5
+#: Set before mlflow is imported. No telemetry; no "View run" lines and progress bars between ours; and an unreachable server is
+#: reported within seconds (MLflow's defaults add up to minutes). A deployment that needs more patience sets its own.
+MLFLOW_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+}
+#: What MLflow takes in one `log_batch`.
+BATCH = 1000
+
+
+@dataclass(frozen=True)
+class TrackedModel:
+    """A trained network as a plain `.keras` file: float32 (batch, context_length, features) to (batch, horizon)."""
+
+    model_id: str
+    training_cutoff: dt.date
+    content: bytes
+    context_length: int
+    features: tuple[str, ...]
+    horizon: int
+
+
+@dataclass(frozen=True)
+class StockRun:
+    """What is tracked for one stock of one session.
+
+    Attributes:
+        metrics: NaN means not known, and is left out.
+        history: values per epoch, by name: loss, val_loss, learning_rate.
+        model: the network of this session; None where there is too little history for one.
+        rivals: other networks that may be published (the previous training cutoff's): registered if they are not yet.
+        files: artifacts of the run, by name: "prediction.png", "predictions.csv".
+    """
+
+    ticker: str
+    params: dict[str, object]
+    metrics: dict[str, float]
+    history: dict[str, list[float]] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    model: TrackedModel | None = None
+    rivals: tuple[TrackedModel, ...] = ()
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    def content_hash(self) -> str:
+        """Changes when anything that is tracked does; a model counts by its id."""
+        values = asdict(self)
+        models = [model.model_id for model in self.models]
+        files = {name: hashlib.sha256(content).hexdigest() for name, content in self.files.items()}
+        return _hash({**values, "model": None, "rivals": models, "files": files})
+
+    @property
+    def models(self) -> tuple[TrackedModel, ...]:
+        return (*((self.model,) if self.model else ()), *self.rivals)
+
+
+class Tracker:
+    """One universe's experiment at one MLflow address. Nothing is imported or touched before the first call.
+
+    Args:
+        uri: a database URL, or http(s) for an MLflow server.
+        artifact_root: folder or URL for plots and models; with an MLflow server, the server has its own.
+        experiment: the universe's name.
+        upgrade: whether a database of an older MLflow is brought up to date; otherwise `SettingsError` says how to.
+    """
+
+    def __init__(self, uri: str, artifact_root: str, experiment: str, upgrade: bool = True) -> None:
+        self.uri = uri
+        self.artifact_root = artifact_root
+        self.experiment = experiment
+        self.upgrade = upgrade
+
+    def prepare(self) -> None:
+        """Make the database's tables and the experiment where they are missing; several processes may do so at once."""
+        with self._answering():
+            pass
+
+    def open_session(
+        self,
+        session: dt.date,
+        recipe: str,
+        target: str,
+        tags: dict[str, str] | None = None,
+        params: dict[str, object] | None = None,
+    ) -> str:
+        """The parent run of a session, found or created; its run id.
+
+        MLflow's parameters cannot change, so changed `params` make a new parent, and the children move to it. Processes that share
+        a database take turns. An MLflow server has no lock: there, open the session once before stocks are recorded in parallel.
+        """
+        key = f"{session} {recipe} {target}"
+        content = _hash(params or {})
+        with self._answering(), self._lock("runs", key):
+            twins = self._find(key)
+            kept = next((run.info.run_id for run in twins if run.data.tags.get(CONTENT) == content), None)
+            if kept is None:
+                labels = {"session": str(session), "recipe": recipe, "target": target, KEY: key}
+                name = f"{session} {recipe}" + ("" if target == "close" else f" {target}")
+                kept = self._create_run(name, {**labels, **(tags or {})})
+                self._log(kept, params or {}, [])
+                self._client.set_tag(kept, CONTENT, content)
+            self._delete_others(twins, kept)
+            return kept
+
+    def record(self, parent: str, run: StockRun) -> str:
+        """The child run of one stock; its run id. One child per stock remains, whatever was there before.
+
+        Nothing is written when the same content is there. Other content (the configuration has changed) becomes a new child, and
+        the old one goes when that is complete.
+        """
+        with self._answering():
+            labels = self._labels(parent)
+            key, content = f"{labels.pop(KEY)} {run.ticker}", run.content_hash()
+            with self._lock("runs", key):
+                twins = self._find(key)
+                kept = next((twin for twin in twins if twin.data.tags.get(CONTENT) == content), None)
+                child = kept.info.run_id if kept else self._write(parent, {**labels, KEY: key}, run, content)
+                if kept and kept.data.tags.get("mlflow.parentRunId") != parent:
+                    self._client.set_tag(child, "mlflow.parentRunId", parent)
+                self._delete_others(twins, child)
+                return child
+
+    def close_session(self, parent: str, metrics: dict[str, float]) -> None:
+        """Log a session's summary on its parent run and mark it finished."""
+        with self._answering():
+            run = self._client.get_run(parent)
+            changed = {name: value for name, value in metrics.items() if run.data.metrics.get(name) != value}
+            self._log(parent, {}, self._metrics(changed, run.info.start_time))
+            if run.info.status != "FINISHED":
+                self._client.set_terminated(parent, "FINISHED")
+
+    def failed(self, parent: str, reason: str) -> None:
+        """Mark a session's parent run as failed, with the reason as its tag."""
+        with self._answering():
+            self._client.set_tag(parent, "failure", reason)
+            self._client.set_terminated(parent, "FAILED")
+
+    def set_champion(self, ticker: str, model_id: str | None) -> None:
+        """Point the alias `champion` at the model that is published; None takes it away: the naive forecast is published.
+
+        Whether this is the newest session is for the caller to know. Raises `NothingStored` for a model that nobody registered.
+        """
+        name = self._model_name(ticker)
+        with self._answering(), self._lock("models", name):
+            found = self._version(name, model_id) if model_id else None
+            if model_id and not found:
+                raise NothingStored(f"{ticker}: model {model_id} is not registered as {name} in MLflow. Run evaluate for it first.")
+            model = next(iter(self._client.search_registered_models(f"name = '{name}'")), None)
+            if model is None:
+                return
+            current = model.aliases.get(CHAMPION)
+            if found and str(current) != str(found.version):
+                self._client.set_registered_model_alias(name, CHAMPION, found.version)
+            elif not found and current is not None:
+                self._client.delete_registered_model_alias(name, CHAMPION)
+            published = "network" if found else "naive"
+            if model.tags.get("published") != published:
+                self._client.set_registered_model_tag(name, "published", published)
+
+    # Runs
+
+    def _find(self, key: str) -> list[Run]:
+        """Runs with this key, oldest first; runs deleted in MLflow do not count."""
+        return list(
+            self._client.search_runs(
+                [self._experiment_id], f"tags.`{KEY}` = '{key}'", order_by=["attributes.start_time ASC", "attributes.run_id ASC"]
+            )
+        )
+
+    def _create_run(self, name: str, tags: dict[str, str]) -> str:
+        tags = {"mlflow.source.name": "stockcast", "mlflow.source.type": "JOB", **tags}
+        return self._client.create_run(self._experiment_id, run_name=name, tags=tags).info.run_id
+
+    def _write(self, parent: str, labels: dict[str, str], run: StockRun, content: str) -> str:
+        """A new child run. The content's hash comes last, so that a run cut short is never taken for a complete one."""
+        tags = {**labels, "ticker": run.ticker, "mlflow.parentRunId": parent, **run.tags}
+        child = self._create_run(f"{run.ticker} {labels['session']}", tags)
+        moment = self._client.get_run(child).info.start_time
+        registered = [self._register(child, labels, run.ticker, model) for model in run.models]
+        if run.model:
+            self._link(child, registered[0])
+        # The figures are shown beside the model too, in the run that made it.
+        made_here = registered[0].model_id if run.model and registered[0].run_id == child else None
+        self._log(child, run.params, self._metrics({**run.metrics, **run.history}, moment, made_here))
+        if run.files:
+            with tempfile.TemporaryDirectory() as folder:
+                for name, data in run.files.items():
+                    _write_file(Path(folder) / name, data)
+                self._client.log_artifacts(child, folder)
+        self._client.set_tag(child, CONTENT, content)
+        self._client.set_terminated(child, "FINISHED")
+        return child
+
+    def _log(self, run_id: str, params: dict[str, object], metrics: list) -> None:
+        from mlflow.entities import Param
+
+        values = [Param(name, str(value)) for name, value in params.items()]
+        for start in range(0, max(len(metrics), 1), BATCH - len(values)):
+            self._client.log_batch(
+                run_id, metrics=metrics[start : start + BATCH - len(values)], params=values if start == 0 else ()
+            )
+
+    @staticmethod
+    def _metrics(values: dict[str, float | list[float]], moment: int, model_id: str | None = None) -> list:
+        """MLflow's metrics: a list is a curve, one value per step. `moment`: milliseconds since 1970."""
+        from mlflow.entities import Metric
+
+        series = {name: value if isinstance(value, list) else [value] for name, value in values.items()}
+        return [
+            Metric(name, float(value), moment, step, model_id=model_id)
+            for name, steps in series.items()
+            for step, value in enumerate(steps)
+            if value == value  # not NaN
+        ]
+
+    def _labels(self, parent: str) -> dict[str, str]:
+        tags = self._client.get_run(parent).data.tags
+        return {name: tags[name] for name in ("session", "recipe", "target", KEY)}
+
+    def _delete_others(self, runs: list[Run], kept: str) -> None:
+        """Delete all runs but one; their children move to it."""
+        for run in runs:
+            if run.info.run_id != kept:
+                children = f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
+                for child in self._client.search_runs([self._experiment_id], children, max_results=10_000):
+                    self._client.set_tag(child.info.run_id, "mlflow.parentRunId", kept)
+                self._client.delete_run(run.info.run_id)
+
+    # Models
+
+    def _model_name(self, ticker: str) -> str:
+        return f"{self.experiment}.{ticker}"
+
+    def _version(self, name: str, model_id: str) -> ModelVersion | None:
+        found = self._client.search_model_versions(f"name = '{name}' and tags.model_id = '{model_id}'")
+        return min(found, key=lambda version: int(version.version), default=None)
+
+    def _register(self, run_id: str, labels: dict[str, str], ticker: str, model: TrackedModel) -> ModelVersion:
+        """The registered version of a model; logged and registered from its file when it is not there yet."""
+        import mlflow
+
+        name = self._model_name(ticker)
+        with self._lock("models", name):
+            if found := self._version(name, model.model_id):
+                return found
+            tags = {"model_id": model.model_id, "ticker": ticker, "training_cutoff": str(model.training_cutoff)}
+            tags |= {label: labels[label] for label in ("recipe", "target")}
+            logged = self._client.create_logged_model(
+                self._experiment_id,
+                name=f"{ticker} {model.training_cutoff}".replace(".", "-"),  # MLflow refuses dots here
+                source_run_id=run_id,
+                tags=tags,
+                model_type="forecaster",
+            )
+            with tempfile.TemporaryDirectory() as folder:
+                _write_model_folder(Path(folder), model, run_id, logged.model_id, logged.artifact_location)
+                self._client.log_model_artifacts(logged.model_id, folder)
+            self._client.finalize_logged_model(logged.model_id, "READY")
+            with _unless_taken():
+                self._client.create_registered_model(name, description=f"{ticker} of the universe {self.experiment}")
+            # The registry looks the model up at MLflow's global address, not at the client's.
+            mlflow.set_tracking_uri(self.uri)
+            return self._client.create_model_version(
+                name, f"models:/{logged.model_id}", run_id=run_id, tags=tags, model_id=logged.model_id, await_creation_for=30
+            )
+
+    def _link(self, run_id: str, registered: ModelVersion) -> None:
+        """Show a registered model on the run, whichever run it was made in."""
+        from mlflow.entities import LoggedModelOutput
+
+        if registered.model_id:
+            self._client.log_outputs(run_id, [LoggedModelOutput(registered.model_id, step=0)])
+        self._client.set_tag(run_id, "model_version", f"{registered.name}/{registered.version}")
+
+    # Connection
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        _silence()
+        if self._database is None:
+            _probe(self.uri)
+        else:
+            self._prepare_database()
+        from mlflow import MlflowClient
+
+        return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+
+    @cached_property
+    def _experiment_id(self) -> str:
+        found = self._client.get_experiment_by_name(self.experiment)
+        if found is None:
+            local = None if self._database is None else _as_url(f"{self.artifact_root.rstrip('/')}/{self.experiment}")
+            with self._lock("experiment"), _unless_taken():
+                return self._client.create_experiment(self.experiment, artifact_location=local)
+            found = self._client.get_experiment_by_name(self.experiment)
+        if found.lifecycle_stage != "active":
+            raise SettingsError(
+                f"The MLflow experiment {self.experiment!r} was deleted. Bring it back with `mlflow experiments restore "
+                f"--experiment-id {found.experiment_id}`, or purge it with `mlflow gc`."
+            )
+        if self._database is not None and found.artifact_location.startswith("mlflow-artifacts:"):
+            raise SettingsError(
+                f"The MLflow experiment {self.experiment!r} keeps its files behind an MLflow server. Set "
+                "STOCKCAST_TRACKING_URI to that server's http address."
+            )
+        return found.experiment_id
+
+    @cached_property
+    def _database(self) -> sqlalchemy.URL | None:
+        """The database that the URI names; None for an MLflow server."""
+        if self.uri.startswith(("http://", "https://")):
+            return None
+        try:
+            return sqlalchemy.make_url(self.uri)
+        except sqlalchemy.exc.ArgumentError:
+            raise SettingsError(
+                "The tracking URI is neither a database URL (postgresql+psycopg2://..., sqlite:///...) nor http(s)://... "
+                "Correct STOCKCAST_TRACKING_URI."
+            ) from None
+
+    @property
+    def address(self) -> str:
+        """The URI as it may be shown: without its password."""
+        if self._database is not None:
+            return self._database.render_as_string(hide_password=True)
+        parts = urlsplit(self.uri)
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+    def _prepare_database(self) -> None:
+        """Connect once, quickly (MLflow itself would try for hours), and bring the tables to this MLflow's version."""
+        if self._database.get_backend_name() == "sqlite" and self._database.database:
+            Path(self._database.database).parent.mkdir(parents=True, exist_ok=True)
+        with self._lock("schema"):
+            engine = self._engine()
+            current = _schema_version(engine)
+            from mlflow.store.db import utils
+
+            if current == utils._get_latest_schema_revision():
+                return
+            if current is None:
+                utils._initialize_tables(engine)
+                return
+            if not self.upgrade:
+                raise SettingsError(f"The MLflow database {self.address} is of an older MLflow. Run `mlflow db upgrade` on it.")
+            from alembic.util import CommandError
+
+            try:
+                utils._upgrade_db(engine)
+            except CommandError:
+                raise StoreTooNew(
+                    f"The MLflow database {self.address} was written by a newer MLflow than {version('mlflow')}. "
+                    "Upgrade this program or name another database."
+                ) from None
+
+    def _engine(self) -> sqlalchemy.Engine:
+        arguments = {} if self._database.get_backend_name() == "sqlite" else {"connect_timeout": CONNECT_SECONDS}
+        return sqlalchemy.create_engine(self._database, poolclass=sqlalchemy.NullPool, connect_args=arguments)
+
+    @contextlib.contextmanager
+    def _lock(self, kind: str, name: str = "") -> Iterator[None]:
+        """One process at a time, per name (on SQLite: per kind). An MLflow server offers no such thing: there this does nothing."""
+        backend = self._database.get_backend_name() if self._database is not None else "http"
+        if backend == "postgresql":
+            number = int.from_bytes(hashlib.sha256(f"{self.experiment} {kind} {name}".encode()).digest()[:8], signed=True)
+            with self._engine().connect() as connection:  # closing the connection gives the lock back
+                connection.execute(sqlalchemy.text("select pg_advisory_lock(:number)"), {"number": number})
+                yield
+        elif backend == "sqlite" and self._database.database:
+            with Path(f"{self._database.database}.{kind}.lock").open("w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                yield
+        else:
+            yield
+
+    @contextlib.contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Connect first; turn what MLflow and the database say when they do not answer into one line."""
+        try:
+            _ = self._experiment_id
+            yield
+        except (sqlalchemy.exc.OperationalError, OSError) as error:
+            raise self._unavailable(error) from error
+        except Exception as error:
+            code = getattr(error, "error_code", "")  # of an MlflowException; the class is not worth its import here
+            if code in ("PERMISSION_DENIED", "UNAUTHENTICATED"):
+                raise SettingsError(
+                    f"MLflow at {self.address} refuses us ({code}). Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
+                    "or MLFLOW_TRACKING_TOKEN."
+                ) from error
+            if code in ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "DEADLINE_EXCEEDED", "REQUEST_LIMIT_EXCEEDED"):
+                raise self._unavailable(error) from error
+            raise
+
+    def _unavailable(self, error: Exception) -> TrackingUnavailable:
+        reason = " ".join(str(error).split())[:200]
+        for secret in (self._database.password if self._database is not None else urlsplit(self.uri).password,):
+            reason = reason.replace(secret, "***") if secret else reason
+        return TrackingUnavailable(
+            f"MLflow at {self.address} cannot be used: {reason}. Start it, or set STOCKCAST_TRACKING_URI to one that answers."
+        )
+
+
+def _silence() -> None:
+    for name, value in MLFLOW_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import mlflow  # noqa: F401 (configures its loggers on import)
+
+    # MLflow logs a traceback for an error that it also raises, and we say it in one line.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+
+
+def _probe(uri: str) -> None:
+    """Raise `OSError` within seconds when nobody listens; MLflow's own retries take longer."""
+    parts = urlsplit(uri)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    socket.create_connection((parts.hostname or "", port), timeout=CONNECT_SECONDS).close()
+
+
+def _schema_version(engine: sqlalchemy.Engine) -> str | None:
+    """The schema's Alembic revision; None for a database without MLflow's tables."""
+    with engine.connect() as connection:
+        if not sqlalchemy.inspect(connection).has_table("alembic_version"):
+            return None
+        return connection.execute(sqlalchemy.text("select version_num from alembic_version")).scalar()
+
+
+@contextlib.contextmanager
+def _unless_taken() -> Iterator[None]:
+    """Let a name be taken already: somebody else was first, and theirs will do."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _as_url(location: str) -> str:
+    return location if "://" in location else Path(location).absolute().as_uri()
+
+
+def _hash(values: dict) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _write_model_folder(folder: Path, model: TrackedModel, run_id: str, logged_id: str, location: str) -> None:
+    """An MLflow model folder as `mlflow.keras.save_model` writes it, but from the file and without TensorFlow."""
+    import numpy as np
+    from mlflow import pyfunc
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types.schema import Schema, TensorSpec
+
+    past = TensorSpec(np.dtype("float32"), (-1, model.context_length, len(model.features)))
+    future = TensorSpec(np.dtype("float32"), (-1, model.horizon))
+    description = Model(
+        artifact_path=location,
+        model_uuid=logged_id,
+        model_id=logged_id,
+        run_id=run_id,
+        signature=ModelSignature(inputs=Schema([past]), outputs=Schema([future])),
+        metadata={
+            "model_id": model.model_id,
+            "training_cutoff": str(model.training_cutoff),
+            "features": list(model.features),
+            "forecast": "change of the target from the last session, as a fraction of the last close, 1 to horizon sessions ahead",
+        },
+    )
+    description.add_flavor(
+        "keras", data="data", keras_version=version("keras"), keras_backend="tensorflow", save_exported_model=False
+    )
+    pyfunc.add_to_model(description, loader_module="mlflow.keras", conda_env="conda.yaml", python_env="python_env.yaml")
+    description.model_size_bytes = len(model.content)
+    _write_file(folder / "data" / "model.keras", model.content)
+    requirements = [f"{package}=={version(package)}" for package in ("mlflow", "keras", "tensorflow")]
+    for name, text in _environment_files(requirements).items():
+        _write_file(folder / name, text.encode())
+    description.save(str(folder / "MLmodel"))
+
+
+def _environment_files(requirements: list[str]) -> dict[str, str]:
+    """What MLflow needs to build an environment for a model. (JSON is YAML.)"""
+    python = platform.python_version()
+    conda = {"name": "mlflow-env", "channels": ["conda-forge"]}
+    conda["dependencies"] = [f"python={python}", "pip", {"pip": requirements}]
+    build = {"python": python, "build_dependencies": ["pip"], "dependencies": ["-r requirements.txt"]}
+    return {
+        "requirements.txt": "\n".join(requirements),
+        "conda.yaml": json.dumps(conda, indent=2),
+        "python_env.yaml": json.dumps(build, indent=2),
+    }
+
+
+def _write_file(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
