@@ -38,5 +38,8 @@ setup(
         "dev": ["cryptography>=44", "hypothesis>=6", "pytest>=9", "pytest-xdist>=3.6", "ruff>=0.14"],
         "cluster": ["apache-airflow-providers-celery>=3.10", "apache-airflow-providers-cncf-kubernetes>=10", "s3fs>=2025.3"],
     },
-    entry_points={"console_scripts": ["stockcast=pipeline.cli:main"]},
+    entry_points={
+        "console_scripts": ["stockcast=pipeline.cli:main"],
+        "airflow.plugins": ["stockcast=pipeline.scheduling.plugin:StockcastPlugin"],  # the timetable; Airflow cannot read the DAGs without
+    },
 )

@@ -1,0 +1,17 @@
+"""The Airflow DAGs: one per universe, `daily_forecast_<universe>`:
+
+    plan -> ingest per shard -> check -> (build_windows -> train -> evaluate) per shard
+         -> promote -> publish -> score -> report
+
+The tasks are in `pipeline/scheduling/factory.py`, their work in `pipeline/steps.py`, the universes in `pipeline/universes.toml`
+or in the file that STOCKCAST_UNIVERSES names.
+"""
+
+from pipeline.scheduling.factory import daily_forecast
+from pipeline.settings import Settings
+from pipeline.universes import load_universes
+
+settings = Settings.from_env()
+
+for universe in load_universes(settings.universes).values():
+    globals()[f"daily_forecast_{universe.name}"] = daily_forecast(universe, settings)

@@ -1,0 +1,125 @@
+"""Where Airflow ends and the pipeline begins: which session a run means, which errors are worth a retry, what the log says last."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowFailException
+
+from pipeline.errors import SettingsError, StockcastError, TryAgain
+from pipeline.run import Run
+from pipeline.settings import Settings
+from pipeline.universes import Universe
+
+if TYPE_CHECKING:
+    from pipeline.assembly import Parts, Progress
+
+#: Where the steps' progress goes; None: to standard output, which Airflow keeps as the task's log.
+progress: Progress | None = None
+
+log = logging.getLogger(__name__)
+
+
+def plan(universe: Universe, context: Mapping[str, Any]) -> tuple[Run, list[list[str]]]:
+    """What this DAG run is asked to do, and the tickers of each mapped task."""
+    from pipeline import steps
+
+    with errors_for_airflow(), open_parts() as parts:
+        now = dt.datetime.now(dt.UTC)
+        asked = with_params(universe, context["params"])
+        session = session_of(asked, context["params"], context["dag_run"])
+        if context["dag_run"].run_type == "manual" and not asked.scheduled:
+            session = _until_the_end(parts, asked, session, now)
+        run = steps.plan(parts, asked, session, now)
+        return run, _shards(parts, list(asked.tickers))
+
+
+def check(run: Mapping[str, Any]) -> list[list[str]]:
+    """The tickers that go on, by mapped task."""
+    from pipeline import steps
+
+    with errors_for_airflow(), open_parts() as parts:
+        return _shards(parts, steps.check(parts, Run.from_json(run)))
+
+
+def call(step: Callable[..., Any], run: Mapping[str, Any], *tickers: list[str]) -> Any:
+    """Calls one of `steps.py` with real parts and the run that `plan` wrote."""
+    with errors_for_airflow(), open_parts() as parts:
+        return step(parts, Run.from_json(run), *tickers)
+
+
+def open_parts() -> Parts:
+    from pipeline import assembly
+
+    return assembly.parts(Settings.from_env(), progress)
+
+
+def session_of(universe: Universe, params: Mapping[str, Any], dag_run: Any) -> dt.date:
+    """The session a DAG run is about: the one its params name, else the newest whose run was due at its logical date.
+
+    A run triggered by hand may have no logical date; then its `run_after` counts. `ds` and the data interval are not used: in UTC,
+    an evening in New York is the next day.
+    """
+    if params.get("session"):
+        return _date(params["session"])
+    from pipeline.scheduling.timetable import session_at
+    from pipeline.sessions import Calendar
+
+    return session_at(Calendar(universe.calendar), dag_run.logical_date or dag_run.run_after)
+
+
+def with_params(universe: Universe, params: Mapping[str, Any]) -> Universe:
+    """The universe with what the trigger form changed; what it left empty stays."""
+    return dataclasses.replace(universe, **{name: params[name] for name in ("tickers", "recipe", "horizon") if params.get(name)})
+
+
+@contextmanager
+def errors_for_airflow() -> Iterator[None]:
+    """Lets Airflow retry what waiting can mend (`TryAgain`), and fails the task at once for everything else."""
+    try:
+        yield
+    except TryAgain:
+        raise
+    except StockcastError as error:
+        raise AirflowFailException(f"{type(error).__name__}: {error}") from None
+    except Exception as error:
+        raise AirflowFailException(f"{type(error).__name__}: {error}") from error
+
+
+def say_why(context: Mapping[str, Any]) -> None:
+    """Failure callback: the log's last line names the step, its tickers and the reason."""
+    log.error(failure_line(context))
+
+
+def failure_line(context: Mapping[str, Any]) -> str:
+    task_instance = context["task_instance"]
+    arguments = getattr(task_instance.task, "op_kwargs", None) or {}
+    tickers = arguments.get("tickers")
+    of_tickers = f" of {', '.join(tickers)}" if isinstance(tickers, (list, tuple)) else ""
+    reason = " ".join(str(context.get("exception") or "the process was killed").split())
+    return f"FAILED {task_instance.task_id}{of_tickers}: {reason}"
+
+
+def _shards(parts: Parts, tickers: list[str]) -> list[list[str]]:
+    from pipeline import steps
+
+    return steps.shards(tickers, parts.settings.shard_size, parts.settings.workers)
+
+
+def _until_the_end(parts: Parts, universe: Universe, session: dt.date, now: dt.datetime) -> dt.date:
+    """A history that nothing adds to may have ended long ago; triggered "now", such a universe means its last session."""
+    from pipeline.prices.source import newest_session
+
+    return min(session, newest_session(parts.source(universe), list(universe.tickers), parts.calendar(universe), now))
+
+
+def _date(text: str) -> dt.date:
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise SettingsError(f"The session {text!r} is no date; year-month-day is expected, such as 2013-03-01.") from None

@@ -1,0 +1,79 @@
+"""The page that Airflow shows for a DAG: what it does, how to ask for something, where the results are."""
+
+from __future__ import annotations
+
+from pipeline.settings import Settings
+from pipeline.universes import Universe
+
+PAGE = """\
+# Daily forecast: {name}
+
+What do we expect next, given prices up to this session's close, and was yesterday's answer any good?
+
+| | |
+|---|---|
+| **Tickers** | {tickers} |
+| **Prices** | {source}, calendar {calendar} |
+| **Forecast** | {target}, {horizon} sessions ahead, with 80 % and 95 % intervals |
+| **Recipe** | {recipe}, retrained {retrain} |
+| **Runs** | {runs} |
+
+## The steps
+
+| step | what it does | stops when |
+|---|---|---|
+| `plan` | decides the session and its training cutoffs | the session is a holiday or not over, a ticker or recipe does not exist |
+| `ingest` | fetches new prices, splits and dividends | the source is down (tried again for an hour) or does not know the ticker |
+| `check` | runs the quality rules; a bad ticker is quarantined with its reasons, the others go on | more than {max_quarantined:.0%} are quarantined |
+| `build_windows` | cuts the datasets, with nothing after the cutoff | |
+| `train` | fits the networks that are not there yet | |
+| `evaluate` | measures networks and baselines on the same sessions | |
+| `promote` | chooses each ticker's champion; the naive forecast is always a candidate | |
+| `publish` | writes the forecasts in one transaction | a forecast breaks its own quality rules |
+| `score` | compares earlier forecasts with the closes that came in | |
+| `report` | draws the day's page | |
+
+`ingest`, `build_windows`, `train` and `evaluate` are mapped: one task per shard of tickers, named after them. A shard that fails
+does not stop the others.
+Every step can be repeated: the same session gives the same rows.
+
+## Where the results are
+
+- **The day's page**: the return value (XCom) of `report`; all pages are under `{reports}`
+- **Forecasts and scores**: `stockcast forecasts` and `stockcast scores`, or the tables `forecasts` and `scores` of the store
+- **Training runs**: {tracking}, experiment `{name}`
+- **When a task is red**: the last line of its log names the ticker and the reason
+
+## Asking for something
+
+- **One session**: *Trigger*, and fill in *Session*. Other tickers, another recipe or horizon count for that run only.
+- **A range of sessions**: *Trigger*, *Backfill*. Its dates are session dates, both included; holidays make no runs. On the command line:
+  `python -m pipeline.scheduling backfill --universe {name} --from {example_from} --to {example_to}`
+- **After each forecast**: schedule your DAG on the asset `forecasts_{name}`.
+"""
+
+
+def dag_page(universe: Universe, settings: Settings) -> str:
+    year = 2013 if universe.source == "sample" else 2024
+    return PAGE.format(
+        name=universe.name,
+        tickers=", ".join(universe.tickers),
+        source=universe.data if universe.source == "csv" else {"sample": "bundled sample", "yahoo": "Yahoo"}[universe.source],
+        calendar=universe.calendar,
+        target=universe.target,
+        horizon=universe.horizon,
+        recipe=universe.recipe,
+        retrain=universe.retrain,
+        runs="after every session's close" if universe.scheduled else "only when asked: nothing is scheduled",
+        max_quarantined=settings.max_quarantined,
+        reports=f"{(settings.artifacts or str(settings.home / 'artifacts')).rstrip('/')}/reports",
+        tracking=_tracking(settings),
+        example_from=f"{year}-02-01",
+        example_to=f"{year}-02-28",
+    )
+
+
+def _tracking(settings: Settings) -> str:
+    if settings.tracking_uri.startswith("http"):
+        return f"MLflow at <{settings.tracking_uri}>"
+    return f"MLflow at <http://127.0.0.1:{settings.mlflow_port}>"

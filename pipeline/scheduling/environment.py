@@ -1,0 +1,111 @@
+"""Settings -> the environment variables that make Airflow and MLflow this deployment's own."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+from pathlib import Path
+
+from pipeline import assembly
+from pipeline.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+ADMIN = "admin"
+LOOPBACK = "127.0.0.1"
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """What every process of this deployment gets on top of its own environment.
+
+    Starts the embedded PostgreSQL where a database is not named by the settings; it stays while this process lives. Children get
+    the databases by URL, so they neither start nor stop it.
+    """
+    from pipeline import embedded_postgres
+
+    home, secret = settings.home, load_secrets(settings.home)
+    store, tracking = assembly.store_url(settings), assembly.tracking_uri(settings)
+    return {
+        **settings.to_environ(),
+        "STOCKCAST_STORE_URL": store,
+        "STOCKCAST_TRACKING_URI": tracking,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+        "AIRFLOW_HOME": str(home / "airflow"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        # Most tasks wait for a database; `train` has a limit of its own.
+        "AIRFLOW__CORE__PARALLELISM": str(max(4, 2 * settings.workers)),
+        "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": str(max(4, 2 * settings.workers)),
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://{LOOPBACK}:{settings.airflow_port}/execution/",
+        "AIRFLOW__CORE__FERNET_KEY": secret["fernet_key"],
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin",  # user:role
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords_file(home)),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": embedded_postgres.url(home, "airflow"),
+        "AIRFLOW__API__HOST": LOOPBACK,
+        "AIRFLOW__API__PORT": str(settings.airflow_port),
+        "AIRFLOW__API__BASE_URL": airflow_url(settings),
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API__SECRET_KEY": secret["api_secret_key"],
+        "AIRFLOW__API_AUTH__JWT_SECRET": secret["jwt_secret"],
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs" / "tasks"),
+        "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(home / "logs" / "dag_processor"),
+        # The defaults hold a task's slot for up to 5 s after its end: chains of short tasks took 3 to 5 times as long.
+        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+        "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "false",
+        "MLFLOW_TRACKING_URI": tracking,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # saves 2 GB; nothing here submits jobs
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+
+
+def airflow_url(settings: Settings) -> str:
+    return f"http://{LOOPBACK}:{settings.airflow_port}"
+
+
+def mlflow_url(settings: Settings) -> str:
+    """Where people look at training runs: the server the settings name, or the one that `make up` starts."""
+    return settings.tracking_uri if settings.tracking_uri.startswith("http") else f"http://{LOOPBACK}:{settings.mlflow_port}"
+
+
+def admin_password(home: Path) -> str:
+    return json.loads(passwords_file(home).read_text())[ADMIN]
+
+
+def passwords_file(home: Path) -> Path:
+    return home / "airflow" / "passwords.json"
+
+
+def load_secrets(home: Path) -> dict[str, str]:
+    """This deployment's keys and its admin password, made at the first call, in files that only their owner can read."""
+    path = home / "airflow" / "secrets.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write_once(
+        path,
+        {
+            "fernet_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+            "jwt_secret": secrets.token_urlsafe(48),
+            "api_secret_key": secrets.token_urlsafe(48),
+        },
+    )
+    _write_once(passwords_file(home), {ADMIN: secrets.token_urlsafe(12)})
+    return json.loads(path.read_text())
+
+
+def _write_once(path: Path, values: dict[str, str]) -> None:
+    """Two processes may start at once: whoever links first wins, and no one ever reads half a file."""
+    if path.exists():
+        return
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump(values, file)
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return
+    finally:
+        draft.unlink()

@@ -1,0 +1,190 @@
+"""From a universe to its DAG. A task here is a name and a call; what it does is told in `pipeline/steps.py`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from airflow.sdk import DAG, Asset, Param, TriggerRule, get_current_context, task, task_group
+
+from pipeline.models import RECIPES
+from pipeline.scheduling import boundary
+from pipeline.scheduling.documentation import dag_page
+from pipeline.scheduling.timetable import SessionTimetable
+from pipeline.settings import Settings
+from pipeline.universes import TICKER, Universe
+
+#: A mapped task's name in the grid: its tickers, or how many there are when the shard is large.
+SHARD = "{% set t = task.op_kwargs['tickers'] %}{{ t | join(', ') if t | length <= 4 else t[0] ~ ' and ' ~ (t | length - 1) ~ ' more' }}"
+
+#: Every step uses a database that may restart. Only `TryAgain` is retried (see `boundary.errors_for_airflow`).
+RETRY = {
+    "retries": 3,
+    "retry_delay": dt.timedelta(seconds=30),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": dt.timedelta(minutes=10),
+}
+#: A price source may be away for an hour.
+RETRY_SOURCE = {**RETRY, "retries": 6, "retry_delay": dt.timedelta(minutes=1), "max_retry_delay": dt.timedelta(minutes=30)}
+
+#: Train tasks at work at once: while one starts its processes the other trains. Each starts up to `settings.workers` of them.
+TRAIN_TASKS = 2
+
+Shard = list[str]
+
+
+def daily_forecast(universe: Universe, settings: Settings) -> DAG:
+    """The DAG `daily_forecast_<universe>`: one run a session, mapped over shards of tickers up to `evaluate`."""
+    with DAG(
+        f"daily_forecast_{universe.name}",
+        description=f"{len(universe.tickers)} tickers from {universe.source}, {universe.horizon} sessions ahead",
+        doc_md=dag_page(universe, settings),
+        schedule=SessionTimetable(universe.calendar, scheduled=universe.scheduled),
+        start_date=dt.datetime.combine(universe.start, dt.time(), dt.UTC),
+        catchup=False,
+        max_active_runs=4,
+        params=params(universe),
+        tags=["stockcast", universe.source, universe.calendar],
+        default_args={**RETRY, "execution_timeout": dt.timedelta(hours=2), "on_failure_callback": boundary.say_why},
+    ) as dag:
+        _wire(universe)
+    return dag
+
+
+def published(universe: str) -> Asset:
+    """What `publish` updates; schedule a DAG on it to run when new forecasts are out."""
+    return Asset(name=f"forecasts_{universe}", uri=f"stockcast://forecasts/{universe}")
+
+
+def params(universe: Universe) -> dict[str, Param]:
+    """The trigger form. An empty field means what the universe says."""
+    return {
+        "session": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            title="Session",
+            description="The trading day to forecast from. Empty: the last complete session at the run's logical date.",
+        ),
+        "tickers": Param(
+            [],
+            type="array",
+            items={"type": "string", "pattern": f"^{TICKER.pattern}$"},
+            examples=list(universe.tickers),
+            title="Tickers",
+            description=f"Which stocks. Empty: all of {universe.name}.",
+        ),
+        "recipe": Param(
+            universe.recipe,
+            type="string",
+            enum=[recipe.name for recipe in RECIPES],
+            title="Recipe",
+            description="How a network is built and trained.",
+        ),
+        "horizon": Param(
+            universe.horizon,
+            type="integer",
+            minimum=1,
+            maximum=60,
+            title="Horizon",
+            description="How many sessions ahead. Networks are trained for one horizon, so another one trains anew.",
+        ),
+    }
+
+
+def _wire(universe: Universe) -> None:
+    """The day, in order. A shard that fails does not stop the others: `check` and `promote` go on with those that came through."""
+    shards = plan_of(universe)
+    run = shards["run"]
+    admitted = check(run)
+    ingest.partial(run=run).expand(tickers=shards) >> admitted
+    models.partial(run=run).expand(tickers=admitted) >> (promoted := promote(run))
+    promoted >> publish.override(outlets=[published(universe.name)])(run) >> score(run) >> report(run)
+
+
+def plan_of(universe: Universe) -> Any:
+    @task
+    def plan() -> list[Shard]:
+        """Decide the session, its training cutoffs and the shards; refuse what cannot be run."""
+        context = get_current_context()
+        run, shards = boundary.plan(universe, context)
+        context["ti"].xcom_push("run", run.to_json())
+        return shards
+
+    return plan()
+
+
+@task(map_index_template=SHARD, **RETRY_SOURCE)
+def ingest(run: dict, tickers: Shard) -> None:
+    """Fetch new prices and corporate actions; they are kept as revisions, append only."""
+    from pipeline import steps
+
+    boundary.call(steps.ingest, run, tickers)
+
+
+@task(trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
+def check(run: dict) -> list[Shard]:
+    """Run the quality rules; the shards of the tickers that go on. Fails when too many are quarantined."""
+    return boundary.check(run)
+
+
+@task_group(prefix_group_id=False)
+def models(run: dict, tickers: Shard) -> Any:
+    """Cut the shard's windows, train on them, measure the result."""
+    return build_windows(run, tickers) >> train(run, tickers) >> evaluate(run, tickers)
+
+
+@task(map_index_template=SHARD)
+def build_windows(run: dict, tickers: Shard) -> None:
+    """Prices as of the cutoffs -> one dataset file per ticker and cutoff."""
+    from pipeline import steps
+
+    boundary.call(steps.build_windows, run, tickers)
+
+
+@task(map_index_template=SHARD, max_active_tis_per_dag=TRAIN_TASKS)
+def train(run: dict, tickers: Shard) -> None:
+    """Fit the networks that are not there yet, in processes of their own."""
+    from pipeline import steps
+
+    boundary.call(steps.train, run, tickers)
+
+
+@task(map_index_template=SHARD)
+def evaluate(run: dict, tickers: Shard) -> None:
+    """Measure networks and baselines on the same sessions, and log them to MLflow."""
+    from pipeline import steps
+
+    boundary.call(steps.evaluate, run, tickers)
+
+
+@task(trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
+def promote(run: dict) -> None:
+    """Choose each ticker's champion, with the reasons."""
+    from pipeline import steps
+
+    boundary.call(steps.promote, run)
+
+
+@task
+def publish(run: dict) -> None:
+    """Write the champions' forecasts, in one transaction."""
+    from pipeline import steps
+
+    boundary.call(steps.publish, run)
+
+
+@task
+def score(run: dict) -> None:
+    """Compare earlier forecasts with the closes that have come in."""
+    from pipeline import steps
+
+    boundary.call(steps.score, run)
+
+
+@task
+def report(run: dict) -> str:
+    """Draw the day's page; returns where it is."""
+    from pipeline import steps
+
+    return boundary.call(steps.report, run)
