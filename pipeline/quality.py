@@ -1,0 +1,380 @@
+"""The quality gate: runs `expectations/*.json` over a table and says which findings matter. The only great_expectations import.
+
+The files say what a valid table is; this module derives the columns that they judge (the distance to the calendar, the size of
+a jump), lets Great Expectations judge a whole shard in one call, and weighs each failing cell by its age: the same missing price is masked
+when it is years old and holds the ticker back when it is from this week.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import logging
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline import masking
+from pipeline.errors import QualityGateFailed, SettingsError
+from pipeline.prices.adjustment import adjust
+from pipeline.tables import FINDINGS, PRICE_COLUMNS, PRICES, RUN_KEY
+
+if TYPE_CHECKING:
+    from great_expectations.core import ExpectationSuiteValidationResult
+
+#: What the gate returns: `tables.FINDINGS` before the run's key is added.
+COLUMNS = {name: dtype for name, dtype in FINDINGS.columns.items() if name == "ticker" or name not in RUN_KEY}
+#: Findings kept per ticker and rule; the rest becomes one summary row.
+MOST_FINDINGS = 200
+#: Reasons spelled out per quarantined ticker.
+MOST_REASONS = 3
+#: `column` of a finding about a ticker as a whole.
+WHOLE = "(all)"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate found.
+
+    Attributes:
+        findings: `COLUMNS`; one row per failing cell.
+        quarantined: ticker -> reasons in one line. Of forecasts: the tickers that must not be published.
+    """
+
+    findings: pd.DataFrame
+    quarantined: dict[str, str]
+
+    def require(self) -> None:
+        """Raises `QualityGateFailed` when any ticker is quarantined, naming rule, ticker and rows."""
+        if self.quarantined:
+            raise QualityGateFailed(" | ".join(self.quarantined[ticker] for ticker in sorted(self.quarantined)))
+
+
+class Gate:
+    """Checks prices on their way in and forecasts on their way out.
+
+    Args:
+        suites: the folder of prices.json and forecasts.json.
+        docs: where Data Docs pages are written, one per shard; None: nowhere.
+    """
+
+    def __init__(self, suites: Path, docs: Path | None = None) -> None:
+        self._suites = suites
+        self._docs = docs
+
+    def check_prices(
+        self,
+        prices: pd.DataFrame,
+        actions: pd.DataFrame,
+        tickers: Sequence[str],
+        sessions: Sequence[dt.date],
+        cutoff: dt.date,
+        needed_sessions: int,
+        universe: str,
+        write_docs: bool = True,
+        others: pd.DataFrame | None = None,
+    ) -> Verdict:
+        """Judges a shard's prices up to the cutoff.
+
+        Args:
+            prices: PRICES as traded; rows after the cutoff or of other tickers are not looked at.
+            actions: ACTIONS; likewise.
+            sessions: the calendar's, up to the cutoff. What lies before the first of them is not held against the calendar.
+            needed_sessions: history without which no network can be trained.
+            others: PRICES of the universe's other tickers, the last few sessions: compared with for equal prices only.
+        """
+        suite = _load(self._suites / "prices.json")
+        prices, actions = _up_to(prices, tickers, cutoff), _up_to(actions, tickers, cutoff)
+        table, unusable = _price_table(prices, actions, tickers, sessions, cutoff, needed_sessions, others)
+        result = _validate(table, suite)
+        if write_docs and self._docs is not None:
+            _write_docs(result, self._docs / universe / cutoff.isoformat() / f"{_shard_name(tickers)}.html")
+        failures = _failures(result, table)
+        return _verdict(_weigh(failures, unusable, [*sessions], cutoff), cutoff)
+
+    def check_forecasts(self, forecasts: pd.DataFrame, forecast_sessions: Sequence[dt.date]) -> Verdict:
+        """Judges FORECASTS before they are published; every finding keeps its ticker back.
+
+        Args:
+            forecast_sessions: the calendar's, horizon 1 first.
+        """
+        table = _forecast_table(forecasts, forecast_sessions)
+        failures = _failures(_validate(table, _load(self._suites / "forecasts.json")), table)
+        findings = failures.assign(severity="quarantine")
+        return _verdict(findings, max(forecast_sessions))
+
+
+# --- Great Expectations -------------------------------------------------------------------------------------------------------
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"The expectations {path} cannot be read ({error.strerror}). Restore the file.") from None
+    except json.JSONDecodeError as error:
+        raise SettingsError(f"The expectations {path} are no JSON: {error}. Restore the file.") from None
+
+
+def _validate(table: pd.DataFrame, suite: dict[str, Any]) -> ExpectationSuiteValidationResult:
+    # Importing it logs hundreds of lines at INFO, so the level comes first.
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
+    import great_expectations as gx
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    asset = context.data_sources.add_pandas("shard").add_dataframe_asset(suite["name"])
+    batch = asset.add_batch_definition_whole_dataframe("whole").get_batch({"dataframe": table})
+    expectations = gx.ExpectationSuite(name=suite["name"], expectations=suite["expectations"])
+    return batch.validate(
+        expectations,
+        result_format={
+            "result_format": "COMPLETE",
+            "unexpected_index_column_names": ["ticker", "session", "row"],
+            "return_unexpected_index_query": False,
+        },
+    )
+
+
+def _failures(result: ExpectationSuiteValidationResult, table: pd.DataFrame) -> pd.DataFrame:
+    """One row per failing cell: ticker, session, column, rule, message and the rule's `meta`."""
+    found = []
+    for outcome in result.results:
+        meta, kwargs = outcome.expectation_config.meta, outcome.expectation_config.kwargs
+        if outcome.exception_info.get("raised_exception", False):
+            raise SettingsError(
+                f"Rule {meta['rule']} cannot be run: {outcome.exception_info['exception_message']} Correct the expectations."
+            )
+        rows = sorted({cell["row"] for cell in outcome.result.get("unexpected_index_list") or ()})
+        for values in table.loc[rows].to_dict("records"):
+            column = meta.get("column", kwargs.get("column", "session"))
+            message = f"{values['ticker']} {values['session']:%Y-%m-%d}: {meta['message'].format_map(values)}"
+            found.append({**values, "column": column, "rule": meta["rule"], "message": message, "meta": meta})
+    return pd.DataFrame(found, columns=["ticker", "session", "column", "rule", "message", "meta"])
+
+
+def _write_docs(result: ExpectationSuiteValidationResult, path: Path) -> None:
+    """A Data Docs page; written aside and moved, so that shards and repeated runs never see half of one."""
+    from great_expectations.render.renderer import ValidationResultsPageRenderer
+    from great_expectations.render.view import DefaultJinjaPageView
+
+    page = DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(result))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, suffix=".part", delete=False) as file:
+        file.write(page)
+    Path(file.name).replace(path)
+
+
+def _shard_name(tickers: Sequence[str]) -> str:
+    """The ticker, or the first of several with a hash of them all: short, and the same every time."""
+    if len(tickers) == 1:
+        return tickers[0]
+    return f"{tickers[0]}-and-{len(tickers) - 1}-more-{hashlib.sha256(','.join(tickers).encode()).hexdigest()[:8]}"
+
+
+# --- weighing -----------------------------------------------------------------------------------------------------------------
+
+
+def _weigh(failures: pd.DataFrame, unusable: pd.DataFrame, sessions: list[dt.date], cutoff: dt.date) -> pd.DataFrame:
+    """`failures` with a `severity` each."""
+    untrusted = set(zip(unusable["ticker"], unusable["session"], unusable["column"], strict=True))
+    recent = [_is_recent(session, meta, sessions) for session, meta in zip(failures["session"], failures["meta"], strict=True)]
+    failures = failures.assign(recent=np.array(recent, bool))
+    # Several columns of one rule may fail on one session; a count of sessions is what recent_failures is about.
+    counts = failures[failures["recent"]].groupby(["ticker", "rule"])["session"].nunique().to_dict()
+    return failures.assign(
+        severity=[
+            _severity(
+                failure.meta, failure.recent, counts, failure.ticker, (failure.ticker, failure.session, failure.column) in untrusted
+            )
+            for failure in failures.itertuples()
+        ]
+    )
+
+
+def _is_recent(session: pd.Timestamp, meta: dict[str, Any], sessions: list[dt.date]) -> bool:
+    window = meta.get("recent_sessions", 0)
+    if window is None:
+        return True
+    return bool(window) and (len(sessions) < window or session >= pd.Timestamp(sessions[-window]))
+
+
+def _severity(meta: dict[str, Any], recent: bool, counts: dict[tuple[str, str], int], ticker: str, untrusted: bool) -> str:
+    if meta["severity"] == "record" or (meta["rule"] in masking.RULES and not untrusted):
+        return "record"
+    if recent and counts[ticker, meta["rule"]] >= meta.get("recent_failures", 1):
+        return "quarantine"
+    return meta.get("otherwise", "record")
+
+
+CONSEQUENCES = {
+    "record": "recorded",
+    "mask": "masked, not used as a feature or target",
+    "quarantine": "too recent to forecast from, so the ticker is quarantined",
+}
+
+
+def _verdict(weighed: pd.DataFrame, cutoff: dt.date) -> Verdict:
+    weighed = weighed.sort_values(["ticker", "rule", "session", "column"], kind="stable")
+    weighed = weighed.drop_duplicates(["ticker", "rule", "session", "column"])
+    worst = weighed[weighed["severity"] == "quarantine"].sort_values(["ticker", "session"], ascending=[True, False], kind="stable")
+    quarantined = {ticker: _reasons(list(group["message"])) for ticker, group in worst.groupby("ticker")}
+    findings = weighed.assign(
+        message=[f"{m}; {CONSEQUENCES[s]}." for m, s in zip(weighed["message"], weighed["severity"], strict=True)]
+    )
+    return Verdict(_bounded(findings, cutoff), quarantined)
+
+
+def _reasons(messages: list[str]) -> str:
+    more = len(messages) - MOST_REASONS
+    return "; ".join(messages[:MOST_REASONS]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _bounded(findings: pd.DataFrame, cutoff: dt.date) -> pd.DataFrame:
+    """The newest `MOST_FINDINGS` per ticker and rule, and one row that counts the rest."""
+    age = findings.groupby(["ticker", "rule"]).cumcount(ascending=False)
+    rest = findings[age >= MOST_FINDINGS]
+    summaries = [
+        {
+            "ticker": ticker,
+            "rule": rule,
+            "severity": "mask" if (group["severity"] == "mask").any() else "record",
+            "session": cutoff,
+            "column": WHOLE,
+            "message": f"{ticker}: {len(group)} more findings like these, the oldest of {group['session'].min():%Y-%m-%d}.",
+        }
+        for (ticker, rule), group in rest.groupby(["ticker", "rule"])
+    ]
+    kept = findings.loc[age < MOST_FINDINGS, list(COLUMNS)].astype(COLUMNS)
+    return pd.concat([kept, pd.DataFrame(summaries, columns=list(COLUMNS)).astype(COLUMNS)], ignore_index=True)
+
+
+# --- derived columns of prices ------------------------------------------------------------------------------------------------
+
+
+def _up_to(table: pd.DataFrame, tickers: Sequence[str], cutoff: dt.date) -> pd.DataFrame:
+    return table[table["ticker"].isin(tickers) & (table["session"] <= pd.Timestamp(cutoff))]
+
+
+def _price_table(
+    prices: pd.DataFrame,
+    actions: pd.DataFrame,
+    tickers: Sequence[str],
+    sessions: Sequence[dt.date],
+    cutoff: dt.date,
+    needed_sessions: int,
+    others: pd.DataFrame | None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The table that prices.json judges, one row per bar and one per session without, and `masking.unusable` of it."""
+    calendar = pd.DatetimeIndex(pd.to_datetime(list(sessions))).as_unit("s")
+    bars = prices[list(PRICES.columns)].assign(has_bar=True, in_order=_in_order(prices))
+    bars["is_session"] = bars["session"].isin(calendar) | (bars["session"] < calendar[0])
+    absent = _absent(bars, tickers, calendar).assign(has_bar=False, in_order=True, is_session=True)
+    table = pd.concat([bars, absent]).sort_values(["ticker", "session"], kind="stable").reset_index(drop=True)
+    table["row"] = table.index
+
+    dividends = _dividend_shares(prices, actions)
+    table = table.merge(dividends, on=["ticker", "session"], how="left")
+    single = bars.drop_duplicates(["ticker", "session"], keep="last").sort_values(["ticker", "session"])
+    sound = actions.merge(dividends[dividends["dividend_share"] >= 1], on=["ticker", "session"], how="left")[
+        "dividend_share"
+    ].isna()
+    history = adjust(single, actions[sound.to_numpy()], cutoff)
+    unusable = masking.unusable(history)
+    for name, rule in (("copied_cells", "copied_bar"), ("wrong_cells", "wrong_print")):
+        cells = unusable[unusable["rule"] == rule].groupby(["ticker", "session"])["column"].agg(", ".join)
+        table = table.merge(cells.rename(name).reset_index(), on=["ticker", "session"], how="left")
+    table = table.merge(_jumps(history), on=["ticker", "session"], how="left")
+    table = table.merge(_same_prices(single, others), on=["ticker", "session"], how="left")
+    table["repeats"] = _repeats(table)
+    return _with_history(table, pd.Timestamp(cutoff), needed_sessions), unusable
+
+
+def _in_order(prices: pd.DataFrame) -> pd.Series:
+    """False where a row's session is before the ticker's row above it."""
+    return ~(prices.groupby("ticker")["session"].diff() < pd.Timedelta(0))
+
+
+def _absent(bars: pd.DataFrame, tickers: Sequence[str], calendar: pd.DatetimeIndex) -> pd.DataFrame:
+    """The calendar's sessions without a bar, from each ticker's first bar on; of a ticker without any, the last one."""
+    held = {ticker: pd.DatetimeIndex(group) for ticker, group in bars.groupby("ticker")["session"]}
+    found = [PRICES.empty()[["ticker", "session"]]]
+    for ticker in tickers:
+        expected = calendar[calendar >= held[ticker].min()] if ticker in held else calendar[-1:]
+        missing = expected.difference(held[ticker]) if ticker in held else expected
+        found.append(pd.DataFrame({"ticker": ticker, "session": missing}))
+    return pd.concat(found)
+
+
+def _dividend_shares(prices: pd.DataFrame, actions: pd.DataFrame) -> pd.DataFrame:
+    """Per (ticker, session): the dividend over the last close before it, as traded."""
+    paid = actions[(actions["kind"] == "dividend") & (actions["value"] != 0)].sort_values("session")
+    closes = prices.loc[prices["close"] > 0, ["ticker", "session", "close"]].sort_values("session")
+    before = pd.merge_asof(paid, closes, on="session", by="ticker", allow_exact_matches=False)
+    return pd.DataFrame(
+        {"ticker": before["ticker"], "session": before["session"], "dividend_share": before["value"] / before["close"]}
+    )
+
+
+def _jumps(history: pd.DataFrame) -> pd.DataFrame:
+    """Per (ticker, session): how far the close is from the last trusted one (0.5: half as much again, or 1/1.5), dividends included."""
+    closes = masking.mask(history)[["ticker", "session", "close", "adj_close"]].dropna()
+    by_ticker = closes.groupby("ticker")
+    ratio = closes["adj_close"] / by_ticker["adj_close"].shift()
+    jumps = closes[["ticker", "session"]].assign(jump=np.maximum(ratio, 1 / ratio) - 1)
+    # A wrong print is no jump but is told by the close before it, so every bar gets one.
+    before = history[["ticker", "session"]].assign(
+        close_before=masking.mask(history).groupby("ticker")["close"].transform(lambda c: c.shift().ffill())
+    )
+    return before.merge(jumps, on=["ticker", "session"], how="left")
+
+
+def _same_prices(single: pd.DataFrame, others: pd.DataFrame | None) -> pd.DataFrame:
+    """Per (ticker, session): the other tickers with the same open, high, low and close."""
+    bars = single if others is None else pd.concat([single, others[~others["ticker"].isin(single["ticker"])]])
+    bars = bars[bars[PRICE_COLUMNS].notna().all(axis=1)]
+    alike = bars[bars.duplicated(["session", *PRICE_COLUMNS], keep=False)]
+    names = alike.groupby(["session", *PRICE_COLUMNS])["ticker"].transform(lambda group: ", ".join(sorted(group)))
+    same = [
+        ", ".join(other for other in group.split(", ") if other != ticker)
+        for group, ticker in zip(names, alike["ticker"], strict=True)
+    ]
+    return pd.DataFrame(
+        {"ticker": alike["ticker"], "session": alike["session"], "same_as": pd.Series(same, index=alike.index, dtype="str")}
+    )
+
+
+def _repeats(table: pd.DataFrame) -> pd.Series:
+    """Per row: how many sessions in a row have had the same open, high, low and close as their predecessor, this one included."""
+    by_ticker = table.groupby("ticker")
+    same = (table[PRICE_COLUMNS] == by_ticker[PRICE_COLUMNS].shift()).all(axis=1)
+    runs = (~same).cumsum()
+    return same.astype("float64").groupby(runs).cumsum()
+
+
+def _with_history(table: pd.DataFrame, cutoff: pd.Timestamp, needed_sessions: int) -> pd.DataFrame:
+    """`sessions_held` and `sessions_lacking`, on each ticker's last row only: they are about the ticker."""
+    held = table.groupby("ticker")["has_bar"].transform("sum").astype("float64")
+    last = ~table.duplicated("ticker", keep="last")
+    return table.assign(sessions_held=held.where(last), sessions_lacking=(needed_sessions - held).clip(lower=0).where(last))
+
+
+# --- derived columns of forecasts ---------------------------------------------------------------------------------------------
+
+
+def _forecast_table(forecasts: pd.DataFrame, forecast_sessions: Sequence[dt.date]) -> pd.DataFrame:
+    expected = pd.Series({h: pd.Timestamp(session) for h, session in enumerate(forecast_sessions, start=1)})
+    table = forecasts.reset_index(drop=True)
+    distinct = table.groupby("ticker")["horizon"].transform("nunique")
+    return table.assign(
+        row=table.index,
+        is_forecast_session=table["session"] == table["horizon"].map(expected),
+        horizons_lacking=len(expected) - distinct,
+        relative=table["y_hat"] / table["last_value"],
+    )
