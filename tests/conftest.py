@@ -1,0 +1,54 @@
+"""Fixtures that several test files share: a store on each kind of database."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from pipeline import embedded_postgres
+from pipeline.store import Store, sql_metadata
+
+
+@pytest.fixture(scope="session")
+def postgres_home() -> Iterator[Path]:
+    """The state folder of a running embedded server.
+
+    Not in pytest's own temporary folder: as root, the server runs as another user, whom pytest locks out again each time it starts.
+    """
+    home = Path(tempfile.mkdtemp(prefix="stockcast-test-", dir="/tmp"))
+    embedded_postgres.keep(home)
+    yield home
+    embedded_postgres.stop(home)
+    shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def postgres_store_url(postgres_home: Path) -> str:
+    return embedded_postgres.url(postgres_home, "stockcast_test")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty store's URL, on each kind of database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/stockcast.db"
+    url = request.getfixturevalue("postgres_store_url")
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        present = sorted(set(sa.inspect(connection).get_table_names()) & set(sql_metadata().tables))
+        if present:
+            connection.execute(sa.text(f"TRUNCATE {', '.join(present)}"))
+    engine.dispose()
+    return url
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    opened = Store.open(store_url)
+    yield opened
+    opened.close()
