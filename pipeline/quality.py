@@ -11,7 +11,7 @@ import datetime as dt
 import hashlib
 import json
 import logging
-import tempfile
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +53,7 @@ class Verdict:
     def require(self) -> None:
         """Raises `QualityGateFailed` when any ticker is quarantined, naming rule, ticker and rows."""
         if self.quarantined:
-            raise QualityGateFailed(" | ".join(self.quarantined[ticker] for ticker in sorted(self.quarantined)))
+            raise QualityGateFailed(" | ".join(f"{ticker} {reasons}" for ticker, reasons in sorted(self.quarantined.items())))
 
 
 class Gate:
@@ -67,6 +67,12 @@ class Gate:
     def __init__(self, suites: Path, docs: Path | None = None) -> None:
         self._suites = suites
         self._docs = docs
+
+    @property
+    def rules_hash(self) -> str:
+        """Changes when the rules for prices do, or the code that they rely on."""
+        parts = [self._suites / "prices.json", Path(masking.__file__), Path(__file__)]
+        return hashlib.sha256(b"".join(path.read_bytes() for path in parts)).hexdigest()[:16]
 
     def check_prices(
         self,
@@ -147,16 +153,20 @@ def _failures(result: ExpectationSuiteValidationResult, table: pd.DataFrame) -> 
     found = []
     for outcome in result.results:
         meta, kwargs = outcome.expectation_config.meta, outcome.expectation_config.kwargs
-        if outcome.exception_info.get("raised_exception", False):
-            raise SettingsError(
-                f"Rule {meta['rule']} cannot be run: {outcome.exception_info['exception_message']} Correct the expectations."
-            )
+        _require_ran(meta["rule"], outcome.exception_info)
         rows = sorted({cell["row"] for cell in outcome.result.get("unexpected_index_list") or ()})
         for values in table.loc[rows].to_dict("records"):
             column = meta.get("column", kwargs.get("column", "session"))
-            message = f"{values['ticker']} {values['session']:%Y-%m-%d}: {meta['message'].format_map(values)}"
+            message = f"{values['session']:%Y-%m-%d}: {meta['message'].format_map(values)}"
             found.append({**values, "column": column, "rule": meta["rule"], "message": message, "meta": meta})
     return pd.DataFrame(found, columns=["ticker", "session", "column", "rule", "message", "meta"])
+
+
+def _require_ran(rule: str, exceptions: dict[str, Any]) -> None:
+    """Great Expectations reports an expectation that could not be run as failed without rows: here it is an error."""
+    for about in [exceptions, *exceptions.values()]:
+        if isinstance(about, dict) and about.get("raised_exception"):
+            raise SettingsError(f"The rule {rule} cannot be run: {about['exception_message']}. Correct it in the expectations.")
 
 
 def _write_docs(result: ExpectationSuiteValidationResult, path: Path) -> None:
@@ -166,9 +176,9 @@ def _write_docs(result: ExpectationSuiteValidationResult, path: Path) -> None:
 
     page = DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(result))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, suffix=".part", delete=False) as file:
-        file.write(page)
-    Path(file.name).replace(path)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_text(page, encoding="utf-8")
+    part.replace(path)
 
 
 def _shard_name(tickers: Sequence[str]) -> str:
@@ -216,7 +226,7 @@ def _severity(meta: dict[str, Any], recent: bool, counts: dict[tuple[str, str], 
 CONSEQUENCES = {
     "record": "recorded",
     "mask": "masked, not used as a feature or target",
-    "quarantine": "too recent to forecast from, so the ticker is quarantined",
+    "quarantine": "the forecast would stand on it, so the ticker is quarantined",
 }
 
 
@@ -226,7 +236,7 @@ def _verdict(weighed: pd.DataFrame, cutoff: dt.date) -> Verdict:
     worst = weighed[weighed["severity"] == "quarantine"].sort_values(["ticker", "session"], ascending=[True, False], kind="stable")
     quarantined = {ticker: _reasons(list(group["message"])) for ticker, group in worst.groupby("ticker")}
     findings = weighed.assign(
-        message=[f"{m}; {CONSEQUENCES[s]}." for m, s in zip(weighed["message"], weighed["severity"], strict=True)]
+        message=[f"{row.ticker} {row.message}; {CONSEQUENCES[row.severity]}." for row in weighed.itertuples()]
     )
     return Verdict(_bounded(findings, cutoff), quarantined)
 
@@ -272,7 +282,7 @@ def _price_table(
     others: pd.DataFrame | None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The table that prices.json judges, one row per bar and one per session without, and `masking.unusable` of it."""
-    calendar = pd.DatetimeIndex(pd.to_datetime(list(sessions))).as_unit("s")
+    calendar = pd.DatetimeIndex(pd.to_datetime([*sessions, cutoff])).as_unit("s").unique()
     bars = prices[list(PRICES.columns)].assign(has_bar=True, in_order=_in_order(prices))
     bars["is_session"] = bars["session"].isin(calendar) | (bars["session"] < calendar[0])
     absent = _absent(bars, tickers, calendar).assign(has_bar=False, in_order=True, is_session=True)
@@ -360,7 +370,8 @@ def _repeats(table: pd.DataFrame) -> pd.Series:
 
 def _with_history(table: pd.DataFrame, cutoff: pd.Timestamp, needed_sessions: int) -> pd.DataFrame:
     """`sessions_held` and `sessions_lacking`, on each ticker's last row only: they are about the ticker."""
-    held = table.groupby("ticker")["has_bar"].transform("sum").astype("float64")
+    countable = table["session"].where(table["has_bar"] & table["is_session"])
+    held = countable.groupby(table["ticker"]).transform("nunique").astype("float64")
     last = ~table.duplicated("ticker", keep="last")
     return table.assign(sessions_held=held.where(last), sessions_lacking=(needed_sessions - held).clip(lower=0).where(last))
 
