@@ -40,9 +40,8 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     url = request.getfixturevalue("postgres_store_url")
     engine = sa.create_engine(url)
     with engine.begin() as connection:
-        present = sorted(set(sa.inspect(connection).get_table_names()) & set(sql_metadata().tables))
-        if present:
-            connection.execute(sa.text(f"TRUNCATE {', '.join(present)}"))
+        for table in set(sa.inspect(connection).get_table_names()) & set(sql_metadata().tables):
+            connection.execute(sa.text(f"DELETE FROM {table}"))
     engine.dispose()
     return url
 
