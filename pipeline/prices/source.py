@@ -95,7 +95,10 @@ def newest_session(source: Source, tickers: Iterable[str], calendar: Calendar, n
     newest = calendar.last_complete_session(now)
     if source.tickers() is None:
         return newest
-    ends = [_prices(source.fetch_raw(ticker, newest, newest, now).prices, ticker, source.name, calendar)["session"].max() for ticker in tickers]
+    ends = [
+        _prices(source.fetch_raw(ticker, newest, newest, now).prices, ticker, source.name, calendar)["session"].max()
+        for ticker in tickers
+    ]
     return calendar.last_session_until(min(max(ends).date(), newest))
 
 
