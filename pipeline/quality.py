@@ -52,8 +52,10 @@ class Verdict:
 
     def require(self) -> None:
         """Raises `QualityGateFailed` when any ticker is quarantined, naming rule, ticker and rows."""
-        if self.quarantined:
-            raise QualityGateFailed(" | ".join(f"{ticker} {reasons}" for ticker, reasons in sorted(self.quarantined.items())))
+        broken = self.findings[self.findings["severity"] == "quarantine"].groupby("ticker")["rule"].unique()
+        told = [f"{ticker} breaks {', '.join(broken[ticker])}: {reasons}" for ticker, reasons in sorted(self.quarantined.items())]
+        if told:
+            raise QualityGateFailed(" | ".join(told))
 
 
 class Gate:
