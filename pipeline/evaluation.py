@@ -33,9 +33,9 @@ def evaluate(dataset: Dataset, name: str, model: str, forecaster: Forecaster) ->
     return EVALUATIONS.conform(pd.concat(tables).assign(dataset=name, model=model))
 
 
-def predict(live: Windows, name: str, model: str, forecaster: Forecaster) -> pd.DataFrame:
-    """PREDICTIONS rows of one forecaster for the session at the end of a dataset."""
-    prices = live.to_prices(forecaster(live))[0]
+def predict(live: Windows, name: str, model: str, prediction: np.ndarray) -> pd.DataFrame:
+    """PREDICTIONS rows of one forecaster's relative prediction (1, horizon) for the window at the end of a dataset."""
+    prices = live.to_prices(prediction)[0]
     return PREDICTIONS.conform(
         pd.DataFrame({"dataset": name, "model": model, "horizon": np.arange(1, len(prices) + 1), "y_hat": prices})
     )

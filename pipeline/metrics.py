@@ -70,3 +70,27 @@ def evaluate(
             **{f"half_width_{level}": widths[level] for level in LEVELS},
         }
     )
+
+
+def realised(scores: pd.DataFrame) -> pd.DataFrame:
+    """SCORES summed up per universe, recipe, target, ticker and horizon, beside the naive forecast on the same sessions.
+
+    rmse in dollars; `skill` = 1 - rmse / naive_rmse: positive means the published forecasts beat the naive one.
+    """
+    groups = scores.groupby(["universe", "recipe", "target", "ticker", "horizon"])
+    table = groups.agg(
+        forecasts=("error", "size"),
+        first=("session", "min"),
+        last=("session", "max"),
+        rmse=("error", _root_mean_square),
+        naive_rmse=("naive_error", _root_mean_square),
+        coverage_80=("inside_80", "mean"),
+        coverage_95=("inside_95", "mean"),
+    ).reset_index()
+    skill = 1 - table["rmse"] / table["naive_rmse"].where(table["naive_rmse"] > 0)
+    table.insert(table.columns.get_loc("naive_rmse") + 1, "skill", skill)
+    return table
+
+
+def _root_mean_square(errors: pd.Series) -> float:
+    return float(np.sqrt(np.mean(errors.to_numpy() ** 2)))

@@ -66,16 +66,15 @@ class Calendar:
 
     def require_session(self, day: dt.date, now: dt.datetime) -> dt.date:
         """`day` itself when it is a finished session; otherwise a `SettingsError` that says why not and names good ones."""
-        newest = self.last_complete_session(now)
-        if day > newest:
-            raise SettingsError(
-                f"{day} is not over yet on {self.name}; the last complete session is {newest}. Use that one, or wait."
-            )
         if not self._known(day):
-            raise SettingsError(f"{day} is before {FIRST_DAY}, where the calendar of {self.name} begins here. Use a later session.")
+            raise SettingsError(f"{day} is outside {FIRST_DAY} to next year, the sessions of {self.name} that are known. Use one of these.")
+        newest = self.last_complete_session(now)
         if not self.is_session(day):
-            before, after = self.last_session_until(day), self.first_session_from(day)
-            raise SettingsError(f"{day} is no session of {self.name}: the exchange was closed. Use {before} or {after}.")
+            near = [self.last_session_until(day), self.first_session_from(day)]
+            finished = " or ".join(str(session) for session in near if session <= newest) or str(newest)
+            raise SettingsError(f"{day} is no session of {self.name}: the exchange is closed that day. Use {finished}.")
+        if day > newest:
+            raise SettingsError(f"{day} is not over yet on {self.name}; the last complete session is {newest}. Use that one, or wait.")
         return day
 
     def training_cutoffs(self, session: dt.date, retrain: str) -> tuple[dt.date, dt.date]:

@@ -14,66 +14,57 @@ from pathlib import Path
 from pipeline.errors import SettingsError
 
 PREFIX = "STOCKCAST_"
+#: The settings that say what to run; the others say how.
+CHOICES = ("universe", "source", "data", "tickers", "target", "recipe", "horizon", "home")
+
+
+def _setting(default: object, told: str, kind: type | None = None) -> object:
+    return dataclasses.field(default=default, metadata={"help": told, "kind": kind or type(default)})
 
 
 @dataclass(frozen=True)
 class Settings:
     """What a deployment may choose. Nothing here is read again after the process has begun."""
 
-    #: Folder of everything that is written: databases, artifacts, logs, passwords.
-    home: Path = Path("var")
-    #: Database of prices and forecasts; empty: the embedded PostgreSQL under `home`.
-    store_url: str = ""
-    #: MLflow tracking URI; empty: the embedded PostgreSQL under `home`.
-    tracking_uri: str = ""
-    #: Datasets, models and reports: an fsspec URL; empty: `home`/artifacts.
-    artifacts: str = ""
-    #: Your own universes file; empty: the shipped `pipeline/universes.toml`.
-    universes: str = ""
+    home: Path = _setting(Path("var"), "Folder of everything that is written: databases, artifacts, logs, passwords.")
+    store_url: str = _setting("", "Database of prices and forecasts; empty: the embedded PostgreSQL under home.")
+    tracking_uri: str = _setting("", "MLflow tracking URI; empty: the embedded PostgreSQL under home.")
+    artifacts: str = _setting("", "Datasets, models and reports: an fsspec URL; empty: home/artifacts.")
+    universes: str = _setting("", "Your own universes file; empty: the shipped `pipeline/universes.toml`.")
 
-    #: Which universe to run where none is named.
-    universe: str = "sample"
-    #: sample, yahoo or csv; empty: the universe's own.
-    source: str = ""
-    #: Folder of price files, for the csv source.
-    data: str = ""
-    #: Comma-separated; empty: the universe's own.
-    tickers: str = ""
-    #: Column to forecast; empty: the universe's own.
-    target: str = ""
-    #: Named way to build and train a model; empty: the universe's own.
-    recipe: str = ""
-    #: Sessions ahead; 0: the universe's own.
-    horizon: int = 0
+    universe: str = _setting(
+        "",
+        "Which universe to run; empty: sample, or where a source is named, that source with the tickers named (csv: all in the folder).",
+    )
+    source: str = _setting("", "sample, yahoo or csv; empty: the universe's own.")
+    data: str = _setting("", "Folder of price files, for the csv source.")
+    tickers: str = _setting("", "Comma-separated; empty: the universe's own.")
+    target: str = _setting("", "Column to forecast; empty: the universe's own.")
+    recipe: str = _setting("", "Named way to build and train a model; empty: the universe's own.")
+    horizon: int | None = _setting(None, "Sessions ahead; empty: the universe's own.", int)
 
-    #: Processes that train at the same time, one thread each.
-    workers: int = 2
-    #: Tickers that one Airflow task handles; 0: one each up to 12 tickers, then as many as 2 tasks a worker need.
-    shard_size: int = 0
-    #: Seed of every random number.
-    seed: int = 7
-    #: A model is published when its validation RMSE is at most (1 + this) times the naive forecast's.
-    promotion_margin: float = 0.01
-    #: ... and its test RMSE at most (1 + this) times the naive forecast's.
-    test_floor: float = 0.05
-    #: A run fails when more than this share of its tickers is quarantined.
-    max_quarantined: float = 0.5
-    #: Sessions fetched again at every run, to catch corrected bars.
-    refetch_sessions: int = 5
-    #: Tries per request to a price source before it counts as unavailable.
-    fetch_attempts: int = 4
-    #: Seconds before a price source's answer is given up on.
-    fetch_timeout: float = 20.0
+    workers: int = _setting(2, "Processes that train at the same time, one thread each.")
+    shard_size: int = _setting(
+        0, "Tickers that one Airflow task handles; 0: one each up to 12 tickers, then as many as 2 tasks a worker need."
+    )
+    seed: int = _setting(7, "Seed of every random number.")
+    promotion_margin: float = _setting(
+        0.01, "A model is published when its validation RMSE is at most (1 + this) times the naive forecast's."
+    )
+    test_floor: float = _setting(0.05, "... and its test RMSE at most (1 + this) times the naive forecast's.")
+    max_quarantined: float = _setting(0.5, "A run fails when more than this share of its tickers is quarantined.")
+    refetch_sessions: int = _setting(5, "Sessions fetched again at every run, to catch corrected bars.")
+    fetch_attempts: int = _setting(4, "Tries per request to a price source before it counts as unavailable.")
+    fetch_timeout: float = _setting(20.0, "Seconds before a price source's answer is given up on.")
 
-    #: Loopback ports of `make up`.
-    airflow_port: int = 8080
-    mlflow_port: int = 5000
+    airflow_port: int = _setting(8080, "Loopback port of Airflow under make up.")
+    mlflow_port: int = _setting(5000, "Loopback port of MLflow under make up.")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "home", Path(self.home).expanduser().absolute())
         _check(self.workers >= 1, "workers", self.workers, "at least 1")
         _check(self.shard_size >= 0, "shard_size", self.shard_size, "0 (automatic) or more")
-        _check(self.horizon >= 0, "horizon", self.horizon, "at least 1 session ahead")
+        _check(self.horizon is None or self.horizon >= 1, "horizon", self.horizon, "at least 1 session ahead")
         _check(0 <= self.promotion_margin < 1, "promotion_margin", self.promotion_margin, "a fraction such as 0.01")
         _check(0 <= self.test_floor < 1, "test_floor", self.test_floor, "a fraction such as 0.05")
         _check(0 <= self.max_quarantined <= 1, "max_quarantined", self.max_quarantined, "a fraction such as 0.5")
@@ -99,13 +90,13 @@ class Settings:
             if name not in fields:
                 raise SettingsError(f"{variable} is no setting. The settings are: {', '.join(sorted(variables()))}.")
             if text != "":
-                values[name] = _convert(variable, text, fields[name].default)
+                values[name] = _convert(variable, text, fields[name].metadata["kind"])
         values.update({name: value for name, value in flags.items() if value is not None})
         return cls(**values)
 
     def to_environ(self) -> dict[str, str]:
         """The variables that make `from_env` build these settings again, for child processes."""
-        return {PREFIX + field.name.upper(): str(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        return {PREFIX + name.upper(): "" if value is None else str(value) for name, value in dataclasses.asdict(self).items()}
 
 
 def variables() -> list[str]:
@@ -113,15 +104,14 @@ def variables() -> list[str]:
     return [PREFIX + field.name.upper() for field in dataclasses.fields(Settings)]
 
 
-def _convert(variable: str, text: str, default: object) -> object:
-    kind = type(default)
-    if kind is str or isinstance(default, Path):
+def _convert(variable: str, text: str, kind: type) -> object:
+    if kind not in (int, float):
         return text
     try:
         return kind(text)
     except ValueError:
         word = "a whole number" if kind is int else "a number"
-        raise SettingsError(f"{variable} is {text!r}; {word} is expected, such as {default}.") from None
+        raise SettingsError(f"{variable} is {text!r}; {word} is expected.") from None
 
 
 def _check(holds: bool, name: str, value: object, expected: str) -> None:

@@ -53,6 +53,8 @@ MLFLOW_ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
+#: MLflow's pages then show training runs first, not those for language models.
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 #: What MLflow takes in one `log_batch`.
 BATCH = 1000
 
@@ -339,7 +341,7 @@ class Tracker:
         if found is None:
             local = None if self._database is None else _as_url(f"{self.artifact_root.rstrip('/')}/{self.experiment}")
             with self._lock("experiment"), _unless_taken():
-                return self._client.create_experiment(self.experiment, artifact_location=local)
+                return self._client.create_experiment(self.experiment, artifact_location=local, tags=EXPERIMENT_TAGS)
             found = self._client.get_experiment_by_name(self.experiment)
         if found.lifecycle_stage != "active":
             raise SettingsError(

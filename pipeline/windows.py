@@ -116,6 +116,10 @@ class Dataset:
     left_out: dict[str, int]
     masked_cells: int
 
+    @property
+    def trainable(self) -> bool:
+        return self.spec.trainable and min(len(self.train), len(self.validation), len(self.test)) > 0
+
 
 def on_calendar(history: pd.DataFrame, sessions: Sequence[dt.date]) -> pd.DataFrame:
     """`history` (one ticker) with exactly one row per session from its first: missing ones all NaN, days that are none dropped."""

@@ -1,0 +1,186 @@
+"""Settings -> parts: the real ones are chosen here, tests choose others. Nothing is opened before it is used."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import subprocess
+from collections.abc import Callable
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline import __version__
+from pipeline.errors import SettingsError
+from pipeline.settings import Settings
+from pipeline.universes import Universe, load_universes
+
+if TYPE_CHECKING:
+    from pipeline.artifacts import Artifacts
+    from pipeline.prices.source import Source
+    from pipeline.quality import Gate
+    from pipeline.sessions import Calendar
+    from pipeline.store import Store
+    from pipeline.tracking import Tracker
+    from pipeline.training import Workers
+
+#: (step, ticker or "", message)
+Progress = Callable[[str, str, str], None]
+
+
+class Parts:
+    """What the steps work with. A context manager: leaving it closes the store."""
+
+    def __init__(self, settings: Settings, progress: Progress | None = None) -> None:
+        self.settings = settings
+        self.progress = progress or print_progress
+
+    def __enter__(self) -> Parts:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if "store" in self.__dict__:
+            self.store.close()
+
+    @cached_property
+    def store(self) -> Store:
+        from pipeline.store import Store
+
+        return Store.open(store_url(self.settings))
+
+    @cached_property
+    def artifacts(self) -> Artifacts:
+        from pipeline.artifacts import Artifacts
+
+        return Artifacts(artifact_root(self.settings))
+
+    @cached_property
+    def gate(self) -> Gate:
+        from pipeline.quality import Gate
+
+        return Gate(suites_folder(), self.settings.home / "data_docs")
+
+    @property
+    def workers(self) -> Workers:
+        from pipeline.training import shared_workers
+
+        return shared_workers(self.settings.workers)
+
+    def source(self, universe: Universe) -> Source:
+        return _source(universe.source, universe.data, self.settings)
+
+    def calendar(self, universe: Universe) -> Calendar:
+        from pipeline.sessions import Calendar
+
+        return Calendar(universe.calendar)
+
+    def tracker(self, universe: Universe) -> Tracker:
+        from pipeline.tracking import Tracker
+
+        return Tracker(tracking_uri(self.settings), artifact_root(self.settings), universe.name)
+
+
+def parts(settings: Settings, progress: Progress | None = None) -> Parts:
+    return Parts(settings, progress)
+
+
+def store_url(settings: Settings) -> str:
+    return settings.store_url or _embedded(settings, "stockcast")
+
+
+def tracking_uri(settings: Settings) -> str:
+    return settings.tracking_uri or _embedded(settings, "mlflow")
+
+
+def artifact_root(settings: Settings) -> str:
+    return settings.artifacts or str(settings.home / "artifacts")
+
+
+def suites_folder() -> Path:
+    return Path(__file__).parent.parent / "expectations"
+
+
+def whereabouts(parts: Parts, page: str) -> str:
+    """Where a person finds what a run has left."""
+    tracking = tracking_uri(parts.settings)
+    shown = "make up, then its MLflow page" if not parts.settings.tracking_uri else tracking
+    return "\n".join(
+        [
+            f"store    {parts.store.url}",
+            "         stockcast forecasts, stockcast scores",
+            f"mlflow   {shown}",
+            f"report   {page}",
+        ]
+    )
+
+
+def universe_of(settings: Settings) -> Universe:
+    """The universe that the settings name, with what they override; `SettingsError` when there is no such universe.
+
+    A source without a universe makes one: named like the source, with the tickers named, or all that a folder of files holds.
+    """
+    name = settings.universe or ("" if settings.source not in ("", "sample") else "sample")
+    tickers = tuple(filter(None, (ticker.strip() for ticker in settings.tickers.split(","))))
+    if settings.tickers and not tickers:
+        raise SettingsError(f"tickers is {settings.tickers!r}, which names none; expected for example IBM,AAPL.")
+    overrides = {
+        "source": settings.source,
+        "data": settings.data,
+        "tickers": tickers,
+        "target": settings.target,
+        "recipe": settings.recipe,
+        "horizon": settings.horizon,
+    }
+    chosen = {key: value for key, value in overrides.items() if value}
+    if name:
+        universes = load_universes(settings.universes)
+        if name not in universes:
+            raise SettingsError(f"There is no universe {name!r}. The universes are: {', '.join(universes)}.")
+        return dataclasses.replace(universes[name], **chosen)
+    if settings.source == "csv" and settings.data and not tickers:
+        chosen["tickers"] = tuple(_source("csv", settings.data, settings).tickers())
+    return Universe(**{"name": settings.source, "tickers": (), "start": dt.date(1990, 1, 1), **chosen})
+
+
+def print_progress(step: str, ticker: str, message: str) -> None:
+    print(f"{step:<14} {ticker:<8} {message}", flush=True)
+
+
+@cache
+def code_version() -> str:
+    """The version, and in a checkout the commit, with + where files differ from it."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return __version__
+    try:
+        told = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):  # no git here, or a checkout that it does not trust: the version alone is known
+        return __version__
+    return f"{__version__} ({told.stdout.strip()})"
+
+
+@cache
+def _source(name: str, data: str, settings: Settings) -> Source:
+    if name == "sample":
+        from pipeline.prices.sample import SampleSource
+
+        return SampleSource()
+    if name == "csv":
+        from pipeline.prices.csv_files import CsvSource
+
+        return CsvSource(Path(data))
+    from pipeline.prices.yahoo import YahooSource
+
+    return YahooSource(settings.home / "yahoo", settings.fetch_attempts, settings.fetch_timeout)
+
+
+def _embedded(settings: Settings, database: str) -> str:
+    from pipeline import embedded_postgres
+
+    return embedded_postgres.url(settings.home, database)

@@ -1,0 +1,284 @@
+"""The command line: parses, calls `steps.py`, prints. Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime as dt
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn
+
+from pipeline import __version__
+from pipeline.errors import NothingStored, RunError, SettingsError, StockcastError
+from pipeline.settings import CHOICES, Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pipeline.assembly import Parts
+    from pipeline.run import Run
+
+FORMATS = ("table", "json", "csv")
+#: The steps that take a list of tickers, and those that look at the whole session.
+TICKER_STEPS = ("ingest", "build_windows", "train", "evaluate")
+SESSION_STEPS = ("check", "promote", "publish", "score", "report")
+STEP_HELP = {
+    "ingest": "fetch prices and store what is new",
+    "check": "validate what was ingested; quarantine tickers that break the rules",
+    "build_windows": "write the datasets of the training cutoffs, and the window to forecast from",
+    "train": "fit the networks that are not there yet",
+    "evaluate": "measure networks and baselines on the same sessions; track them in MLflow",
+    "promote": "decide whose forecast is published, and why",
+    "publish": "write the forecasts with their intervals",
+    "score": "give earlier forecasts their realised errors",
+    "report": "write the day's page",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """One line on a mistake, not the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise SettingsError(f"{message} (`{self.prog} --help` lists what there is)")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command; returns the exit code: 0, 1 (the run failed) or 2 (the configuration is wrong)."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        arguments = parser().parse_args(argv)
+        return arguments.run(arguments) or 0
+    except StockcastError as error:
+        if "--debug" in argv:
+            raise
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; nothing is half-written, and the same command goes on where this one stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader, such as `head`, has had enough
+        sys.stderr.close()
+        return 0
+
+
+def parser() -> Parser:
+    """The whole grammar."""
+    top = Parser(prog="stockcast", description="A daily stock forecast, one session at a time.")
+    top.add_argument("--version", action="version", version=f"stockcast {__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    run = _command(commands, "run", "all steps of one session", _run)
+    _session_arguments(run)
+    _format_argument(run)
+    backfill = _command(commands, "backfill", "all steps of every session in a range", _backfill)
+    backfill.add_argument("--from", dest="first", required=True, type=_date, metavar="DATE", help="first session")
+    backfill.add_argument("--to", dest="last", required=True, type=_date, metavar="DATE", help="last session")
+    for step in (*TICKER_STEPS[:1], "check", *TICKER_STEPS[1:], *SESSION_STEPS[1:]):
+        _session_arguments(_command(commands, step, f"step: {STEP_HELP[step]}", _step, step=step))
+
+    forecasts = _command(commands, "forecasts", "print published forecasts", _forecasts)
+    forecasts.add_argument("--session", type=_date, metavar="DATE", help="the session they were made after (default: the newest)")
+    scores = _command(commands, "scores", "print how earlier forecasts did", _scores)
+    scores.add_argument("--session", type=_date, metavar="DATE", help="only forecasts made after this session")
+    scores.add_argument("--each", action="store_true", help="one row per forecast, not the sums")
+    for command in (forecasts, scores):
+        _format_argument(command)
+    _format_argument(_command(commands, "universe", "list the universes, or show one", _universe))
+    _format_argument(_command(commands, "recipes", "list the recipes", _recipes))
+    _command(commands, "doctor", "check configuration, store, tracking and source, and say what to do", _doctor)
+    return top
+
+
+def _command(commands: argparse._SubParsersAction, name: str, told: str, run: Callable, **defaults: object) -> Parser:
+    command = commands.add_parser(
+        name.replace("_", "-"), aliases=[name] if "_" in name else [], help=told, description=told.capitalize() + "."
+    )
+    command.set_defaults(run=run, **defaults)
+    command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    groups = {True: command.add_argument_group("what to run"), False: command.add_argument_group("how to run it")}
+    for field in dataclasses.fields(Settings):
+        kind = field.metadata["kind"] if field.metadata["kind"] in (int, float) else str
+        groups[field.name in CHOICES].add_argument(
+            f"--{field.name.replace('_', '-')}", type=kind, metavar=field.name.upper(), help=field.metadata["help"]
+        )
+    return command
+
+
+def _session_arguments(command: Parser) -> None:
+    command.add_argument("--session", type=_date, metavar="DATE", help="the last session that may be seen (default: the newest)")
+    command.add_argument(
+        "--known-at", type=_moment, metavar="MOMENT", help="repeat with what was known then, such as 2026-01-31T22:00:00Z"
+    )
+
+
+def _format_argument(command: Parser) -> None:
+    command.add_argument("--format", choices=FORMATS, default="table", help="default: table")
+
+
+def _date(text: str) -> dt.date:
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date; one such as 2013-03-01 is expected") from None
+
+
+def _moment(text: str) -> dt.datetime:
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no moment; one such as 2026-01-31T22:00:00Z is expected") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    return Settings.from_env(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Settings)})
+
+
+def _planned(parts: Parts, session: dt.date | None, known_at: dt.datetime | None = None) -> Run:
+    from pipeline import assembly, steps
+
+    # The one place where the command line reads the clock; from here on the moment travels with the run.
+    return steps.plan(parts, assembly.universe_of(parts.settings), session, dt.datetime.now(dt.UTC), known_at)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from pipeline import assembly, reporting, steps
+    from pipeline.tables import FORECASTS
+
+    quiet = arguments.format != "table"
+    with assembly.parts(_settings(arguments), progress=_to_stderr if quiet else None) as parts:
+        run = _planned(parts, arguments.session, arguments.known_at)
+        page = steps.day(parts, run)
+        if quiet:
+            print(reporting.rows(steps.stored(parts, FORECASTS, run), arguments.format), end="")
+            return
+        print(f"\n{steps.summary(parts, run)}\n\n{assembly.whereabouts(parts, page)}")
+
+
+def _backfill(arguments: argparse.Namespace) -> int:
+    from pipeline import assembly, steps
+
+    failures = 0
+    with assembly.parts(_settings(arguments)) as parts:
+        calendar = parts.calendar(assembly.universe_of(parts.settings))
+        sessions = calendar.sessions(arguments.first, arguments.last)
+        if not sessions:
+            raise SettingsError(
+                f"There is no session of {calendar.name} from {arguments.first} to {arguments.last}. Give an earlier --from or a later --to."
+            )
+        # All are planned before the first is run: a range that reaches too far fails at once, and changes nothing.
+        for run in [_planned(parts, session) for session in sessions]:
+            print(f"\n{run.universe.name} {run.session}", flush=True)
+            try:
+                steps.day(parts, run)
+            except RunError as error:
+                failures += 1
+                print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+    print(
+        f"\n{len(sessions) - failures} of {len(sessions)} sessions are done."
+        + (" Repeat the command for the others." if failures else "")
+    )
+    return 1 if failures else 0
+
+
+def _step(arguments: argparse.Namespace) -> None:
+    from pipeline import assembly, steps
+
+    with assembly.parts(_settings(arguments)) as parts:
+        run = _planned(parts, arguments.session, arguments.known_at)
+        step = getattr(steps, arguments.step)
+        if arguments.step == "ingest":
+            step(parts, run, list(run.universe.tickers))
+        elif arguments.step in TICKER_STEPS:
+            step(parts, run, steps.passed(parts, run))
+        else:
+            step(parts, run)
+
+
+def _filters(settings: Settings) -> dict[str, object]:
+    """Only what was asked for narrows what is printed."""
+    filters: dict[str, object] = {
+        name: getattr(settings, name) for name in ("universe", "recipe", "target") if getattr(settings, name)
+    }
+    tickers = [ticker.strip() for ticker in settings.tickers.split(",") if ticker.strip()]
+    return {**filters, "ticker": tickers} if tickers else filters
+
+
+def _forecasts(arguments: argparse.Namespace) -> None:
+    from pipeline import assembly
+    from pipeline.tables import FORECASTS
+
+    with assembly.parts(_settings(arguments)) as parts:
+        filters = _filters(parts.settings)
+        if arguments.session:
+            filters["cutoff"] = arguments.session
+        rows = parts.store.load(FORECASTS, **filters)
+        if rows.empty:
+            raise NothingStored(f"No forecasts are stored for {_told(filters)}. `stockcast run` makes them.")
+        newest = rows if arguments.session else rows[rows["cutoff"] == rows["cutoff"].max()]
+        _print_rows(newest, arguments.format)
+
+
+def _scores(arguments: argparse.Namespace) -> None:
+    from pipeline import assembly, metrics
+    from pipeline.tables import SCORES
+
+    with assembly.parts(_settings(arguments)) as parts:
+        filters = _filters(parts.settings)
+        if arguments.session:
+            filters["cutoff"] = arguments.session
+        rows = parts.store.load(SCORES, **filters)
+        if rows.empty:
+            raise NothingStored(f"No forecast for {_told(filters)} has been scored: run a session after it first.")
+        _print_rows(rows if arguments.each else metrics.realised(rows), arguments.format)
+
+
+def _universe(arguments: argparse.Namespace) -> None:
+    import pandas as pd
+
+    from pipeline.universes import load_universes
+
+    settings = _settings(arguments)
+    universes = load_universes(settings.universes)
+    if settings.universe and settings.universe not in universes:
+        raise SettingsError(f"There is no universe {settings.universe!r}. The universes are: {', '.join(universes)}.")
+    chosen = [universe for name, universe in universes.items() if settings.universe in ("", name)]
+    rows = [
+        {**dataclasses.asdict(universe), "tickers": " ".join(universe.tickers), "dag": f"daily_forecast_{universe.name}"}
+        for universe in chosen
+    ]
+    _print_rows(pd.DataFrame(rows).drop(columns="data" if not any(universe.data for universe in chosen) else []), arguments.format)
+
+
+def _recipes(arguments: argparse.Namespace) -> None:
+    import pandas as pd
+
+    from pipeline.models import RECIPES
+
+    names = ("name", "summary", "origin", "context_length", "network", "loss", "optimiser", "epochs", "batch_size")
+    rows = [{**{name: getattr(recipe, name) for name in names}, "targets": " ".join(recipe.targets)} for recipe in RECIPES]
+    _print_rows(pd.DataFrame(rows), arguments.format)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from pipeline import doctor
+
+    findings = doctor.examine(lambda: _settings(arguments), dt.datetime.now(dt.UTC))
+    for finding in findings:
+        print(f"{'ok' if finding.well else 'FAILED':<7} {finding.what:<14} {finding.told}")
+    return 0 if all(finding.well for finding in findings) else 1
+
+
+def _print_rows(rows: pd.DataFrame, form: str) -> None:
+    from pipeline import reporting
+
+    print(reporting.rows(rows, form), end="" if form == "csv" else "\n")
+
+
+def _told(filters: dict[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in filters.items()) or "any session"
+
+
+def _to_stderr(step: str, ticker: str, message: str) -> None:
+    print(f"{step:<14} {ticker:<8} {message}", file=sys.stderr, flush=True)

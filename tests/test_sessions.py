@@ -1,0 +1,76 @@
+"""The calendar of a universe."""
+
+import datetime as dt
+
+import pytest
+
+from pipeline.errors import SettingsError
+from pipeline.sessions import Calendar
+
+XNYS, CRYPTO = Calendar("XNYS"), Calendar("24/7")
+
+
+def day(text):
+    return dt.date.fromisoformat(text)
+
+
+def moment(text):
+    return dt.datetime.fromisoformat(text)
+
+
+@pytest.mark.parametrize(
+    ("now", "session"),
+    [
+        ("2013-03-01T20:59:59+00:00", "2013-02-28"),  # a second before four in New York
+        ("2013-03-01T21:00:00+00:00", "2013-03-01"),
+        ("2012-11-23T18:00:00+00:00", "2012-11-23"),  # the day after Thanksgiving closes at one
+        ("2012-10-30T22:00:00+00:00", "2012-10-26"),  # closed by a hurricane
+        ("2013-07-05T19:59:00+00:00", "2013-07-03"),  # summer time, after a holiday
+    ],
+)
+def test_a_session_is_complete_at_its_close(now, session):
+    assert XNYS.last_complete_session(moment(now)) == day(session)
+
+
+def test_every_day_is_a_session_of_a_market_that_never_closes():
+    assert CRYPTO.last_complete_session(moment("2013-03-03T00:00:00+00:00")) == day("2013-03-02")
+    assert CRYPTO.next_sessions(day("2013-03-02"), 2) == [day("2013-03-03"), day("2013-03-04")]
+
+
+def test_next_sessions_pass_over_weekends_and_holidays():
+    assert XNYS.next_sessions(day("2013-03-28"), 2) == [day("2013-04-01"), day("2013-04-02")]  # Good Friday
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("2013-03-02", "no session of XNYS.*Use 2013-03-01.$"),
+        ("2013-03-04", "not over yet.*last complete session is 2013-03-01"),
+        ("2013-02-18", "no session of XNYS.*Use 2013-02-15 or 2013-02-19.$"),
+        ("1980-03-03", "outside 1990-01-01"),
+        ("2150-03-03", "outside 1990-01-01"),
+    ],
+)
+def test_a_day_that_is_no_finished_session_is_refused_with_one_that_is(asked, told):
+    with pytest.raises(SettingsError, match=told):
+        XNYS.require_session(day(asked), moment("2013-03-03T12:00:00+00:00"))
+
+
+@pytest.mark.parametrize(
+    ("retrain", "cutoffs"),
+    [("daily", ("2013-03-20", "2013-03-19")), ("weekly", ("2013-03-18", "2013-03-11")), ("monthly", ("2013-03-01", "2013-02-01"))],
+)
+def test_training_cutoffs_depend_on_the_calendar_alone(retrain, cutoffs):
+    assert XNYS.training_cutoffs(day("2013-03-20"), retrain) == tuple(map(day, cutoffs))
+
+
+def test_a_training_cutoff_is_never_after_its_session():
+    for session in XNYS.sessions(day("2012-10-01"), day("2013-03-01")):
+        for retrain in ("daily", "weekly", "monthly"):
+            current, previous = XNYS.training_cutoffs(session, retrain)
+            assert previous < current <= session and XNYS.is_session(current) and XNYS.is_session(previous)
+
+
+def test_an_unknown_calendar_names_good_ones():
+    with pytest.raises(SettingsError, match=r"no calendar 'XNYZ'.*XNYS"):
+        Calendar("XNYZ")

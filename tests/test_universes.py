@@ -1,0 +1,69 @@
+"""Universes and the names that they let in."""
+
+import dataclasses
+
+import pytest
+
+from pipeline.errors import SettingsError
+from pipeline.universes import Universe, check_ticker, load_universes
+
+
+def test_the_shipped_universes_are_the_three_that_the_readme_names():
+    universes = load_universes()
+    assert {name: (u.source, u.calendar, u.scheduled) for name, u in universes.items()} == {
+        "sample": ("sample", "XNYS", False),
+        "us_megacaps": ("yahoo", "XNYS", True),
+        "crypto": ("yahoo", "24/7", True),
+    }
+
+
+@pytest.mark.parametrize("ticker", ["IBM", "BRK-B", "BRK.B", "BTC-USD", "^GSPC", "EURUSD=X", "0700.HK"])
+def test_tickers_as_exchanges_write_them_pass(ticker):
+    assert check_ticker(ticker) == ticker
+
+
+@pytest.mark.parametrize("ticker", ["../x", "'; drop table prices", "", "ibm", "A B", "A/B", "A..B", "-A", "A" * 30, "IBM\n", "É"])
+def test_what_could_be_a_path_or_sql_is_no_ticker(ticker):
+    with pytest.raises(SettingsError, match="is no ticker"):
+        check_ticker(ticker)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"tickers": ()}, "has no tickers"),
+        ({"tickers": ("IBM", "IBM")}, "named twice"),
+        ({"source": "bloomberg"}, "source is 'bloomberg'; one of sample, yahoo, csv"),
+        ({"target": "vwap"}, "target is 'vwap'"),
+        ({"retrain": "hourly"}, "retrain is 'hourly'"),
+        ({"horizon": 0}, "horizon is 0; 1 to 60"),
+        ({"name": "My Universe"}, "a name is small letters"),
+        ({"source": "csv"}, "needs a folder"),
+    ],
+)
+def test_a_universe_that_cannot_be_says_what_could(changes, told):
+    universe = Universe(name="u", source="sample", tickers=("IBM",))
+    with pytest.raises(SettingsError, match=told):
+        dataclasses.replace(universe, **changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "declares no universe"),
+        ("[a", "is no TOML"),
+        ("x = 1", "x stands outside any"),
+        ("[a]\nsource = 'yahoo'", "universe 'a' lacks tickers"),
+        ("[a]\nsource = 'yahoo'\ntickers = ['IBM']\nticker = 1", "universe 'a' has ticker; the keys are"),
+    ],
+)
+def test_a_universes_file_that_cannot_be_read_names_the_entry(tmp_path, text, told):
+    path = tmp_path / "universes.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=told):
+        load_universes(path)
+
+
+def test_a_missing_universes_file_is_named(tmp_path):
+    with pytest.raises(SettingsError, match=r"nowhere\.toml cannot be read"):
+        load_universes(tmp_path / "nowhere.toml")
