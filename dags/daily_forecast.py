@@ -7,11 +7,10 @@ The tasks are in `pipeline/scheduling/factory.py`, their work in `pipeline/steps
 or in the file that STOCKCAST_UNIVERSES names.
 """
 
-from pipeline.scheduling.factory import daily_forecast
+from pipeline.scheduling.factory import daily_forecast, universes
 from pipeline.settings import Settings
-from pipeline.universes import load_universes
 
 settings = Settings.from_env()
 
-for universe in load_universes(settings.universes).values():
+for universe in universes(settings):
     globals()[f"daily_forecast_{universe.name}"] = daily_forecast(universe, settings)

@@ -7,7 +7,7 @@ import datetime as dt
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow.sdk.exceptions import AirflowFailException
 
@@ -17,10 +17,19 @@ from pipeline.settings import Settings
 from pipeline.universes import Universe
 
 if TYPE_CHECKING:
-    from pipeline.assembly import Parts, Progress
+    from pipeline.assembly import Parts
 
-#: Where the steps' progress goes; None: to standard output, which Airflow keeps as the task's log.
-progress: Progress | None = None
+
+class Listener(Protocol):
+    """Hears what tasks say where they run in this very process."""
+
+    def progress(self, task_instance: Any, line: str) -> None: ...
+
+    def failed(self, task_instance: Any, line: str) -> None: ...
+
+
+#: None: what tasks say goes to standard output, which Airflow keeps as their log.
+listener: Listener | None = None
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +65,7 @@ def call(step: Callable[..., Any], run: Mapping[str, Any], *tickers: list[str]) 
 def open_parts() -> Parts:
     from pipeline import assembly
 
-    return assembly.parts(Settings.from_env(), progress)
+    return assembly.parts(Settings.from_env(), _tell if listener else None)
 
 
 def session_of(universe: Universe, params: Mapping[str, Any], dag_run: Any) -> dt.date:
@@ -94,6 +103,8 @@ def errors_for_airflow() -> Iterator[None]:
 def say_why(context: Mapping[str, Any]) -> None:
     """Failure callback: the log's last line names the step, its tickers and the reason."""
     log.error(failure_line(context))
+    if listener:
+        listener.failed(context["task_instance"], failure_line(context))
 
 
 def failure_line(context: Mapping[str, Any]) -> str:
@@ -103,6 +114,12 @@ def failure_line(context: Mapping[str, Any]) -> str:
     of_tickers = f" of {', '.join(tickers)}" if isinstance(tickers, (list, tuple)) else ""
     reason = " ".join(str(context.get("exception") or "the process was killed").split())
     return f"FAILED {task_instance.task_id}{of_tickers}: {reason}"
+
+
+def _tell(step: str, ticker: str, message: str) -> None:
+    from airflow.sdk import get_current_context
+
+    listener.progress(get_current_context()["ti"], f"{step:<14} {ticker:<8} {message}")
 
 
 def _shards(parts: Parts, tickers: list[str]) -> list[list[str]]:

@@ -7,12 +7,13 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, Param, TriggerRule, get_current_context, task, task_group
 
+from pipeline import assembly
 from pipeline.models import RECIPES
 from pipeline.scheduling import boundary
 from pipeline.scheduling.documentation import dag_page
 from pipeline.scheduling.timetable import SessionTimetable
 from pipeline.settings import Settings
-from pipeline.universes import TICKER, Universe
+from pipeline.universes import TICKER, Universe, load_universes
 
 #: A mapped task's name in the grid: its tickers, or how many there are when the shard is large.
 SHARD = "{% set t = task.op_kwargs['tickers'] %}{{ t | join(', ') if t | length <= 4 else t[0] ~ ' and ' ~ (t | length - 1) ~ ' more' }}"
@@ -26,6 +27,7 @@ RETRY = {
 }
 #: A price source may be away for an hour.
 RETRY_SOURCE = {**RETRY, "retries": 6, "retry_delay": dt.timedelta(minutes=1), "max_retry_delay": dt.timedelta(minutes=30)}
+NO_RETRY = {"retries": 0}
 
 #: Train tasks at work at once: while one starts its processes the other trains. Each starts up to `settings.workers` of them.
 TRAIN_TASKS = 2
@@ -33,8 +35,12 @@ TRAIN_TASKS = 2
 Shard = list[str]
 
 
-def daily_forecast(universe: Universe, settings: Settings) -> DAG:
-    """The DAG `daily_forecast_<universe>`: one run a session, mapped over shards of tickers up to `evaluate`."""
+def daily_forecast(universe: Universe, settings: Settings, retry: bool = True) -> DAG:
+    """The DAG `daily_forecast_<universe>`: one run a session, mapped over shards of tickers up to `evaluate`.
+
+    Args:
+        retry: False where a person waits for the run: the sources' own tries remain, minutes of waiting do not.
+    """
     with DAG(
         f"daily_forecast_{universe.name}",
         description=f"{len(universe.tickers)} tickers from {universe.source}, {universe.horizon} sessions ahead",
@@ -45,10 +51,21 @@ def daily_forecast(universe: Universe, settings: Settings) -> DAG:
         max_active_runs=4,
         params=params(universe),
         tags=["stockcast", universe.source, universe.calendar],
-        default_args={**RETRY, "execution_timeout": dt.timedelta(hours=2), "on_failure_callback": boundary.say_why},
+        is_paused_upon_creation=universe.scheduled,  # what nothing schedules may run as soon as someone asks
+        default_args={
+            **(RETRY if retry else NO_RETRY),
+            "execution_timeout": dt.timedelta(hours=2),
+            "on_failure_callback": boundary.say_why,
+        },
     ) as dag:
-        _wire(universe)
+        _wire(universe, RETRY_SOURCE if retry else NO_RETRY)
     return dag
+
+
+def universes(settings: Settings) -> list[Universe]:
+    """All universes of the file; the one that the settings name with what they override."""
+    chosen = assembly.universe_of(settings)
+    return list({**load_universes(settings.universes), chosen.name: chosen}.values())
 
 
 def published(universe: str) -> Asset:
@@ -92,12 +109,12 @@ def params(universe: Universe) -> dict[str, Param]:
     }
 
 
-def _wire(universe: Universe) -> None:
+def _wire(universe: Universe, retry_source: dict[str, Any]) -> None:
     """The day, in order. A shard that fails does not stop the others: `check` and `promote` go on with those that came through."""
     shards = plan_of(universe)
     run = shards["run"]
     admitted = check(run)
-    ingest.partial(run=run).expand(tickers=shards) >> admitted
+    ingest.override(**retry_source).partial(run=run).expand(tickers=shards) >> admitted
     models.partial(run=run).expand(tickers=admitted) >> (promoted := promote(run))
     promoted >> publish.override(outlets=[published(universe.name)])(run) >> score(run) >> report(run)
 
@@ -114,7 +131,7 @@ def plan_of(universe: Universe) -> Any:
     return plan()
 
 
-@task(map_index_template=SHARD, **RETRY_SOURCE)
+@task(map_index_template=SHARD)
 def ingest(run: dict, tickers: Shard) -> None:
     """Fetch new prices and corporate actions; they are kept as revisions, append only."""
     from pipeline import steps
