@@ -1,0 +1,59 @@
+# Everything a newcomer needs: `make run`, `make test`, `make up`. `make help` lists the rest.
+# Settings are environment variables (STOCKCAST_..., see docker/.env.example); PYTHON chooses the interpreter for .venv.
+
+PYTHON ?= python3
+VENV ?= .venv
+PY = $(VENV)/bin/python
+INSTALLED = $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help run test unit up down status lint format lock clean venv
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(INSTALLED) ## forecast once through Airflow: make run [UNIVERSE=us_megacaps] [SESSION=2013-03-01]
+	@$(PY) -m pipeline.scheduling run $(if $(UNIVERSE),--universe $(UNIVERSE)) $(if $(SESSION),--session $(SESSION))
+
+test: $(INSTALLED) ## the whole test suite: make test [ARGS="-k sessions"]
+	$(PY) -m pytest $(ARGS)
+
+unit: $(INSTALLED) ## the quick tests only
+	$(PY) -m pytest -m "not slow" $(ARGS)
+
+up: $(INSTALLED) ## start Airflow, MLflow and PostgreSQL on loopback, in the background
+	@$(PY) -m pipeline.scheduling up
+
+down: $(INSTALLED) ## end what `make up` started
+	@$(PY) -m pipeline.scheduling down
+
+status: $(INSTALLED) ## is it up, and healthy?
+	@$(PY) -m pipeline.scheduling status
+
+lint: $(INSTALLED) ## check style and formatting
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+format: $(INSTALLED) ## format the code
+	$(PY) -m ruff format .
+
+venv: $(INSTALLED) ## create .venv and install what requirements.lock pins
+
+# Repeated when the requirements change, or when PYTHON is another version than .venv's.
+$(INSTALLED): setup.py requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+		echo "Python 3.11 to 3.13 is needed, but $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12"; exit 2; }
+	@echo "Installing into $(VENV) (some minutes, once) ..."
+	@{ $(PY) -m pip --version && test "$$($(PY) --version)" = "$$($(PYTHON) --version)"; } >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@# The lock also pins the tools that build: nothing unpinned is fetched behind our back.
+	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint requirements.lock setuptools
+	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --no-build-isolation --editable ".[dev]"
+	@touch $@
+
+lock: ## pin the newest versions that setup.py allows, for all supported Pythons (needs uv)
+	uv pip compile --universal --python-version 3.11 --fork-strategy fewest --upgrade --extra dev --extra cluster setup.py \
+		-o requirements.lock --no-annotate --no-header --no-emit-index-url --no-emit-find-links
+
+clean: ## remove .venv and caches; var/, with all results, stays
+	rm -rf $(VENV) .pytest_cache .ruff_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
