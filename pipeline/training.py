@@ -43,6 +43,10 @@ if TYPE_CHECKING:
     import keras
 
 
+#: Relative changes that vary by less than this are rounding errors of numbers that do not move.
+STANDSTILL = 1e-6
+
+
 @dataclass(frozen=True)
 class Trained:
     """A fitted network.
@@ -95,8 +99,8 @@ def fit(recipe: Recipe, dataset: Dataset, seed: int) -> Trained:
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     train, validation = dataset.train, dataset.validation
-    future_scale = _scale(train.future, axis=0)
-    model = recipe.build(recipe, _scale(train.past, axis=(0, 1)), future_scale, FusedLSTM)
+    future_scale = _scale(train.future)
+    model = recipe.build(recipe, _scale(train.past), future_scale, FusedLSTM)
     recipe.compile(model, future_scale)
     model.steps_per_execution = -(-len(train) // recipe.batch_size)  # Keras's own loop runs once an epoch
     best = _Best(model, recipe.patience)
@@ -202,10 +206,10 @@ class _Best:
             self._model.stop_training = True
 
 
-def _scale(values: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
-    """Standard deviations along `axis`; 1 where nothing ever moves, as the volume of an index."""
-    deviation = values.std(axis=axis, dtype="float64")
-    return np.where(deviation > 0, deviation, 1.0)
+def _scale(windows: np.ndarray) -> np.ndarray:
+    """Standard deviations over the windows; 1 where nothing ever moves, as the last close (by definition) or an index's volume."""
+    deviation = windows.std(axis=0, dtype="float64")
+    return np.where(deviation > STANDSTILL, deviation, 1.0)
 
 
 def _require_finite(dataset: Dataset) -> None:

@@ -16,14 +16,19 @@ GRADIENT_NORM = 1.0
 
 
 def build(recipe: Recipe, past_scale: np.ndarray, future_scale: np.ndarray, lstm: type) -> keras.Model:
-    """Rescale -> LSTM -> Dense -> rescale. The last kernel starts at zero, so the untrained network forecasts no change."""
+    """Rescale -> LSTM -> Dense -> rescale. The last kernel starts at zero, so the untrained network forecasts no change.
+
+    Each session of the window has its own scale: prices relative to the last close move ten times as far at the window's far end
+    as at its near end, and on one common scale the newest sessions would hardly be seen. (Tried on the highs of CAT, DIS, JPM and
+    KO in 2013 and 2015: the RMSE one session ahead fell from .97 of naive's to .90.)
+    """
     from keras import Input, Model, layers
 
-    past = Input((recipe.context_length, len(past_scale)), name="past")
-    hidden = layers.Rescaling([float(1 / scale) for scale in past_scale], name="standardised_past")(past)
+    past = Input(past_scale.shape, name="past")
+    hidden = layers.Rescaling((1 / past_scale).tolist(), name="standardised_past")(past)
     hidden = lstm(UNITS, name="lstm")(hidden)
     hidden = layers.Dense(len(future_scale), kernel_initializer="zeros", name="standardised_future")(hidden)
-    future = layers.Rescaling([float(scale) for scale in future_scale], name="future")(hidden)
+    future = layers.Rescaling(future_scale.tolist(), name="future")(hidden)
     return Model(past, future, name=recipe.name)
 
 

@@ -38,8 +38,8 @@ class Recipe:
         optimiser, loss: as people would name them.
         epochs, batch_size, patience: of training; `patience` epochs without a better validation loss end it.
         build: `build(recipe, past_scale, future_scale, lstm)` returns an uncompiled functional keras model that maps
-            (batch, context_length, features) to (batch, horizon). `past_scale` (features,) and `future_scale` (horizon,) are the
-            standard deviations of the training windows; `lstm` is the layer class to use (the fused one in training, the
+            (batch, context_length, features) to (batch, horizon). `past_scale` (context_length, features) and `future_scale`
+            (horizon,) are the standard deviations over the training windows; `lstm` is the layer class to use (the fused one in training, the
             plain one in what is saved).
         compile: `compile(model, future_scale)` gives the model its optimiser and loss.
     """
