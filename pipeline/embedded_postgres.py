@@ -119,7 +119,12 @@ def _keep(home: Path) -> _Server:
             _make_folder(folder)
             _held[folder] = _Lock(folder / "users.lock").take_shared().fd, os.getpid()
             atexit.register(_leave, folder)
-        return _server(folder) or _start_guard(folder)
+        return _guarded_server(folder) or _start_guard(folder)
+
+
+def _guarded_server(folder: Path) -> _Server | None:
+    with _Lock(folder / "guard.lock") as guard:
+        return None if guard.take(fcntl.LOCK_EX, wait=False) else _server(folder)
 
 
 def _leave(folder: Path) -> None:
@@ -138,7 +143,7 @@ def _let_go(folder: Path) -> None:
 def _start_guard(folder: Path) -> _Server:
     with _Lock(folder / "start.lock") as starting:
         starting.take(fcntl.LOCK_EX)
-        if server := _server(folder):
+        if server := _guarded_server(folder):
             return server
         _end_useless_guard(folder)
         module = [sys.executable, "-m", "pipeline.embedded_postgres", str(folder)]
