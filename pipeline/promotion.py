@@ -50,6 +50,8 @@ def decide(candidates: list[Candidate], margin: float, floor: float, no_network:
 
 
 def _fault(candidate: Candidate, margin: float, floor: float) -> str:
+    if candidate.validation == candidate.test == 1:
+        return "it learnt nothing that helped, and repeats the last price as the naive forecast does"
     # Written so that NaN fails.
     if not candidate.validation <= 1 + margin:
         return f"validation RMSE {candidate.validation:.4f} of naive's, at most {1 + margin:.4f} allowed"

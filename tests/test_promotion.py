@@ -35,6 +35,10 @@ def test_a_network_that_fails_on_test_leaves_the_place_to_the_other():
     assert choose(NEW, Candidate("previous", "old", validation=0.5, test=1.2)).champion == "lstm"
 
 
+def test_a_network_that_only_repeats_the_last_price_is_not_published_as_a_network():
+    assert choose(Candidate("lstm", "new", 1.0, 1.0)).champion == "naive"
+
+
 def test_every_decision_says_why():
     assert choose(NEW, Candidate("previous", "old", 1.02, 1.0)) == Decision(
         "lstm",

@@ -1,0 +1,254 @@
+"""The whole day on made prices with every real part: nothing peeks, repeating changes nothing, order does not matter."""
+
+import dataclasses
+import datetime as dt
+import itertools
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline import steps
+from pipeline.assembly import Parts
+from pipeline.errors import NothingStored, QualityGateFailed, SettingsError, SourceUnavailable, UnknownTicker
+from pipeline.settings import Settings
+from pipeline.tables import CHECKS, EVALUATIONS, FINDINGS, FORECASTS, PROMOTIONS, SCORES, STORED
+from pipeline.universes import Universe
+from tests.made_prices import LAST, MadeSource, random_walk
+
+NOW = dt.datetime(2013, 3, 9, tzinfo=dt.UTC)
+#: Enough for the default recipe to train on; the third ticker has been listed too recently.
+SESSIONS = {"AAA": 850, "BBB": 850, "NEW": 120}
+UNIVERSE = Universe(name="made", source="sample", tickers=tuple(SESSIONS), retrain="monthly", start=dt.date(2000, 1, 3))
+pytestmark = pytest.mark.slow
+
+
+class MadeParts(Parts):
+    """Real parts, but for where prices come from."""
+
+    def __init__(self, home: Path, source: MadeSource, **changes: object) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        settings = Settings(
+            home=home, store_url=f"sqlite:///{home}/store.db", tracking_uri=f"sqlite:///{home}/mlflow.db", **changes
+        )
+        super().__init__(settings, progress=lambda *_: None)
+        self.made = source
+
+    def source(self, universe: Universe) -> MadeSource:
+        return self.made
+
+
+@pytest.fixture
+def source():
+    return MadeSource({ticker: random_walk(number, count) for number, (ticker, count) in enumerate(SESSIONS.items())})
+
+
+@pytest.fixture
+def make_parts(tmp_path, source):
+    """Parts in a home of their own at each call, closed afterwards."""
+    made = []
+
+    def make(home="home", prices=None, **changes):
+        made.append(MadeParts(tmp_path / home, prices or source, **changes))
+        return made[-1]
+
+    yield make
+    for parts in made:
+        parts.__exit__()
+
+
+def run_day(parts, session=LAST, universe=UNIVERSE):
+    run = steps.plan(parts, universe, session, NOW)
+    steps.day(parts, run)
+    return run
+
+
+def everything(parts):
+    """All rows of the store but the moments of knowing, and all artifacts but the training's duration."""
+    tables = {table.name: parts.store.load(table).drop(columns="known_at", errors="ignore") for table in STORED}
+    root = parts.settings.home / "artifacts"
+    kept = ("datasets", "models", "predictions", "reports")
+    files = {
+        path.relative_to(root): path.read_bytes() for name in kept for path in (root / name).rglob("*") if path.suffix != ".json"
+    }
+    return tables, files
+
+
+def assert_same(ours, theirs):
+    for name in ours[0]:
+        pd.testing.assert_frame_equal(ours[0][name], theirs[0][name], obj=name)
+    assert sorted(ours[1]) == sorted(theirs[1])
+    assert [str(name) for name in ours[1] if ours[1][name] != theirs[1][name]] == []
+
+
+def test_the_day_twice_leaves_the_same_rows_and_files(make_parts):
+    parts = make_parts()
+    run_day(parts)
+    before = everything(parts)
+    run_day(parts)
+    assert_same(before, everything(parts))
+    forecasts = before[0]["forecasts"]
+    assert forecasts.groupby("ticker")["horizon"].apply(list).to_dict() == {ticker: [1, 2, 3, 4, 5] for ticker in SESSIONS}
+    assert (forecasts["session"] > forecasts["cutoff"]).all()
+
+
+def test_nothing_after_the_cutoff_moves_anything(make_parts, source):
+    cutoff = dt.date(2013, 2, 20)
+    one = make_parts("one")
+    run_day(one, cutoff)
+
+    changed = {}
+    for ticker, bars in source.bars.items():
+        later = bars["date"] > pd.Timestamp(cutoff)
+        table = bars.copy()
+        table.loc[later, ["open", "high", "low", "close"]] *= 3.7
+        table.loc[later, "volume"] *= 11
+        changed[ticker] = table
+    split = pd.DataFrame({"date": pd.to_datetime(["2013-02-21", "2013-02-25"]), "kind": ["split", "dividend"], "value": [3.0, 1.5]})
+    two = make_parts("two", prices=MadeSource(changed, dict.fromkeys(changed, split)))
+    run_day(two, cutoff)
+
+    assert_same(everything(one), _moved(everything(two), two, one))
+
+
+def _moved(found, parts, home):
+    """What a run left, with its home's name replaced: pages and URLs may show it."""
+    old, new = (str(each.settings.home).encode() for each in (parts, home))
+    return found[0], {name: content.replace(old, new) for name, content in found[1].items()}
+
+
+def test_a_backfill_gives_the_same_rows_in_any_order(make_parts):
+    sessions = [dt.date(2013, 2, day) for day in (25, 26, 27, 28)] + [LAST]
+    forward, backward = make_parts("forward"), make_parts("backward")
+    for session in sessions:
+        run_day(forward, session)
+    for session in reversed(sessions):
+        run_day(backward, session)
+    ours, theirs = everything(forward), _moved(everything(backward), backward, forward)
+    pages = [name for name in ours[1] if name.parts[0] == "reports"]  # a page shows what was scored when it was made
+    for _, files in (ours, theirs):
+        for name in pages:
+            files.pop(name)
+    assert_same(ours, theirs)
+    assert len(ours[0]["scores"]) == 3 * sum(4 - index for index in range(5))
+
+
+def test_a_bad_ticker_is_quarantined_with_its_reasons_and_the_others_go_on(make_parts, source):
+    source.bars["BBB"] = source.bars["BBB"][source.bars["BBB"]["date"] != pd.Timestamp(LAST)]
+    parts = make_parts()
+    run = run_day(parts)
+    checks = steps.stored(parts, CHECKS, run).set_index("ticker")
+    assert checks["verdict"].to_dict() == {"AAA": "passed", "BBB": "quarantined", "NEW": "passed"}
+    assert "2013-03-01" in checks.loc["BBB", "reasons"]
+    assert set(steps.stored(parts, FORECASTS, run)["ticker"]) == {"AAA", "NEW"}
+
+
+def test_too_many_bad_tickers_fail_the_run_and_publish_nothing(make_parts, source):
+    for ticker in ("AAA", "BBB"):
+        source.bars[ticker] = source.bars[ticker][source.bars[ticker]["date"] != pd.Timestamp(LAST)]
+    parts = make_parts()
+    with pytest.raises(QualityGateFailed, match=r"2 of 3 tickers are quarantined.*AAA.*BBB"):
+        run_day(parts)
+    assert parts.store.load(FORECASTS).empty
+
+
+def test_an_outage_of_one_ticker_keeps_the_others_and_is_recorded(make_parts, source):
+    class Flaky(MadeSource):
+        def fetch_raw(self, ticker, first, last, now):
+            if ticker == "BBB" and first != last:
+                raise SourceUnavailable("BBB: the source answers 500. Try again later.")
+            return super().fetch_raw(ticker, first, last, now)
+
+    parts = make_parts(prices=Flaky(source.bars))
+    run = run_day(parts)
+    assert "500" in steps.stored(parts, CHECKS, run).set_index("ticker").loc["BBB", "reasons"]
+    parts.made = source
+    run_day(parts)
+    assert set(steps.stored(parts, CHECKS, run)["verdict"]) == {"passed"}
+
+
+def test_little_history_means_the_naive_forecast_with_intervals_of_its_own(make_parts):
+    parts = make_parts()
+    run = run_day(parts)
+    row = steps.stored(parts, PROMOTIONS, run, ["NEW"]).iloc[0]
+    assert (row["champion"], row["model_id"]) == ("naive", "naive")
+    assert "120 sessions up to" in row["reasons"]
+    forecasts = steps.stored(parts, FORECASTS, run, ["NEW"])
+    assert (forecasts["y_hat"] == forecasts["last_value"]).all()
+    assert (forecasts["lower_95"] <= forecasts["lower_80"]).all() and (forecasts["lower_80"] < forecasts["y_hat"]).all()
+
+
+def test_a_split_is_seen_from_its_day_on_and_forecasts_are_in_the_dollars_of_their_cutoff(make_parts, source):
+    day = pd.Timestamp("2013-02-26")
+    bars = source.bars["AAA"].copy()
+    after = bars["date"] >= day
+    bars.loc[after, ["open", "high", "low", "close"]] /= 2
+    bars.loc[after, "volume"] *= 2
+    split = pd.DataFrame({"date": [day], "kind": ["split"], "value": [2.0]})
+    parts = make_parts(prices=MadeSource({**source.bars, "AAA": bars}, {"AAA": split}))
+    before, later = (run_day(parts, dt.date(2013, 2, number)) for number in (25, 26))
+    tape = bars.set_index("date")["close"]
+    last = [steps.stored(parts, FORECASTS, run, ["AAA"])["last_value"].iloc[0] for run in (before, later)]
+    assert last == [tape[pd.Timestamp("2013-02-25")], tape[day]]
+    score = parts.store.load(SCORES, ticker="AAA", cutoff=before.session, horizon=1).iloc[0]
+    assert score["actual"] == pytest.approx(2 * tape[day])
+
+
+def test_a_past_run_can_be_repeated_with_what_was_known_then(make_parts, source):
+    parts = make_parts()
+    first = run_day(parts)
+    published = steps.stored(parts, FORECASTS, first)
+    source.bars["AAA"] = source.bars["AAA"].copy()
+    source.bars["AAA"].loc[source.bars["AAA"].index[-3:], "close"] *= 1.01
+    corrected = steps.plan(parts, UNIVERSE, LAST, NOW + dt.timedelta(days=1))
+    steps.day(parts, corrected)
+    assert not steps.stored(parts, FORECASTS, corrected).equals(published)
+    replay = steps.plan(parts, UNIVERSE, LAST, NOW + dt.timedelta(days=2), known_at=NOW)
+    steps.day(parts, replay)
+    pd.testing.assert_frame_equal(steps.stored(parts, FORECASTS, replay), published)
+
+
+def test_the_network_stands_beside_the_baselines_on_the_same_sessions(make_parts):
+    parts = make_parts()
+    run_day(parts)
+    table = parts.store.load(EVALUATIONS)
+    counts = table.groupby(["dataset", "split", "horizon"])["sessions"].nunique()
+    assert (counts == 1).all()
+    assert set(table["model"]) > {"naive", "window_average", "ema"}
+
+
+def test_a_step_without_the_step_before_it_says_which_to_run(make_parts):
+    parts = make_parts()
+    run = steps.plan(parts, UNIVERSE, LAST, NOW)
+    for step, told in ((steps.promote, "`check`"), (steps.publish, "`check`")):
+        with pytest.raises(NothingStored, match=told):
+            step(parts, run)
+    for step, told in ((steps.train, "`build_windows`"), (steps.evaluate, "`build_windows`")):
+        with pytest.raises(NothingStored, match=told):
+            step(parts, run, ["AAA"])
+    assert parts.store.load(FINDINGS).empty
+
+
+@pytest.mark.parametrize(
+    ("changes", "session", "error", "told"),
+    [
+        ({"tickers": ("AAA", "NOPE")}, LAST, UnknownTicker, "NOPE is not among"),
+        ({"recipe": "defualt"}, LAST, SettingsError, "no recipe 'defualt'. The recipes are: default"),
+        ({}, dt.date(2013, 3, 2), SettingsError, "2013-03-02 is no session"),
+        ({}, dt.date(2013, 3, 8), SettingsError, "after 2013-03-01, the last session that the sample source has"),
+        ({}, dt.date(2013, 3, 11), SettingsError, "2013-03-11 is not over yet"),
+    ],
+)
+def test_a_request_that_cannot_be_met_is_refused_before_anything_is_stored(make_parts, changes, session, error, told):
+    parts = make_parts()
+    with pytest.raises(error, match=told):
+        steps.plan(parts, dataclasses.replace(UNIVERSE, **changes), session, NOW)
+    assert "store" not in parts.__dict__
+
+
+def test_shards_name_each_ticker_in_a_small_universe_and_keep_few_tasks_in_a_large_one():
+    few, many = [f"T{n}" for n in range(12)], [f"T{n}" for n in range(505)]
+    assert steps.shards(few, 0, 2) == [[ticker] for ticker in few]
+    assert [len(shard) for shard in steps.shards(many, 0, 2)] == [127, 127, 127, 124]
+    assert list(itertools.chain(*steps.shards(many, 7, 2))) == many
+    assert len(steps.shards([f"T{n}" for n in range(5000)], 1, 2)) <= steps.MOST_SHARDS
