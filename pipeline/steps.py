@@ -183,15 +183,23 @@ def evaluate(parts: Parts, run: Run, tickers: list[str]) -> None:
 
 
 def promote(parts: Parts, run: Run) -> None:
-    """Decides whose forecast is published for each ticker, and says why."""
+    """Decides whose forecast is published for each ticker, and says why; a ticker that was not evaluated does not keep the others."""
     recipe = find_recipe(run.universe.recipe)
-    newest = _is_newest(parts, run)
-    for ticker in passed(parts, run):
-        row = _decide(parts, run, recipe, ticker)
+    newest, tickers, failures = _is_newest(parts, run), passed(parts, run), {}
+    for ticker in tickers:
+        try:
+            row = _decide(parts, run, recipe, ticker)
+        except NothingStored as error:
+            failures[ticker] = error
+            parts.store.replace(PROMOTIONS, PROMOTIONS.empty(), **run.key, ticker=ticker)
+            parts.progress("promote", ticker, str(error))
+            continue
         parts.store.save(PROMOTIONS, pd.DataFrame([row]))
         if newest:
             parts.tracker(run.universe).set_champion(ticker, None if row["champion"] == NAIVE else row["model_id"])
         parts.progress("promote", ticker, f"{row['champion']} ({row['reasons']})")
+    if len(failures) == len(tickers):
+        _raise_together(failures)
 
 
 def publish(parts: Parts, run: Run) -> None:
