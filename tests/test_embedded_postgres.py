@@ -108,7 +108,7 @@ def test_its_home_may_need_quoting_and_be_too_long_for_a_socket(home):
     assert "%" not in url, "Alembic's and Airflow's configuration files would interpolate it"
     assert embedded_postgres.running(home)
     sockets = Path(sa.make_url(url).query["host"])
-    above = [folder for folder in home.parents if folder.name.startswith("stockcast-test-")][0]
+    above = next(folder for folder in home.parents if folder.name.startswith("stockcast-test-"))
     assert stat.S_IMODE(above.stat().st_mode) in (0o700, 0o701), "root's server has a user of its own, who may pass, but not list"
     assert embedded_postgres.stop(home)
     assert not embedded_postgres.running(home)
