@@ -40,7 +40,7 @@ LAST_DAY = dt.date(2035, 12, 31)
 #: Splits: ticker -> (ex-date, new shares for one old).
 SPLITS = {"AAPL": (dt.date(2020, 8, 31), 4.0), "NVDA": (dt.date(2024, 6, 10), 10.0), "TSLA": (dt.date(2022, 8, 25), 3.0)}
 TICKERS = ("AAPL", "AMZN", "AVGO", "BRK-B", "GOOGL", "JPM", "META", "MSFT", "NVDA", "TSLA", "BTC-USD")
-FAILURES = ("429", "500", "500-json", "hang", "empty", "no-result", "html", "ragged", "text", "reset", "nan-bar", "no-bars")
+FAILURES = ("429", "500", "500-json", "hang", "empty", "no-result", "html", "ragged", "text", "cut", "nan-bar", "no-bars")
 JSON = "application/json"
 
 
@@ -221,7 +221,7 @@ class YahooServer:
             self._failures.clear()
 
     def answer(self, host: str, path: str, query: dict[str, str]) -> tuple[int, str, str] | None:
-        """Status, content type and body; None: break the connection."""
+        """Status, content type and body; None: end the connection in the middle."""
         if path == "/_control":
             return self._control(query)
         if path.startswith("/v8/finance/chart/"):
@@ -267,7 +267,7 @@ class YahooServer:
         return self.market.chart(ticker, first, end)
 
 
-#: Answers that say nothing about the ticker. None breaks the connection.
+#: Answers that say nothing about the ticker. None ends in the middle.
 BROKEN: dict[str, tuple[int, str, str] | None] = {
     "429": (429, "text/html", "Too Many Requests\r\n"),
     "500": (500, "text/html", "<html><body>Internal Server Error</body></html>"),
@@ -275,7 +275,7 @@ BROKEN: dict[str, tuple[int, str, str] | None] = {
     "empty": (200, JSON, ""),
     "no-result": (200, JSON, '{"chart": {"result": [], "error": null}}'),
     "html": (200, "text/html", "<!DOCTYPE html><html><body>Yahoo will be right back</body></html>"),
-    "reset": None,
+    "cut": None,
 }
 
 
@@ -320,16 +320,14 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         answer = self.yahoo.answer(self.headers.get("Host", ""), url.path, query)
-        if answer is None:
-            self.close_connection = True
-            return
-        status, kind, body = answer
+        status, kind, body = answer or (200, JSON, "{")
         payload = body.encode()
         self.send_response(status)
         self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(payload)))
+        self.send_header("Content-Length", str(len(payload) if answer else 1000))
         self.end_headers()
         self.wfile.write(payload)
+        self.close_connection = self.close_connection or answer is None
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))

@@ -1,0 +1,110 @@
+"""One check per promise of the port, over all sources."""
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.prices.csv_files import CsvSource
+from pipeline.prices.sample import SampleSource
+from pipeline.prices.source import Fetched, Source, fetch
+from pipeline.sessions import Calendar
+from pipeline.tables import ACTIONS, PRICES
+from pipeline.universes import SOURCES
+from tests.prices.conftest import make_yahoo
+
+
+@dataclass
+class Case:
+    source: Source
+    ticker: str
+    first: dt.date
+    last: dt.date
+    #: While the session `last` is going on, and after it.
+    during: dt.datetime
+    after: dt.datetime
+
+    def fetch(self, now: dt.datetime, **changes: dt.date) -> Fetched:
+        return fetch(
+            self.source, self.ticker, changes.get("first", self.first), changes.get("last", self.last), Calendar("XNYS"), now
+        )
+
+
+def over_2005(source: Source) -> Case:
+    """A quarter in which AAPL was split."""
+    at = [dt.datetime(2005, 3, 31, hour, tzinfo=dt.UTC) for hour in (16, 22)]
+    return Case(source, "AAPL", dt.date(2005, 1, 3), dt.date(2005, 3, 31), *at)
+
+
+def write_sample(folder: Path, long: bool) -> CsvSource:
+    frames = []
+    for ticker in ("AAPL", "IBM"):
+        prices = SampleSource().fetch_raw(ticker, dt.date.min, dt.date.max, dt.datetime.min).prices
+        frames.append(prices.assign(ticker=ticker))
+        if not long:
+            prices.to_csv(folder / f"{ticker}.csv", index=False)
+    if long:
+        pd.concat(frames).sort_values("date").to_csv(folder / "all.csv", index=False)
+    return CsvSource(folder)
+
+
+@pytest.fixture(params=["sample", "csv", "csv, one long file", "yahoo"])
+def case(request, tmp_path, pauses) -> Case:
+    if request.param == "sample":
+        return over_2005(SampleSource())
+    if request.param.startswith("csv"):
+        return over_2005(write_sample(tmp_path, long="long" in request.param))
+    server = request.getfixturevalue("yahoo_server")
+    source = make_yahoo(server, request.getfixturevalue("yahoo_cache"), pauses.append)
+    at = [dt.datetime(2024, 6, 28, hour, tzinfo=dt.UTC) for hour in (16, 22)]
+    server.market.now = at[0]
+    return Case(source, "NVDA", dt.date(2024, 4, 1), dt.date(2024, 6, 28), *at)
+
+
+def test_every_source_is_one_that_a_universe_can_name(case):
+    assert case.source.name in SOURCES
+
+
+def test_tickers_are_listed_sorted_or_not_at_all(case):
+    tickers = case.source.tickers()
+    assert tickers is None or (tickers == sorted(tickers) and case.ticker in tickers)
+
+
+def test_tables_conform_and_are_as_long_as_the_calendar(case):
+    fetched = case.fetch(case.after)
+    pd.testing.assert_frame_equal(fetched.prices, PRICES.conform(fetched.prices))
+    pd.testing.assert_frame_equal(fetched.actions, ACTIONS.conform(fetched.actions))
+    assert fetched.outcome == "ok"
+    assert [session.date() for session in fetched.prices["session"]] == Calendar("XNYS").sessions(case.first, case.last)
+    assert set(fetched.prices["ticker"]) == {case.ticker}
+
+
+def test_the_range_is_trimmed_at_both_ends(case):
+    first, last = case.first + dt.timedelta(days=10), case.last - dt.timedelta(days=10)
+    fetched = case.fetch(case.after, first=first, last=last)
+    assert [session.date() for session in fetched.prices["session"]] == Calendar("XNYS").sessions(first, last)
+
+
+def test_an_unfinished_bar_is_dropped(case):
+    sessions = case.fetch(case.during).prices["session"]
+    assert sessions.max().date() == Calendar("XNYS").last_session_until(case.last - dt.timedelta(days=1))
+
+
+def test_asking_twice_gives_the_same(case):
+    one, two = case.fetch(case.after), case.fetch(case.after)
+    pd.testing.assert_frame_equal(one.prices, two.prices, check_exact=True)
+    pd.testing.assert_frame_equal(one.actions, two.actions, check_exact=True)
+
+
+def test_a_shorter_range_gives_the_same_bars(case):
+    """In particular before a split: what happened later does not change what was traded."""
+    last = case.first + dt.timedelta(days=14)
+    whole, part = case.fetch(case.after).prices, case.fetch(case.after, last=last).prices
+    pd.testing.assert_frame_equal(part, whole[whole["session"] <= pd.Timestamp(last)], check_exact=True)
+
+
+def test_a_range_without_sessions_has_nothing_new(case):
+    holiday = dt.date(case.first.year, 1, 1)
+    assert case.fetch(case.after, first=holiday, last=holiday).outcome == "nothing_new"
