@@ -289,23 +289,16 @@ def _price_table(
     bars["is_session"] = bars["session"].isin(calendar) | (bars["session"] < calendar[0])
     absent = _absent(bars, tickers, calendar).assign(has_bar=False, in_order=True, is_session=True)
     table = pd.concat([bars, absent]).sort_values(["ticker", "session"], kind="stable").reset_index(drop=True)
-    table["row"] = table.index
 
-    dividends = _dividend_shares(prices, actions)
-    table = table.merge(dividends, on=["ticker", "session"], how="left")
-    single = bars.drop_duplicates(["ticker", "session"], keep="last").sort_values(["ticker", "session"])
-    sound = actions.merge(dividends[dividends["dividend_share"] >= 1], on=["ticker", "session"], how="left")[
-        "dividend_share"
-    ].isna()
-    history = adjust(single, actions[sound.to_numpy()], cutoff)
+    single = bars.drop_duplicates(["ticker", "session"], keep="last")
+    history = adjust(single, actions[actions["kind"] == "split"], cutoff)
     unusable = masking.unusable(history)
-    for name, rule in (("copied_cells", "copied_bar"), ("wrong_cells", "wrong_print")):
-        cells = unusable[unusable["rule"] == rule].groupby(["ticker", "session"])["column"].agg(", ".join)
-        table = table.merge(cells.rename(name).reset_index(), on=["ticker", "session"], how="left")
-    table = table.merge(_jumps(history), on=["ticker", "session"], how="left")
-    table = table.merge(_same_prices(single, others), on=["ticker", "session"], how="left")
-    table["repeats"] = _repeats(table)
-    return _with_history(table, pd.Timestamp(cutoff), needed_sessions), unusable
+    dividends = _dividend_shares(prices, actions)
+    copied, wrong = _cells(unusable, "copied_bar", "copied_cells"), _cells(unusable, "wrong_print", "wrong_cells")
+    for derived in (copied, wrong, dividends, _jumps(masking.mask(history), dividends), _same_prices(single, others)):
+        table = table.merge(derived, on=["ticker", "session"], how="left", validate="many_to_one")
+    table = _with_history(table, needed_sessions).assign(repeats=_repeats(table))
+    return table.assign(row=table.index), unusable
 
 
 def _in_order(prices: pd.DataFrame) -> pd.Series:
@@ -334,17 +327,23 @@ def _dividend_shares(prices: pd.DataFrame, actions: pd.DataFrame) -> pd.DataFram
     )
 
 
-def _jumps(history: pd.DataFrame) -> pd.DataFrame:
-    """Per (ticker, session): how far the close is from the last trusted one (0.5: half as much again, or 1/1.5), dividends included."""
-    closes = masking.mask(history)[["ticker", "session", "close", "adj_close"]].dropna()
-    by_ticker = closes.groupby("ticker")
-    ratio = closes["adj_close"] / by_ticker["adj_close"].shift()
-    jumps = closes[["ticker", "session"]].assign(jump=np.maximum(ratio, 1 / ratio) - 1)
-    # A wrong print is no jump but is told by the close before it, so every bar gets one.
-    before = history[["ticker", "session"]].assign(
-        close_before=masking.mask(history).groupby("ticker")["close"].transform(lambda c: c.shift().ffill())
-    )
-    return before.merge(jumps, on=["ticker", "session"], how="left")
+def _cells(unusable: pd.DataFrame, rule: str, name: str) -> pd.DataFrame:
+    """Per (ticker, session): the columns that a rule of masking condemns."""
+    chosen = unusable[unusable["rule"] == rule]
+    return chosen.groupby(["ticker", "session"])["column"].agg(", ".join).rename(name).reset_index()
+
+
+def _jumps(trusted: pd.DataFrame, dividends: pd.DataFrame) -> pd.DataFrame:
+    """Per (ticker, session): `close_before`, the last trusted one, and `jump` from it, dividends added (0.5: half as much again, or 1/1.5).
+
+    Args:
+        trusted: a masked history, adjusted for splits.
+    """
+    before = trusted.groupby("ticker")["close"].transform(lambda close: close.shift().ffill())
+    jumps = trusted[["ticker", "session"]].assign(close_before=before, ratio=trusted["close"] / before)
+    jumps = jumps.merge(dividends, on=["ticker", "session"], how="left")
+    ratio = jumps["ratio"] + jumps["dividend_share"].fillna(0)
+    return jumps[["ticker", "session", "close_before"]].assign(jump=np.maximum(ratio, 1 / ratio) - 1)
 
 
 def _same_prices(single: pd.DataFrame, others: pd.DataFrame | None) -> pd.DataFrame:
@@ -370,7 +369,7 @@ def _repeats(table: pd.DataFrame) -> pd.Series:
     return same.astype("float64").groupby(runs).cumsum()
 
 
-def _with_history(table: pd.DataFrame, cutoff: pd.Timestamp, needed_sessions: int) -> pd.DataFrame:
+def _with_history(table: pd.DataFrame, needed_sessions: int) -> pd.DataFrame:
     """`sessions_held` and `sessions_lacking`, on each ticker's last row only: they are about the ticker."""
     countable = table["session"].where(table["has_bar"] & table["is_session"])
     held = countable.groupby(table["ticker"]).transform("nunique").astype("float64")

@@ -233,6 +233,13 @@ def test_a_dividend_above_the_price_quarantines_at_any_age_instead_of_ending_the
     assert found(verdict, "ODD", "dividend_too_large") == [("close", "quarantine")]
 
 
+def test_a_close_of_zero_before_a_dividend_is_masked_like_any_other():
+    bars = put("close", 0.0)(clean("ODD"), 39)
+    verdict = judge(bars, {"ticker": ["ODD"], "session": [SESSIONS[40]], "kind": ["dividend"], "value": [0.5]})
+    assert found(verdict, "ODD", "price_not_positive") == [("close", "mask")]
+    assert verdict.quarantined == {}
+
+
 def test_two_names_for_one_stock_are_both_held_back():
     one = clean("ONE")
     partly = clean("PART")
