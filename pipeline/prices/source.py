@@ -90,7 +90,7 @@ def fetch(source: Source, ticker: str, first: dt.date, last: dt.date, calendar: 
     return Fetched("nothing_new" if prices.empty and actions.empty else "ok", PRICES.conform(prices), ACTIONS.conform(actions))
 
 
-def newest_session(source: Source, tickers: Iterable[str], calendar: Calendar, now: dt.datetime) -> dt.date:
+def newest_session(source: Source, tickers: list[str], calendar: Calendar, now: dt.datetime) -> dt.date:
     """The newest session there can be prices for: where a source can list its tickers, the newest that any of these has."""
     newest = calendar.last_complete_session(now)
     if source.tickers() is None:
@@ -99,6 +99,11 @@ def newest_session(source: Source, tickers: Iterable[str], calendar: Calendar, n
         _prices(source.fetch_raw(ticker, newest, newest, now).prices, ticker, source.name, calendar)["session"].max()
         for ticker in tickers
     ]
+    ends = [end for end in ends if not pd.isna(end)]
+    if not ends:
+        raise MalformedPrices(
+            f"The {source.name} source has no bar of {', '.join(tickers)}; at least one is expected. Look at its files."
+        )
     return calendar.last_session_until(min(max(ends).date(), newest))
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.errors import MalformedPrices, SettingsError, UnknownTicker
 from pipeline.prices.csv_files import CsvSource
-from pipeline.prices.source import fetch, require_known
+from pipeline.prices.source import fetch, newest_session, require_known
 from pipeline.sessions import Calendar
 
 HEADER = "Date,Open,High,Low,Close,Volume\n"
@@ -200,3 +200,13 @@ def test_a_file_that_changes_is_read_anew(tmp_path):
     assert len(rows_of(folder)) == 1
     folder_of(tmp_path, AAPL__csv=HEADER + "2012-01-05,10,12,9,11,500\n2012-01-17,11,13,10,12,600\n")
     assert rows_of(folder) == TWO_BARS
+
+
+def test_the_newest_session_is_the_last_bar_of_any_ticker(tmp_path):
+    folder = folder_of(
+        tmp_path, AAPL__csv=HEADER + "2012-01-05,10,12,9,11,500\n", IBM__csv=HEADER + "2012-01-21,1,1,1,1,1\n", NEW__csv=HEADER
+    )
+    newest = [newest_session(CsvSource(folder), tickers, Calendar("XNYS"), LATER) for tickers in (["AAPL"], ["AAPL", "IBM", "NEW"])]
+    assert newest == [dt.date(2012, 1, 5), dt.date(2012, 1, 20)]  # the 21st was a Saturday
+    with pytest.raises(MalformedPrices, match="The csv source has no bar of NEW; at least one is expected"):
+        newest_session(CsvSource(folder), ["NEW"], Calendar("XNYS"), LATER)
