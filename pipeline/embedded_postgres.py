@@ -147,7 +147,10 @@ def _start_guard(folder: Path) -> _Server:
             return server
         _end_useless_guard(folder)
         module = [sys.executable, "-m", "pipeline.embedded_postgres", str(folder)]
-        done = subprocess.run(module, cwd=Path(__file__).parents[1], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        # A short environment: what marks or configures its first user is not true of a server that others use as well.
+        environ = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH") if name in os.environ}
+        root = Path(__file__).parents[1]
+        done = subprocess.run(module, cwd=root, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode == SettingsError.exit_code:
         raise SettingsError(_last_line(done.stderr))
     server = _server(folder)

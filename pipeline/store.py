@@ -117,7 +117,7 @@ class Store:
             gone = sorted(set(stored) - {tuple(record[name] for name in table.key) for record in records})
             return _delete(connection, table, gone) + _upsert(connection, table, records)
 
-    # Prices
+    # Prices. Reads are as of `known_at`; None: all that is known by now.
 
     def save_prices(
         self, source_id: str, prices: pd.DataFrame, actions: pd.DataFrame, first: dt.date, last: dt.date, known_at: dt.datetime
@@ -140,18 +140,20 @@ class Store:
             _append(connection, ACTION_REVISIONS, _differing(ACTIONS, said, known), source_id, known_at)
         return count
 
-    def raw_prices(self, source_id: str, ticker: str | Sequence[str], cutoff: dt.date, known_at: dt.datetime) -> pd.DataFrame:
+    def raw_prices(
+        self, source_id: str, ticker: str | Sequence[str], cutoff: dt.date, known_at: dt.datetime | None
+    ) -> pd.DataFrame:
         """Bars as traded, up to the cutoff, as known at a moment (`PRICES`)."""
         with self._reader() as connection:
             return _fetch(connection, _newest(PRICE_REVISIONS, PRICES, source_id, ticker, known_at, cutoff), PRICES)
 
-    def actions(self, source_id: str, ticker: str | Sequence[str], cutoff: dt.date, known_at: dt.datetime) -> pd.DataFrame:
+    def actions(self, source_id: str, ticker: str | Sequence[str], cutoff: dt.date, known_at: dt.datetime | None) -> pd.DataFrame:
         """Corporate actions up to the cutoff, as known at a moment (`ACTIONS`); those taken back are left out."""
         with self._reader() as connection:
             actions = _fetch(connection, _newest(ACTION_REVISIONS, ACTIONS, source_id, ticker, known_at, cutoff), ACTIONS)
         return actions[actions["value"] != 0].reset_index(drop=True)
 
-    def prices(self, source_id: str, ticker: str | Sequence[str], cutoff: dt.date, known_at: dt.datetime) -> pd.DataFrame:
+    def prices(self, source_id: str, ticker: str | Sequence[str], cutoff: dt.date, known_at: dt.datetime | None) -> pd.DataFrame:
         """What a model may see: prices adjusted as of the cutoff, as known at a moment (`HISTORY`)."""
         from pipeline.prices.adjustment import adjust
 
@@ -159,12 +161,12 @@ class Store:
             self.raw_prices(source_id, ticker, cutoff, known_at), self.actions(source_id, ticker, cutoff, known_at), cutoff
         )
 
-    def last_session(self, source_id: str, ticker: str, until: dt.date, known_at: dt.datetime) -> dt.date | None:
+    def last_session(self, source_id: str, ticker: str, until: dt.date, known_at: dt.datetime | None) -> dt.date | None:
         """The newest session not after `until` that has a bar."""
         revisions = _SQL[PRICE_REVISIONS.name].c
         filters = {"source_id": source_id, "ticker": ticker}
         query = sa.select(sa.func.max(revisions.session)).where(
-            *_conditions(PRICE_REVISIONS, filters), revisions.session <= until, revisions.known_at <= _moment(known_at)
+            *_conditions(PRICE_REVISIONS, filters), revisions.session <= until, _known_by(revisions.known_at, known_at)
         )
         with self._reader() as connection:
             return connection.scalar(query)
@@ -390,17 +392,21 @@ def _delete(connection: sa.Connection, table: Table, keys: list[tuple]) -> int:
     return len(keys)
 
 
+def _known_by(column: sa.ColumnElement, known_at: dt.datetime | None) -> sa.ColumnElement[bool]:
+    return sa.true() if known_at is None else column <= _moment(known_at)
+
+
 def _newest(
     revisions: Table,
     facts: Table,
     source_id: str,
     tickers: str | Sequence[str],
-    known_at: dt.datetime,
+    known_at: dt.datetime | None,
     cutoff: dt.date | None = None,
 ) -> sa.Select:
     """The facts as their newest revision not after `known_at` has them."""
     columns = _SQL[revisions.name].c
-    conditions = [*_conditions(revisions, {"source_id": source_id, "ticker": tickers}), columns.known_at <= _moment(known_at)]
+    conditions = [*_conditions(revisions, {"source_id": source_id, "ticker": tickers}), _known_by(columns.known_at, known_at)]
     if cutoff is not None:
         conditions.append(columns.session <= cutoff)
     identity = [columns[name] for name in facts.key]

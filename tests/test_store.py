@@ -161,6 +161,7 @@ def test_only_differing_bars_become_revisions_and_a_read_sees_those_of_its_momen
     pd.testing.assert_frame_equal(store.raw_prices("yahoo", "IBM", WEDNESDAY, EVENING + HOUR), first)
     pd.testing.assert_frame_equal(store.raw_prices("yahoo", "IBM", WEDNESDAY, EVENING + 2 * HOUR), corrected)
     pd.testing.assert_frame_equal(store.raw_prices("yahoo", ["IBM"], TUESDAY, EVENING + 2 * HOUR), corrected.iloc[:2])
+    pd.testing.assert_frame_equal(store.raw_prices("yahoo", "IBM", WEDNESDAY, None), corrected)
     for source, moment in (("sample", EVENING + HOUR), ("yahoo", EVENING - HOUR)):
         pd.testing.assert_frame_equal(store.raw_prices(source, "IBM", WEDNESDAY, moment), PRICES.empty())
 
@@ -211,6 +212,7 @@ def test_the_last_session_is_the_newest_known_one_until_a_day(store):
     store.save_prices("yahoo", bars(("IBM", WEDNESDAY, 1.0)), ACTIONS.empty(), WEDNESDAY, WEDNESDAY, EVENING + HOUR)
     assert store.last_session("yahoo", "IBM", WEDNESDAY, EVENING) == TUESDAY
     assert store.last_session("yahoo", "IBM", WEDNESDAY, EVENING + HOUR) == WEDNESDAY
+    assert store.last_session("yahoo", "IBM", WEDNESDAY, None) == WEDNESDAY
     assert store.last_session("yahoo", "IBM", MONDAY, EVENING) == MONDAY
     assert store.last_session("yahoo", "AAPL", MONDAY, EVENING) is None
 
