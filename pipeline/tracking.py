@@ -497,7 +497,6 @@ def _hash(values: dict) -> str:
 def _write_model_folder(folder: Path, model: TrackedModel, run_id: str, logged_id: str, location: str) -> None:
     """An MLflow model folder as `mlflow.keras.save_model` writes it, but from the file and without TensorFlow."""
     import numpy as np
-    from mlflow import pyfunc
     from mlflow.models import Model, ModelSignature
     from mlflow.types.schema import Schema, TensorSpec
 
@@ -519,7 +518,13 @@ def _write_model_folder(folder: Path, model: TrackedModel, run_id: str, logged_i
     description.add_flavor(
         "keras", data="data", keras_version=version("keras"), keras_backend="tensorflow", save_exported_model=False
     )
-    pyfunc.add_to_model(description, loader_module="mlflow.keras", conda_env="conda.yaml", python_env="python_env.yaml")
+    # As `mlflow.pyfunc.add_to_model` does; importing that costs a second and a warning.
+    description.add_flavor(
+        "python_function",
+        loader_module="mlflow.keras",
+        python_version=platform.python_version(),
+        env={"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
+    )
     description.model_size_bytes = len(model.content)
     _write_file(folder / "data" / "model.keras", model.content)
     requirements = [f"{package}=={version(package)}" for package in ("mlflow", "keras", "tensorflow")]
