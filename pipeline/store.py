@@ -18,6 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from pipeline import migrations
 from pipeline.errors import SettingsError, StoreTooNew, StoreUnavailable
+from pipeline.prices.adjustment import adjust
 from pipeline.tables import ACTION_REVISIONS, ACTIONS, MOMENT_DTYPE, PRICE_REVISIONS, PRICES, RUN_KEY, SESSION_DTYPE, STORED, Table
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,9 @@ class Store:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._writing = engine.execution_options(writing=True)
+        # Bars and actions that are read together are of one moment; SQLite's readers have that anyway.
+        snapshot = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
+        self._reading = engine.execution_options(**snapshot)
 
     @classmethod
     def open(cls, url: str) -> Store:
@@ -131,10 +135,11 @@ class Store:
         tickers = sorted({*prices["ticker"], *actions["ticker"]})
         if not tickers:
             return 0
+        begin = min([pd.Timestamp(first), *prices["session"], *actions["session"]]).date()
         with self._writer(locks=[f"{source_id}/{ticker}" for ticker in tickers]) as connection:
-            known = _fetch(connection, _newest(PRICE_REVISIONS, PRICES, source_id, tickers, known_at), PRICES)
+            known = _fetch(connection, _newest(PRICE_REVISIONS, PRICES, source_id, tickers, known_at, begin=begin), PRICES)
             count = _append(connection, PRICE_REVISIONS, _differing(PRICES, prices, known), source_id, known_at)
-            known = _fetch(connection, _newest(ACTION_REVISIONS, ACTIONS, source_id, tickers, known_at), ACTIONS)
+            known = _fetch(connection, _newest(ACTION_REVISIONS, ACTIONS, source_id, tickers, known_at, begin=begin), ACTIONS)
             in_range = known[known["session"].between(pd.Timestamp(first), pd.Timestamp(last))]
             said = pd.concat([actions, _without(ACTIONS, in_range, actions).assign(value=0.0)])
             _append(connection, ACTION_REVISIONS, _differing(ACTIONS, said, known), source_id, known_at)
@@ -145,21 +150,19 @@ class Store:
     ) -> pd.DataFrame:
         """Bars as traded, up to the cutoff, as known at a moment (`PRICES`)."""
         with self._reader() as connection:
-            return _fetch(connection, _newest(PRICE_REVISIONS, PRICES, source_id, ticker, known_at, cutoff), PRICES)
+            return _bars(connection, source_id, ticker, cutoff, known_at)
 
     def actions(self, source_id: str, ticker: str | Sequence[str], cutoff: dt.date, known_at: dt.datetime | None) -> pd.DataFrame:
         """Corporate actions up to the cutoff, as known at a moment (`ACTIONS`); those taken back are left out."""
         with self._reader() as connection:
-            actions = _fetch(connection, _newest(ACTION_REVISIONS, ACTIONS, source_id, ticker, known_at, cutoff), ACTIONS)
-        return actions[actions["value"] != 0].reset_index(drop=True)
+            return _actions(connection, source_id, ticker, cutoff, known_at)
 
     def prices(self, source_id: str, ticker: str | Sequence[str], cutoff: dt.date, known_at: dt.datetime | None) -> pd.DataFrame:
         """What a model may see: prices adjusted as of the cutoff, as known at a moment (`HISTORY`)."""
-        from pipeline.prices.adjustment import adjust
-
-        return adjust(
-            self.raw_prices(source_id, ticker, cutoff, known_at), self.actions(source_id, ticker, cutoff, known_at), cutoff
-        )
+        with self._reader() as connection:
+            bars = _bars(connection, source_id, ticker, cutoff, known_at)
+            actions = _actions(connection, source_id, ticker, cutoff, known_at)
+        return adjust(bars, actions, cutoff)
 
     def last_session(self, source_id: str, ticker: str, until: dt.date, known_at: dt.datetime | None) -> dt.date | None:
         """The newest session not after `until` that has a bar."""
@@ -175,7 +178,7 @@ class Store:
 
     @contextmanager
     def _reader(self) -> Iterator[sa.Connection]:
-        with self._unavailable_when_lost(), self._engine.begin() as connection:
+        with self._unavailable_when_lost(), self._reading.begin() as connection:
             yield connection
 
     @contextmanager
@@ -403,16 +406,32 @@ def _newest(
     tickers: str | Sequence[str],
     known_at: dt.datetime | None,
     cutoff: dt.date | None = None,
+    begin: dt.date | None = None,
 ) -> sa.Select:
-    """The facts as their newest revision not after `known_at` has them."""
+    """The facts as their newest revision not after `known_at` has them, of the sessions from `begin` to `cutoff`."""
     columns = _SQL[revisions.name].c
     conditions = [*_conditions(revisions, {"source_id": source_id, "ticker": tickers}), _known_by(columns.known_at, known_at)]
     if cutoff is not None:
         conditions.append(columns.session <= cutoff)
+    if begin is not None:
+        conditions.append(columns.session >= begin)
     identity = [columns[name] for name in facts.key]
     age = sa.func.row_number().over(partition_by=identity, order_by=columns.known_at.desc()).label("age")
     ranked = sa.select(*(columns[name] for name in facts.columns), age).where(*conditions).subquery()
     return sa.select(*(ranked.c[name] for name in facts.columns)).where(ranked.c.age == 1)
+
+
+def _bars(
+    connection: sa.Connection, source_id: str, tickers: str | Sequence[str], cutoff: dt.date, known_at: dt.datetime | None
+) -> pd.DataFrame:
+    return _fetch(connection, _newest(PRICE_REVISIONS, PRICES, source_id, tickers, known_at, cutoff), PRICES)
+
+
+def _actions(
+    connection: sa.Connection, source_id: str, tickers: str | Sequence[str], cutoff: dt.date, known_at: dt.datetime | None
+):
+    actions = _fetch(connection, _newest(ACTION_REVISIONS, ACTIONS, source_id, tickers, known_at, cutoff), ACTIONS)
+    return actions[actions["value"] != 0].reset_index(drop=True)
 
 
 def _append(connection: sa.Connection, revisions: Table, facts: pd.DataFrame, source_id: str, known_at: dt.datetime) -> int:

@@ -83,6 +83,8 @@ def test_what_is_saved_is_what_is_loaded_in_every_table(store, table):
     pd.testing.assert_frame_equal(store.load(table), rows)
     assert store.save(table, rows) == 0, "NaN is the same as NaN"
     pd.testing.assert_frame_equal(store.load(table, **{table.key[0]: "nothing"}), table.empty())
+    assert store.replace(table, rows.iloc[1:2]) == 2
+    pd.testing.assert_frame_equal(store.load(table), rows.iloc[1:2].reset_index(drop=True))
 
 
 def test_a_save_counts_and_rewrites_only_what_differs(store):
@@ -241,6 +243,23 @@ def test_the_newest_revisions_are_those_of_a_plain_loop(store):
         known = {key: [close for at, close in history if at <= moment] for key, history in said.items() if key[1] <= cutoff}
         expected = sorted((ticker, day, closes[-1]) for (ticker, day), closes in known.items() if closes)
         pd.testing.assert_frame_equal(store.raw_prices("x", ["A", "B"], cutoff, moment), bars(*expected))
+
+
+def test_bars_and_actions_are_read_as_of_one_moment_while_an_ingest_comes_in_between(store, store_url):
+    store.save_prices("yahoo", bars(("AAPL", MONDAY, 100.0)), ACTIONS.empty(), MONDAY, MONDAY, EVENING)
+    other = Store.open(store_url)
+
+    def ingest(connection, cursor, statement, *_):
+        if "price_revisions" in statement:
+            other.save_prices(
+                "yahoo", bars(("AAPL", TUESDAY, 25.0)), acts(("AAPL", TUESDAY, "split", 4.0)), TUESDAY, TUESDAY, EVENING
+            )
+
+    sa.event.listen(store._engine, "after_cursor_execute", ingest)
+    assert store.prices("yahoo", "AAPL", WEDNESDAY, EVENING)["close"].tolist() == [100.0]
+    sa.event.remove(store._engine, "after_cursor_execute", ingest)
+    assert store.prices("yahoo", "AAPL", WEDNESDAY, EVENING)["close"].tolist() == [25.0, 25.0]
+    other.close()
 
 
 # Several writers, killed writers
