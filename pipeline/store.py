@@ -429,7 +429,7 @@ def _bars(
 
 def _actions(
     connection: sa.Connection, source_id: str, tickers: str | Sequence[str], cutoff: dt.date, known_at: dt.datetime | None
-):
+) -> pd.DataFrame:
     actions = _fetch(connection, _newest(ACTION_REVISIONS, ACTIONS, source_id, tickers, known_at, cutoff), ACTIONS)
     return actions[actions["value"] != 0].reset_index(drop=True)
 
