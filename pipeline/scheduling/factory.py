@@ -84,8 +84,8 @@ def params(universe: Universe) -> dict[str, Param]:
             description="The trading day to forecast from. Empty: the last complete session at the run's logical date.",
         ),
         "tickers": Param(
-            [],
-            type="array",
+            None,
+            type=["null", "array"],
             items={"type": "string", "pattern": f"^{TICKER.pattern}$"},
             examples=list(universe.tickers),
             title="Tickers",
@@ -148,7 +148,7 @@ def check(run: dict) -> list[Shard]:
 @task_group(prefix_group_id=False)
 def models(run: dict, tickers: Shard) -> Any:
     """Cut the shard's windows, train on them, measure the result."""
-    return build_windows(run, tickers) >> train(run, tickers) >> evaluate(run, tickers)
+    return build_windows(run=run, tickers=tickers) >> train(run=run, tickers=tickers) >> evaluate(run=run, tickers=tickers)
 
 
 @task(map_index_template=SHARD)

@@ -32,7 +32,8 @@ class Airflow:
         moment = urllib.parse.quote(logical_date.isoformat())
         found = self._call("GET", f"{runs}?logical_date_gte={moment}&logical_date_lte={moment}")["dag_runs"]
         if not found:
-            return self._call("POST", runs, {"logical_date": logical_date.isoformat(), "conf": conf})["dag_run_id"]
+            moment = logical_date.isoformat()  # also when it may run, or the grid would sort it by today
+            return self._call("POST", runs, {"logical_date": moment, "run_after": moment, "conf": conf})["dag_run_id"]
         run_id = found[0]["dag_run_id"]
         if found[0]["state"] in ("success", "failed"):
             self._call("POST", f"{runs}/{urllib.parse.quote(run_id)}/clear", {"dry_run": False, "run_on_latest_version": True})

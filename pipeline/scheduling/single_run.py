@@ -83,7 +83,8 @@ def _in_this_process(settings: Settings, planned: Run, say: Say) -> list[str]:
     boundary.listener = _Listener(settings.home, say, failures)
     dag = factory.daily_forecast(planned.universe, settings, retry=False)
     started = dt.datetime.now(dt.UTC)
-    done = dag.test(logical_date=_logical_date(planned), run_conf=_conf(planned))
+    moment = _logical_date(planned)  # also when it may run, or the grid would sort it by today
+    done = dag.test(run_after=moment, logical_date=moment, run_conf=_conf(planned))
     _correct_start(done, started)
     if done.state != "success" and not failures:
         failures.append(f"The run ended as {done.state}; see {settings.home / 'logs' / 'run.log'}.")
