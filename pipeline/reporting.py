@@ -1,0 +1,477 @@
+"""What people read: the terminal's table, charts, the day's page. Tables in, text and bytes out: no disk, no clock, no network.
+
+The same tables give the same bytes. The only matplotlib import, and only where a chart is drawn.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+import textwrap
+from collections.abc import Mapping
+from html import escape
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from pipeline.errors import SettingsError
+from pipeline.run import Run
+from pipeline.tables import FORECASTS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FORMATS = ("table", "json", "csv")
+LEVELS = (80, 95)
+NAIVE = "naive"
+TEXT_WIDTH = 110
+#: Sessions of history beside a forecast.
+SHOWN_SESSIONS = 60
+#: Findings of one rule about one ticker that the page spells out; the store has them all.
+SHOWN_FINDINGS = 3
+#: Readable on white and on a dark page alike: the charts have no background of their own.
+INK, ACTUAL, NETWORK, REFERENCE = "#808890", "#6b7680", "#3b82c4", "#d9822b"
+
+
+# Rows for people and programs
+
+
+def rows(frame: pd.DataFrame, form: str) -> str:
+    """A table as text: aligned columns ("table"), a list of objects ("json") or comma-separated values ("csv", ends its last line).
+
+    Columns and rows keep their order; dates are ISO; csv and json numbers read back to the same bits; what is missing is empty in
+    csv and table, null in json.
+    """
+    if form not in FORMATS:
+        raise SettingsError(f"--format is {form!r}; one of {', '.join(FORMATS)} is expected.")
+    plain = [[_plain(value) for value in row] for row in frame.itertuples(index=False, name=None)]
+    columns = list(frame.columns)
+    if form == "json":
+        return json.dumps([dict(zip(columns, row, strict=True)) for row in plain], indent=1, ensure_ascii=False)
+    if form == "csv":
+        texts = pd.DataFrame(
+            [["" if value is None else str(value) for value in row] for row in plain], columns=columns, dtype=object
+        )
+        return texts.to_csv(index=False, lineterminator="\n")
+    return _aligned(columns, [[_short(value) for value in row] for row in plain], [_is_number(frame[name]) for name in columns])
+
+
+def forecast_table(forecasts: pd.DataFrame, promotions: pd.DataFrame, checks: pd.DataFrame) -> str:
+    """One run's FORECASTS, PROMOTIONS and CHECKS for a terminal: a block per ticker, its figures beside the naive forecast's."""
+    blocks = []
+    for check in checks.sort_values("ticker").to_dict("records"):
+        ticker = check["ticker"]
+        published = forecasts[forecasts["ticker"] == ticker].sort_values("horizon")
+        decided = promotions[promotions["ticker"] == ticker].to_dict("records")
+        if check["verdict"] == "quarantined":
+            blocks.append(_wrapped(f"{ticker:<6} quarantined, no forecast: {check['reasons']}"))
+        elif published.empty or not decided:
+            blocks.append(f"{ticker:<6} no forecast")
+        else:
+            blocks.append("\n".join([_headline(published.iloc[0], decided[0]), *_forecast_lines(published)]))
+    if not blocks:
+        return "No tickers were checked."
+    return "\n\n".join([_title(checks.iloc[0]), *blocks])
+
+
+def score_summary(scores: pd.DataFrame) -> pd.DataFrame:
+    """SCORES in sum, per (universe, recipe, target, ticker, horizon): how published forecasts did, in dollars, beside naive on the same sessions."""
+    key = ["universe", "recipe", "target", "ticker", "horizon"]
+    squared = scores.assign(squared=scores["error"] ** 2, naive_squared=scores["naive_error"] ** 2, absolute=scores["error"].abs())
+    grouped = squared.groupby(key, sort=True)
+    table = pd.DataFrame(
+        {
+            "forecasts": grouped.size(),
+            "rmse": grouped["squared"].mean() ** 0.5,
+            "naive_rmse": grouped["naive_squared"].mean() ** 0.5,
+            "mae": grouped["absolute"].mean(),
+            "inside_80": grouped["inside_80"].mean(),
+            "inside_95": grouped["inside_95"].mean(),
+        }
+    )
+    # 0 / 0 (a single naive forecast that came true) says nothing.
+    skill = 1 - table["rmse"] / table["naive_rmse"].where(table["naive_rmse"] > 0)
+    table.insert(3, "skill", skill)
+    return table.reset_index()
+
+
+def _title(check: pd.Series) -> str:
+    return f"{check['universe']}: forecasts of {check['target']} after {check['cutoff'].date()} (recipe {check['recipe']})"
+
+
+def _headline(forecast: pd.Series, promotion: dict) -> str:
+    parts = [
+        f"{forecast['ticker']:<6} last {forecast['target']} {_price(forecast['last_value'])}",
+        f"champion {forecast['champion']}",
+    ]
+    if math.isnan(promotion["test_rmse"]):
+        parts.append(f"test RMSE: naive {_price(promotion['naive_test_rmse'], 4)}, no network")
+    else:
+        network, naive = (_price(promotion[name], 4) for name in ("test_rmse", "naive_test_rmse"))
+        parts += [f"test RMSE: lstm {network}, naive {naive}", f"skill {promotion['skill']:+.2%}"]
+        parts += ["(loses to naive)"] if promotion["skill"] < 0 else []
+    return "   ".join(parts)
+
+
+def _forecast_lines(published: pd.DataFrame) -> list[str]:
+    cells = [
+        [
+            str(row["session"].date()),
+            _price(row["y_hat"]),
+            *(_price(row[f"{side}_{level}"]) for level in LEVELS for side in ("lower", "upper")),
+        ]
+        for row in published.to_dict("records")
+    ]
+    wide = max(len(cell) for row in cells for cell in row[1:])
+    return [
+        f"       {session}   {value:>{wide}}    80 %  {low:>{wide}} .. {high:>{wide}}    95 %  {lowest:>{wide}} .. {highest:>{wide}}"
+        for session, value, low, high, lowest, highest in cells
+    ]
+
+
+def _price(value: float, decimals: int = 2) -> str:
+    return f"{value:,.{decimals if abs(value) >= 1 or value == 0 else max(decimals, 4)}f}"
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, TEXT_WIDTH, subsequent_indent=" " * 7)
+
+
+def _plain(value: object) -> object:
+    """A cell as JSON has it: NaN and NaT are None, a midnight is its date, numpy's numbers are Python's."""
+    if value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, pd.Timestamp):
+        return value.date().isoformat() if value == value.normalize() else value.isoformat()
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return value.item() if hasattr(value, "item") else value
+
+
+def _short(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _is_number(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+def _aligned(columns: list[str], cells: list[list[str]], right: list[bool]) -> str:
+    widths = [max(len(text) for text in texts) for texts in zip(columns, *cells, strict=True)]
+    lines = [
+        "  ".join(
+            text.rjust(width) if to_right else text.ljust(width) for text, width, to_right in zip(row, widths, right, strict=True)
+        )
+        for row in [columns, *cells]
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+# Charts
+
+
+def prediction_plot(ticker: str, predictions: pd.DataFrame, half_widths: Mapping[int, float]) -> bytes:
+    """Actual prices of the test sessions, what the network and the naive forecast said the session before, and the intervals; a PNG.
+
+    Args:
+        predictions: columns session, horizon, actual, prediction, naive; dollars. Only horizon 1 is drawn.
+        half_widths: level -> half width of the interval, as a fraction of the last price.
+    """
+    shown = predictions[predictions["horizon"] == 1].sort_values("session")
+    sessions, forecast, last = (shown[name].to_numpy() for name in ("session", "prediction", "naive"))
+    figure, axes = _figure(9, 4, background="white")
+    for level, opacity in ((95, 0.12), (80, 0.22)):
+        width = half_widths[level] * last
+        axes.fill_between(
+            sessions, forecast - width, forecast + width, color=NETWORK, alpha=opacity, linewidth=0, label=f"{level} %"
+        )
+    axes.plot(sessions, shown["actual"].to_numpy(), color="#222222", linewidth=1.2, label="actual")
+    axes.plot(sessions, last, color=REFERENCE, linewidth=0.9, linestyle="--", label="naive (the last price)")
+    axes.plot(sessions, forecast, color=NETWORK, linewidth=1.2, label="network")
+    ours, naive = (float(((shown["actual"] - shown[name]) ** 2).mean() ** 0.5) for name in ("prediction", "naive"))
+    better = "better" if ours < naive else "worse" if ours > naive else "no better"
+    axes.set_title(
+        f"{ticker}: one session ahead, {len(shown)} test sessions. RMSE {ours:.4f}, naive {naive:.4f}: {better} than naive",
+        fontsize=10,
+        loc="left",
+    )
+    axes.legend(fontsize=8, frameon=False, ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.1))
+    return _png(figure)
+
+
+def forecast_chart(history: pd.DataFrame, forecasts: pd.DataFrame) -> bytes:
+    """The newest sessions of one ticker's target and the published forecasts with their intervals; a PNG without background.
+
+    Args:
+        history: HISTORY rows up to the cutoff.
+        forecasts: FORECASTS rows of one run and ticker.
+    """
+    forecasts = forecasts.sort_values("horizon")
+    target, cutoff = forecasts["target"].iloc[0], forecasts["cutoff"].iloc[0]
+    past = history[history["session"] <= cutoff].sort_values("session").tail(SHOWN_SESSIONS)
+    # Positions, not dates: weekends are no gaps.
+    before, after = range(1 - len(past), 1), range(len(forecasts) + 1)
+    last = float(forecasts["last_value"].iloc[0])
+    figure, axes = _figure(6.4, 2.7)
+    axes.plot(before, past[target].to_numpy(), color=ACTUAL, linewidth=1.4)
+    for level, opacity in ((95, 0.18), (80, 0.30)):
+        low, high = ([last, *forecasts[f"{side}_{level}"]] for side in ("lower", "upper"))
+        axes.fill_between(after, low, high, color=NETWORK, alpha=opacity, linewidth=0)
+    axes.plot(after, [last, *forecasts["y_hat"]], color=NETWORK, linewidth=1.6, marker="o", markersize=2.5)
+    axes.axvline(0, color=INK, linewidth=0.6, linestyle=":")
+    days = {**dict(zip(before, past["session"], strict=True)), **dict(enumerate(forecasts["session"], start=1))}
+    marks = sorted({before[0], before[len(before) // 3], before[2 * len(before) // 3], len(forecasts)})
+    axes.set_xticks(marks, [f"{days[mark]:%Y-%m-%d}" for mark in marks])
+    axes.margins(x=0.02)
+    return _png(figure)
+
+
+def loss_plot(ticker: str, history: Mapping[str, list[float]]) -> bytes:
+    """Training and validation loss per epoch; a PNG."""
+    figure, axes = _figure(6.4, 2.7, background="white")
+    for name, colour in (("loss", NETWORK), ("val_loss", REFERENCE)):
+        axes.plot(range(1, len(history[name]) + 1), history[name], color=colour, label=name)
+    axes.set_title(f"{ticker}: loss per epoch", fontsize=10, loc="left")
+    axes.legend(fontsize=8, frameon=False)
+    return _png(figure)
+
+
+def _figure(width: float, height: float, background: str = "none") -> tuple[Figure, Axes]:
+    """A figure of its own, outside pyplot's global state."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=130, facecolor=background, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot(facecolor="none")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(INK)
+    axes.tick_params(colors=INK, labelsize=8)
+    axes.grid(axis="y", color=INK, alpha=0.2, linewidth=0.6)
+    return figure, axes
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})  # the version of matplotlib does not belong into the bytes
+    return buffer.getvalue()
+
+
+# The day's page
+
+
+def day_page(
+    run: Run,
+    forecasts: pd.DataFrame,
+    promotions: pd.DataFrame,
+    findings: pd.DataFrame,
+    checks: pd.DataFrame,
+    scores: pd.DataFrame,
+    charts: Mapping[str, bytes],
+) -> str:
+    """The day's page as one HTML file that needs nothing else.
+
+    Args:
+        forecasts, promotions, findings, checks: rows of this run.
+        scores: SCORES rows of earlier forecasts, as far as they should be summed up.
+        charts: ticker -> PNG.
+    """
+    forecasts = FORECASTS.conform(forecasts)
+    universe = run.universe
+    title = f"{universe.name} · {run.session}"
+    parts = [
+        f"<h1>{escape(universe.name)} <small>forecasts of {escape(universe.target)} after {run.session}</small></h1>",
+        f"<p class=lead>{_day_in_words(forecasts, promotions, checks)}</p>",
+        _overview(forecasts, promotions),
+        "<h2>Forecasts</h2>",
+        *(_card(ticker, rows, promotions, charts.get(ticker)) for ticker, rows in forecasts.groupby("ticker")),
+        "<h2>Quality of the prices</h2>",
+        _quality(checks, findings),
+        "<h2>How earlier forecasts did</h2>",
+        _record(scores),
+        f"<footer>Recipe {escape(universe.recipe)}, network trained up to {run.training_cutoff}, prices as known at "
+        f"{run.known_at:%Y-%m-%d %H:%M} UTC. RMSE: in dollars, one session ahead, on test sessions that training did not see. "
+        "Skill: 1 − RMSE ÷ RMSE of the naive forecast, which says that the price stays where it is; below zero, the network is the "
+        "worse of the two. No advice to buy or sell anything.</footer>",
+    ]
+    body = "\n".join(parts)
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark"><title>{escape(title)}</title><style>{STYLE}</style></head>
+<body><main>
+{body}
+</main></body></html>
+"""
+
+
+def _day_in_words(forecasts: pd.DataFrame, promotions: pd.DataFrame, checks: pd.DataFrame) -> str:
+    measured = promotions[promotions["test_rmse"].notna()]
+    networks, better = (promotions["champion"] != NAIVE).sum(), (measured["skill"] > 0).sum()
+    quarantined = (checks["verdict"] == "quarantined").sum()
+    said = [
+        f"{_count(forecasts['ticker'].nunique(), 'ticker')} forecast: {networks} by a network, "
+        f"{len(promotions) - networks} by the naive forecast.",
+        f"On test sessions the network of {better} out of {_count(len(measured), 'ticker')} beats the naive forecast."
+        if len(measured)
+        else "",
+        f"<b class=bad>{_count(quarantined, 'ticker')} quarantined.</b>" if quarantined else "",
+    ]
+    return " ".join(filter(None, said))
+
+
+def _overview(forecasts: pd.DataFrame, promotions: pd.DataFrame) -> str:
+    first = forecasts[forecasts["horizon"] == 1].set_index("ticker")
+    body = []
+    for row in promotions.sort_values("ticker").to_dict("records"):
+        ticker = row["ticker"]
+        if ticker not in first.index:
+            continue
+        forecast = first.loc[ticker]
+        change = forecast["y_hat"] / forecast["last_value"] - 1
+        body.append(
+            [
+                f'<a href="#{escape(ticker)}">{escape(ticker)}</a>',
+                _price(forecast["last_value"]),
+                _price(forecast["y_hat"]),
+                f"{change:+.2%}",
+                _interval(forecast, 80),
+                _badge(row["champion"]),
+                _or_dash(row["test_rmse"], lambda value: _price(value, 4)),
+                _price(row["naive_test_rmse"], 4),
+                _skill(row["skill"]),
+            ]
+        )
+    head = ["Ticker", "Last", "Next session", "Change", "80 % interval", "Published", "Test RMSE", "… of naive", "Skill"]
+    return _table(head, body, words={0, 5})
+
+
+def _card(ticker: str, rows: pd.DataFrame, promotions: pd.DataFrame, chart: bytes | None) -> str:
+    rows = rows.sort_values("horizon")
+    promotion = next(iter(promotions[promotions["ticker"] == ticker].to_dict("records")), None)
+    table = _table(
+        ["Session", "Forecast", "80 %", "95 %"],
+        [[str(r["session"].date()), _price(r["y_hat"]), _interval(r, 80), _interval(r, 95)] for r in rows.to_dict("records")],
+        words={0},
+    )
+    image = f'<img alt="{escape(ticker)}: recent prices and forecasts" src="{_inline(chart)}">' if chart else ""
+    why = "".join(f"<li>{escape(reason)}</li>" for reason in (promotion["reasons"].split("; ") if promotion else ()))
+    last = f"last {rows['target'].iloc[0]} {_price(rows['last_value'].iloc[0])}"
+    return (
+        f'<section class=card id="{escape(ticker)}"><h3>{escape(ticker)} {_badge(rows["champion"].iloc[0])} '
+        f"<small>{escape(last)}</small></h3>"
+        f"<p>{_verdict(promotion)}</p><div class=two><div>{image}</div><div>{table}</div></div><ul class=why>{why}</ul></section>"
+    )
+
+
+def _verdict(promotion: dict | None) -> str:
+    """In words, whether the network is worth its while."""
+    if promotion is None:
+        return ""
+    naive = f"{_price(promotion['naive_test_rmse'], 4)}"
+    if math.isnan(promotion["test_rmse"]):
+        return f"There is no network for this ticker. Test RMSE of the naive forecast: {naive}."
+    ours, skill = _price(promotion["test_rmse"], 4), promotion["skill"]
+    outcome = "beats" if skill > 0 else "loses to" if skill < 0 else "equals"
+    return (
+        f"The network <b class={'good' if skill > 0 else 'bad'}>{outcome}</b> the naive forecast on {promotion['test_sessions']} test "
+        f"sessions: RMSE {ours} against {naive}, skill {skill:+.2%}."
+    )
+
+
+def _quality(checks: pd.DataFrame, findings: pd.DataFrame) -> str:
+    quarantined = checks[checks["verdict"] == "quarantined"].sort_values("ticker")
+    parts = [f"<p>{len(checks) - len(quarantined)} of {_count(len(checks), 'ticker')} passed the quality gate.</p>"]
+    if len(quarantined):
+        body = [[escape(row["ticker"]), escape(row["reasons"])] for row in quarantined.to_dict("records")]
+        parts.append(_table(["Quarantined", "Why it sits this session out"], body, words={0, 1}))
+    if findings.empty:
+        return "\n".join([*parts, "<p>No rule has found anything.</p>"])
+    body = []
+    for (ticker, severity, rule), group in findings.groupby(["ticker", "severity", "rule"]):
+        newest = group.sort_values(["session", "column"], ascending=[False, True])["message"].drop_duplicates()
+        told = "<br>".join(escape(message) for message in newest.head(SHOWN_FINDINGS))
+        more = len(group) - min(len(newest), SHOWN_FINDINGS)
+        told += f"<br><span class=dim>and {more} more</span>" if more > 0 else ""
+        body.append([escape(ticker), _badge(severity), escape(rule), str(len(group)), told])
+    return "\n".join([*parts, _table(["Ticker", "Severity", "Rule", "Cells", "Newest findings"], body, words={0, 1, 2, 4})])
+
+
+def _record(scores: pd.DataFrame) -> str:
+    if scores.empty:
+        return "<p>No earlier forecast has met its session yet.</p>"
+    body = [
+        [
+            escape(row["ticker"]),
+            str(row["horizon"]),
+            str(row["forecasts"]),
+            _price(row["rmse"], 4),
+            _price(row["naive_rmse"], 4),
+            _skill(row["skill"]),
+            f"{row['inside_80']:.0%}",
+            f"{row['inside_95']:.0%}",
+        ]
+        for row in score_summary(scores).to_dict("records")
+    ]
+    head = ["Ticker", "Sessions ahead", "Forecasts", "RMSE", "… of naive", "Skill", "Inside 80 %", "Inside 95 %"]
+    return _table(head, body, words={0})
+
+
+def _table(head: list[str], body: list[list[str]], words: set[int]) -> str:
+    """An HTML table of ready cells; `words` are the columns that are not numbers."""
+    kinds = [" class=w" if index in words else "" for index in range(len(head))]
+    lines = ["".join(f"<th{kind}>{name}</th>" for name, kind in zip(head, kinds, strict=True))]
+    lines += ["".join(f"<td{kind}>{cell}</td>" for cell, kind in zip(row, kinds, strict=True)) for row in body]
+    top, *rest = (f"<tr>{line}</tr>" for line in lines)
+    return f"<div class=scroll><table><thead>{top}</thead><tbody>{''.join(rest)}</tbody></table></div>"
+
+
+def _interval(row: Mapping, level: int) -> str:
+    return f"{_price(row[f'lower_{level}'])} – {_price(row[f'upper_{level}'])}"
+
+
+def _badge(word: str) -> str:
+    return f'<span class="badge {escape(word)}">{escape(word)}</span>'
+
+
+def _skill(value: float) -> str:
+    return _or_dash(value, lambda number: f"<b class={'good' if number > 0 else 'bad'}>{number:+.2%}</b>")
+
+
+def _or_dash(value: float, text: object) -> str:
+    return "–" if math.isnan(value) else text(value)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _inline(image: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(image).decode()}"
+
+
+STYLE = """
+:root{--ink:#1c2530;--dim:#68737f;--page:#f5f6f8;--card:#fff;--line:#e1e5ea;--good:#16794c;--bad:#b4321f;--net:#2b6cb0;--nai:#b7641a}
+@media (prefers-color-scheme:dark){:root{--ink:#e4e8ee;--dim:#97a2b0;--page:#14181d;--card:#1d232b;--line:#323b47;--good:#4fc48a;
+--bad:#f08573;--net:#6fb1f0;--nai:#eaa45f}}
+*{box-sizing:border-box}body{margin:0;background:var(--page);color:var(--ink);font:15px/1.5 system-ui,"Segoe UI",sans-serif}
+main{max-width:1080px;margin:0 auto;padding:28px 20px 40px}h1{font-size:26px;margin:0 0 4px}h2{font-size:19px;margin:36px 0 10px}
+h3{font-size:17px;margin:0 0 4px}small{color:var(--dim);font-weight:400;font-size:.72em;margin-left:6px}.lead{margin:0 0 18px}
+a{color:inherit}.dim,footer{color:var(--dim)}footer{font-size:13px;margin-top:36px;border-top:1px solid var(--line);padding-top:12px}
+.scroll{overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:8px}
+table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:14px}
+th,td{padding:6px 12px;text-align:right;white-space:nowrap;border-top:1px solid var(--line);vertical-align:top}thead th{border-top:0}
+th{color:var(--dim);font-weight:600;font-size:12.5px}.w{text-align:left}td.w:last-child{white-space:normal;min-width:260px}
+.card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:14px 16px;margin:0 0 14px;break-inside:avoid}
+.card p{margin:0 0 8px}.card .scroll{border:0;border-radius:0}.card th,.card td{padding:5px 8px}
+.card td.w:last-child{min-width:0}.two{display:grid;grid-template-columns:minmax(0,1fr) auto;gap:16px;align-items:center}
+img{max-width:100%;display:block}.why{margin:8px 0 0;padding-left:18px;color:var(--dim);font-size:13px}
+.good{color:var(--good)}.bad{color:var(--bad)}.badge{display:inline-block;padding:0 8px;border-radius:9px;font-size:12px;font-weight:600;
+border:1px solid currentColor;color:var(--dim)}.badge.lstm,.badge.previous{color:var(--net)}.badge.naive,.badge.mask{color:var(--nai)}
+.badge.quarantine{color:var(--bad)}@media (max-width:760px){.two{grid-template-columns:1fr}}
+@media print{body{background:#fff;font-size:12px}main{max-width:none;padding:0}}
+"""
