@@ -451,7 +451,7 @@ class _Lock:
 
 def _reason(log: Path) -> str:
     lines = log.read_text(errors="replace").splitlines()
-    return next((line for line in reversed(lines) if "FATAL" in line), _last_line("\n".join(lines)))
+    return next((line[line.index("FATAL") :] for line in reversed(lines) if "FATAL" in line), _last_line("\n".join(lines)))
 
 
 def _last_line(text: str) -> str:

@@ -37,8 +37,8 @@ INDEXES = {
     "forecasts": [("universe", "cutoff"), ("universe", "session")],
     "models": [("ticker", "training_cutoff")],
 }
-#: Row values per statement; SQLite takes 32,766 bound values at most.
-CHUNK = 1000
+#: Keys per DELETE; SQLite takes 32,766 bound values at most.
+KEYS_PER_DELETE = 1000
 SECONDS_TO_CONNECT = 10
 SECONDS_TO_WAIT_FOR_A_WRITER = 60
 
@@ -390,8 +390,10 @@ def _insert_all(connection: sa.Connection, table: Table, statement: sa.Insert, r
 
 
 def _delete(connection: sa.Connection, table: Table, keys: list[tuple]) -> int:
-    for begin in range(0, len(keys), CHUNK):
-        connection.execute(sa.delete(_SQL[table.name]).where(sa.tuple_(*_key_columns(table)).in_(keys[begin : begin + CHUNK])))
+    for begin in range(0, len(keys), KEYS_PER_DELETE):
+        connection.execute(
+            sa.delete(_SQL[table.name]).where(sa.tuple_(*_key_columns(table)).in_(keys[begin : begin + KEYS_PER_DELETE]))
+        )
     return len(keys)
 
 

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from pipeline import embedded_postgres
-from pipeline.errors import SettingsError
+from pipeline.errors import SettingsError, StoreUnavailable
 
 pytestmark = pytest.mark.slow
 
@@ -187,6 +187,19 @@ def test_a_killed_guard_is_replaced_by_the_next_user_or_not_missed(home):
     assert until(lambda: gone(second))
     assert embedded_postgres.stop(home)
     assert not embedded_postgres.running(home)
+
+
+def test_a_server_that_cannot_start_says_why_and_starts_once_mended(home):
+    embedded_postgres.url(home, "two")
+    assert embedded_postgres.stop(home)
+    configuration = home / "postgres" / "data" / "postgresql.conf"
+    good = configuration.read_text()
+    configuration.write_text(good + "\nnonsense\n")
+    with pytest.raises(StoreUnavailable, match=r"did not start \(FATAL: .* contains errors\)\. See .*log\.$"):
+        embedded_postgres.url(home, "two")
+    configuration.write_text(good)
+    assert ask(embedded_postgres.url(home, "two"), "SELECT 1") == 1
+    assert embedded_postgres.stop(home)
 
 
 def test_a_cluster_of_an_unknown_version_is_refused_and_left_alone(tmp_path):
