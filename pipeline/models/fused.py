@@ -9,13 +9,17 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+#: Beyond this many units matrix products dominate, and those of the plain loop (oneDNN's) are faster than the kernel's (Eigen's):
+#: measured level at 96 units, a quarter behind at 128 (`python -m benchmarks.engine`).
+WIDEST = 96
+
 
 class FusedLSTM(keras.layers.LSTM):
     """`keras.layers.LSTM` whose loop over time is one fused operation, wherever that operation computes the same thing.
 
     Arguments, weights and results are the base class's. Masked input, a GPU (which has its own fused kernel), recurrent
-    dropout, other activations, no bias, `unroll` and types other than float32 go the base class's way. What is saved should
-    be plain: see `plain_twin`.
+    dropout, other activations, no bias, `unroll`, types other than float32 and more than `WIDEST` units go the base class's
+    way. What is saved should be plain: see `plain_twin`.
     """
 
     def __init__(self, *args, **kwargs):
@@ -43,6 +47,7 @@ class FusedLSTM(keras.layers.LSTM):
             and self.use_bias
             and not self.recurrent_dropout
             and not self.unroll
+            and self.units <= WIDEST
             and self.compute_dtype == "float32"
             and not tf.config.list_logical_devices("GPU")
         )

@@ -126,6 +126,11 @@ def test_what_the_kernel_cannot_do_goes_the_plain_way(options):
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+def test_wide_layers_go_the_plain_way_which_is_faster_there():
+    assert "BlockLSTM" in operations(FusedLSTM(96), (2, 5, 4))
+    assert "BlockLSTM" not in operations(FusedLSTM(97), (2, 5, 4))
+
+
 def test_float64_goes_the_plain_way():
     plain, fused = twins(3, (2, 5, 4), dtype="float64")
     assert "BlockLSTM" not in operations(fused, (2, 5, 4))

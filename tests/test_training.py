@@ -1,0 +1,256 @@
+"""Training in this process and in workers. The networks here are tiny; their windows are cut from made-up prices."""
+
+from __future__ import annotations
+
+import io
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.errors import LookAtTheData, RunError, SettingsError, TryAgain
+from pipeline.models.default import DEFAULT
+from pipeline.training import FitJob, PredictJob, Workers, fit, load_model, predict, shared_workers
+from pipeline.windows import Dataset, Spec, encode, load_dataset
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parent.parent
+
+
+def dataset_file(ticker: str = "UP", pull: float = 0.5) -> bytes:
+    """500 sessions of a price that is pulled back to 100 by `pull` a session: much to learn at .5, nothing at 0."""
+    rng = np.random.default_rng(0)
+    close = np.empty(500)
+    level = 0.0
+    for session in range(len(close)):
+        level = (1 - pull) * level + rng.normal(scale=0.02)
+        close[session] = 100 * np.exp(level)
+    sessions = pd.bdate_range("2010-01-04", periods=len(close))
+    history = pd.DataFrame(
+        {"ticker": ticker, "session": sessions, "open": close, "high": close * 1.01, "low": close * 0.99, "close": close}
+        | {"volume": 1000.0, "adj_close": close}
+    )
+    spec = Spec(
+        ticker=ticker,
+        cutoff=sessions[-1].date(),
+        target="close",
+        horizon=2,
+        context_length=10,
+        validation_sessions=60,
+        test_sessions=60,
+        min_train_sessions=250,
+    )
+    return encode(history, spec)
+
+
+def small(**changes: object):
+    """The default recipe, cut down to two epochs over ten sessions."""
+    return replace(DEFAULT, **{"context_length": 10, "epochs": 2, **changes})
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return load_dataset(dataset_file())
+
+
+@pytest.fixture(scope="module")
+def trained(dataset):
+    return fit(small(epochs=12), dataset, seed=7)
+
+
+@pytest.fixture(scope="module")
+def workers():
+    with Workers(1) as pool:
+        yield pool
+
+
+def validation_loss(dataset: Dataset, forecast: np.ndarray) -> float:
+    """The default recipe's loss, the dull way: half the square up to one standard deviation, the size less a half beyond."""
+    scale = dataset.train.future.std(axis=0, dtype="float64")
+    error = np.abs((dataset.validation.future - forecast) / scale)
+    return float(np.mean(np.where(error <= 1, 0.5 * error**2, error - 0.5)))
+
+
+def test_it_learns_what_there_is_to_learn(dataset, trained):
+    naive = validation_loss(dataset, np.zeros_like(dataset.validation.future))
+    assert trained.history["val_loss"][0] == pytest.approx(naive, rel=1e-5)
+    assert min(trained.history["val_loss"]) < 0.8 * naive
+    assert trained.history["loss"][-1] < 0.9 * trained.history["loss"][0]
+    assert {len(entries) for entries in trained.history.values()} == {13}
+
+
+def test_the_weights_kept_are_those_of_the_best_epoch(dataset, trained):
+    forecast = predict(trained.model, dataset.validation.past)
+    assert trained.best_epoch == int(np.argmin(trained.history["val_loss"]))
+    assert validation_loss(dataset, forecast) == pytest.approx(trained.history["val_loss"][trained.best_epoch], rel=1e-5)
+
+
+def test_saved_and_loaded_by_keras_alone_it_forecasts_the_same(dataset, trained):
+    plain = load_model(trained.model)
+    assert {type(layer).__module__.split(".")[0] for layer in plain.layers} == {"keras"}
+    np.testing.assert_allclose(plain(dataset.test.past), predict(trained.model, dataset.test.past), atol=1e-6)
+
+
+def test_when_nothing_learnt_helps_the_naive_forecast_comes_out():
+    walk = load_dataset(dataset_file(pull=0.0))
+
+    def wild(model, future_scale):
+        import keras
+
+        model.compile(keras.optimizers.Adam(1.0), "mse")
+
+    result = fit(small(compile=wild, patience=2, epochs=20), walk, seed=7)
+    assert result.best_epoch == 0
+    assert len(result.history["val_loss"]) == 3
+    np.testing.assert_array_equal(predict(result.model, walk.test.past), np.zeros_like(walk.test.future))
+
+
+def test_the_seed_decides_the_file_and_nothing_before_it_does(dataset):
+    one, other, again = (fit(small(), dataset, seed) for seed in (7, 8, 7))
+    assert one.model == again.model
+    assert one.model != other.model
+    assert one.history == again.history
+
+
+def test_a_file_names_no_moment_and_no_address(trained):
+    with zipfile.ZipFile(io.BytesIO(trained.model)) as file:
+        assert {entry.date_time[0] for entry in file.infolist()} == {1980}
+        assert json.loads(file.read("metadata.json"))["date_saved"].startswith("1980")
+        assert set(file.namelist()) == {"config.json", "metadata.json", "model.weights.h5"}
+
+
+def test_a_damaged_model_file_is_a_matter_for_a_person(trained, dataset):
+    for data in (b"", b"no zip", trained.model[:2000], trained.model.replace(b"Rescaling", b"Rescalinq")):
+        with pytest.raises(LookAtTheData, match="no model file that Keras can load"):
+            predict(data, dataset.test.past)
+
+
+def test_a_model_file_cannot_bring_code_along():
+    import keras
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x + 1)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir("/tmp")
+        model.save("stockcast-lambda.keras")
+        data = Path("stockcast-lambda.keras").read_bytes()
+        Path("stockcast-lambda.keras").unlink()
+    with pytest.raises(LookAtTheData):
+        load_model(data)
+
+
+def test_a_missing_number_is_never_trained_on(dataset):
+    past = dataset.train.past.copy()
+    past[3, 2, 1] = np.nan
+    broken = replace(dataset, train=replace(dataset.train, past=past))
+    with pytest.raises(LookAtTheData, match=r"UP: .* has a number missing"):
+        fit(small(), broken, seed=7)
+
+
+def test_a_worker_with_one_thread_makes_the_same_file_as_this_process_with_several(workers):
+    job = FitJob("UP", "default", dataset_file(), seed=7)
+    [(given, first)] = workers.fit_all([job])
+    assert given is job
+    here = fit(DEFAULT, load_dataset(job.dataset), seed=7)
+    assert first.model == here.model
+    assert first.history == here.history
+
+
+def test_a_worker_forecasts_what_this_process_does(workers, trained, dataset):
+    [(_, forecast)] = workers.predict_all([PredictJob("UP", trained.model, dataset.test.past)])
+    np.testing.assert_array_equal(forecast, predict(trained.model, dataset.test.past))
+
+
+def test_one_job_that_fails_names_its_ticker_and_does_not_keep_the_others(workers, trained, dataset):
+    past = dataset.test.past
+    jobs = [
+        PredictJob("BAD", b"no zip", past),
+        FitJob("OOPS", "defualt", dataset_file(), seed=7),
+        PredictJob("GOOD", trained.model, past),
+        PredictJob("SHAPE", trained.model, past[:, :, :2]),
+    ]
+    outcomes = dict(zip(["BAD", "GOOD", "SHAPE"], [None] * 3, strict=True))
+    outcomes |= {job.ticker: outcome for job, outcome in workers.predict_all([job for job in jobs if isinstance(job, PredictJob)])}
+    outcomes |= {job.ticker: outcome for job, outcome in workers.fit_all([job for job in jobs if isinstance(job, FitJob)])}
+    assert isinstance(outcomes["GOOD"], np.ndarray)
+    assert (type(outcomes["BAD"]), type(outcomes["OOPS"]), type(outcomes["SHAPE"])) == (LookAtTheData, SettingsError, RunError)
+    assert all(str(outcomes[ticker]).startswith(f"{ticker}: ") for ticker in ("BAD", "OOPS", "SHAPE"))
+    assert "Traceback" in outcomes["SHAPE"].__notes__[0]
+
+
+def children(of: int) -> set[int]:
+    listing = subprocess.run(["ps", "-o", "pid=", "--ppid", str(of)], capture_output=True, text=True, check=False).stdout
+    return {int(line) for line in listing.split()}
+
+
+def wait_until(holds, seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_a_worker_that_is_killed_costs_its_job_only(trained, dataset):
+    job = PredictJob("LOST", trained.model, dataset.test.past)
+    with Workers(1) as pool:
+        before = children(os.getpid())
+        pool.warm_up()
+        [victim] = {worker._process.pid for worker in pool._all} - before
+        os.kill(victim, signal.SIGKILL)
+        [(_, outcome)] = pool.predict_all([job])
+        assert isinstance(outcome, TryAgain)
+        assert str(outcome).startswith("LOST: its training process was ended by SIGKILL")
+        [(_, outcome)] = pool.predict_all([job])
+        assert isinstance(outcome, np.ndarray)
+    assert not pool._all
+
+
+#: Starts a worker, says its process id, and waits to be killed.
+PARENT = """
+import time
+from pipeline.training import shared_workers
+workers = shared_workers(1)
+workers.warm_up()
+print(*[worker._process.pid for worker in workers._all], flush=True)
+time.sleep({seconds})
+"""
+
+
+@pytest.mark.parametrize("end", ["killed", "leaves"])
+def test_workers_end_with_their_parent_however_it_ends(end):
+    script = PARENT.format(seconds=60 if end == "killed" else 0)
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=ROOT) as parent:
+        pid = int(parent.stdout.readline())
+        if end == "killed":
+            parent.kill()
+        parent.wait()
+    wait_until(lambda: not Path(f"/proc/{pid}/cmdline").exists() or not Path(f"/proc/{pid}/cmdline").read_bytes())
+
+
+def _start_and_stop_workers() -> None:
+    with Workers(1) as pool:
+        pool.warm_up()
+
+
+def test_a_daemonic_process_may_have_workers():
+    """multiprocessing refuses children to daemonic processes, as Airflow's may be."""
+    process = multiprocessing.get_context("spawn").Process(target=_start_and_stop_workers, daemon=True)
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+
+
+def test_steps_of_one_process_share_their_workers_and_never_import_tensorflow():
+    assert shared_workers(2) is shared_workers(2)
+    code = "import sys, pipeline.training; assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
