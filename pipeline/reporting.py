@@ -33,7 +33,7 @@ SHOWN_SESSIONS = 60
 #: Findings of one rule about one ticker that the page spells out; the store has them all.
 SHOWN_FINDINGS = 3
 #: Readable on white and on a dark page alike: the charts have no background of their own.
-INK, ACTUAL, NETWORK, REFERENCE = "#808890", "#6b7680", "#3b82c4", "#d9822b"
+INK, ACTUAL, NETWORK, REFERENCE = "#808890", "#8492a0", "#3b82c4", "#d9822b"
 
 
 # Rows for people and programs
@@ -462,15 +462,16 @@ STYLE = """
 main{max-width:1080px;margin:0 auto;padding:28px 20px 40px}h1{font-size:26px;margin:0 0 4px}h2{font-size:19px;margin:36px 0 10px}
 h3{font-size:17px;margin:0 0 4px}small{color:var(--dim);font-weight:400;font-size:.72em;margin-left:6px}.lead{margin:0 0 18px}
 a{color:inherit}.dim,footer{color:var(--dim)}footer{font-size:13px;margin-top:36px;border-top:1px solid var(--line);padding-top:12px}
-.scroll{overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:8px}
+.scroll{overflow-x:auto;margin-bottom:12px;background:var(--card);border:1px solid var(--line);border-radius:8px}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:14px}
 th,td{padding:6px 12px;text-align:right;white-space:nowrap;border-top:1px solid var(--line);vertical-align:top}thead th{border-top:0}
 th{color:var(--dim);font-weight:600;font-size:12.5px}.w{text-align:left}td.w:last-child{white-space:normal;min-width:260px}
 .card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:14px 16px;margin:0 0 14px;break-inside:avoid}
-.card p{margin:0 0 8px}.card .scroll{border:0;border-radius:0}.card th,.card td{padding:5px 8px}
+.card p{margin:0 0 8px}.card .scroll{margin:0;border:0;border-radius:0}.card th,.card td{padding:5px 8px}
 .card td.w:last-child{min-width:0}.two{display:grid;grid-template-columns:minmax(0,1fr) auto;gap:16px;align-items:center}
 img{max-width:100%;display:block}.why{margin:8px 0 0;padding-left:18px;color:var(--dim);font-size:13px}
-.good{color:var(--good)}.bad{color:var(--bad)}.badge{display:inline-block;padding:0 8px;border-radius:9px;font-size:12px;font-weight:600;
+.good{color:var(--good)}.bad{color:var(--bad);white-space:nowrap}
+.badge{display:inline-block;padding:0 8px;border-radius:9px;font-size:12px;font-weight:600;
 border:1px solid currentColor;color:var(--dim)}.badge.lstm,.badge.previous{color:var(--net)}.badge.naive,.badge.mask{color:var(--nai)}
 .badge.quarantine{color:var(--bad)}@media (max-width:760px){.two{grid-template-columns:1fr}}
 @media print{body{background:#fff;font-size:12px}main{max-width:none;padding:0}}
