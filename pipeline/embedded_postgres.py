@@ -260,6 +260,7 @@ def _start(folder: Path) -> subprocess.Popen:
     except BaseException:
         process.terminate()
         process.wait()
+        _remove_sockets(folder, sockets)
         raise
     return process
 
@@ -268,9 +269,7 @@ def _wait_until_ready(folder: Path, process: subprocess.Popen) -> None:
     deadline = time.monotonic() + SECONDS_TO_START
     while _server(folder) is None:
         if process.poll() is not None or time.monotonic() > deadline:
-            raise StoreUnavailable(
-                f"The embedded PostgreSQL did not start: {_last_line((folder / 'log').read_text())} See {folder / 'log'}."
-            )
+            raise StoreUnavailable(f"The embedded PostgreSQL did not start ({_reason(folder / 'log')}). See {folder / 'log'}.")
         time.sleep(0.02)
 
 
@@ -300,8 +299,12 @@ def _shut_down(folder: Path) -> None:
             os.kill(server.pid, signal.SIGQUIT)  # recovers from its log at the next start
             break
         time.sleep(0.02)
-    if server.sockets != folder / "data":
-        shutil.rmtree(server.sockets, ignore_errors=True)
+    _remove_sockets(folder, server.sockets)
+
+
+def _remove_sockets(folder: Path, sockets: Path) -> None:
+    if sockets != folder / "data":
+        shutil.rmtree(sockets, ignore_errors=True)
 
 
 # The server's files
