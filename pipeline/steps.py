@@ -561,6 +561,27 @@ def _decide(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> dict[str, ob
     }
 
 
+def _page(parts: Parts, run: Run) -> str:
+    """The day's page, as HTML; its scores are those of forecasts made before this session."""
+    key = {name: run.key[name] for name in ("universe", "recipe", "target")}
+    forecasts, promotions = stored(parts, FORECASTS, run), stored(parts, PROMOTIONS, run)
+    scores = parts.store.load(SCORES, **key, ticker=list(run.universe.tickers))
+    charts = {}
+    for promoted in promotions.to_dict("records"):
+        ticker = promoted["ticker"]
+        history = parts.store.prices(run.universe.source_id, ticker, run.session, run.known_at)
+        charts[ticker] = reporting.forecast_chart(history, forecasts[forecasts["ticker"] == ticker])
+    return reporting.day_page(
+        run,
+        forecasts,
+        promotions,
+        stored(parts, FINDINGS, run),
+        stored(parts, CHECKS, run),
+        scores[scores["session"] <= pd.Timestamp(run.session)],
+        charts,
+    )
+
+
 def _is_newest(parts: Parts, run: Run) -> bool:
     """Whether no later session of this universe, recipe and target has been promoted: only then does the live alias move."""
     key = {name: run.key[name] for name in ("universe", "recipe", "target")}

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 import itertools
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,7 @@ from pipeline.assembly import Parts
 from pipeline.errors import NothingStored, QualityGateFailed, SettingsError, SourceUnavailable, UnknownTicker
 from pipeline.settings import Settings
 from pipeline.tables import CHECKS, EVALUATIONS, FINDINGS, FORECASTS, PROMOTIONS, SCORES, STORED
+from pipeline.tracking import Tracker
 from pipeline.universes import Universe
 from tests.made_prices import LAST, MadeSource, random_walk
 
@@ -27,7 +29,6 @@ class MadeParts(Parts):
     """Real parts, but for where prices come from."""
 
     def __init__(self, home: Path, source: MadeSource, **changes: object) -> None:
-        home.mkdir(parents=True, exist_ok=True)
         settings = Settings(
             home=home, store_url=f"sqlite:///{home}/store.db", tracking_uri=f"sqlite:///{home}/mlflow.db", **changes
         )
@@ -43,12 +44,22 @@ def source():
     return MadeSource({ticker: random_walk(number, count) for number, (ticker, count) in enumerate(SESSIONS.items())})
 
 
+@pytest.fixture(scope="session")
+def tracking_database(tmp_path_factory):
+    """MLflow's empty tables, which take it seconds to make: made once, then copied."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    Tracker(f"sqlite:///{path}", str(path.parent / "artifacts"), "unused").prepare()
+    return path
+
+
 @pytest.fixture
-def make_parts(tmp_path, source):
+def make_parts(tmp_path, source, tracking_database):
     """Parts in a home of their own at each call, closed afterwards."""
     made = []
 
     def make(home="home", prices=None, **changes):
+        (tmp_path / home).mkdir()
+        shutil.copy(tracking_database, tmp_path / home / "mlflow.db")
         made.append(MadeParts(tmp_path / home, prices or source, **changes))
         return made[-1]
 
@@ -68,9 +79,8 @@ def everything(parts):
     tables = {table.name: parts.store.load(table).drop(columns="known_at", errors="ignore") for table in STORED}
     root = parts.settings.home / "artifacts"
     kept = ("datasets", "models", "predictions", "reports")
-    files = {
-        path.relative_to(root): path.read_bytes() for name in kept for path in (root / name).rglob("*") if path.suffix != ".json"
-    }
+    paths = [path for name in kept for path in (root / name).rglob("*") if path.is_file() and path.suffix != ".json"]
+    files = {path.relative_to(root): path.read_bytes() for path in paths}
     return tables, files
 
 
@@ -199,7 +209,7 @@ def test_a_past_run_can_be_repeated_with_what_was_known_then(make_parts, source)
     first = run_day(parts)
     published = steps.stored(parts, FORECASTS, first)
     source.bars["AAA"] = source.bars["AAA"].copy()
-    source.bars["AAA"].loc[source.bars["AAA"].index[-3:], "close"] *= 1.01
+    source.bars["AAA"].loc[source.bars["AAA"].index[-3:], ["open", "high", "low", "close"]] *= 1.01
     corrected = steps.plan(parts, UNIVERSE, LAST, NOW + dt.timedelta(days=1))
     steps.day(parts, corrected)
     assert not steps.stored(parts, FORECASTS, corrected).equals(published)
