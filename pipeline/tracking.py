@@ -230,7 +230,7 @@ class Tracker:
         if run.model:
             self._link(child, registered[0])
         # The figures are shown beside the model too, in the run that made it.
-        made_here = registered[0].model_id if run.model and registered[0].run_id == child else None
+        made_here = _logged_id(registered[0]) if run.model and registered[0].run_id == child else None
         self._log(child, run.params, self._metrics({**run.metrics, **run.history}, moment, made_here))
         if run.files:
             with tempfile.TemporaryDirectory() as folder:
@@ -318,8 +318,7 @@ class Tracker:
         """Show a registered model on the run, whichever run it was made in."""
         from mlflow.entities import LoggedModelOutput
 
-        if registered.model_id:
-            self._client.log_outputs(run_id, [LoggedModelOutput(registered.model_id, step=0)])
+        self._client.log_outputs(run_id, [LoggedModelOutput(_logged_id(registered), step=0)])
         self._client.set_tag(run_id, "model_version", f"{registered.name}/{registered.version}")
 
     # Connection
@@ -484,6 +483,11 @@ def _unless_taken() -> Iterator[None]:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+
+
+def _logged_id(registered: ModelVersion) -> str:
+    """The id of the logged model behind a version; its `model_id` is not filled in by a database (mlflow 3.17)."""
+    return registered.source.removeprefix("models:/")
 
 
 def _as_url(location: str) -> str:

@@ -127,13 +127,15 @@ def test_children_move_to_the_parent_of_changed_parameters(tracker):
 
 
 def test_each_network_is_one_version_whatever_the_sessions(tracker):
-    record_friday(tracker)
-    monday = tracker.open_session(dt.date(2013, 3, 4), "default", "close")
-    tracker.record(monday, AAPL)
+    _, friday = record_friday(tracker)
+    monday = tracker.record(tracker.open_session(dt.date(2013, 3, 4), "default", "close"), AAPL)
     assert versions(tracker) == [
         ("sample.AAPL", 1, "aapl-march", "2013-03-01"),
         ("sample.AAPL", 2, "aapl-february", "2013-02-01"),
     ]
+    [model] = {output.model_id for run in (friday, monday) for output in client(tracker).get_run(run).outputs.model_outputs}
+    shown = {metric.key: metric.value for metric in client(tracker).get_logged_model(model).metrics}
+    assert shown.items() >= {"test_rmse": 9.5, "test_rmse_naive": 9.25}.items()
 
 
 def test_the_champion_alias_follows_what_is_published(tracker):
