@@ -67,14 +67,18 @@ class Calendar:
     def require_session(self, day: dt.date, now: dt.datetime) -> dt.date:
         """`day` itself when it is a finished session; otherwise a `SettingsError` that says why not and names good ones."""
         if not self._known(day):
-            raise SettingsError(f"{day} is outside {FIRST_DAY} to next year, the sessions of {self.name} that are known. Use one of these.")
+            raise SettingsError(
+                f"{day} is outside {FIRST_DAY} to next year, the sessions of {self.name} that are known. Use one of these."
+            )
         newest = self.last_complete_session(now)
         if not self.is_session(day):
             near = [self.last_session_until(day), self.first_session_from(day)]
             finished = " or ".join(str(session) for session in near if session <= newest) or str(newest)
             raise SettingsError(f"{day} is no session of {self.name}: the exchange is closed that day. Use {finished}.")
         if day > newest:
-            raise SettingsError(f"{day} is not over yet on {self.name}; the last complete session is {newest}. Use that one, or wait.")
+            raise SettingsError(
+                f"{day} is not over yet on {self.name}; the last complete session is {newest}. Use that one, or wait."
+            )
         return day
 
     def training_cutoffs(self, session: dt.date, retrain: str) -> tuple[dt.date, dt.date]:
@@ -104,4 +108,7 @@ class Calendar:
 
 @cache
 def _calendar(name: str) -> xcals.ExchangeCalendar:
-    return xcals.get_calendar(name, start=FIRST_DAY)
+    try:
+        return xcals.get_calendar(name, start=FIRST_DAY)
+    except ValueError:  # some are known from a later day on: XTKS from 1997
+        return xcals.get_calendar(name, start=xcals.get_calendar(name).bound_min())

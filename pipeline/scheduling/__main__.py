@@ -54,7 +54,19 @@ def _parser() -> argparse.ArgumentParser:
         help="which sessions to run again (default: %(default)s)",
     )
     backfill.add_argument("--wait", action="store_true", help="return when all sessions have run; exit code 1 when one failed")
+    airflow = command("airflow", _airflow, "call Airflow's own command line on this deployment: airflow dags list")
+    airflow.add_argument("arguments", nargs=argparse.REMAINDER, help="as `airflow` takes them")
     return parser
+
+
+def _airflow(options: argparse.Namespace) -> int:
+    import os
+    import subprocess
+
+    from pipeline.scheduling.environment import environment
+
+    env = {**os.environ, **environment(Settings.from_env())}
+    return subprocess.run([sys.executable, "-m", "airflow", *options.arguments], env=env, check=False).returncode
 
 
 def _up(_: argparse.Namespace) -> None:

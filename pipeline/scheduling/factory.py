@@ -29,8 +29,8 @@ RETRY = {
 RETRY_SOURCE = {**RETRY, "retries": 6, "retry_delay": dt.timedelta(minutes=1), "max_retry_delay": dt.timedelta(minutes=30)}
 NO_RETRY = {"retries": 0}
 
-#: Train tasks at work at once: while one starts its processes the other trains. Each starts up to `settings.workers` of them.
-TRAIN_TASKS = 2
+#: Tasks that compute, at work at once: while one starts its processes the other uses them. Each starts up to `settings.workers`.
+COMPUTING_TASKS = 2
 
 Shard = list[str]
 
@@ -159,7 +159,7 @@ def build_windows(run: dict, tickers: Shard) -> None:
     boundary.call(steps.build_windows, run, tickers)
 
 
-@task(map_index_template=SHARD, max_active_tis_per_dag=TRAIN_TASKS)
+@task(map_index_template=SHARD, max_active_tis_per_dag=COMPUTING_TASKS)
 def train(run: dict, tickers: Shard) -> None:
     """Fit the networks that are not there yet, in processes of their own."""
     from pipeline import steps
@@ -167,7 +167,7 @@ def train(run: dict, tickers: Shard) -> None:
     boundary.call(steps.train, run, tickers)
 
 
-@task(map_index_template=SHARD)
+@task(map_index_template=SHARD, max_active_tis_per_dag=COMPUTING_TASKS)
 def evaluate(run: dict, tickers: Shard) -> None:
     """Measure networks and baselines on the same sessions, and log them to MLflow."""
     from pipeline import steps

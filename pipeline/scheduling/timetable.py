@@ -60,17 +60,14 @@ class SessionTimetable(Timetable):
         if not (restriction.catchup or self.scheduled):
             return None
         calendar = self._calendar()
-        bounds = []
-        if restriction.earliest is not None:
-            bounds.append(_utc_day(restriction.earliest))
-        if last_automated_data_interval is not None:
-            bounds.append(session_at(calendar, last_automated_data_interval.end) + dt.timedelta(days=1))
-        if not restriction.catchup or not bounds:
-            bounds.append(session_at(calendar, dt.datetime.now(dt.UTC)))
-        session = calendar.first_session_from(max(bounds))
-        if session < max(bounds) or (restriction.latest is not None and session > _utc_day(restriction.latest)):
-            return None
-        return DagRunInfo.exact(run_moment(calendar, session))
+        session = next_session(
+            calendar,
+            last=last_automated_data_interval and session_at(calendar, last_automated_data_interval.end),
+            earliest=restriction.earliest and _utc_day(restriction.earliest),
+            latest=restriction.latest and _utc_day(restriction.latest),
+            due=None if restriction.catchup else session_at(calendar, dt.datetime.now(dt.UTC)),
+        )
+        return session and DagRunInfo.exact(run_moment(calendar, session))
 
     def infer_manual_data_interval(self, *, run_after: pendulum.DateTime) -> DataInterval:
         return DataInterval.exact(run_after)
@@ -89,6 +86,19 @@ class SessionTimetable(Timetable):
         from pipeline.sessions import Calendar
 
         return Calendar(self.calendar)
+
+
+def next_session(
+    calendar: Calendar, last: dt.date | None, earliest: dt.date | None, latest: dt.date | None, due: dt.date | None
+) -> dt.date | None:
+    """The first session that is after `last`, not before `earliest` or `due`, and not after `latest`; None when there is none."""
+    bounds = [bound for bound in (last and last + dt.timedelta(days=1), earliest, due) if bound]
+    if not bounds:
+        return None
+    session = calendar.first_session_from(max(bounds))
+    if session < max(bounds) or (latest and session > latest):
+        return None
+    return session
 
 
 def run_moment(calendar: Calendar, session: dt.date) -> pendulum.DateTime:

@@ -1,0 +1,32 @@
+"""Backfills by session dates."""
+
+import datetime as dt
+
+import pytest
+
+from pipeline.errors import RunError, SettingsError
+from pipeline.scheduling.backfills import backfill, sessions_of
+from pipeline.settings import Settings
+from pipeline.universes import Universe
+
+SAMPLE = Universe(name="sample", source="sample", tickers=("IBM",))
+
+
+def test_a_range_means_its_sessions():
+    assert sessions_of(SAMPLE, dt.date(2013, 2, 15), dt.date(2013, 2, 20)) == [
+        dt.date(2013, 2, 15),  # then a weekend and Presidents' Day
+        dt.date(2013, 2, 19),
+        dt.date(2013, 2, 20),
+    ]
+
+
+def test_a_range_without_sessions_or_back_to_front_is_refused():
+    with pytest.raises(SettingsError, match="has no session from 2013-02-16 to 2013-02-18"):
+        sessions_of(SAMPLE, dt.date(2013, 2, 16), dt.date(2013, 2, 18))
+    with pytest.raises(SettingsError, match="Swap them"):
+        sessions_of(SAMPLE, dt.date(2013, 2, 20), dt.date(2013, 2, 15))
+
+
+def test_without_a_scheduler_it_says_what_to_do(tmp_path):
+    with pytest.raises(RunError, match="`make up` starts it"):
+        backfill(Settings(home=tmp_path), dt.date(2013, 2, 15), dt.date(2013, 2, 20), 1, "none", False)

@@ -1,0 +1,78 @@
+"""Which session a run means, which errors are retried, and what a failure says."""
+
+from __future__ import annotations
+
+import datetime as dt
+from types import SimpleNamespace
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from pipeline.errors import QualityGateFailed, RateLimited, SettingsError, StoreUnavailable, UnknownTicker
+from pipeline.scheduling.boundary import errors_for_airflow, failure_line, session_of, with_params
+from pipeline.universes import Universe
+
+US = Universe(name="us", source="yahoo", tickers=("IBM", "AAPL"), scheduled=True)
+
+
+def dag_run(logical_date: str | None, run_after: str = "2024-12-01T12:00:00+00:00") -> SimpleNamespace:
+    return SimpleNamespace(
+        logical_date=logical_date and dt.datetime.fromisoformat(logical_date),
+        run_after=dt.datetime.fromisoformat(run_after),
+        run_type="manual",
+    )
+
+
+@pytest.mark.parametrize(
+    ("logical_date", "session"),
+    [
+        ("2024-11-27T21:30:00+00:00", dt.date(2024, 11, 27)),  # the timetable's own moment
+        ("2024-11-28T02:00:00+00:00", dt.date(2024, 11, 27)),  # still Wednesday evening in New York
+        ("2024-11-28T23:00:00+00:00", dt.date(2024, 11, 27)),  # Thanksgiving
+        ("2024-11-29T18:29:00+00:00", dt.date(2024, 11, 27)),  # the early close of the 29th has not settled
+        ("2024-11-29T18:30:00+00:00", dt.date(2024, 11, 29)),
+        (None, dt.date(2024, 11, 29)),  # REST allows no logical date: `run_after`, a Sunday, counts
+    ],
+)
+def test_a_run_is_about_the_newest_session_at_its_logical_date(logical_date, session):
+    assert session_of(US, {"session": None}, dag_run(logical_date)) == session
+
+
+def test_a_session_that_is_named_wins():
+    assert session_of(US, {"session": "2013-03-01"}, dag_run(None)) == dt.date(2013, 3, 1)
+
+
+def test_a_session_that_is_no_date_is_a_settings_error():
+    with pytest.raises(SettingsError, match="'yesterday' is no date"):
+        session_of(US, {"session": "yesterday"}, dag_run(None))
+
+
+def test_what_the_form_leaves_empty_stays_as_the_universe_has_it():
+    assert with_params(US, {"tickers": None, "recipe": "default", "horizon": 5}) == US
+    changed = with_params(US, {"tickers": ["IBM"], "recipe": "default", "horizon": 3})
+    assert (changed.tickers, changed.horizon) == (("IBM",), 3)
+
+
+def test_a_ticker_that_is_none_is_refused():
+    with pytest.raises(SettingsError, match=r"'\.\./x' is no ticker"):
+        with_params(US, {"tickers": ["../x"]})
+
+
+@pytest.mark.parametrize("error", [RateLimited("slow down"), StoreUnavailable("no answer")])
+def test_what_waiting_can_mend_is_left_to_airflow_to_retry(error):
+    with pytest.raises(type(error)), errors_for_airflow():
+        raise error
+
+
+@pytest.mark.parametrize("error", [UnknownTicker("no XYZ"), QualityGateFailed("too many"), KeyError("a defect of ours")])
+def test_nothing_else_is_retried(error):
+    with pytest.raises(AirflowFailException, match=f"{type(error).__name__}: "), errors_for_airflow():
+        raise error
+
+
+def test_a_failure_names_the_step_its_tickers_and_the_reason_in_one_line():
+    task = SimpleNamespace(op_kwargs={"tickers": ["IBM", "AAPL"]})
+    context = {"task_instance": SimpleNamespace(task_id="ingest", task=task), "exception": RateLimited("Yahoo asks\n to slow down")}
+    assert failure_line(context) == "FAILED ingest of IBM, AAPL: Yahoo asks to slow down"
+    alone = {"task_instance": SimpleNamespace(task_id="score", task=SimpleNamespace(op_kwargs={})), "exception": None}
+    assert failure_line(alone) == "FAILED score: the process was killed"
