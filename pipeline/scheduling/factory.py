@@ -114,7 +114,8 @@ def _wire(universe: Universe, retry_source: dict[str, Any]) -> None:
     shards = plan_of(universe)
     run = shards["run"]
     admitted = check(run)
-    ingest.override(**retry_source).partial(run=run).expand(tickers=shards) >> admitted
+    # Airflow gives a task its docstring as its page, except a mapped one.
+    ingest.override(doc_md=ingest.function.__doc__, **retry_source).partial(run=run).expand(tickers=shards) >> admitted
     models.partial(run=run).expand(tickers=admitted) >> (promoted := promote(run))
     promoted >> publish.override(outlets=[published(universe.name)])(run) >> score(run) >> report(run)
 
