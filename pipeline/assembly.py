@@ -102,13 +102,12 @@ def suites_folder() -> Path:
 
 def whereabouts(parts: Parts, page: str) -> str:
     """Where a person finds what a run has left."""
-    tracking = tracking_uri(parts.settings)
-    shown = "make up, then its MLflow page" if not parts.settings.tracking_uri else tracking
+    mlflow = parts.settings.tracking_uri or f"http://127.0.0.1:{parts.settings.mlflow_port} while `make up` runs"
     return "\n".join(
         [
             f"store    {parts.store.url}",
-            "         stockcast forecasts, stockcast scores",
-            f"mlflow   {shown}",
+            "         read it with: stockcast forecasts, stockcast scores",
+            f"mlflow   {mlflow}",
             f"report   {page}",
         ]
     )

@@ -143,7 +143,7 @@ def _planned(parts: Parts, session: dt.date | None, known_at: dt.datetime | None
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from pipeline import assembly, reporting, steps
+    from pipeline import assembly, steps
     from pipeline.tables import FORECASTS
 
     quiet = arguments.format != "table"
@@ -151,7 +151,7 @@ def _run(arguments: argparse.Namespace) -> None:
         run = _planned(parts, arguments.session, arguments.known_at)
         page = steps.day(parts, run)
         if quiet:
-            print(reporting.rows(steps.stored(parts, FORECASTS, run), arguments.format), end="")
+            _print_rows(steps.stored(parts, FORECASTS, run), arguments.format)
             return
         print(f"\n{steps.summary(parts, run)}\n\n{assembly.whereabouts(parts, page)}")
 

@@ -84,9 +84,10 @@ def realised(scores: pd.DataFrame) -> pd.DataFrame:
         last=("session", "max"),
         rmse=("error", _root_mean_square),
         naive_rmse=("naive_error", _root_mean_square),
-        coverage_80=("inside_80", "mean"),
-        coverage_95=("inside_95", "mean"),
+        inside_80=("inside_80", "mean"),
+        inside_95=("inside_95", "mean"),
     ).reset_index()
+    # 0 / 0 (a single naive forecast that came true) says nothing.
     skill = 1 - table["rmse"] / table["naive_rmse"].where(table["naive_rmse"] > 0)
     table.insert(table.columns.get_loc("naive_rmse") + 1, "skill", skill)
     return table

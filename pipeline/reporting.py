@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline.errors import SettingsError
+from pipeline.metrics import LEVELS, realised
+from pipeline.models.baselines import NAIVE
 from pipeline.run import Run
 from pipeline.tables import FORECASTS
 
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = ("table", "json", "csv")
-LEVELS = (80, 95)
-NAIVE = "naive"
 TEXT_WIDTH = 110
 #: Sessions of history beside a forecast.
 SHOWN_SESSIONS = 60
@@ -75,27 +75,6 @@ def forecast_table(forecasts: pd.DataFrame, promotions: pd.DataFrame, checks: pd
     if not blocks:
         return "No tickers were checked."
     return "\n\n".join([_title(checks.iloc[0]), *blocks])
-
-
-def score_summary(scores: pd.DataFrame) -> pd.DataFrame:
-    """SCORES in sum, per (universe, recipe, target, ticker, horizon): how published forecasts did, in dollars, beside naive on the same sessions."""
-    key = ["universe", "recipe", "target", "ticker", "horizon"]
-    squared = scores.assign(squared=scores["error"] ** 2, naive_squared=scores["naive_error"] ** 2, absolute=scores["error"].abs())
-    grouped = squared.groupby(key, sort=True)
-    table = pd.DataFrame(
-        {
-            "forecasts": grouped.size(),
-            "rmse": grouped["squared"].mean() ** 0.5,
-            "naive_rmse": grouped["naive_squared"].mean() ** 0.5,
-            "mae": grouped["absolute"].mean(),
-            "inside_80": grouped["inside_80"].mean(),
-            "inside_95": grouped["inside_95"].mean(),
-        }
-    )
-    # 0 / 0 (a single naive forecast that came true) says nothing.
-    skill = 1 - table["rmse"] / table["naive_rmse"].where(table["naive_rmse"] > 0)
-    table.insert(3, "skill", skill)
-    return table.reset_index()
 
 
 def _title(check: pd.Series) -> str:
@@ -415,7 +394,7 @@ def _record(scores: pd.DataFrame) -> str:
             f"{row['inside_80']:.0%}",
             f"{row['inside_95']:.0%}",
         ]
-        for row in score_summary(scores).to_dict("records")
+        for row in realised(scores).to_dict("records")
     ]
     head = ["Ticker", "Sessions ahead", "Forecasts", "RMSE", "… of naive", "Skill", "Inside 80 %", "Inside 95 %"]
     return _table(head, body, words={0})

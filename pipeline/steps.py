@@ -29,7 +29,7 @@ from pipeline.prices.source import fetch, newest_session, require_known
 from pipeline.run import Run
 from pipeline.tables import CHECKS, DATASETS, EVALUATIONS, FINDINGS, FORECASTS, MODELS, PREDICTIONS, PROMOTIONS, SCORES, Table
 from pipeline.training import FitJob, PredictJob, Trained
-from pipeline.universes import Universe
+from pipeline.universes import Universe, load_universes
 
 if TYPE_CHECKING:
     from pipeline.assembly import Parts
@@ -74,6 +74,12 @@ def plan(parts: Parts, universe: Universe, session: dt.date | None, now: dt.date
         known_at=known_at or now,
         replay=known_at is not None,
     )
+
+
+def reach(parts: Parts, run: Run) -> None:
+    """Opens the store and the tracking, so that one that cannot be reached fails the run before it has changed anything."""
+    parts.store  # noqa: B018 - opened when first looked at
+    parts.tracker(run.universe).prepare()
 
 
 def shards(tickers: list[str], shard_size: int, workers: int) -> list[list[str]]:
@@ -185,7 +191,7 @@ def evaluate(parts: Parts, run: Run, tickers: list[str]) -> None:
 def promote(parts: Parts, run: Run) -> None:
     """Decides whose forecast is published for each ticker, and says why; a ticker that was not evaluated does not keep the others."""
     recipe = find_recipe(run.universe.recipe)
-    newest, tickers, failures = _is_newest(parts, run), passed(parts, run), {}
+    live, tickers, failures = _is_live(parts, run), passed(parts, run), {}
     for ticker in tickers:
         try:
             row = _decide(parts, run, recipe, ticker)
@@ -195,7 +201,7 @@ def promote(parts: Parts, run: Run) -> None:
             parts.progress("promote", ticker, str(error))
             continue
         parts.store.save(PROMOTIONS, pd.DataFrame([row]))
-        if newest:
+        if live:
             parts.tracker(run.universe).set_champion(ticker, None if row["champion"] == NAIVE else row["model_id"])
         parts.progress("promote", ticker, f"{row['champion']} ({row['reasons']})")
     if len(failures) == len(tickers):
@@ -259,6 +265,7 @@ def summary(parts: Parts, run: Run) -> str:
 
 def day(parts: Parts, run: Run) -> str:
     """All steps of a session in order; returns where the day's page is. A ticker that cannot be ingested does not keep the others."""
+    reach(parts, run)
     failures = {}
     for ticker in run.universe.tickers:
         try:
@@ -567,8 +574,7 @@ def _page(parts: Parts, run: Run) -> str:
     forecasts, promotions = stored(parts, FORECASTS, run), stored(parts, PROMOTIONS, run)
     scores = parts.store.load(SCORES, **key, ticker=list(run.universe.tickers))
     charts = {}
-    for promoted in promotions.to_dict("records"):
-        ticker = promoted["ticker"]
+    for ticker in forecasts["ticker"].unique():
         history = parts.store.prices(run.universe.source_id, ticker, run.session, run.known_at)
         charts[ticker] = reporting.forecast_chart(history, forecasts[forecasts["ticker"] == ticker])
     return reporting.day_page(
@@ -582,8 +588,11 @@ def _page(parts: Parts, run: Run) -> str:
     )
 
 
-def _is_newest(parts: Parts, run: Run) -> bool:
-    """Whether no later session of this universe, recipe and target has been promoted: only then does the live alias move."""
+def _is_live(parts: Parts, run: Run) -> bool:
+    """Whether this run may move the live `champion` alias: its universe's own recipe and target, and no later session promoted."""
+    declared = load_universes(parts.settings.universes).get(run.universe.name, run.universe)
+    if any(getattr(run.universe, name) != getattr(declared, name) for name in ("recipe", "target", "horizon")):
+        return False
     key = {name: run.key[name] for name in ("universe", "recipe", "target")}
     return bool((parts.store.load(PROMOTIONS, **key)["cutoff"] <= pd.Timestamp(run.session)).all())
 

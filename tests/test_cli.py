@@ -45,7 +45,7 @@ def call(tmp_path, capsys, monkeypatch):
         ("run --tickers NOPE", "NOPE is not among the tickers of the sample source: AAPL, FB, GOOG, IBM, MSFT"),
         ("run --tickers ,", "tickers is ',', which names none"),
         ("run --tickers ../x", "'../x' is no ticker"),
-        ('run --tickers "\'; drop table"', "drop table' is no ticker"),
+        ('run --tickers "\'; drop table"', 'drop table" is no ticker'),
         ("run --universe nope", "There is no universe 'nope'. The universes are: sample, us_megacaps, crypto"),
         ("run --recipe defualt", "There is no recipe 'defualt'. The recipes are: default"),
         ("run --target vwap", "target is 'vwap'; one of close"),
@@ -77,6 +77,7 @@ def test_a_wrong_configuration_is_one_line_and_exit_code_2_and_stores_nothing(ca
         ("forecasts --session 2013-03-01", "No forecasts are stored for cutoff 2013-03-01"),
         ("scores", "No forecast for any session has been scored"),
         ("publish", "no ticker has been checked"),
+        ("run --tracking-uri http://127.0.0.1:1", "127.0.0.1:1"),
         ("run --store-url postgresql+psycopg2://nobody:secret@127.0.0.1:1/none", "127.0.0.1"),
     ],
 )

@@ -75,5 +75,5 @@ def test_realised_scores_stand_beside_the_naive_forecast():
         }
     )
     row = metrics.realised(scores).iloc[0]
-    assert (row["forecasts"], row["naive_rmse"], row["coverage_80"], row["coverage_95"]) == (2, 5.0, 0.5, 1.0)
+    assert (row["forecasts"], row["naive_rmse"], row["inside_80"], row["inside_95"]) == (2, 5.0, 0.5, 1.0)
     assert math.isclose(row["rmse"], math.sqrt(12.5)) and math.isclose(row["skill"], 1 - math.sqrt(12.5) / 5)

@@ -188,24 +188,6 @@ def test_an_unknown_format_is_refused():
         reporting.rows(SCORES.empty(), "xml")
 
 
-def test_score_summary_against_pencil_and_paper():
-    [row] = reporting.score_summary(SCORE_ROWS).to_dict("records")
-    assert row == {
-        "universe": "sample",
-        "recipe": "default",
-        "target": "close",
-        "ticker": "AAPL",
-        "horizon": 1,
-        "forecasts": 2,
-        "rmse": 5**0.5,
-        "naive_rmse": 10**0.5,
-        "skill": pytest.approx(1 - 0.5**0.5),
-        "mae": 2.0,
-        "inside_80": 0.5,
-        "inside_95": 1.0,
-    }
-
-
 class Text(HTMLParser):
     """Collects what a reader sees; refuses tags that close nothing."""
 
