@@ -3,6 +3,9 @@
 All contenders train the same network on the same windows, with one thread, in one process, taking turns, so that whatever else the
 machine does falls on all of them alike. "plain" and "jit" are `fit` as Keras has it by default; "plain, one call an epoch" has this
 project's training loop (`steps_per_execution`) with Keras's own layer, which tells what the loop and what the kernel is worth.
+
+Times are wall clock; the ratios are of processor time, which on one thread is the same on an idle machine and still means something
+on a busy one.
 """
 
 from __future__ import annotations
@@ -47,23 +50,27 @@ SHAPES = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.engine", description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3, help="turns that every contender gets (default 3)")
+    parser.add_argument("--rounds", type=int, default=2, help="turns that every contender gets (default 2)")
     rounds = parser.parse_args().rounds
     os.environ.update(WORKER_ENVIRONMENT)
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    print("| network | contender | epoch, min / median s | vs plain | trained model, min / median s | vs plain |")
+    print("| network | contender | epoch: min / median / CPU s | vs plain | trained model: min / median / CPU s | vs plain |")
     print("|---|---|---|---|---|---|")
     for shape in SHAPES:
         report(shape, *measure(shape, rounds))
 
 
-def measure(shape: Shape, rounds: int) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Seconds by contender: of an epoch once everything is traced, and from nothing to a trained model of `shape.epochs` epochs."""
-    epochs: dict[str, list[float]] = {name: [] for name in CONTENDERS}
-    trained: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+#: By contender: (wall, processor) seconds of each turn.
+Times = dict[str, list[tuple[float, float]]]
+
+
+def measure(shape: Shape, rounds: int) -> tuple[Times, Times]:
+    """By contender: of an epoch once everything is traced, and from nothing to a trained model of `shape.epochs` epochs."""
+    epochs: Times = {name: [] for name in CONTENDERS}
+    trained: Times = {name: [] for name in CONTENDERS}
     past, future = windows(shape)
     for _ in range(rounds):
         for name in CONTENDERS:
@@ -102,18 +109,19 @@ def windows(shape: Shape) -> tuple[np.ndarray, np.ndarray]:
     return past, rng.normal(size=(shape.windows, HORIZON)).astype("float32")
 
 
-def seconds(action: Callable[[], object]) -> float:
-    began = time.perf_counter()
+def seconds(action: Callable[[], object]) -> tuple[float, float]:
+    wall, processor = time.perf_counter(), time.process_time()
     action()
-    return time.perf_counter() - began
+    return time.perf_counter() - wall, time.process_time() - processor
 
 
-def report(shape: Shape, epochs: dict[str, list[float]], trained: dict[str, list[float]]) -> None:
+def report(shape: Shape, epochs: Times, trained: Times) -> None:
     for name in CONTENDERS:
         cells = [shape.name, name]
         for times in (epochs, trained):
-            ratio = min(times[PLAIN]) / min(times[name])
-            cells += [f"{min(times[name]):.2f} / {statistics.median(times[name]):.2f}", f"{ratio:.2f}x"]
+            wall, processor = zip(*times[name], strict=True)
+            plain = min(processor for _, processor in times[PLAIN])
+            cells += [f"{min(wall):.2f} / {statistics.median(wall):.2f} / {min(processor):.2f}", f"{plain / min(processor):.2f}x"]
         print(f"| {' | '.join(cells)} |", flush=True)
 
 
