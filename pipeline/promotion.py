@@ -13,7 +13,7 @@ from pipeline.models.baselines import NAIVE
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network and its RMSE relative to the naive forecast's on the same windows (below 1: better).
+    """A network and its RMSE relative to the naive forecast's on the same windows, mean of all horizons (below 1: better).
 
     `name` is the role: "lstm" (the current training cutoff) or "previous".
     """
@@ -54,11 +54,11 @@ def _fault(candidate: Candidate, margin: float, floor: float) -> str:
         return "it learnt nothing that helped, and repeats the last price as the naive forecast does"
     # Written so that NaN fails.
     if not candidate.validation <= 1 + margin:
-        return f"validation RMSE {candidate.validation:.4f} of naive's, at most {1 + margin:.4f} allowed"
+        return f"RMSE {candidate.validation:.4f} of naive's on validation (mean of all horizons), at most {1 + margin:.4f} allowed"
     if not candidate.test <= 1 + floor:
-        return f"test RMSE {candidate.test:.4f} of naive's, at most {1 + floor:.4f} allowed"
+        return f"RMSE {candidate.test:.4f} of naive's on test (mean of all horizons), at most {1 + floor:.4f} allowed"
     return ""
 
 
 def _figures(candidate: Candidate) -> str:
-    return f"RMSE {candidate.validation:.4f} of naive's on validation, {candidate.test:.4f} on test"
+    return f"RMSE {candidate.validation:.4f} of naive's on validation, {candidate.test:.4f} on test (means of all horizons)"

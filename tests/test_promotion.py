@@ -44,8 +44,8 @@ def test_every_decision_says_why():
         "lstm",
         "new",
         (
-            "lstm: RMSE 0.9800 of naive's on validation, 1.0000 on test",
-            "previous: validation RMSE 1.0200 of naive's, at most 1.0100 allowed",
+            "lstm: RMSE 0.9800 of naive's on validation, 1.0000 on test (means of all horizons)",
+            "previous: RMSE 1.0200 of naive's on validation (mean of all horizons), at most 1.0100 allowed",
             "lstm is published",
         ),
     )
