@@ -209,13 +209,16 @@ def _watch(running: dict[str, subprocess.Popen], stop: dict[str, bool], home: Pa
 # Processes
 
 
+def is_marked(process: psutil.Process, home: Path) -> bool:
+    """Whether it descends from a service of this home."""
+    try:
+        return process.environ().get(MARK) == str(home)
+    except psutil.Error:  # gone, or somebody else's
+        return False
+
+
 def _marked(home: Path) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if process.pid != os.getpid() and process.environ().get(MARK) == str(home):
-                found.append(process)
-    return found
+    return [process for process in psutil.process_iter() if is_marked(process, home)]
 
 
 def _end(processes: list[psutil.Process], seconds: float) -> int:

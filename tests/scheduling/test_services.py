@@ -1,0 +1,133 @@
+"""`make run`, `make up` and `make down` for real: a universe whose one stock is too young for a network, so nothing is trained."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipeline import embedded_postgres
+from pipeline.errors import SettingsError
+from pipeline.scheduling import services
+from pipeline.scheduling.rest import Airflow
+from pipeline.scheduling.timetable import run_moment
+from pipeline.sessions import Calendar
+from pipeline.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+DAG = "daily_forecast_young"
+
+
+class Deployment:
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        universes = home / "universes.toml"
+        universes.write_text('[young]\nsource = "sample"\ntickers = ["FB"]\n')
+        self.settings = Settings(
+            home=home, universes=str(universes), universe="young", airflow_port=_free_port(), mlflow_port=_free_port()
+        )
+
+    def call(self, *arguments: str, **changes: str) -> subprocess.CompletedProcess:
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "STOCKCAST_"))}
+        env |= self.settings.to_environ() | changes
+        command = [sys.executable, "-m", "pipeline.scheduling", *arguments]
+        return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def deployment() -> Iterator[Deployment]:
+    home = Path(tempfile.mkdtemp(prefix="stockcast-test-", dir="/tmp"))
+    deployed = Deployment(home)
+    yield deployed
+    deployed.call("down")
+    embedded_postgres.stop(home)
+    shutil.rmtree(home)
+
+
+def _table(output: str) -> str:
+    """What a run prints between its progress and where everything is."""
+    return output.partition("\n\n")[2].partition("\nReport ")[0]
+
+
+@pytest.mark.slow
+def test_a_run_prints_its_progress_and_its_forecasts_and_the_same_again(deployment):
+    first = deployment.call("run", "--session", "2013-02-28")
+    assert (first.returncode, first.stderr) == (0, "")
+    steps = [line.split()[0] for line in first.stdout.partition("\n\n")[0].splitlines()[1:]]
+    assert steps == ["ingest", "check", "build_windows", "train", "evaluate", "promote", "publish", "score", "report"]
+    assert "FB" in _table(first.stdout)
+    again = deployment.call("run", "--session", "2013-02-28")
+    assert (again.returncode, _table(again.stdout)) == (0, _table(first.stdout))
+
+
+@pytest.mark.slow
+def test_what_cannot_be_run_is_one_line_and_starts_nothing(deployment):
+    holiday = deployment.call("run", "--session", "2013-02-18")
+    assert (holiday.returncode, len(holiday.stderr.splitlines())) == (2, 1)
+    assert "2013-02-18 is no session of XNYS" in holiday.stderr
+    unknown = deployment.call("run", "--universe", "yung")
+    assert (unknown.returncode, len(unknown.stderr.splitlines())) == (2, 1)
+    assert "There is no universe 'yung'" in unknown.stderr
+
+
+@pytest.mark.slow
+def test_up_shows_the_run_takes_requests_and_backfills_and_down_leaves_nothing(deployment):
+    settings, calendar = deployment.settings, Calendar("XNYS")
+    up = deployment.call("up")
+    assert (up.returncode, up.stderr) == (0, "")
+    assert f"http://127.0.0.1:{settings.airflow_port}   user admin, password " in up.stdout
+    assert "already" in deployment.call("up").stdout
+
+    airflow = Airflow(settings)
+    earlier = airflow.backfill_runs(DAG, *[run_moment(calendar, dt.date(2013, 2, 28))] * 2)
+    assert [run["state"] for run in earlier] == ["success"]
+
+    through_the_scheduler = deployment.call("run", "--session", "2013-02-28")
+    assert (through_the_scheduler.returncode, through_the_scheduler.stderr) == (0, "")
+
+    # A weekend and Presidents' Day lie in this range.
+    backfill = deployment.call("backfill", "--from", "2013-02-15", "--to", "2013-02-20", "--wait")
+    assert (backfill.returncode, backfill.stderr) == (0, "")
+    expected = [run_moment(calendar, dt.date(2013, 2, day)) for day in (15, 19, 20)]
+    runs = airflow.backfill_runs(DAG, expected[0], expected[-1])
+    assert [dt.datetime.fromisoformat(run["logical_date"]) for run in runs] == expected
+    assert {run["state"] for run in runs} == {"success"}
+
+    ours = [process for process in psutil.process_iter() if services.is_marked(process, settings.home)]
+    listening = {
+        (connection.laddr.ip, connection.laddr.port)
+        for process in ours
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening == {("127.0.0.1", settings.airflow_port), ("127.0.0.1", settings.mlflow_port)}
+
+    down = deployment.call("down")
+    assert (down.returncode, down.stdout) == (0, "It is down.\n")
+    assert [process for process in ours if process.is_running() and process.status() != psutil.STATUS_ZOMBIE] == []
+    assert not embedded_postgres.running(settings.home)
+
+
+def test_a_taken_port_is_named_with_its_setting(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(SettingsError, match=rf"Port {port} for api-server .* Set STOCKCAST_AIRFLOW_PORT to a free port"):
+            services.up(Settings(home=tmp_path, airflow_port=port))
+    assert list(tmp_path.iterdir()) == []
