@@ -75,6 +75,8 @@ def session_of(universe: Universe, params: Mapping[str, Any], dag_run: Any) -> d
     an evening in New York is the next day.
     """
     if params.get("session"):
+        if dag_run.run_type == "backfill":
+            raise SettingsError("A backfill takes its sessions from its dates: leave the session empty, or trigger a single run.")
         return _date(params["session"])
     from pipeline.scheduling.timetable import session_at
     from pipeline.sessions import Calendar

@@ -54,6 +54,7 @@ def daily_forecast(universe: Universe, settings: Settings, retry: bool = True) -
         is_paused_upon_creation=universe.scheduled,  # what nothing schedules may run as soon as someone asks
         default_args={
             **(RETRY if retry else NO_RETRY),
+            "owner": "stockcast",
             "execution_timeout": dt.timedelta(hours=2),
             "on_failure_callback": boundary.say_why,
         },

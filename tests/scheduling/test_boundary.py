@@ -42,6 +42,12 @@ def test_a_session_that_is_named_wins():
     assert session_of(US, {"session": "2013-03-01"}, dag_run(None)) == dt.date(2013, 3, 1)
 
 
+def test_a_backfill_is_not_all_about_one_session():
+    run = SimpleNamespace(logical_date=None, run_after=None, run_type="backfill")
+    with pytest.raises(SettingsError, match="leave the session empty"):
+        session_of(US, {"session": "2013-03-01"}, run)
+
+
 def test_a_session_that_is_no_date_is_a_settings_error():
     with pytest.raises(SettingsError, match="'yesterday' is no date"):
         session_of(US, {"session": "yesterday"}, dag_run(None))
