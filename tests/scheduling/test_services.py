@@ -36,11 +36,13 @@ class Deployment:
             home=home, universes=str(universes), universe="young", airflow_port=_free_port(), mlflow_port=_free_port()
         )
 
-    def call(self, *arguments: str, **changes: str) -> subprocess.CompletedProcess:
+    def call(self, *arguments: str) -> subprocess.CompletedProcess:
+        return self.python("-m", "pipeline.scheduling", *arguments)
+
+    def python(self, *arguments: str, **changes: str) -> subprocess.CompletedProcess:
         env = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "STOCKCAST_"))}
         env |= self.settings.to_environ() | changes
-        command = [sys.executable, "-m", "pipeline.scheduling", *arguments]
-        return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
+        return subprocess.run([sys.executable, *arguments], cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
 
 
 def _free_port() -> int:
@@ -73,6 +75,36 @@ def test_a_run_prints_its_progress_and_its_forecasts_and_the_same_again(deployme
     assert "FB" in _table(first.stdout)
     again = deployment.call("run", "--session", "2013-02-28")
     assert (again.returncode, _table(again.stdout)) == (0, _table(first.stdout))
+
+
+#: `make run` on a day when the source does not answer for one of the tickers.
+OUTAGE = """
+import sys
+from pipeline import steps
+from pipeline.errors import SourceUnavailable
+from pipeline.scheduling.__main__ import main
+
+def ingest(parts, run, tickers, real=steps.ingest):
+    if tickers == ["GONE"]:
+        raise SourceUnavailable("GONE: no answer")
+    real(parts, run, tickers)
+
+steps.ingest = ingest
+sys.exit(main(["run", "--session", "2013-02-28"]))
+"""
+
+
+@pytest.mark.slow
+def test_a_ticker_that_fails_does_not_stop_the_others_and_is_named(deployment, tmp_path):
+    sessions = Calendar("XNYS").sessions(dt.date(2012, 9, 4), dt.date(2013, 2, 28))
+    for ticker, price in (("FINE", 20), ("GONE", 30), ("GOOD", 40)):
+        bars = [(day, price + (7 * number) % 11 / 10) for number, day in enumerate(sessions)]
+        rows = [f"{day},{close},{close + 1},{close - 1},{close},{1000 + number}" for number, (day, close) in enumerate(bars)]
+        (tmp_path / f"{ticker}.csv").write_text("\n".join(["Date,Open,High,Low,Close,Volume", *rows]))
+    chosen = {"STOCKCAST_UNIVERSE": "", "STOCKCAST_SOURCE": "csv", "STOCKCAST_DATA": str(tmp_path)}
+    done = deployment.python("-c", OUTAGE, **chosen)
+    assert (done.returncode, done.stderr) == (1, "FAILED ingest of GONE: GONE: no answer\n")
+    assert [line.split()[0] for line in _table(done.stdout).splitlines() if "last close" in line] == ["FINE", "GOOD"]
 
 
 @pytest.mark.slow
