@@ -3,5 +3,6 @@
 import os
 import tempfile
 
-os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="stockcast-test-airflow-")
+_home = tempfile.TemporaryDirectory(prefix="stockcast-test-airflow-")  # removed when this process ends
+os.environ["AIRFLOW_HOME"] = _home.name
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "false"

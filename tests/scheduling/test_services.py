@@ -66,9 +66,14 @@ def _table(output: str) -> str:
     return output.partition("\n\n")[2].partition("\nReport ")[0]
 
 
+@pytest.fixture(scope="module")
+def first(deployment) -> subprocess.CompletedProcess:
+    """What the first `make run` of this home says."""
+    return deployment.call("run", "--session", "2013-02-28")
+
+
 @pytest.mark.slow
-def test_a_run_prints_its_progress_and_its_forecasts_and_the_same_again(deployment):
-    first = deployment.call("run", "--session", "2013-02-28")
+def test_a_run_prints_its_progress_and_its_forecasts_and_the_same_again(deployment, first):
     assert (first.returncode, first.stderr) == (0, "")
     steps = [line.split()[0] for line in first.stdout.partition("\n\n")[0].splitlines()[1:]]
     assert steps == ["ingest", "check", "build_windows", "train", "evaluate", "promote", "publish", "score", "report"]
@@ -118,7 +123,7 @@ def test_what_cannot_be_run_is_one_line_and_starts_nothing(deployment):
 
 
 @pytest.mark.slow
-def test_up_shows_the_run_takes_requests_and_backfills_and_down_leaves_nothing(deployment):
+def test_up_shows_the_run_takes_requests_and_backfills_and_down_leaves_nothing(deployment, first):
     settings, calendar = deployment.settings, Calendar("XNYS")
     up = deployment.call("up")
     assert (up.returncode, up.stderr) == (0, "")
