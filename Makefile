@@ -16,10 +16,10 @@ run: $(INSTALLED) ## forecast once through Airflow: make run [UNIVERSE=us_megaca
 	@$(PY) -m pipeline.scheduling run $(if $(UNIVERSE),--universe $(UNIVERSE)) $(if $(SESSION),--session $(SESSION))
 
 test: $(INSTALLED) ## the whole test suite: make test [ARGS="-k sessions"]
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 unit: $(INSTALLED) ## the quick tests only
-	$(PY) -m pytest -m "not slow" $(ARGS)
+	$(PY) -m pytest --numprocesses 2 --dist loadfile -m "not slow" $(ARGS)
 
 up: $(INSTALLED) ## start Airflow, MLflow and PostgreSQL on loopback, in the background
 	@$(PY) -m pipeline.scheduling up

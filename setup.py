@@ -24,7 +24,6 @@ setup(
         "exchange-calendars>=4.11,<5",
         "fsspec>=2025.3",
         "great-expectations>=1.24,<2",
-        "honcho>=2,<3",
         "matplotlib>=3.10,<4",
         "mlflow>=3.17,<4",
         "pandas>=3,<4",
@@ -40,6 +39,7 @@ setup(
     },
     entry_points={
         "console_scripts": ["stockcast=pipeline.cli:main"],
-        "airflow.plugins": ["stockcast=pipeline.scheduling.plugin:StockcastPlugin"],  # the timetable; Airflow cannot read the DAGs without
+        # The timetable: without it, Airflow cannot read the DAGs.
+        "airflow.plugins": ["stockcast=pipeline.scheduling.plugin:StockcastPlugin"],
     },
 )

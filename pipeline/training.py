@@ -271,11 +271,14 @@ class Workers:
         return self._do_all(_fit, jobs)
 
     def predict_all(self, jobs: Sequence[PredictJob]) -> Iterator[tuple[PredictJob, np.ndarray | StockcastError]]:
-        """Each job with its relative changes (n, horizon) or its error, as they finish."""
-        return self._do_all(_predict, jobs)
+        """Each job with its relative changes (n, horizon) or its error, as they finish.
 
-    def _do_all(self, task: Callable, jobs: Sequence) -> Iterator[tuple]:
-        threads = ThreadPoolExecutor(self.count, thread_name_prefix="training")
+        Uses the workers that there are, or starts one: predicting takes less than importing TensorFlow once more.
+        """
+        return self._do_all(_predict, jobs, at_once=len(self._all) or 1)
+
+    def _do_all(self, task: Callable, jobs: Sequence, at_once: int | None = None) -> Iterator[tuple]:
+        threads = ThreadPoolExecutor(at_once or self.count, thread_name_prefix="training")
         try:
             futures = {threads.submit(self._do, task, job): job for job in jobs}
             for future in as_completed(futures):

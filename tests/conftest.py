@@ -1,4 +1,4 @@
-"""Fixtures that several test files share: a store on each kind of database."""
+"""Fixtures that several test files share: a store on each kind of database, and MLflow's tables."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+# Before TensorFlow: it brings a libcurl of its own for all to see, and yfinance's would then lack what makes it look like a browser.
+# (The product never has both in one process.)
+import curl_cffi  # noqa: F401
 import pytest
 import sqlalchemy as sa
 
 from pipeline import embedded_postgres
 from pipeline.store import Store, sql_metadata
+from pipeline.tracking import Tracker
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +48,14 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
             connection.execute(sa.text(f"DELETE FROM {table}"))
     engine.dispose()
     return url
+
+
+@pytest.fixture(scope="session")
+def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file with MLflow's empty tables, which take it seconds to make: made once, then copied."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    Tracker(f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts"), "none").prepare()
+    return folder / "mlflow.db"
 
 
 @pytest.fixture

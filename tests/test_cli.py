@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,11 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def call(tmp_path, capsys, monkeypatch):
+def call(tmp_path, capsys, monkeypatch, mlflow_database):
     """Runs a command line in a home of its own; returns (exit code, stdout, stderr)."""
     home = tmp_path / "home"
     home.mkdir()
+    shutil.copy(mlflow_database, home / "mlflow.db")
     monkeypatch.setenv("STOCKCAST_HOME", str(home))
     monkeypatch.setenv("STOCKCAST_STORE_URL", f"sqlite:///{home}/store.db")
     monkeypatch.setenv("STOCKCAST_TRACKING_URI", f"sqlite:///{home}/mlflow.db")

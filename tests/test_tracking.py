@@ -33,17 +33,9 @@ AAPL = StockRun(
 SHORT_HISTORY = StockRun("FB", params={"seed": 7}, metrics={"test_rmse_naive": 0.5})
 
 
-@pytest.fixture(scope="session")
-def fresh_database(tmp_path_factory):
-    """A database with MLflow's tables (creating them takes seconds: done once, then copied)."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    Tracker(f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts"), "none").prepare()
-    return folder / "mlflow.db"
-
-
 @pytest.fixture
-def tracker(fresh_database, tmp_path):
-    shutil.copy(fresh_database, tmp_path / "mlflow.db")
+def tracker(mlflow_database, tmp_path):
+    shutil.copy(mlflow_database, tmp_path / "mlflow.db")
     return Tracker(f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path / "artifacts"), "sample")
 
 

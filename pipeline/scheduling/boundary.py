@@ -45,6 +45,7 @@ def plan(universe: Universe, context: Mapping[str, Any]) -> tuple[Run, list[list
         if context["dag_run"].run_type == "manual" and not asked.scheduled:
             session = _until_the_end(parts, asked, session, now)
         run = steps.plan(parts, asked, session, now)
+        steps.reach(parts, run)
         return run, _shards(parts, list(asked.tickers))
 
 

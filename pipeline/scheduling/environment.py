@@ -14,6 +14,8 @@ from pipeline.settings import Settings
 ROOT = Path(__file__).parents[2]
 ADMIN = "admin"
 LOOPBACK = "127.0.0.1"
+#: Mapped tasks that train or evaluate at the same time: while one starts its processes, the other uses them.
+COMPUTING_TASKS = 2
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -11,6 +11,7 @@ from pipeline import assembly
 from pipeline.models import RECIPES
 from pipeline.scheduling import boundary
 from pipeline.scheduling.documentation import dag_page
+from pipeline.scheduling.environment import COMPUTING_TASKS
 from pipeline.scheduling.timetable import SessionTimetable
 from pipeline.settings import Settings
 from pipeline.universes import TICKER, Universe, load_universes
@@ -28,9 +29,6 @@ RETRY = {
 #: A price source may be away for an hour.
 RETRY_SOURCE = {**RETRY, "retries": 6, "retry_delay": dt.timedelta(minutes=1), "max_retry_delay": dt.timedelta(minutes=30)}
 NO_RETRY = {"retries": 0}
-
-#: Tasks that compute, at work at once: while one starts its processes the other uses them. Each starts up to `settings.workers`.
-COMPUTING_TASKS = 2
 
 Shard = list[str]
 

@@ -154,7 +154,9 @@ def supervise(settings: Settings) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         stop = _stop_signal()
         _save_state(settings.home, {"pid": os.getpid(), "services": {}})
-        ours = environment.environment(settings)
+        # Several tasks compute at once, and each has its share of the workers: more processes than that only import TensorFlow more often.
+        share = max(1, settings.workers // environment.COMPUTING_TASKS)
+        ours = {**environment.environment(settings), "STOCKCAST_WORKERS": str(share)}
         migrate({**os.environ, **ours}, settings.home, with_mlflow=_serves_mlflow(settings))
         running: dict[str, subprocess.Popen] = {}
         try:

@@ -1,0 +1,61 @@
+"""The documentation keeps up: every command, setting, recipe, universe and file it should mention, and no file that is not there."""
+
+import argparse
+import re
+from pathlib import Path
+
+import pytest
+
+from pipeline import cli
+from pipeline.models import RECIPES
+from pipeline.settings import Settings, variables
+from pipeline.universes import load_universes
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands():
+    [subparsers] = [action for action in cli.parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    return [choice.dest for choice in subparsers._choices_actions]
+
+
+def test_the_readme_names_every_command():
+    missing = [
+        name for name in (command.split(" ")[0] for command in commands()) if not re.search(rf"`(?:stockcast )?{name}\b", README)
+    ]
+    assert missing == []
+
+
+def test_the_readme_names_every_recipe_and_universe():
+    assert [name for name in [recipe.name for recipe in RECIPES] + list(load_universes()) if name not in README] == []
+
+
+def test_the_settings_are_listed_with_their_defaults_and_nothing_else_is():
+    listed = dict(
+        re.findall(r"^#(STOCKCAST_\w+)=(.*)$", (ROOT / "docker" / ".env.example").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    defaults = {"STOCKCAST_" + field.upper(): value for field, value in vars(Settings()).items()}
+    assert sorted(listed) == sorted(variables())
+    written = {name: "" if defaults[name] is None else str(defaults[name]) for name in listed if name != "STOCKCAST_HOME"}
+    assert {name: value for name, value in listed.items() if name in written} == written
+
+
+@pytest.mark.parametrize("page", ["README.md", "benchmarks/README.md"])
+def test_files_that_a_page_names_are_there(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:pipeline|dags|expectations|tests|docker|benchmarks)/[\w./-]+)`", text))
+    below_pipeline = {f"pipeline/{name}" for name in re.findall(r"`((?:prices|models|scheduling)/\w+\.py)`", text)}
+    assert [name for name in sorted(named | below_pipeline) if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "benchmarks/README.md"])
+def test_no_placeholder_is_left(page):
+    assert re.findall(r"@@\w*|TODO|FIXME|XXX", (ROOT / page).read_text(encoding="utf-8")) == []
+
+
+def test_commands_in_the_readme_parse():
+    lines = re.findall(r"^stockcast (.*?)(?:  +#.*)?$", README, re.MULTILINE) + re.findall(r"\| `stockcast ([^`]*)`", README)
+    assert lines
+    for line in lines:
+        cli.parser().parse_args(line.split())
