@@ -24,10 +24,10 @@ def evaluate(dataset: Dataset, name: str, model: str, forecaster: Forecaster) ->
     forecasts = {split: part.to_prices(forecaster(part)) for split, part in _splits(dataset).items()}
     validation = dataset.validation
     widths = {
-        level: metrics.half_widths(validation.actual, forecasts["validation"], validation.base, level) for level in metrics.LEVELS
+        level: metrics.half_widths(validation.actual, forecasts["validation"], validation.unit, level) for level in metrics.LEVELS
     }
     tables = [
-        metrics.evaluate(part.actual, forecasts[split], part.base, mean_step(dataset), widths).assign(split=split)
+        metrics.evaluate(part.actual, forecasts[split], part.base, part.unit, mean_step(dataset), widths).assign(split=split)
         for split, part in _splits(dataset).items()
     ]
     return EVALUATIONS.conform(pd.concat(tables).assign(dataset=name, model=model))
@@ -56,3 +56,9 @@ def relative_rmse(evaluations: pd.DataFrame, model: str, split: str, baseline: s
 
 def _splits(dataset: Dataset) -> dict[str, Windows]:
     return {"validation": dataset.validation, "test": dataset.test}
+
+
+def interval(prices: np.ndarray, unit: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(lower, upper) in dollars: `prices` (n, horizon) -+ `widths` (horizon,) times `unit` (n,); never below zero."""
+    half = widths[None, :] * unit[:, None]
+    return np.maximum(prices - half, 0), prices + half

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pipeline import reporting
+from pipeline import evaluation, reporting
 from pipeline.metrics import LEVELS
 from pipeline.models.baselines import BASELINES, NAIVE
 from pipeline.models.recipe import Recipe
@@ -37,9 +37,16 @@ def predictions_file(dataset: str, model: str) -> str:
     return f"predictions/{dataset}-{model}.csv"
 
 
-def predictions_csv(test: Windows, prediction: np.ndarray) -> bytes:
-    """Test sessions as people and spreadsheets read them: cutoff, session, horizon, actual, prediction, naive; dollars."""
+def predictions_csv(test: Windows, prediction: np.ndarray, evaluations: pd.DataFrame) -> bytes:
+    """Test sessions as people and spreadsheets read them: cutoff, session, horizon, actual, prediction, naive, intervals; dollars.
+
+    Args:
+        prediction: relative, (n, horizon).
+        evaluations: EVALUATIONS rows of this model and dataset, for the intervals' widths.
+    """
     prices, actual = test.to_prices(prediction), test.actual
+    widths = evaluations[evaluations["split"] == "test"].sort_values("horizon")
+    bands = {level: evaluation.interval(prices, test.unit, widths[f"half_width_{level}"].to_numpy()) for level in LEVELS}
     tables = [
         pd.DataFrame(
             {
@@ -49,6 +56,7 @@ def predictions_csv(test: Windows, prediction: np.ndarray) -> bytes:
                 "actual": actual[:, step],
                 "prediction": prices[:, step],
                 "naive": test.base,
+                **{f"{side}_{level}": bands[level][at][:, step] for level in LEVELS for at, side in enumerate(("lower", "upper"))},
             }
         )
         for step in range(prices.shape[1])
@@ -126,9 +134,7 @@ def stock_run(parts: Parts, run: Run, recipe: Recipe, ticker: str, datasets: dic
         rivals=tuple(_tracked(parts, network, dataset) for network in networks[1:]),
         files={
             "predictions.csv": predictions,
-            "prediction.png": reporting.prediction_plot(
-                ticker, read_predictions(predictions), _widths(evaluations, current.model_id)
-            ),
+            "prediction.png": reporting.prediction_plot(ticker, read_predictions(predictions)),
         },
     )
 
@@ -179,12 +185,6 @@ def _figures(evaluations: pd.DataFrame, model: str) -> dict[str, float]:
         figures[f"test_rmse_h{horizon}"] = table.loc[(model, "test", horizon), "rmse"]
         figures[f"test_rmse_naive_h{horizon}"] = table.loc[(NAIVE, "test", horizon), "rmse"]
     return {name: float(value) for name, value in figures.items()}
-
-
-def _widths(evaluations: pd.DataFrame, model: str) -> dict[int, float]:
-    """level -> half width of the first horizon's interval, as a fraction of the last price."""
-    row = evaluations[(evaluations["model"] == model) & (evaluations["split"] == "test") & (evaluations["horizon"] == 1)].iloc[0]
-    return {level: float(row[f"half_width_{level}"]) for level in LEVELS}
 
 
 def _tracked(parts: Parts, network: object, dataset: Dataset) -> TrackedModel:

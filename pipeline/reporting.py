@@ -154,21 +154,19 @@ def _aligned(columns: list[str], cells: list[list[str]], right: list[bool]) -> s
 # Charts
 
 
-def prediction_plot(ticker: str, predictions: pd.DataFrame, half_widths: Mapping[int, float]) -> bytes:
+def prediction_plot(ticker: str, predictions: pd.DataFrame) -> bytes:
     """Actual prices of the test sessions, what the network and the naive forecast said the session before, and the intervals; a PNG.
 
     Args:
-        predictions: columns session, horizon, actual, prediction, naive; dollars. Only horizon 1 is drawn.
-        half_widths: level -> half width of the interval, as a fraction of the last price.
+        predictions: columns session, horizon, actual, prediction, naive, lower_80, upper_80, lower_95, upper_95; dollars. Only horizon 1
+            is drawn.
     """
     shown = predictions[predictions["horizon"] == 1].sort_values("session")
     sessions, forecast, last = (shown[name].to_numpy() for name in ("session", "prediction", "naive"))
     figure, axes = _figure(9, 4, background="white")
     for level, opacity in ((95, 0.12), (80, 0.22)):
-        width = half_widths[level] * last
-        axes.fill_between(
-            sessions, forecast - width, forecast + width, color=NETWORK, alpha=opacity, linewidth=0, label=f"{level} %"
-        )
+        lower, upper = (shown[f"{side}_{level}"].to_numpy() for side in ("lower", "upper"))
+        axes.fill_between(sessions, lower, upper, color=NETWORK, alpha=opacity, linewidth=0, label=f"{level} %")
     axes.plot(sessions, shown["actual"].to_numpy(), color="#222222", linewidth=1.2, label="actual")
     axes.plot(sessions, last, color=REFERENCE, linewidth=0.9, linestyle="--", label="naive (the last price)")
     axes.plot(sessions, forecast, color=NETWORK, linewidth=1.2, label="network")
@@ -207,16 +205,6 @@ def forecast_chart(history: pd.DataFrame, forecasts: pd.DataFrame) -> bytes:
     marks = sorted({before[0], before[len(before) // 3], before[2 * len(before) // 3], len(forecasts)})
     axes.set_xticks(marks, [f"{days[mark]:%Y-%m-%d}" for mark in marks])
     axes.margins(x=0.02)
-    return _png(figure)
-
-
-def loss_plot(ticker: str, history: Mapping[str, list[float]]) -> bytes:
-    """Training and validation loss per epoch; a PNG."""
-    figure, axes = _figure(6.4, 2.7, background="white")
-    for name, colour in (("loss", NETWORK), ("val_loss", REFERENCE)):
-        axes.plot(range(1, len(history[name]) + 1), history[name], color=colour, label=name)
-    axes.set_title(f"{ticker}: loss per epoch", fontsize=10, loc="left")
-    axes.legend(fontsize=8, frameon=False)
     return _png(figure)
 
 

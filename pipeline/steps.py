@@ -507,12 +507,10 @@ def _evaluate_networks(parts: Parts, run: Run, recipe: Recipe, tickers: list[str
         network, training, live, dataset, window = found[id(job)]
         validation, test, ahead = np.split(outcome, [len(dataset.validation), len(dataset.validation) + len(dataset.test)])
         said = {id(dataset.validation): validation, id(dataset.test): test}
-        parts.artifacts.write(records.predictions_file(training, network.model_id), records.predictions_csv(dataset.test, test))
-        _save_evaluation(
-            parts,
-            evaluation.evaluate(dataset, training, network.model_id, lambda part, said=said: said[id(part)]),
-            evaluation.predict(window, live, network.model_id, ahead),
-        )
+        evaluations = evaluation.evaluate(dataset, training, network.model_id, lambda part, said=said: said[id(part)])
+        table = records.predictions_csv(dataset.test, test, evaluations)
+        parts.artifacts.write(records.predictions_file(training, network.model_id), table)
+        _save_evaluation(parts, evaluations, evaluation.predict(window, live, network.model_id, ahead))
     _raise_together(failures)
 
 
@@ -604,18 +602,18 @@ def _forecast(parts: Parts, run: Run, promoted: dict) -> pd.DataFrame:
     rows = _datasets(parts, run, ticker)
     predictions = parts.store.load(PREDICTIONS, dataset=rows["live"]["dataset"], model=model)
     widths = parts.store.load(EVALUATIONS, dataset=rows["training"]["dataset"], model=model, split="test").set_index("horizon")
-    last = float(windows.load_live(parts.artifacts.read_content("datasets", ".npz", rows["live"]["dataset"])).base[0])
-    bands = {
-        f"{side}_{level}": predictions["y_hat"] + sign * last * predictions["horizon"].map(widths[f"half_width_{level}"])
-        for level in metrics.LEVELS
-        for side, sign in (("lower", -1), ("upper", 1))
-    }
+    window = windows.load_live(parts.artifacts.read_content("datasets", ".npz", rows["live"]["dataset"]))
+    bands = {}
+    for level in metrics.LEVELS:
+        half = predictions["horizon"].map(widths[f"half_width_{level}"]).to_numpy()
+        lower, upper = evaluation.interval(predictions["y_hat"].to_numpy()[None, :], window.unit, half)
+        bands |= {f"lower_{level}": lower[0], f"upper_{level}": upper[0]}
     return FORECASTS.conform(
         predictions.assign(
             **_plain(run.key),
             ticker=ticker,
             session=pd.to_datetime([run.forecast_sessions[horizon - 1] for horizon in predictions["horizon"]]),
-            last_value=last,
+            last_value=float(window.base[0]),
             champion=promoted["champion"],
             model_id=model,
             **bands,

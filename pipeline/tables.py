@@ -124,7 +124,7 @@ MODELS = Table(
 )
 
 #: Errors of one forecaster on one dataset. `model` is a model_id or a baseline's name; `split` is validation or test.
-#: rmse, mae in dollars; mase, directional_accuracy, coverages are fractions; half_widths are fractions of the last price,
+#: rmse, mae in dollars; mase, directional_accuracy, coverages are fractions; half_widths are multiples of `Windows.unit`,
 #: calibrated on validation for both splits.
 EVALUATIONS = Table(
     "evaluations",

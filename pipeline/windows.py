@@ -31,6 +31,10 @@ FEATURES = tuple(OHLCV)
 COLUMNS = (*OHLCV, "adj_close")
 #: A session without trading has log volume relative to the window's mean of at least this.
 LOWEST_VOLUME_RATIO = 1e-3
+#: Sessions that the recent volatility is measured over: about a month of trading.
+VOLATILITY_SESSIONS = 20
+#: Prices that stood still for a month will not do so for ever: no interval is narrower than this volatility makes it.
+LOWEST_VOLATILITY = 1e-4
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,13 @@ class Windows:
 
     def __len__(self) -> int:
         return len(self.base)
+
+    @property
+    def unit(self) -> np.ndarray:
+        """Dollars (n,) in which the width of an interval is measured: the target's recent volatility times its last value."""
+        changes = np.diff(np.log(self.target_past[:, -(VOLATILITY_SESSIONS + 1) :]), axis=1)
+        volatility = changes.std(axis=1) if changes.shape[1] else np.ones(len(self))
+        return self.base * np.maximum(volatility, LOWEST_VOLATILITY)
 
     @property
     def actual(self) -> np.ndarray:

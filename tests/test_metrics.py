@@ -52,7 +52,7 @@ def test_intervals_calibrated_on_exchangeable_errors_cover_as_promised():
 
 def test_evaluate_gives_one_row_per_horizon():
     widths = {80: np.array([0.01, 0.01]), 95: np.array([0.03, 0.03])}
-    table = metrics.evaluate(ACTUAL, FORECAST, LAST, 2.0, widths)
+    table = metrics.evaluate(ACTUAL, FORECAST, LAST, LAST, 2.0, widths)
     assert table[["horizon", "sessions", "coverage_80", "coverage_95"]].values.tolist() == [
         [1, 3, 2 / 3, 1.0],
         [2, 3, 2 / 3, 2 / 3],

@@ -238,13 +238,16 @@ def test_a_day_without_forecasts_still_has_its_page():
 def test_charts_are_pictures_and_the_same_each_time():
     predictions = pd.DataFrame(
         {"session": [FRIDAY, MONDAY], "horizon": 1, "actual": [1.0, 2.0], "prediction": [1.5, 2.0], "naive": [1.0, 1.0]}
+        | {
+            name: [1.0, 1.5] if name.startswith("lower") else [2.0, 2.5]
+            for name in ("lower_80", "upper_80", "lower_95", "upper_95")
+        }
     )
     aapl = FORECAST_ROWS[FORECAST_ROWS["ticker"] == "AAPL"]
     drawings = (
-        lambda: reporting.prediction_plot("AAPL", predictions, {80: 0.1, 95: 0.2}),
+        lambda: reporting.prediction_plot("AAPL", predictions),
         lambda: reporting.forecast_chart(history(), aapl),
         lambda: reporting.forecast_chart(history(2), aapl),
-        lambda: reporting.loss_plot("AAPL", {"loss": [2.0, 1.0], "val_loss": [3.0, 2.0]}),
     )
     for draw in drawings:
         picture = draw()
