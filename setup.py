@@ -12,7 +12,6 @@ setup(
     description="A daily stock forecast: Airflow schedules it, Keras learns it, MLflow remembers it",
     long_description=(HERE / "README.md").read_text(encoding="utf-8") if (HERE / "README.md").exists() else "",
     long_description_content_type="text/markdown",
-    license="Apache-2.0",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["pipeline", "pipeline.*"]),
     package_data={"pipeline": ["universes.toml", "migrations/*.mako"]},

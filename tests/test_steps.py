@@ -1,9 +1,11 @@
 """The whole day on made prices with every real part: nothing peeks, repeating changes nothing, order does not matter."""
 
+import contextlib
 import dataclasses
 import datetime as dt
 import itertools
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pandas as pd
@@ -67,13 +69,26 @@ def run_day(parts, session=LAST, universe=UNIVERSE):
 
 
 def everything(parts):
-    """All rows of the store but the moments of knowing, and all artifacts but the training's duration."""
+    """All rows of the store but the moments of knowing, what MLflow shows, and all artifacts; but for the training's duration."""
     tables = {table.name: parts.store.load(table).drop(columns="known_at", errors="ignore") for table in STORED}
     root = parts.settings.home / "artifacts"
     kept = ("datasets", "models", "predictions", "reports")
     paths = [path for name in kept for path in (root / name).rglob("*") if path.is_file() and path.suffix != ".json"]
     files = {path.relative_to(root): path.read_bytes() for path in paths}
-    return tables, files
+    return {**tables, **tracked(parts)}, files
+
+
+def tracked(parts):
+    """Parameters and metrics of all runs in MLflow, by run name."""
+    with contextlib.closing(sqlite3.connect(parts.settings.home / "mlflow.db")) as database:
+        return {
+            f"mlflow {table}": pd.read_sql_query(
+                f"SELECT name, key, value FROM {table} JOIN runs USING (run_uuid) "
+                "WHERE key <> 'training_seconds' AND lifecycle_stage = 'active' ORDER BY name, key",
+                database,
+            )
+            for table in ("params", "latest_metrics")
+        }
 
 
 def assert_same(ours, theirs):
