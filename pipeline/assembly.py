@@ -16,11 +16,15 @@ from pipeline.settings import Settings
 from pipeline.universes import Universe, load_universes
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from pipeline.artifacts import Artifacts
     from pipeline.prices.source import Source
     from pipeline.quality import Gate
+    from pipeline.run import Run
     from pipeline.sessions import Calendar
     from pipeline.store import Store
+    from pipeline.tables import Table
     from pipeline.tracking import Tracker
     from pipeline.training import Workers
 
@@ -73,6 +77,10 @@ class Parts:
         from pipeline.sessions import Calendar
 
         return Calendar(universe.calendar)
+
+    def rows(self, table: Table, run: Run, tickers: list[str] | None = None) -> pd.DataFrame:
+        """What the store has of a run in one of the tables that begin with `RUN_KEY`; None: of all tickers."""
+        return self.store.load(table, **run.key, ticker=list(run.universe.tickers) if tickers is None else tickers)
 
     def tracker(self, universe: Universe) -> Tracker:
         from pipeline.tracking import Tracker

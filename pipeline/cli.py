@@ -151,7 +151,7 @@ def _run(arguments: argparse.Namespace) -> None:
         run = _planned(parts, arguments.session, arguments.known_at)
         page = steps.day(parts, run)
         if quiet:
-            _print_rows(steps.stored(parts, FORECASTS, run), arguments.format)
+            _print_rows(parts.rows(FORECASTS, run), arguments.format)
             return
         print(f"\n{steps.summary(parts, run)}\n\n{assembly.whereabouts(parts, page)}")
 

@@ -2,66 +2,25 @@
 
 from __future__ import annotations
 
-import io
 import json
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
-from pipeline import evaluation, reporting
+from pipeline import datasets, networks, reporting
 from pipeline.metrics import LEVELS
 from pipeline.models.baselines import BASELINES, NAIVE
 from pipeline.models.recipe import Recipe
 from pipeline.run import Run
 from pipeline.tables import EVALUATIONS, MODELS
 from pipeline.tracking import StockRun, TrackedModel, Tracker
-from pipeline.windows import FEATURES, Dataset, Windows, load_dataset
+from pipeline.windows import FEATURES, Dataset
 
 if TYPE_CHECKING:
     from pipeline.assembly import Parts
 
 #: What of a run's settings decides its outcome, besides the recipe and the universe.
 DECISIVE = ("seed", "promotion_margin", "test_floor", "max_quarantined")
-
-
-def model_file(model_id: str) -> str:
-    return f"models/{model_id}.keras"
-
-
-def history_file(model_id: str) -> str:
-    return f"models/{model_id}.json"
-
-
-def predictions_file(dataset: str, model: str) -> str:
-    return f"predictions/{dataset}-{model}.csv"
-
-
-def predictions_csv(test: Windows, prediction: np.ndarray, evaluations: pd.DataFrame) -> bytes:
-    """Test sessions as people and spreadsheets read them: cutoff, session, horizon, actual, prediction, naive, intervals; dollars.
-
-    Args:
-        prediction: relative, (n, horizon).
-        evaluations: EVALUATIONS rows of this model and dataset, for the intervals' widths.
-    """
-    prices, actual = test.to_prices(prediction), test.actual
-    widths = evaluations[evaluations["split"] == "test"].sort_values("horizon")
-    bands = {level: evaluation.interval(prices, test.unit, widths[f"half_width_{level}"].to_numpy()) for level in LEVELS}
-    tables = [
-        pd.DataFrame(
-            {
-                "cutoff": test.origins,
-                "session": test.sessions[:, step],
-                "horizon": step + 1,
-                "actual": actual[:, step],
-                "prediction": prices[:, step],
-                "naive": test.base,
-                **{f"{side}_{level}": bands[level][at][:, step] for level in LEVELS for at, side in enumerate(("lower", "upper"))},
-            }
-        )
-        for step in range(prices.shape[1])
-    ]
-    return pd.concat(tables).to_csv(index=False, date_format="%Y-%m-%d").encode()
 
 
 def open_session(parts: Parts, tracker: Tracker, run: Run, recipe: Recipe) -> str:
@@ -81,22 +40,18 @@ def open_session(parts: Parts, tracker: Tracker, run: Run, recipe: Recipe) -> st
     return tracker.open_session(run.session, recipe.name, universe.target, {"universe": universe.name}, params)
 
 
-def stock_run(parts: Parts, run: Run, recipe: Recipe, ticker: str, datasets: dict[str, dict], networks: list) -> StockRun:
-    """What is tracked for one stock; from the store and the artifacts alone, so it is the same however often it is asked for.
-
-    Args:
-        datasets: role -> DATASETS row.
-        networks: the networks that this run compares, the current one first; empty where there is too little history.
-    """
-    training = datasets["training"]["dataset"]
-    dataset = load_dataset(parts.artifacts.read_content("datasets", ".npz", training))
+def stock_run(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> StockRun:
+    """What is tracked for one stock; from the store and the artifacts alone, so it is the same however often it is asked for."""
+    rows, compared = datasets.by_role(parts, run, ticker), networks.compared(parts, run, recipe, ticker)
+    training = rows["training"]["dataset"]
+    dataset = datasets.load(parts, training)
     evaluations = parts.store.load(EVALUATIONS, dataset=training)
     params = {
         "ticker": ticker,
         "cutoff": run.session,
         "dataset": training,
-        "dataset_cutoff": datasets["training"]["dataset_cutoff"].date(),
-        "dataset_sessions": datasets["training"]["sessions"],
+        "dataset_cutoff": rows["training"]["dataset_cutoff"].date(),
+        "dataset_sessions": rows["training"]["sessions"],
         "train_windows": len(dataset.train),
         "validation_windows": len(dataset.validation),
         "test_windows": len(dataset.test),
@@ -107,13 +62,13 @@ def stock_run(parts: Parts, run: Run, recipe: Recipe, ticker: str, datasets: dic
         **{f"recipe.{name}": value for name, value in recipe.parameters().items()},
     }
     tags = {"dataset": training, "cutoff": str(run.session), "source_id": run.universe.source_id}
-    if not networks:
-        tags["no_network"] = datasets["training"]["reason"]
+    if not compared:
+        tags["no_network"] = rows["training"]["reason"]
         return StockRun(ticker=ticker, params=params, metrics=_figures(evaluations, NAIVE), tags=tags)
-    current = networks[0]
-    about = json.loads(parts.artifacts.read(history_file(current.model_id)))
+    current = compared[0]
+    about = json.loads(parts.artifacts.read(networks.history_file(current.model_id)))
     model = parts.store.load(MODELS, model_id=current.model_id).iloc[0]
-    predictions = parts.artifacts.read(predictions_file(training, current.model_id))
+    predictions = parts.artifacts.read(networks.predictions_file(training, current.model_id))
     return StockRun(
         ticker=ticker,
         params={**params, "model_id": current.model_id, "training_cutoff": current.training_cutoff},
@@ -131,10 +86,10 @@ def stock_run(parts: Parts, run: Run, recipe: Recipe, ticker: str, datasets: dic
             "training_cutoff": str(current.training_cutoff),
         },
         model=_tracked(parts, current, dataset),
-        rivals=tuple(_tracked(parts, network, dataset) for network in networks[1:]),
+        rivals=tuple(_tracked(parts, network, dataset) for network in compared[1:]),
         files={
             "predictions.csv": predictions,
-            "prediction.png": reporting.prediction_plot(ticker, read_predictions(predictions)),
+            "prediction.png": reporting.prediction_plot(ticker, networks.read_predictions(predictions)),
         },
     )
 
@@ -148,11 +103,6 @@ def session_metrics(promotions: pd.DataFrame, checks: pd.DataFrame) -> dict[str,
         "naive_published": float((promotions["champion"] == NAIVE).sum()),
         "skill_mean": float(promotions["skill"].mean()),
     }
-
-
-def read_predictions(data: bytes) -> pd.DataFrame:
-    """What `predictions_csv` wrote."""
-    return pd.read_csv(io.BytesIO(data), parse_dates=["cutoff", "session"])
 
 
 def headline(metrics: dict[str, float]) -> str:
@@ -191,7 +141,7 @@ def _tracked(parts: Parts, network: object, dataset: Dataset) -> TrackedModel:
     return TrackedModel(
         model_id=network.model_id,
         training_cutoff=network.training_cutoff,
-        content=parts.artifacts.read(model_file(network.model_id)),
+        content=parts.artifacts.read(networks.model_file(network.model_id)),
         context_length=dataset.spec.context_length,
         features=FEATURES,
         horizon=dataset.spec.horizon,

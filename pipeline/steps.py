@@ -8,34 +8,27 @@ found by the run's key; only tickers and names travel between tasks.
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import hashlib
-import json
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
-from pipeline import evaluation, metrics, promotion, records, reporting, windows
-from pipeline.assembly import code_version
+from pipeline import datasets, evaluation, metrics, networks, promotion, records, reporting, scoring
 from pipeline.errors import NothingStored, QualityGateFailed, SettingsError, StockcastError, TryAgain
-from pipeline.masking import mask
 from pipeline.models import find_recipe
-from pipeline.models.baselines import BASELINES, NAIVE
+from pipeline.models.baselines import NAIVE
 from pipeline.models.recipe import Recipe
 from pipeline.prices.source import fetch, newest_session, require_known
 from pipeline.run import Run
-from pipeline.tables import CHECKS, DATASETS, EVALUATIONS, FINDINGS, FORECASTS, MODELS, PREDICTIONS, PROMOTIONS, SCORES, Table
-from pipeline.training import FitJob, PredictJob, Trained
+from pipeline.tables import CHECKS, DATASETS, EVALUATIONS, FINDINGS, FORECASTS, PREDICTIONS, PROMOTIONS, SCORES
+from pipeline.training import FitJob
 from pipeline.universes import Universe, load_universes
 
 if TYPE_CHECKING:
     from pipeline.assembly import Parts
+    from pipeline.sessions import Calendar
 
-#: Below this, not even the naive forecast's error can be told from chance.
-FEWEST_SESSIONS = 30
 #: Tickers that are validated together.
 CHECKED_TOGETHER = 200
 #: Sessions over which tickers of different calls are compared.
@@ -114,7 +107,7 @@ def check(parts: Parts, run: Run) -> list[str]:
     judged = [ticker for ticker in run.universe.tickers if not _reasons(parts, run, ticker).startswith("ingest: ")]
     for start in range(0, len(judged), CHECKED_TOGETHER):
         _check_some(parts, run, judged[start : start + CHECKED_TOGETHER])
-    checks = stored(parts, CHECKS, run).set_index("ticker")
+    checks = parts.rows(CHECKS, run).set_index("ticker")
     quarantined = checks[checks["verdict"] == "quarantined"]["reasons"].to_dict()
     for ticker in run.universe.tickers:
         parts.progress("check", ticker, f"quarantined: {quarantined[ticker]}" if ticker in quarantined else "passed")
@@ -129,7 +122,7 @@ def check(parts: Parts, run: Run) -> list[str]:
 
 def passed(parts: Parts, run: Run) -> list[str]:
     """The tickers of this run that the gate let through, in the universe's order."""
-    checks = stored(parts, CHECKS, run)
+    checks = parts.rows(CHECKS, run)
     if checks.empty:
         raise NothingStored(
             f"{run.universe.name} {run.session}: no ticker has been checked. Run `ingest` and `check` for this session first."
@@ -142,7 +135,7 @@ def build_windows(parts: Parts, run: Run, tickers: list[str]) -> None:
     """Writes the datasets of the current and the previous training cutoff, and the window to forecast from."""
     recipe = find_recipe(run.universe.recipe)
     for ticker in tickers:
-        built = _build(parts, run, recipe, ticker)
+        built = datasets.build(parts, run, recipe, ticker)
         parts.store.replace(DATASETS, built, **run.key, ticker=ticker)
         training = built.set_index("role").loc["training"]
         told = training["reason"] or f"{training['sessions']} sessions up to {training['dataset_cutoff'].date()}"
@@ -154,21 +147,21 @@ def train(parts: Parts, run: Run, tickers: list[str]) -> None:
     recipe = find_recipe(run.universe.recipe)
     wanted = {}
     for ticker in tickers:
-        networks = _networks(parts, run, recipe, ticker)
-        if not networks:
+        compared = networks.compared(parts, run, recipe, ticker)
+        if not compared:
             parts.progress("train", ticker, "no network to train")
-        for network in networks:
+        for network in compared:
             if parts.artifacts.exists(network.file):
                 parts.progress("train", ticker, f"{network.role}: model {network.model_id} is there already")
             else:
-                data = parts.artifacts.read_content("datasets", ".npz", network.dataset)
+                data = datasets.read(parts, network.dataset)
                 wanted[FitJob(ticker=ticker, recipe=recipe.name, dataset=data, seed=parts.settings.seed)] = network
     failures = {}
     for job, outcome in parts.workers.fit_all(list(wanted)) if wanted else ():
         if isinstance(outcome, StockcastError):
             failures[job.ticker] = outcome
             continue
-        _save_model(parts, run, recipe, wanted[job], outcome)
+        networks.save(parts, run, recipe, wanted[job], outcome)
         told = f"{len(outcome.history['loss']) - 1} epochs, best {outcome.best_epoch}, {outcome.seconds:.1f} s"
         parts.progress("train", job.ticker, f"{wanted[job].role}: model {wanted[job].model_id}, {told}")
     _raise_together(failures)
@@ -178,12 +171,12 @@ def evaluate(parts: Parts, run: Run, tickers: list[str]) -> None:
     """Measures networks and baselines on the same windows, forecasts with each of them, and tracks it all in MLflow."""
     recipe = find_recipe(run.universe.recipe)
     for ticker in tickers:
-        _evaluate_baselines(parts, run, ticker)
-    _evaluate_networks(parts, run, recipe, tickers)
+        networks.evaluate_baselines(parts, run, ticker)
+    _raise_together(networks.evaluate(parts, run, recipe, tickers))
     tracker = parts.tracker(run.universe)
     parent = records.open_session(parts, tracker, run, recipe)
     for ticker in tickers:
-        record = records.stock_run(parts, run, recipe, ticker, _datasets(parts, run, ticker), _networks(parts, run, recipe, ticker))
+        record = records.stock_run(parts, run, recipe, ticker)
         tracker.record(parent, record)
         parts.progress("evaluate", ticker, records.headline(record.metrics))
 
@@ -210,11 +203,11 @@ def promote(parts: Parts, run: Run) -> None:
 
 def publish(parts: Parts, run: Run) -> None:
     """Writes the champions' forecasts with their intervals, all in one transaction, once they meet their expectations."""
-    promotions = stored(parts, PROMOTIONS, run, passed(parts, run))
+    promotions = parts.rows(PROMOTIONS, run, passed(parts, run))
     if promotions.empty:
         raise NothingStored(f"{run.universe.name} {run.session}: nothing has been promoted. Run `promote` for this session first.")
     forecasts = FORECASTS.conform(pd.concat([_forecast(parts, run, row) for row in promotions.to_dict("records")]))
-    if not forecasts.equals(stored(parts, FORECASTS, run, list(promotions["ticker"]))):  # what is published has passed already
+    if not forecasts.equals(parts.rows(FORECASTS, run, list(promotions["ticker"]))):  # what is published has passed already
         parts.gate.check_forecasts(forecasts, list(run.forecast_sessions)).require()
     changed = parts.store.replace(FORECASTS, forecasts, **run.key, ticker=list(promotions["ticker"]))
     parts.progress("publish", "", f"{len(forecasts)} forecasts, {changed} of them new or changed")
@@ -233,7 +226,12 @@ def score(parts: Parts, run: Run) -> None:
     old = known[known["session"] < pd.Timestamp(run.session - dt.timedelta(days=RESCORED_DAYS))]
     names = list(SCORES.key)
     due = due[~due.set_index(names).index.isin(old.set_index(names).index)]
-    scores = [_score_ticker(parts, run, str(ticker), rows, until) for ticker, rows in due.groupby("ticker")]
+    scores = []
+    for ticker, rows in due.groupby("ticker"):
+        history, tape = (
+            read(run.universe.source_id, str(ticker), until, None) for read in (parts.store.prices, parts.store.raw_prices)
+        )
+        scores.append(scoring.score(rows, history, tape, run.universe.target))
     changed = parts.store.save(SCORES, pd.concat(scores)) if scores else 0
     parts.progress("score", "", f"{len(due)} forecasts whose session has come, {changed} scores new or changed")
 
@@ -244,7 +242,7 @@ def report(parts: Parts, run: Run) -> str:
     parts.artifacts.write(name, _page(parts, run).encode())
     tracker = parts.tracker(run.universe)
     parent = records.open_session(parts, tracker, run, find_recipe(run.universe.recipe))
-    tracker.close_session(parent, records.session_metrics(stored(parts, PROMOTIONS, run), stored(parts, CHECKS, run)))
+    tracker.close_session(parent, records.session_metrics(parts.rows(PROMOTIONS, run), parts.rows(CHECKS, run)))
     parts.progress("report", "", parts.artifacts.url(name))
     return parts.artifacts.url(name)
 
@@ -260,7 +258,7 @@ def summary(parts: Parts, run: Run) -> str:
     """The table that a person reads when the day is done."""
     tickers = list(run.universe.tickers)
     return reporting.forecast_table(
-        stored(parts, FORECASTS, run, tickers), stored(parts, PROMOTIONS, run, tickers), stored(parts, CHECKS, run, tickers)
+        parts.rows(FORECASTS, run, tickers), parts.rows(PROMOTIONS, run, tickers), parts.rows(CHECKS, run, tickers)
     )
 
 
@@ -300,7 +298,7 @@ def _ingest_one(parts: Parts, run: Run, ticker: str) -> None:
     parts.progress("ingest", ticker, f"{len(fetched.prices)} bars from {first}, {added} new or corrected")
 
 
-def _some_sessions_before(calendar: object, session: dt.date, count: int, start: dt.date) -> dt.date:
+def _some_sessions_before(calendar: Calendar, session: dt.date, count: int, start: dt.date) -> dt.date:
     earlier = calendar.sessions(max(start, session - dt.timedelta(days=3 * count + 10)), session)
     return earlier[max(len(earlier) - 1 - count, 0)] if earlier else start
 
@@ -310,9 +308,9 @@ def _check_some(parts: Parts, run: Run, tickers: list[str]) -> None:
     source_id, recipe = run.universe.source_id, find_recipe(run.universe.recipe)
     prices = parts.store.raw_prices(source_id, tickers, run.session, run.known_at)
     actions = parts.store.actions(source_id, tickers, run.session, run.known_at)
-    needed = _spec(run, recipe, "", run.training_cutoff).needed_sessions
+    needed = datasets.spec_of(run, recipe, "", run.training_cutoff).needed_sessions
     evidence = _evidence(prices, actions, parts.gate.rules_hash, str(needed))
-    before = stored(parts, CHECKS, run, tickers)
+    before = parts.rows(CHECKS, run, tickers)
     if len(before) == len(tickers) and set(before["evidence"]) == {evidence}:
         return
     sessions = parts.calendar(run.universe).sessions(run.universe.start, run.session)
@@ -340,203 +338,17 @@ def _save_checks(parts: Parts, run: Run, reasons: dict[str, str], evidence: str)
 
 
 def _reasons(parts: Parts, run: Run, ticker: str) -> str:
-    found = stored(parts, CHECKS, run, [ticker])
+    found = parts.rows(CHECKS, run, [ticker])
     return "" if found.empty else str(found["reasons"].iloc[0])
-
-
-@dataclass(frozen=True)
-class _Cut:
-    """A ticker's masked history at a cutoff, how to cut it, and why no network can learn from it ("" when one can)."""
-
-    spec: windows.Spec
-    history: pd.DataFrame
-    reason: str
-
-
-def _build(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> pd.DataFrame:
-    """DATASETS rows of one ticker, their files written."""
-    live = _cut_at(parts, run, recipe, ticker, run.session)
-    current = live if run.training_cutoff == run.session else _cut_at(parts, run, recipe, ticker, run.training_cutoff)
-    previous = _cut_at(parts, run, recipe, ticker, run.previous_cutoff)
-    # Where no network will learn, the baselines are best measured up to the session itself.
-    training = live if current.reason else current
-    spec = replace(training.spec, cutoff=run.session)
-    cuts = {"training": replace(training, reason=current.reason), "live": _Cut(spec, live.history.tail(spec.context_length), "")}
-    if not (current.reason or previous.reason):
-        cuts["previous"] = previous
-    rows = [
-        {
-            **run.key,
-            "ticker": ticker,
-            "role": role,
-            "dataset_cutoff": cut.spec.cutoff,
-            "dataset": parts.artifacts.put_content("datasets", ".npz", windows.encode(cut.history, cut.spec)),
-            "sessions": len(cut.history),
-            "reason": cut.reason,
-        }
-        for role, cut in cuts.items()
-    ]
-    return DATASETS.conform(pd.DataFrame(rows))
-
-
-def _cut_at(parts: Parts, run: Run, recipe: Recipe, ticker: str, cutoff: dt.date) -> _Cut:
-    spec = _spec(run, recipe, ticker, cutoff)
-    history = mask(parts.store.prices(run.universe.source_id, ticker, cutoff, run.known_at))
-    if len(history):
-        history = windows.on_calendar(history, parts.calendar(run.universe).sessions(run.universe.start, cutoff))
-    if len(history) >= spec.needed_sessions:
-        return _Cut(spec, history, "")
-    reason = f"no network: {len(history)} sessions up to {cutoff}, {spec.needed_sessions} needed"
-    return _Cut(spec.without_training(len(history)), history, reason)
-
-
-def _spec(run: Run, recipe: Recipe, ticker: str, cutoff: dt.date) -> windows.Spec:
-    return windows.Spec(
-        ticker=ticker,
-        cutoff=cutoff,
-        target=run.universe.target,
-        horizon=run.universe.horizon,
-        context_length=recipe.context_length,
-        **dataclasses.asdict(recipe.split),
-    )
-
-
-def _datasets(parts: Parts, run: Run, ticker: str) -> dict[str, dict]:
-    """role -> DATASETS row."""
-    rows = stored(parts, DATASETS, run, [ticker])
-    if rows.empty:
-        raise NothingStored(f"{ticker} {run.session}: no windows have been built. Run `build_windows` for this session first.")
-    return {row["role"]: row for row in rows.to_dict("records")}
-
-
-@dataclass(frozen=True)
-class _Network:
-    """A network that a run compares; `role` is lstm (of the current training cutoff) or previous."""
-
-    role: str
-    ticker: str
-    model_id: str
-    dataset: str
-    training_cutoff: dt.date
-
-    @property
-    def file(self) -> str:
-        return records.model_file(self.model_id)
-
-
-def _networks(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> list[_Network]:
-    """The networks that this run compares for a ticker, the current one first; none where there is too little history."""
-    rows = _datasets(parts, run, ticker)
-    return [
-        _Network(
-            role=role,
-            ticker=ticker,
-            model_id=_model_id(recipe, ticker, rows[name]["dataset"], parts.settings.seed),
-            dataset=rows[name]["dataset"],
-            training_cutoff=rows[name]["dataset_cutoff"].date(),
-        )
-        for role, name in (("lstm", "training"), ("previous", "previous"))
-        if name in rows and not rows[name]["reason"]
-    ]
-
-
-def _model_id(recipe: Recipe, ticker: str, dataset: str, seed: int) -> str:
-    """What identifies a network: recipe and configuration, ticker, dataset (and with it cutoff, target and horizon), seed."""
-    return hashlib.sha256(json.dumps([recipe.name, recipe.config_hash(), ticker, dataset, seed]).encode()).hexdigest()[:16]
-
-
-def _save_model(parts: Parts, run: Run, recipe: Recipe, network: _Network, trained: Trained) -> None:
-    about = {"history": trained.history, "best_epoch": trained.best_epoch, "seconds": trained.seconds}
-    parts.artifacts.write(records.history_file(network.model_id), json.dumps(about, sort_keys=True).encode())
-    row = {
-        "model_id": network.model_id,
-        "recipe": recipe.name,
-        "target": run.universe.target,
-        "ticker": network.ticker,
-        "training_cutoff": network.training_cutoff,
-        "dataset": network.dataset,
-        "config_hash": recipe.config_hash(),
-        "epochs": len(trained.history["loss"]) - 1,
-        "best_epoch": trained.best_epoch,
-        "code_version": code_version(),
-    }
-    parts.store.save(MODELS, pd.DataFrame([row]))
-    # Last: where the model file is, all the rest is.
-    parts.artifacts.write(network.file, trained.model)
-
-
-def _evaluate_baselines(parts: Parts, run: Run, ticker: str) -> None:
-    """Evaluates and forecasts with every baseline, once per dataset."""
-    rows = _datasets(parts, run, ticker)
-    training, live = rows["training"]["dataset"], rows["live"]["dataset"]
-    if _has(parts, training, live, NAIVE):
-        return
-    dataset, window = _load(parts, training, live)
-    horizon = run.universe.horizon
-    for name, baseline in BASELINES.items():
-        _save_evaluation(
-            parts,
-            evaluation.evaluate(dataset, training, name, lambda part, baseline=baseline: baseline(part, horizon)),
-            evaluation.predict(window, live, name, baseline(window, horizon)),
-        )
-
-
-def _evaluate_networks(parts: Parts, run: Run, recipe: Recipe, tickers: list[str]) -> None:
-    """Evaluates and forecasts with the current and the previous network, both on the current dataset."""
-    jobs, context = [], []
-    for ticker in tickers:
-        rows = _datasets(parts, run, ticker)
-        training, live = rows["training"]["dataset"], rows["live"]["dataset"]
-        for network in _networks(parts, run, recipe, ticker):
-            if _has(parts, training, live, network.model_id):
-                continue
-            if not parts.artifacts.exists(network.file):
-                raise NothingStored(
-                    f"{ticker} {run.session}: its network {network.model_id} is not there. Run `train` for this session first."
-                )
-            dataset, window = _load(parts, training, live)
-            past = np.concatenate([dataset.validation.past, dataset.test.past, window.past])
-            jobs.append(PredictJob(ticker=ticker, model=parts.artifacts.read(network.file), past=past))
-            context.append((network, training, live, dataset, window))
-    failures = {}
-    found = {id(job): place for job, place in zip(jobs, context, strict=True)}
-    for job, outcome in parts.workers.predict_all(jobs) if jobs else ():
-        if isinstance(outcome, StockcastError):
-            failures[job.ticker] = outcome
-            continue
-        network, training, live, dataset, window = found[id(job)]
-        validation, test, ahead = np.split(outcome, [len(dataset.validation), len(dataset.validation) + len(dataset.test)])
-        said = {id(dataset.validation): validation, id(dataset.test): test}
-        evaluations = evaluation.evaluate(dataset, training, network.model_id, lambda part, said=said: said[id(part)])
-        table = records.predictions_csv(dataset.test, test, evaluations)
-        parts.artifacts.write(records.predictions_file(training, network.model_id), table)
-        _save_evaluation(parts, evaluations, evaluation.predict(window, live, network.model_id, ahead))
-    _raise_together(failures)
-
-
-def _save_evaluation(parts: Parts, evaluations: pd.DataFrame, predictions: pd.DataFrame) -> None:
-    parts.store.save(EVALUATIONS, evaluations)
-    # Last: where the predictions are, the evaluations are.
-    parts.store.save(PREDICTIONS, predictions)
-
-
-def _has(parts: Parts, training: str, live: str, model: str) -> bool:
-    evaluated = parts.store.load(EVALUATIONS, dataset=training, model=model)
-    return len(evaluated) > 0 and len(parts.store.load(PREDICTIONS, dataset=live, model=model)) > 0
-
-
-def _load(parts: Parts, training: str, live: str) -> tuple[windows.Dataset, windows.Windows]:
-    read = parts.artifacts.read_content
-    return windows.load_dataset(read("datasets", ".npz", training)), windows.load_live(read("datasets", ".npz", live))
 
 
 def _decide(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> dict[str, object]:
     """One PROMOTIONS row."""
-    rows = _datasets(parts, run, ticker)
+    rows = datasets.by_role(parts, run, ticker)
     training = rows["training"]["dataset"]
     evaluations = parts.store.load(EVALUATIONS, dataset=training)
-    networks = _networks(parts, run, recipe, ticker)
-    missing = [name for name in (NAIVE, *(network.model_id for network in networks)) if name not in set(evaluations["model"])]
+    compared = networks.compared(parts, run, recipe, ticker)
+    missing = [name for name in (NAIVE, *(network.model_id for network in compared)) if name not in set(evaluations["model"])]
     if missing:
         raise NothingStored(
             f"{ticker} {run.session}: {', '.join(missing)} is not evaluated. Run `evaluate` for this session first."
@@ -547,11 +359,11 @@ def _decide(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> dict[str, ob
             network.model_id,
             *(evaluation.relative_rmse(evaluations, network.model_id, split, NAIVE) for split in ("validation", "test")),
         )
-        for network in networks
+        for network in compared
     ]
     decision = promotion.decide(candidates, parts.settings.promotion_margin, parts.settings.test_floor, rows["training"]["reason"])
     first = evaluations[(evaluations["split"] == "test") & (evaluations["horizon"] == 1)].set_index("model")
-    rmse = float(first.loc[networks[0].model_id, "rmse"]) if networks else float("nan")
+    rmse = float(first.loc[compared[0].model_id, "rmse"]) if compared else float("nan")
     naive = float(first.loc[NAIVE, "rmse"])
     return {
         **run.key,
@@ -570,7 +382,7 @@ def _decide(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> dict[str, ob
 def _page(parts: Parts, run: Run) -> str:
     """The day's page, as HTML; its scores are those of forecasts made before this session."""
     key = {name: run.key[name] for name in ("universe", "recipe", "target")}
-    forecasts, promotions = stored(parts, FORECASTS, run), stored(parts, PROMOTIONS, run)
+    forecasts, promotions = parts.rows(FORECASTS, run), parts.rows(PROMOTIONS, run)
     scores = parts.store.load(SCORES, **key, ticker=list(run.universe.tickers))
     charts = {}
     for ticker in forecasts["ticker"].unique():
@@ -580,8 +392,8 @@ def _page(parts: Parts, run: Run) -> str:
         run,
         forecasts,
         promotions,
-        stored(parts, FINDINGS, run),
-        stored(parts, CHECKS, run),
+        parts.rows(FINDINGS, run),
+        parts.rows(CHECKS, run),
         scores[scores["session"] <= pd.Timestamp(run.session)],
         charts,
     )
@@ -599,10 +411,10 @@ def _is_live(parts: Parts, run: Run) -> bool:
 def _forecast(parts: Parts, run: Run, promoted: dict) -> pd.DataFrame:
     """FORECASTS rows of one ticker."""
     ticker, model = promoted["ticker"], promoted["model_id"]
-    rows = _datasets(parts, run, ticker)
+    rows = datasets.by_role(parts, run, ticker)
     predictions = parts.store.load(PREDICTIONS, dataset=rows["live"]["dataset"], model=model)
     widths = parts.store.load(EVALUATIONS, dataset=rows["training"]["dataset"], model=model, split="test").set_index("horizon")
-    window = windows.load_live(parts.artifacts.read_content("datasets", ".npz", rows["live"]["dataset"]))
+    window = datasets.load_live(parts, rows["live"]["dataset"])
     bands = {}
     for level in metrics.LEVELS:
         half = predictions["horizon"].map(widths[f"half_width_{level}"]).to_numpy()
@@ -619,32 +431,6 @@ def _forecast(parts: Parts, run: Run, promoted: dict) -> pd.DataFrame:
             **bands,
         )
     )
-
-
-def _score_ticker(parts: Parts, run: Run, ticker: str, forecasts: pd.DataFrame, until: dt.date) -> pd.DataFrame:
-    """SCORES rows of one ticker's forecasts whose session has come; those whose bar is missing wait.
-
-    Actuals are brought back into dollars as of each forecast's cutoff: with adjusted prices p and the price on the tape q,
-    actual = p[session] * q[cutoff] / p[cutoff].
-    """
-    source_id = run.universe.source_id
-    adjusted = parts.store.prices(source_id, ticker, until, None).set_index("session")[run.universe.target]
-    tape = parts.store.raw_prices(source_id, ticker, until, None).set_index("session")
-    tape = tape["close" if run.universe.target == "adj_close" else run.universe.target]
-    actual = forecasts["session"].map(adjusted) * forecasts["cutoff"].map(tape) / forecasts["cutoff"].map(adjusted)
-    scored = forecasts.assign(
-        actual=actual,
-        error=actual - forecasts["y_hat"],
-        naive_error=actual - forecasts["last_value"],
-        inside_80=actual.between(forecasts["lower_80"], forecasts["upper_80"]),
-        inside_95=actual.between(forecasts["lower_95"], forecasts["upper_95"]),
-    )
-    return SCORES.conform(scored[actual.notna()])
-
-
-def stored(parts: Parts, table: Table, run: Run, tickers: list[str] | None = None) -> pd.DataFrame:
-    """This run's rows of a table, for some tickers (by default all of the universe)."""
-    return parts.store.load(table, **run.key, ticker=tickers or list(run.universe.tickers))
 
 
 def _plain(key: dict[str, object]) -> dict[str, object]:

@@ -11,14 +11,14 @@ ROOT = Path(__file__).parent.parent
 RINGS = {
     1: ["__init__", "errors", "tables", "settings", "universes", "sessions", "run"],
     2: [
-        *("windows", "metrics", "evaluation", "promotion", "masking", "models", "models.recipe", "models.baselines"),
+        *("windows", "metrics", "evaluation", "scoring", "promotion", "masking", "models", "models.recipe", "models.baselines"),
         *("prices", "prices.source", "prices.adjustment"),
     ],
     3: [
         *("prices.sample", "prices.csv_files", "prices.yahoo", "quality", "models.default", "models.fused", "training", "tracking"),
         *("store", "embedded_postgres", "artifacts", "reporting", "migrations"),
     ],
-    4: ["assembly", "records", "steps", "doctor", "cli", "__main__"],
+    4: ["assembly", "datasets", "networks", "records", "steps", "doctor", "cli", "__main__"],
     5: ["scheduling"],
 }
 #: Who may import which library; at module level only where it is light.

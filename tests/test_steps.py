@@ -157,10 +157,10 @@ def test_a_bad_ticker_is_quarantined_with_its_reasons_and_the_others_go_on(make_
     source.bars["BBB"] = source.bars["BBB"][source.bars["BBB"]["date"] != pd.Timestamp(LAST)]
     parts = make_parts()
     run = run_day(parts)
-    checks = steps.stored(parts, CHECKS, run).set_index("ticker")
+    checks = parts.rows(CHECKS, run).set_index("ticker")
     assert checks["verdict"].to_dict() == {"AAA": "passed", "BBB": "quarantined", "CCC": "passed"}
     assert "2013-03-01" in checks.loc["BBB", "reasons"]
-    assert set(steps.stored(parts, FORECASTS, run)["ticker"]) == {"AAA", "CCC"}
+    assert set(parts.rows(FORECASTS, run)["ticker"]) == {"AAA", "CCC"}
 
 
 def test_too_many_bad_tickers_fail_the_run_and_publish_nothing(make_parts, source):
@@ -181,19 +181,19 @@ def test_an_outage_of_one_ticker_keeps_the_others_and_is_recorded(make_parts, so
 
     parts = make_parts(prices=Flaky(source.bars))
     run = run_day(parts)
-    assert "500" in steps.stored(parts, CHECKS, run).set_index("ticker").loc["BBB", "reasons"]
+    assert "500" in parts.rows(CHECKS, run).set_index("ticker").loc["BBB", "reasons"]
     parts.made = source
     run_day(parts)
-    assert set(steps.stored(parts, CHECKS, run)["verdict"]) == {"passed"}
+    assert set(parts.rows(CHECKS, run)["verdict"]) == {"passed"}
 
 
 def test_little_history_means_the_naive_forecast_with_intervals_of_its_own(make_parts):
     parts = make_parts()
     run = run_day(parts)
-    row = steps.stored(parts, PROMOTIONS, run, ["AAA"]).iloc[0]
+    row = parts.rows(PROMOTIONS, run, ["AAA"]).iloc[0]
     assert (row["champion"], row["model_id"]) == ("naive", "naive")
     assert "120 sessions up to" in row["reasons"]
-    forecasts = steps.stored(parts, FORECASTS, run, ["AAA"])
+    forecasts = parts.rows(FORECASTS, run, ["AAA"])
     assert (forecasts["y_hat"] == forecasts["last_value"]).all()
     assert (forecasts["lower_95"] <= forecasts["lower_80"]).all() and (forecasts["lower_80"] < forecasts["y_hat"]).all()
 
@@ -208,7 +208,7 @@ def test_a_split_is_seen_from_its_day_on_and_forecasts_are_in_the_dollars_of_the
     parts = make_parts(prices=MadeSource({**source.bars, "AAA": bars}, {"AAA": split}))
     before, later = (run_day(parts, dt.date(2013, 2, number)) for number in (25, 26))
     tape = bars.set_index("date")["close"]
-    last = [steps.stored(parts, FORECASTS, run, ["AAA"])["last_value"].iloc[0] for run in (before, later)]
+    last = [parts.rows(FORECASTS, run, ["AAA"])["last_value"].iloc[0] for run in (before, later)]
     assert last == [tape[pd.Timestamp("2013-02-25")], tape[day]]
     score = parts.store.load(SCORES, ticker="AAA", cutoff=before.session, horizon=1).iloc[0]
     assert score["actual"] == pytest.approx(2 * tape[day])
@@ -217,15 +217,15 @@ def test_a_split_is_seen_from_its_day_on_and_forecasts_are_in_the_dollars_of_the
 def test_a_past_run_can_be_repeated_with_what_was_known_then(make_parts, source):
     parts = make_parts()
     first = run_day(parts)
-    published = steps.stored(parts, FORECASTS, first)
+    published = parts.rows(FORECASTS, first)
     source.bars["AAA"] = source.bars["AAA"].copy()
     source.bars["AAA"].loc[source.bars["AAA"].index[-3:], ["open", "high", "low", "close"]] *= 1.01
     corrected = steps.plan(parts, UNIVERSE, LAST, NOW + dt.timedelta(days=1))
     steps.day(parts, corrected)
-    assert not steps.stored(parts, FORECASTS, corrected).equals(published)
+    assert not parts.rows(FORECASTS, corrected).equals(published)
     replay = steps.plan(parts, UNIVERSE, LAST, NOW + dt.timedelta(days=2), known_at=NOW)
     steps.day(parts, replay)
-    pd.testing.assert_frame_equal(steps.stored(parts, FORECASTS, replay), published)
+    pd.testing.assert_frame_equal(parts.rows(FORECASTS, replay), published)
 
 
 def test_a_step_without_the_step_before_it_says_which_to_run(make_parts):
