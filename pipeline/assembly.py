@@ -108,17 +108,37 @@ def suites_folder() -> Path:
     return Path(__file__).parent.parent / "expectations"
 
 
-def whereabouts(parts: Parts, page: str) -> str:
-    """Where a person finds what a run has left."""
-    mlflow = parts.settings.tracking_uri or f"http://127.0.0.1:{parts.settings.mlflow_port} while `make up` runs"
-    return "\n".join(
-        [
-            f"store    {parts.store.url}",
-            "         read it with: stockcast forecasts, stockcast scores",
-            f"mlflow   {mlflow}",
-            f"report   {page}",
-        ]
-    )
+def store_name(parts: Parts) -> str:
+    """Where the store is, for people."""
+    import sqlalchemy as sa
+
+    url = sa.make_url(store_url(parts.settings))
+    if "host" in url.query:  # a socket: the embedded server
+        return f"database {url.database} of the PostgreSQL under {parts.settings.home / 'postgres'}"
+    return url.render_as_string(hide_password=True)
+
+
+def mlflow_url(settings: Settings) -> str:
+    """Where people look at training runs: the server the settings name, or the one that `make up` starts."""
+    if settings.tracking_uri.startswith("http"):
+        return settings.tracking_uri
+    return f"http://127.0.0.1:{settings.mlflow_port}"
+
+
+def report_file(run: Run) -> str:
+    """The artifact that is the day's page."""
+    return f"reports/{run.universe.name}/{run.session}-{run.universe.recipe}-{run.universe.target}.html"
+
+
+def whereabouts(parts: Parts, run: Run, hint: str) -> list[str]:
+    """Lines that say where a person finds what a run has left."""
+    # Without the query, MLflow opens on its pages for language models.
+    experiments = f"{mlflow_url(parts.settings)}/#/experiments?workflowType=machine_learning"
+    return [
+        f"Report    {parts.artifacts.url(report_file(run))}",
+        f"Store     {store_name(parts)}; read it with `stockcast forecasts` and `stockcast scores`",
+        f"MLflow    {experiments}, experiment {run.universe.name}{hint}",
+    ]
 
 
 def universe_of(settings: Settings) -> Universe:

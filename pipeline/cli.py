@@ -149,11 +149,12 @@ def _run(arguments: argparse.Namespace) -> None:
     quiet = arguments.format != "table"
     with assembly.parts(_settings(arguments), progress=_to_stderr if quiet else None) as parts:
         run = _planned(parts, arguments.session, arguments.known_at)
-        page = steps.day(parts, run)
+        steps.day(parts, run)
         if quiet:
             _print_rows(parts.rows(FORECASTS, run), arguments.format)
             return
-        print(f"\n{steps.summary(parts, run)}\n\n{assembly.whereabouts(parts, page)}")
+        places = assembly.whereabouts(parts, run, "   (`make up` shows it)")
+        print("\n".join(["", steps.summary(parts, run), "", *places]))
 
 
 def _backfill(arguments: argparse.Namespace) -> int:
@@ -258,7 +259,11 @@ def _recipes(arguments: argparse.Namespace) -> None:
 
     names = ("name", "summary", "origin", "context_length", "network", "loss", "optimiser", "epochs", "batch_size")
     rows = [{**{name: getattr(recipe, name) for name in names}, "targets": " ".join(recipe.targets)} for recipe in RECIPES]
-    _print_rows(pd.DataFrame(rows), arguments.format)
+    if arguments.format != "table":
+        _print_rows(pd.DataFrame(rows), arguments.format)
+        return
+    for row in rows:  # sentences do not fit into columns
+        print(row.pop("name"), *(f"  {name.replace('_', ' '):<15} {value}" for name, value in row.items()), sep="\n")
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

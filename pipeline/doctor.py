@@ -40,7 +40,7 @@ def _examine_parts(settings: Settings, now: dt.datetime) -> Iterator[Finding]:
             lambda found: f"{found.name}: {len(found.tickers)} tickers from {found.source}, recipe {found.recipe}",
         )
         yield finding
-        yield _try("store", lambda: parts.store, lambda store: store.url)[0]
+        yield _try("store", lambda: parts.store, lambda _: assembly.store_name(parts))[0]
         yield _try("artifacts", lambda: _write_and_read(parts), str)[0]
         if universe is None:
             return

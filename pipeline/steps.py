@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline import datasets, evaluation, metrics, networks, promotion, records, reporting, scoring
+from pipeline.assembly import report_file
 from pipeline.errors import NothingStored, QualityGateFailed, SettingsError, StockcastError, TryAgain
 from pipeline.models import find_recipe
 from pipeline.models.baselines import NAIVE
@@ -238,7 +239,7 @@ def score(parts: Parts, run: Run) -> None:
 
 def report(parts: Parts, run: Run) -> str:
     """Writes the day's page and closes the session in MLflow; returns where the page is."""
-    name = f"reports/{run.universe.name}/{run.session}-{run.universe.recipe}-{run.universe.target}.html"
+    name = report_file(run)
     parts.artifacts.write(name, _page(parts, run).encode())
     tracker = parts.tracker(run.universe)
     parent = records.open_session(parts, tracker, run, find_recipe(run.universe.recipe))

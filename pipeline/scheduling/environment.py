@@ -72,11 +72,6 @@ def airflow_url(settings: Settings) -> str:
     return f"http://{LOOPBACK}:{settings.airflow_port}"
 
 
-def mlflow_url(settings: Settings) -> str:
-    """Where people look at training runs: the server the settings name, or the one that `make up` starts."""
-    return settings.tracking_uri if settings.tracking_uri.startswith("http") else f"http://{LOOPBACK}:{settings.mlflow_port}"
-
-
 def admin_password(home: Path) -> str:
     return json.loads(passwords_file(home).read_text())[ADMIN]
 

@@ -28,9 +28,10 @@ from typing import Any
 
 import psutil
 
+from pipeline.assembly import mlflow_url
 from pipeline.errors import RunError, SettingsError
 from pipeline.scheduling import environment
-from pipeline.scheduling.environment import ADMIN, LOOPBACK, airflow_url, mlflow_url
+from pipeline.scheduling.environment import ADMIN, LOOPBACK, airflow_url
 from pipeline.settings import Settings
 
 #: Not STOCKCAST_..., which would be a setting.

@@ -201,25 +201,12 @@ def _published(parts: Parts, planned: Run) -> bool:
 
 
 def _where(settings: Settings, parts: Parts, planned: Run, seconds: float) -> str:
-    up = services.is_up(settings.home)
-    hint = "" if up else "   (`make up` shows it)"
-    name = f"reports/{planned.universe.name}/{planned.session}-{planned.universe.recipe}-{planned.universe.target}.html"
+    hint = "" if services.is_up(settings.home) else "   (`make up` shows it)"
     return "\n".join(
         [
-            f"Report    {parts.artifacts.url(name)}",
-            f"Store     {_store(settings)}",
-            f"MLflow    {environment.mlflow_url(settings)}, experiment {planned.universe.name}{hint}",
+            *assembly.whereabouts(parts, planned, hint),
             f"Airflow   {environment.airflow_url(settings)}/dags/{dag_id(planned)}{hint}",
             f"Logs      {settings.home / 'logs'}",
             f"Done in {seconds:.0f} s.",
         ]
     )
-
-
-def _store(settings: Settings) -> str:
-    import sqlalchemy as sa
-
-    url = sa.make_url(assembly.store_url(settings))
-    if "host" in url.query:  # a socket: the embedded server
-        return f"database {url.database} of the PostgreSQL under {settings.home / 'postgres'}"
-    return url.render_as_string(hide_password=True)

@@ -7,6 +7,7 @@ import stat
 import pytest
 from cryptography.fernet import Fernet
 
+from pipeline import assembly
 from pipeline.scheduling import environment
 from pipeline.settings import Settings
 
@@ -28,7 +29,7 @@ def test_databases_that_the_settings_name_are_left_alone(postgres_home):
     settings = Settings(home=postgres_home, store_url="postgresql+psycopg2://a@b/c", tracking_uri="http://mlflow.example")
     env = environment.environment(settings)
     assert (env["STOCKCAST_STORE_URL"], env["MLFLOW_TRACKING_URI"]) == (settings.store_url, settings.tracking_uri)
-    assert environment.mlflow_url(settings) == "http://mlflow.example"
+    assert assembly.mlflow_url(settings) == "http://mlflow.example"
 
 
 def test_what_listens_listens_on_loopback(settings):
