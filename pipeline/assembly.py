@@ -146,12 +146,13 @@ def universe_of(settings: Settings) -> Universe:
 
     A source without a universe makes one: named like the source, with the tickers named, or all that a folder of files holds.
     """
-    name = settings.universe or ("" if settings.source not in ("", "sample") else "sample")
+    source = settings.source or ("csv" if settings.data and not settings.universe else "")
+    name = settings.universe or ("" if source not in ("", "sample") else "sample")
     tickers = tuple(filter(None, (ticker.strip() for ticker in settings.tickers.split(","))))
     if settings.tickers and not tickers:
         raise SettingsError(f"tickers is {settings.tickers!r}, which names none; expected for example IBM,AAPL.")
     overrides = {
-        "source": settings.source,
+        "source": source,
         "data": settings.data,
         "tickers": tickers,
         "target": settings.target,
@@ -164,9 +165,9 @@ def universe_of(settings: Settings) -> Universe:
         if name not in universes:
             raise SettingsError(f"There is no universe {name!r}. The universes are: {', '.join(universes)}.")
         return dataclasses.replace(universes[name], **chosen)
-    if settings.source == "csv" and settings.data and not tickers:
+    if source == "csv" and settings.data and not tickers:
         chosen["tickers"] = tuple(_source("csv", settings.data, settings).tickers())
-    return Universe(**{"name": settings.source, "tickers": (), "start": dt.date(1990, 1, 1), **chosen})
+    return Universe(**{"name": source, "tickers": (), "start": dt.date(1990, 1, 1), **chosen})
 
 
 def print_progress(step: str, ticker: str, message: str) -> None:

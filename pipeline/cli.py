@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 from pipeline import __version__
-from pipeline.errors import NothingStored, RunError, SettingsError, StockcastError
+from pipeline.errors import NothingStored, QualityGateFailed, RunError, SettingsError, StockcastError
 from pipeline.settings import CHOICES, Settings
 
 if TYPE_CHECKING:
@@ -192,7 +192,10 @@ def _step(arguments: argparse.Namespace) -> None:
         if arguments.step == "ingest":
             step(parts, run, list(run.universe.tickers))
         elif arguments.step in TICKER_STEPS:
-            step(parts, run, steps.passed(parts, run))
+            tickers = steps.passed(parts, run)
+            if not tickers:
+                raise QualityGateFailed(f"{run.session}: every ticker is quarantined; `stockcast check` says why.")
+            step(parts, run, tickers)
         else:
             step(parts, run)
 

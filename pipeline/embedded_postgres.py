@@ -376,8 +376,13 @@ def _binaries(data: Path) -> Path:
 
 
 def _make_folder(folder: Path) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"The home {folder.parent} cannot be written to ({error.strerror}). Name a folder that can (flag --home or STOCKCAST_HOME)."
+        ) from None
 
 
 # Root

@@ -91,7 +91,7 @@ def _headline(forecast: pd.Series, promotion: dict) -> str:
     else:
         network, naive = (_price(promotion[name], 4) for name in ("test_rmse", "naive_test_rmse"))
         parts += [f"test RMSE: lstm {network}, naive {naive}", f"skill {promotion['skill']:+.2%}"]
-        parts += ["(loses to naive)"] if promotion["skill"] < 0 else []
+        parts += ["(loses to naive one session ahead)"] if promotion["skill"] < 0 else []
     return "   ".join(parts)
 
 

@@ -71,8 +71,12 @@ def plan(parts: Parts, universe: Universe, session: dt.date | None, now: dt.date
 
 
 def reach(parts: Parts, run: Run) -> None:
-    """Opens the store and the tracking, so that one that cannot be reached fails the run before it has changed anything."""
-    parts.store  # noqa: B018 - opened when first looked at
+    """Looks at store, artifacts and tracking, so that one that cannot be reached fails the run before it has changed anything."""
+    others = [name for name in parts.store.sources() if name.startswith("csv:") and name != run.universe.source_id]
+    if run.universe.name == "csv" and others:
+        told = f"this home also has prices from {others[0].removeprefix('csv:')}: forecasts made from them for the same tickers and sessions"
+        parts.progress("note", "", f"{told} are replaced. Declare a universe for each folder, or give each a home, to keep both.")
+    parts.artifacts.exists("reports")
     parts.tracker(run.universe).prepare()
 
 
@@ -86,6 +90,12 @@ def shards(tickers: list[str], shard_size: int, workers: int) -> list[list[str]]
 def ingest(parts: Parts, run: Run, tickers: list[str]) -> None:
     """Fetches what is new up to the session and stores it as revisions; a ticker that fails does not keep the others."""
     if run.replay:
+        for ticker in tickers:
+            known = parts.store.last_session(run.universe.source_id, ticker, run.session, run.known_at)
+            if known != run.session:
+                raise NothingStored(
+                    f"{ticker} {run.session}: at {run.known_at.isoformat()} the newest session known was {known}. Give a later --known-at."
+                )
         parts.progress("ingest", "", f"nothing fetched: replaying what was known at {run.known_at.isoformat()}")
         return
     failures = {}
@@ -239,6 +249,7 @@ def score(parts: Parts, run: Run) -> None:
 
 def report(parts: Parts, run: Run) -> str:
     """Writes the day's page and closes the session in MLflow; returns where the page is."""
+    passed(parts, run)
     name = report_file(run)
     parts.artifacts.write(name, _page(parts, run).encode())
     tracker = parts.tracker(run.universe)
@@ -310,6 +321,10 @@ def _check_some(parts: Parts, run: Run, tickers: list[str]) -> None:
     prices = parts.store.raw_prices(source_id, tickers, run.session, run.known_at)
     actions = parts.store.actions(source_id, tickers, run.session, run.known_at)
     needed = datasets.spec_of(run, recipe, "", run.training_cutoff).needed_sessions
+    if prices.empty:
+        raise NothingStored(
+            f"{run.universe.name} {run.session}: there are no prices to check. Run `ingest` for this session first."
+        )
     evidence = _evidence(prices, actions, parts.gate.rules_hash, str(needed))
     before = parts.rows(CHECKS, run, tickers)
     if len(before) == len(tickers) and set(before["evidence"]) == {evidence}:
@@ -352,7 +367,7 @@ def _decide(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> dict[str, ob
     missing = [name for name in (NAIVE, *(network.model_id for network in compared)) if name not in set(evaluations["model"])]
     if missing:
         raise NothingStored(
-            f"{ticker} {run.session}: {', '.join(missing)} is not evaluated. Run `evaluate` for this session first."
+            f"{ticker} {run.session}: it has not been evaluated. Run `train` and `evaluate` for this session first."
         )
     candidates = [
         promotion.Candidate(
@@ -364,14 +379,16 @@ def _decide(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> dict[str, ob
     ]
     decision = promotion.decide(candidates, parts.settings.promotion_margin, parts.settings.test_floor, rows["training"]["reason"])
     first = evaluations[(evaluations["split"] == "test") & (evaluations["horizon"] == 1)].set_index("model")
-    rmse = float(first.loc[compared[0].model_id, "rmse"]) if compared else float("nan")
+    # The figures are those of the network that is published, or of the current one beside the naive forecast that is.
+    shown = next((network for network in compared if network.model_id == decision.model_id), compared[0] if compared else None)
+    rmse = float(first.loc[shown.model_id, "rmse"]) if shown else float("nan")
     naive = float(first.loc[NAIVE, "rmse"])
     return {
         **run.key,
         "ticker": ticker,
         "champion": decision.champion,
         "model_id": decision.model_id,
-        "training_cutoff": rows["training"]["dataset_cutoff"],
+        "training_cutoff": shown.training_cutoff if shown else rows["training"]["dataset_cutoff"],
         "test_sessions": int(first.loc[NAIVE, "sessions"]),
         "test_rmse": rmse,
         "naive_test_rmse": naive,

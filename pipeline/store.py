@@ -164,6 +164,11 @@ class Store:
             actions = _actions(connection, source_id, ticker, cutoff, known_at)
         return adjust(bars, actions, cutoff)
 
+    def sources(self) -> list[str]:
+        """Every `source_id` that there are prices of."""
+        with self._reader() as connection:
+            return sorted(connection.scalars(sa.select(_SQL[PRICE_REVISIONS.name].c.source_id).distinct()))
+
     def last_session(self, source_id: str, ticker: str, until: dt.date, known_at: dt.datetime | None) -> dt.date | None:
         """The newest session not after `until` that has a bar."""
         revisions = _SQL[PRICE_REVISIONS.name].c

@@ -154,7 +154,8 @@ PREDICTIONS = Table(
 )
 
 #: Whose forecast is published and why. `champion` is lstm, previous or naive; rmse of the first horizon, in dollars.
-#: `skill` is 1 - test_rmse / naive_test_rmse of the current network: positive means it beat the naive forecast.
+#: The figures are the published network's, or the current one's beside a naive forecast that is published; so is
+#: `training_cutoff`. `skill` is 1 - test_rmse / naive_test_rmse: positive means the network beat the naive forecast.
 PROMOTIONS = Table(
     "promotions",
     {

@@ -403,7 +403,13 @@ class Tracker:
 
     def _engine(self) -> sqlalchemy.Engine:
         arguments = {} if self._database.get_backend_name() == "sqlite" else {"connect_timeout": CONNECT_SECONDS}
-        return sqlalchemy.create_engine(self._database, poolclass=sqlalchemy.NullPool, connect_args=arguments)
+        try:
+            return sqlalchemy.create_engine(self._database, poolclass=sqlalchemy.NullPool, connect_args=arguments)
+        except sqlalchemy.exc.NoSuchModuleError:
+            kind = self._database.drivername
+            raise SettingsError(
+                f"MLflow cannot be reached as {kind}://...; use http(s)://, postgresql+psycopg2:// or sqlite:///."
+            ) from None
 
     @contextlib.contextmanager
     def _lock(self, kind: str, name: str = "") -> Iterator[None]:

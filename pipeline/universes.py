@@ -37,14 +37,17 @@ class Universe:
     start: dt.date = dt.date(2010, 1, 1)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tickers", tuple(self.tickers))
         where = f"Universe {self.name!r}"
+        _of_type(where, "tickers", self.tickers, (list, tuple), 'a list such as ["IBM", "AAPL"]')
+        _of_type(where, "scheduled", self.scheduled, (bool,), "true or false")
+        _of_type(where, "start", self.start, (dt.date,), "a date such as 2010-01-04, without quotes")
+        object.__setattr__(self, "tickers", tuple(self.tickers))
         if not NAME.fullmatch(self.name):
             raise SettingsError(f"{where}: a name is small letters, digits and _, such as us_megacaps.")
         _one_of(where, "source", self.source, SOURCES)
         _one_of(where, "target", self.target, TARGETS)
         _one_of(where, "retrain", self.retrain, RETRAIN)
-        if not isinstance(self.horizon, int) or not 1 <= self.horizon <= 60:
+        if type(self.horizon) is not int or not 1 <= self.horizon <= 60:
             raise SettingsError(f"{where}: horizon is {self.horizon!r}; 1 to 60 sessions ahead are expected.")
         if self.source == "csv" and not self.data:
             raise SettingsError(
@@ -99,6 +102,11 @@ def _universe(name: str, entry: object, path: Path) -> Universe:
     if missing:
         raise SettingsError(f"{path}: universe {name!r} lacks {', '.join(missing)}.")
     return Universe(name=name, **entry)
+
+
+def _of_type(where: str, what: str, value: object, kinds: tuple[type, ...], expected: str) -> None:
+    if not isinstance(value, kinds):
+        raise SettingsError(f"{where}: {what} is {value!r}; {expected} is expected.")
 
 
 def _one_of(where: str, what: str, value: object, choices: tuple[str, ...]) -> None:

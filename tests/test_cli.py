@@ -63,6 +63,10 @@ def call(tmp_path, capsys, monkeypatch, mlflow_database):
         ("backfill --from 2013-03-01 --to 2013-02-01", "There is no session of XNYS from 2013-03-01 to 2013-02-01"),
         ("runn", "invalid choice: 'runn'"),
         ("run --store-url mysql://x/y", "mysql"),
+        ("run --tracking-uri foo://bar", "MLflow cannot be reached as foo://"),
+        ("run --artifacts zzz://b/x", "zzz://b/x"),
+        ("run --store-url '' --home /etc/passwd", "The home /etc/passwd cannot be written to"),
+        ("run --data /nowhere/at/all", "/nowhere/at/all"),
     ],
 )
 def test_a_wrong_configuration_is_one_line_and_exit_code_2_and_stores_nothing(call, line, told):

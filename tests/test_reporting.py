@@ -125,7 +125,7 @@ def test_the_terminal_table_shows_every_ticker_beside_naive():
     assert reporting.forecast_table(FORECAST_ROWS, PROMOTION_ROWS, CHECK_ROWS).splitlines() == [
         "sample: forecasts of close after 2013-03-01 (recipe default)",
         "",
-        "AAPL   last close 430.47   champion lstm   test RMSE: lstm 9.0900, naive 9.0000   skill -1.00%   (loses to naive)",
+        "AAPL   last close 430.47   champion lstm   test RMSE: lstm 9.0900, naive 9.0000   skill -1.00%   (loses to naive one session ahead)",
         "       2013-03-04   431.00    80 %  420.50 .. 441.50    95 %  410.00 .. 452.00",
         "       2013-03-05   431.50    80 %  420.25 .. 442.75    95 %  409.00 .. 454.00",
         "",

@@ -228,10 +228,25 @@ def test_a_past_run_can_be_repeated_with_what_was_known_then(make_parts, source)
     pd.testing.assert_frame_equal(parts.rows(FORECASTS, replay), published)
 
 
+def test_a_replay_of_a_moment_before_anything_was_known_is_refused_and_changes_nothing(make_parts):
+    parts = make_parts()
+    run_day(parts)
+    before = everything(parts)
+    replay = steps.plan(parts, UNIVERSE, LAST, NOW, known_at=dt.datetime(2012, 1, 3, tzinfo=dt.UTC))
+    with pytest.raises(NothingStored, match="AAA 2013-03-01: at 2012-01-03T00:00:00\\+00:00 the newest session known was None"):
+        steps.day(parts, replay)
+    assert_same(before, everything(parts))
+
+
 def test_a_step_without_the_step_before_it_says_which_to_run(make_parts):
     parts = make_parts()
     run = steps.plan(parts, UNIVERSE, LAST, NOW)
-    for step, told in ((steps.promote, "`check`"), (steps.publish, "`check`")):
+    for step, told in (
+        (steps.check, "`ingest`"),
+        (steps.promote, "`check`"),
+        (steps.publish, "`check`"),
+        (steps.report, "`check`"),
+    ):
         with pytest.raises(NothingStored, match=told):
             step(parts, run)
     for step, told in ((steps.train, "`build_windows`"), (steps.evaluate, "`build_windows`")):

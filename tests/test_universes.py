@@ -39,6 +39,11 @@ def test_what_could_be_a_path_or_sql_is_no_ticker(ticker):
         ({"horizon": 0}, "horizon is 0; 1 to 60"),
         ({"name": "My Universe"}, "a name is small letters"),
         ({"source": "csv"}, "needs a folder"),
+        ({"tickers": "IBM"}, "tickers is 'IBM'; a list"),
+        ({"tickers": 7}, "tickers is 7; a list"),
+        ({"horizon": True}, "horizon is True; 1 to 60"),
+        ({"scheduled": "no"}, "scheduled is 'no'; true or false"),
+        ({"start": "2010"}, "start is '2010'; a date"),
     ],
 )
 def test_a_universe_that_cannot_be_says_what_could(changes, told):

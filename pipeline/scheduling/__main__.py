@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     except StockcastError as error:
         if options.debug:
             raise
-        print(f"{error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)

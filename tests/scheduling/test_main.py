@@ -13,7 +13,7 @@ def test_a_setting_that_does_not_fit_is_one_line_and_exit_code_2(monkeypatch, ca
     assert main(["status"]) == 2
     assert (
         capsys.readouterr().err
-        == "airflow_port is 0; a port from 1 to 65535 is expected (flag --airflow-port or STOCKCAST_AIRFLOW_PORT).\n"
+        == "error: airflow_port is 0; a port from 1 to 65535 is expected (flag --airflow-port or STOCKCAST_AIRFLOW_PORT).\n"
     )
 
 
