@@ -148,7 +148,7 @@ def universe_of(settings: Settings) -> Universe:
     """
     source = settings.source or ("csv" if settings.data and not settings.universe else "")
     name = settings.universe or ("" if source not in ("", "sample") else "sample")
-    tickers = tuple(filter(None, (ticker.strip() for ticker in settings.tickers.split(","))))
+    tickers = tuple(settings.ticker_list)
     if settings.tickers and not tickers:
         raise SettingsError(f"tickers is {settings.tickers!r}, which names none; expected for example IBM,AAPL.")
     overrides = {

@@ -200,13 +200,11 @@ def _step(arguments: argparse.Namespace) -> None:
             step(parts, run)
 
 
-def _filters(settings: Settings) -> dict[str, object]:
+def _filters(settings: Settings, session: dt.date | None) -> dict[str, object]:
     """Only what was asked for narrows what is printed."""
-    filters: dict[str, object] = {
-        name: getattr(settings, name) for name in ("universe", "recipe", "target") if getattr(settings, name)
-    }
-    tickers = [ticker.strip() for ticker in settings.tickers.split(",") if ticker.strip()]
-    return {**filters, "ticker": tickers} if tickers else filters
+    filters = {"universe": settings.universe, "recipe": settings.recipe, "target": settings.target}
+    filters |= {"ticker": settings.ticker_list, "cutoff": session}
+    return {name: value for name, value in filters.items() if value}
 
 
 def _forecasts(arguments: argparse.Namespace) -> None:
@@ -214,9 +212,7 @@ def _forecasts(arguments: argparse.Namespace) -> None:
     from pipeline.tables import FORECASTS
 
     with assembly.parts(_settings(arguments)) as parts:
-        filters = _filters(parts.settings)
-        if arguments.session:
-            filters["cutoff"] = arguments.session
+        filters = _filters(parts.settings, arguments.session)
         rows = parts.store.load(FORECASTS, **filters)
         if rows.empty:
             raise NothingStored(f"No forecasts are stored for {_told(filters)}. `stockcast run` makes them.")
@@ -229,9 +225,7 @@ def _scores(arguments: argparse.Namespace) -> None:
     from pipeline.tables import SCORES
 
     with assembly.parts(_settings(arguments)) as parts:
-        filters = _filters(parts.settings)
-        if arguments.session:
-            filters["cutoff"] = arguments.session
+        filters = _filters(parts.settings, arguments.session)
         rows = parts.store.load(SCORES, **filters)
         if rows.empty:
             raise NothingStored(f"No forecast for {_told(filters)} has been scored: run a session after it first.")

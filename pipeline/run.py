@@ -34,12 +34,12 @@ class Run:
     @property
     def key(self) -> dict[str, object]:
         """The columns that all of this run's rows share (see `tables.RUN_KEY`)."""
-        return {
-            "universe": self.universe.name,
-            "recipe": self.universe.recipe,
-            "target": self.universe.target,
-            "cutoff": self.session,
-        }
+        return {**self.series, "cutoff": self.session}
+
+    @property
+    def series(self) -> dict[str, object]:
+        """The part of `key` that all sessions of this universe, recipe and target share."""
+        return {"universe": self.universe.name, "recipe": self.universe.recipe, "target": self.universe.target}
 
     def to_json(self) -> dict[str, object]:
         universe = {

@@ -94,6 +94,11 @@ class Settings:
         values.update({name: value for name, value in flags.items() if value is not None})
         return cls(**values)
 
+    @property
+    def ticker_list(self) -> list[str]:
+        """`tickers`, apart."""
+        return [ticker.strip() for ticker in self.tickers.split(",") if ticker.strip()]
+
     def to_environ(self) -> dict[str, str]:
         """The variables that make `from_env` build these settings again, for child processes."""
         return {PREFIX + name.upper(): "" if value is None else str(value) for name, value in dataclasses.asdict(self).items()}

@@ -229,11 +229,10 @@ def score(parts: Parts, run: Run) -> None:
 
     It looks at all sessions that have been run, not at this one alone, so a backfill leaves the same scores in any order.
     """
-    key = {name: run.key[name] for name in ("universe", "recipe", "target")}
-    forecasts = parts.store.load(FORECASTS, **key, ticker=list(run.universe.tickers))
+    forecasts = parts.store.load(FORECASTS, **run.series, ticker=list(run.universe.tickers))
     until = max(run.session, forecasts["cutoff"].max().date()) if len(forecasts) else run.session
     due = forecasts[forecasts["session"] <= pd.Timestamp(until)]
-    known = parts.store.load(SCORES, **key, ticker=list(run.universe.tickers))
+    known = parts.store.load(SCORES, **run.series, ticker=list(run.universe.tickers))
     old = known[known["session"] < pd.Timestamp(run.session - dt.timedelta(days=RESCORED_DAYS))]
     names = list(SCORES.key)
     due = due[~due.set_index(names).index.isin(old.set_index(names).index)]
@@ -268,10 +267,7 @@ def probe(parts: Parts, run: Run) -> int:
 
 def summary(parts: Parts, run: Run) -> str:
     """The table that a person reads when the day is done."""
-    tickers = list(run.universe.tickers)
-    return reporting.forecast_table(
-        parts.rows(FORECASTS, run, tickers), parts.rows(PROMOTIONS, run, tickers), parts.rows(CHECKS, run, tickers)
-    )
+    return reporting.forecast_table(parts.rows(FORECASTS, run), parts.rows(PROMOTIONS, run), parts.rows(CHECKS, run))
 
 
 def day(parts: Parts, run: Run) -> str:
@@ -399,9 +395,8 @@ def _decide(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> dict[str, ob
 
 def _page(parts: Parts, run: Run) -> str:
     """The day's page, as HTML; its scores are those of forecasts made before this session."""
-    key = {name: run.key[name] for name in ("universe", "recipe", "target")}
     forecasts, promotions = parts.rows(FORECASTS, run), parts.rows(PROMOTIONS, run)
-    scores = parts.store.load(SCORES, **key, ticker=list(run.universe.tickers))
+    scores = parts.store.load(SCORES, **run.series, ticker=list(run.universe.tickers))
     charts = {}
     for ticker in forecasts["ticker"].unique():
         history = parts.store.prices(run.universe.source_id, ticker, run.session, run.known_at)
@@ -422,8 +417,7 @@ def _is_live(parts: Parts, run: Run) -> bool:
     declared = load_universes(parts.settings.universes).get(run.universe.name, run.universe)
     if any(getattr(run.universe, name) != getattr(declared, name) for name in ("recipe", "target", "horizon")):
         return False
-    key = {name: run.key[name] for name in ("universe", "recipe", "target")}
-    return bool((parts.store.load(PROMOTIONS, **key)["cutoff"] <= pd.Timestamp(run.session)).all())
+    return bool((parts.store.load(PROMOTIONS, **run.series)["cutoff"] <= pd.Timestamp(run.session)).all())
 
 
 def _forecast(parts: Parts, run: Run, promoted: dict) -> pd.DataFrame:

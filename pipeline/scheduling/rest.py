@@ -23,9 +23,6 @@ class Airflow:
     def is_paused(self, dag_id: str) -> bool:
         return self._call("GET", f"/api/v2/dags/{dag_id}")["is_paused"]
 
-    def unpause(self, dag_id: str) -> None:
-        self._call("PATCH", f"/api/v2/dags/{dag_id}?update_mask=is_paused", {"is_paused": False})
-
     def run_again_or_first(self, dag_id: str, logical_date: dt.datetime, conf: dict[str, Any]) -> str:
         """Triggers a run, or clears all tasks of the one that has this logical date; returns its id."""
         runs = f"/api/v2/dags/{dag_id}/dagRuns"
