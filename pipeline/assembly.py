@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import __version__
 from pipeline.errors import SettingsError
+from pipeline.models import DEFAULT, find_recipe
 from pipeline.settings import Settings
 from pipeline.universes import Universe, load_universes
 
@@ -164,10 +165,22 @@ def universe_of(settings: Settings) -> Universe:
         universes = load_universes(settings.universes)
         if name not in universes:
             raise SettingsError(f"There is no universe {name!r}. The universes are: {', '.join(universes)}.")
-        return dataclasses.replace(universes[name], **chosen)
+        return overridden(universes[name], **chosen)
     if source == "csv" and settings.data and not tickers:
         chosen["tickers"] = tuple(_source("csv", settings.data, settings).tickers())
-    return Universe(**{"name": source, "tickers": (), "start": dt.date(1990, 1, 1), **chosen})
+    made = [name for name in ("source", "data", "tickers") if name in chosen]
+    return overridden(
+        Universe(**{"name": source, "tickers": (), "start": dt.date(1990, 1, 1), **{name: chosen.pop(name) for name in made}}),
+        **chosen,
+    )
+
+
+def overridden(universe: Universe, **changes: object) -> Universe:
+    """The universe with `changes`; a source's recipe brings its source's column, unless another was asked for."""
+    asked = changes.get("recipe", universe.recipe)
+    if asked != universe.recipe and asked != DEFAULT.name and "target" not in changes:
+        changes["target"] = next(iter(find_recipe(str(asked)).targets), universe.target)
+    return dataclasses.replace(universe, **changes)
 
 
 def print_progress(step: str, ticker: str, message: str) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pipeline.run import Run
 
 FORMATS = ("table", "json", "csv")
+SEQUENCE_LENGTH = 50
 #: The steps that take a list of tickers, and those that look at the whole session.
 TICKER_STEPS = ("ingest", "build_windows", "train", "evaluate")
 SESSION_STEPS = ("check", "promote", "publish", "score", "report")
@@ -85,7 +86,12 @@ def parser() -> Parser:
     for command in (forecasts, scores):
         _format_argument(command)
     _format_argument(_command(commands, "universe", "list the universes, or show one", _universe))
-    _format_argument(_command(commands, "recipes", "list the recipes", _recipes))
+    _format_argument(_command(commands, "recipes", "list the recipes, or show one", _recipes))
+    ahead = _command(commands, "look-ahead", "three ways to look ahead over the test sessions of a session's networks", _look_ahead)
+    _session_arguments(ahead)
+    ahead.add_argument(
+        "--length", type=int, default=SEQUENCE_LENGTH, help="sessions of one of the multiple sequences (default: %(default)s)"
+    )
     _command(commands, "doctor", "check configuration, store, tracking and source, and say what to do", _doctor)
     return top
 
@@ -207,6 +213,32 @@ def _filters(settings: Settings, session: dt.date | None) -> dict[str, object]:
     return {name: value for name, value in filters.items() if value}
 
 
+def _look_ahead(arguments: argparse.Namespace) -> int:
+    import pandas as pd
+
+    from pipeline import assembly, networks, records, steps
+    from pipeline.models import find_recipe
+
+    if arguments.length < 1:
+        raise SettingsError(f"--length is {arguments.length}; at least 1 session is expected.")
+    with assembly.parts(_settings(arguments)) as parts:
+        run = _planned(parts, arguments.session, arguments.known_at)
+        outcomes = networks.look_ahead(parts, run, find_recipe(run.universe.recipe), steps.passed(parts, run), arguments.length)
+        seen = {ticker: outcome for ticker, outcome in outcomes.items() if not isinstance(outcome, StockcastError)}
+        for ticker in sorted(set(outcomes) - set(seen)):
+            print(f"error: {outcomes[ticker]}", file=sys.stderr)
+        if not seen:
+            return 1
+        files = records.save_look_ahead(parts, run, seen)
+        rows = [{"ticker": ticker, "sessions": len(ahead.sessions), **ahead.rmse()} for ticker, ahead in sorted(seen.items())]
+        print(
+            f"RMSE in dollars on the test sessions; multiple sequences of {arguments.length} sessions, each beside its naive forecast."
+        )
+        _print_rows(pd.DataFrame(rows), "table")
+        print("", *files, sep="\n")
+    return 0
+
+
 def _forecasts(arguments: argparse.Namespace) -> None:
     from pipeline import assembly
     from pipeline.tables import FORECASTS
@@ -252,15 +284,15 @@ def _universe(arguments: argparse.Namespace) -> None:
 def _recipes(arguments: argparse.Namespace) -> None:
     import pandas as pd
 
-    from pipeline.models import RECIPES
+    from pipeline.models import RECIPES, find_recipe
 
-    names = ("name", "summary", "origin", "context_length", "network", "loss", "optimiser", "epochs", "batch_size")
-    rows = [{**{name: getattr(recipe, name) for name in names}, "targets": " ".join(recipe.targets)} for recipe in RECIPES]
+    name = _settings(arguments).recipe
+    rows = [recipe.described() for recipe in ([find_recipe(name)] if name else RECIPES)]
     if arguments.format != "table":
         _print_rows(pd.DataFrame(rows), arguments.format)
         return
     for row in rows:  # sentences do not fit into columns
-        print(row.pop("name"), *(f"  {name.replace('_', ' '):<15} {value}" for name, value in row.items()), sep="\n")
+        print(row.pop("name"), *(f"  {name:<15} {value}" for name, value in row.items() if value != ""), sep="\n")
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

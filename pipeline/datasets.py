@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -12,14 +11,19 @@ import pandas as pd
 from pipeline import windows
 from pipeline.errors import NothingStored
 from pipeline.masking import mask
+from pipeline.models import DEFAULT
 from pipeline.models.recipe import Recipe
 from pipeline.run import Run
-from pipeline.tables import DATASETS
+from pipeline.splits import Newest, Since
+from pipeline.tables import CHECKS, DATASETS
 
 if TYPE_CHECKING:
     from pipeline.assembly import Parts
 
 FOLDER, SUFFIX = "datasets", ".npz"
+#: Intervals are calibrated, and champions chosen, on sessions that no network has learnt from: where a source's protocol holds none out before
+#: its test sessions, the daily run does.
+VALIDATION = Newest(252)
 
 
 @dataclass(frozen=True)
@@ -32,16 +36,21 @@ class _Cut:
 
 
 def build(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> pd.DataFrame:
-    """DATASETS rows of one ticker, by role: training, live and, where it is of use, previous; their files written."""
+    """DATASETS rows of one ticker, by role: training, live and, where they are of use, previous and default; their files written.
+
+    "default" is the default recipe's dataset with the test sessions of this recipe: what it is compared with.
+    """
     live = _cut_at(parts, run, recipe, ticker, run.session)
     current = live if run.training_cutoff == run.session else _cut_at(parts, run, recipe, ticker, run.training_cutoff)
     previous = _cut_at(parts, run, recipe, ticker, run.previous_cutoff)
     # Where no network will learn, the baselines are best measured up to the session itself.
     training = live if current.reason else current
     spec = replace(training.spec, cutoff=run.session)
-    cuts = {"training": replace(training, reason=current.reason), "live": _Cut(spec, live.history.tail(spec.context_length), "")}
+    cuts = {"training": replace(training, reason=current.reason), "live": _Cut(spec, windows.live_part(live.history, spec), "")}
     if not (current.reason or previous.reason):
         cuts["previous"] = previous
+    if not current.reason and recipe.name != DEFAULT.name:
+        cuts["default"] = _default_beside(run, current)
     rows = [
         {
             **run.key,
@@ -68,15 +77,27 @@ def _cut_at(parts: Parts, run: Run, recipe: Recipe, ticker: str, cutoff: dt.date
     return _Cut(spec.without_training(len(history)), history, reason)
 
 
+def _default_beside(run: Run, cut: _Cut) -> _Cut:
+    spec = spec_of(run, DEFAULT, cut.spec.ticker, cut.spec.cutoff)
+    spec = replace(spec, split=replace(spec.split, test=Since(windows.first_test_session(cut.history, cut.spec))))
+    few = len(cut.history) < spec.needed_sessions
+    return _Cut(spec, cut.history, "too little history before the test sessions for the default recipe" if few else "")
+
+
 def spec_of(run: Run, recipe: Recipe, ticker: str, cutoff: dt.date) -> windows.Spec:
-    return windows.Spec(
-        ticker=ticker,
-        cutoff=cutoff,
-        target=run.universe.target,
-        horizon=run.universe.horizon,
-        context_length=recipe.context_length,
-        **dataclasses.asdict(recipe.split),
-    )
+    split = recipe.split if recipe.split.validation else replace(recipe.split, validation=VALIDATION)
+    return recipe.spec(ticker, cutoff, run.universe.target, run.universe.horizon, split)
+
+
+def passed(parts: Parts, run: Run) -> list[str]:
+    """The tickers of this run that the gate let through, in the universe's order."""
+    checks = parts.rows(CHECKS, run)
+    if checks.empty:
+        raise NothingStored(
+            f"{run.universe.name} {run.session}: no ticker has been checked. Run `ingest` and `check` for this session first."
+        )
+    good = set(checks[checks["verdict"] == "passed"]["ticker"])
+    return [ticker for ticker in run.universe.tickers if ticker in good]
 
 
 def by_role(parts: Parts, run: Run, ticker: str) -> dict[str, dict]:
@@ -92,9 +113,11 @@ def read(parts: Parts, dataset: str) -> bytes:
     return parts.artifacts.read_content(FOLDER, SUFFIX, dataset)
 
 
-def load(parts: Parts, dataset: str) -> windows.Dataset:
-    return windows.load_dataset(read(parts, dataset))
+def load(parts: Parts, dataset: str, fitted_on: str | None = None) -> windows.Dataset:
+    """The windows of a dataset, normalised for a network that was trained on `fitted_on` (None: on this one)."""
+    return windows.load_dataset(read(parts, dataset), None if fitted_on in (None, dataset) else read(parts, fitted_on))
 
 
-def load_live(parts: Parts, dataset: str) -> windows.Windows:
-    return windows.load_live(read(parts, dataset))
+def load_live(parts: Parts, dataset: str, fitted_on: str | None = None) -> windows.Windows:
+    """The window at the end of a dataset, normalised for a network that was trained on `fitted_on` (None: for the baselines)."""
+    return windows.load_live(read(parts, dataset), None if fitted_on is None else read(parts, fitted_on))

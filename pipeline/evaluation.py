@@ -15,27 +15,27 @@ from pipeline import metrics
 from pipeline.tables import EVALUATIONS, PREDICTIONS
 from pipeline.windows import Dataset, Windows
 
-#: Windows -> relative predictions (n, horizon).
+#: Windows -> dollars (n, horizon).
 Forecaster = Callable[[Windows], np.ndarray]
 
 
 def evaluate(dataset: Dataset, name: str, model: str, forecaster: Forecaster) -> pd.DataFrame:
     """EVALUATIONS rows of one forecaster: two splits by H horizons. `name`: the dataset's; `model`: a model_id or a baseline's name."""
-    forecasts = {split: part.to_prices(forecaster(part)) for split, part in _splits(dataset).items()}
+    forecasts = {split: forecaster(part) for split, part in _splits(dataset).items()}
     validation = dataset.validation
     widths = {
         level: metrics.half_widths(validation.actual, forecasts["validation"], validation.unit, level) for level in metrics.LEVELS
     }
     tables = [
-        metrics.evaluate(part.actual, forecasts[split], part.base, part.unit, mean_step(dataset), widths).assign(split=split)
+        metrics.evaluate(part.actual, forecasts[split], part.last, part.unit, mean_step(dataset), widths).assign(split=split)
         for split, part in _splits(dataset).items()
     ]
     return EVALUATIONS.conform(pd.concat(tables).assign(dataset=name, model=model))
 
 
-def predict(live: Windows, name: str, model: str, prediction: np.ndarray) -> pd.DataFrame:
-    """PREDICTIONS rows of one forecaster's relative prediction (1, horizon) for the window at the end of a dataset."""
-    prices = live.to_prices(prediction)[0]
+def predict(name: str, model: str, forecast: np.ndarray) -> pd.DataFrame:
+    """PREDICTIONS rows of one forecaster's dollars (1, horizon) for the window at the end of the dataset `name`."""
+    prices = forecast[0]
     return PREDICTIONS.conform(
         pd.DataFrame({"dataset": name, "model": model, "horizon": np.arange(1, len(prices) + 1), "y_hat": prices})
     )

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,17 +15,23 @@ import pandas as pd
 
 from pipeline import datasets, evaluation
 from pipeline.assembly import code_version
-from pipeline.errors import NothingStored, StockcastError
+from pipeline.errors import NothingStored, SettingsError, StockcastError
+from pipeline.lookahead import LookAhead
 from pipeline.metrics import LEVELS
+from pipeline.models import DEFAULT
 from pipeline.models.baselines import BASELINES, NAIVE
 from pipeline.models.recipe import Recipe
 from pipeline.run import Run
-from pipeline.tables import EVALUATIONS, MODELS, PREDICTIONS
-from pipeline.training import PredictJob, Trained
+from pipeline.tables import DATASETS, EVALUATIONS, MODELS, PREDICTIONS
+from pipeline.training import FitJob, LookAheadJob, PredictJob, Trained
 from pipeline.windows import Windows
 
 if TYPE_CHECKING:
     from pipeline.assembly import Parts
+
+
+#: In place of a ticker, for a network that all stocks of a run share.
+SHARED = "(all)"
 
 
 def model_file(model_id: str) -> str:
@@ -39,14 +46,14 @@ def predictions_file(dataset: str, model: str) -> str:
     return f"predictions/{dataset}-{model}.csv"
 
 
-def predictions_csv(test: Windows, prediction: np.ndarray, evaluations: pd.DataFrame) -> bytes:
+def predictions_csv(test: Windows, prices: np.ndarray, evaluations: pd.DataFrame) -> bytes:
     """Test sessions as people and spreadsheets read them: cutoff, session, horizon, actual, prediction, naive, intervals; dollars.
 
     Args:
-        prediction: relative, (n, horizon).
+        prices: forecast, in dollars (n, horizon).
         evaluations: EVALUATIONS rows of this model and dataset, for the intervals' widths.
     """
-    prices, actual = test.to_prices(prediction), test.actual
+    actual = test.actual
     widths = evaluations[evaluations["split"] == "test"].sort_values("horizon")
     bands = {level: evaluation.interval(prices, test.unit, widths[f"half_width_{level}"].to_numpy()) for level in LEVELS}
     tables = [
@@ -57,7 +64,7 @@ def predictions_csv(test: Windows, prediction: np.ndarray, evaluations: pd.DataF
                 "horizon": step + 1,
                 "actual": actual[:, step],
                 "prediction": prices[:, step],
-                "naive": test.base,
+                "naive": test.last,
                 **{f"{side}_{level}": bands[level][at][:, step] for level in LEVELS for at, side in enumerate(("lower", "upper"))},
             }
         )
@@ -73,51 +80,92 @@ def read_predictions(data: bytes) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Network:
-    """A network that a run compares; `role` is lstm (of the current training cutoff) or previous."""
+    """A network that a run looks at.
+
+    Attributes:
+        role: lstm (of the current training cutoff), previous (of the one before), or default: the default recipe's, which another recipe is
+            measured beside, on the same test sessions.
+        pool: the datasets that it learns from, by ticker; more than its own ticker's when all share one network.
+    """
 
     role: str
     ticker: str
+    recipe: Recipe
     model_id: str
     dataset: str
     training_cutoff: dt.date
+    pool: dict[str, str]
 
     @property
     def file(self) -> str:
         return model_file(self.model_id)
 
+    @property
+    def stock(self) -> str:
+        """Whose network it is, for people and in the store."""
+        return self.ticker if len(self.pool) == 1 else SHARED
+
 
 def compared(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> list[Network]:
-    """The networks that this run compares for a ticker, the current one first; none where there is too little history."""
-    rows = datasets.by_role(parts, run, ticker)
-    return [
-        Network(
-            role=role,
-            ticker=ticker,
-            model_id=_model_id(recipe, ticker, rows[name]["dataset"], parts.settings.seed),
-            dataset=rows[name]["dataset"],
-            training_cutoff=rows[name]["dataset_cutoff"].date(),
+    """The networks that may be published for a ticker, the current one first; none where there is too little history."""
+    return [network for network in wanted(parts, run, recipe, ticker) if network.role != "default"]
+
+
+def wanted(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> list[Network]:
+    """All networks that a run needs for a ticker: those compared, and the default recipe's beside another."""
+    own = datasets.by_role(parts, run, ticker)
+    everyone = parts.rows(DATASETS, run, datasets.passed(parts, run)) if recipe.pooled else None
+    found = []
+    for role, name, of in (("lstm", "training", recipe), ("previous", "previous", recipe), ("default", "default", DEFAULT)):
+        if name not in own or own[name]["reason"]:
+            continue
+        pool = {ticker: own[name]["dataset"]}
+        if of.pooled:
+            members = everyone[(everyone["role"] == name) & (everyone["reason"] == "")]
+            pool = dict(zip(members["ticker"], members["dataset"], strict=True))
+        found.append(
+            Network(
+                role=role,
+                ticker=ticker,
+                recipe=of,
+                model_id=_model_id(of, pool, parts.settings.seed),
+                dataset=own[name]["dataset"],
+                training_cutoff=own[name]["dataset_cutoff"].date(),
+                pool=pool,
+            )
         )
-        for role, name in (("lstm", "training"), ("previous", "previous"))
-        if name in rows and not rows[name]["reason"]
-    ]
+    return found
 
 
-def _model_id(recipe: Recipe, ticker: str, dataset: str, seed: int) -> str:
-    """What identifies a network: recipe and configuration, ticker, dataset (and with it cutoff, target and horizon), seed."""
-    return hashlib.sha256(json.dumps([recipe.name, recipe.config_hash(), ticker, dataset, seed]).encode()).hexdigest()[:16]
+def _model_id(recipe: Recipe, pool: dict[str, str], seed: int) -> str:
+    """What identifies a network: recipe and configuration, tickers, datasets (and with them cutoff, target and horizon), seed."""
+    return hashlib.sha256(json.dumps([recipe.name, recipe.config_hash(), sorted(pool.items()), seed]).encode()).hexdigest()[:16]
 
 
-def save(parts: Parts, run: Run, recipe: Recipe, network: Network, trained: Trained) -> None:
+def fit_job(parts: Parts, run: Run, network: Network) -> FitJob:
+    """What a worker needs to train a network."""
+    folder = parts.settings.tensorboard
+    return FitJob(
+        ticker=network.ticker,
+        recipe=network.recipe,
+        datasets={ticker: datasets.read(parts, dataset) for ticker, dataset in network.pool.items()},
+        seed=parts.settings.seed,
+        tensorboard=folder
+        and str(Path(folder, network.recipe.name, f"{network.stock} {network.training_cutoff} {network.model_id}")),
+    )
+
+
+def save(parts: Parts, run: Run, network: Network, trained: Trained) -> None:
     about = {"history": trained.history, "best_epoch": trained.best_epoch, "seconds": trained.seconds}
     parts.artifacts.write(history_file(network.model_id), json.dumps(about, sort_keys=True).encode())
     row = {
         "model_id": network.model_id,
-        "recipe": recipe.name,
+        "recipe": network.recipe.name,
         "target": run.universe.target,
-        "ticker": network.ticker,
+        "ticker": network.stock,
         "training_cutoff": network.training_cutoff,
         "dataset": network.dataset,
-        "config_hash": recipe.config_hash(),
+        "config_hash": network.recipe.config_hash(),
         "epochs": len(trained.history["loss"]) - 1,
         "best_epoch": trained.best_epoch,
         "code_version": code_version(),
@@ -139,41 +187,89 @@ def evaluate_baselines(parts: Parts, run: Run, ticker: str) -> None:
         _save_evaluation(
             parts,
             evaluation.evaluate(dataset, training, name, lambda part, baseline=baseline: baseline(part, horizon)),
-            evaluation.predict(window, live, name, baseline(window, horizon)),
+            evaluation.predict(live, name, baseline(window, horizon)),
         )
 
 
 def evaluate(parts: Parts, run: Run, recipe: Recipe, tickers: list[str]) -> dict[str, StockcastError]:
-    """Evaluates and forecasts with the current and the previous network, both on the current dataset."""
-    jobs, context = [], []
+    """Evaluates the current and the previous network on the current dataset and forecasts with them; the default recipe's on its own."""
+    tasks = {}
     for ticker in tickers:
         rows = datasets.by_role(parts, run, ticker)
         training, live = rows["training"]["dataset"], rows["live"]["dataset"]
-        for network in compared(parts, run, recipe, ticker):
-            if _has(parts, training, live, network.model_id):
-                continue
-            if not parts.artifacts.exists(network.file):
-                raise NothingStored(
-                    f"{ticker} {run.session}: its network {network.model_id} is not there. Run `train` for this session first."
-                )
-            dataset, window = datasets.load(parts, training), datasets.load_live(parts, live)
-            past = np.concatenate([dataset.validation.past, dataset.test.past, window.past])
-            jobs.append(PredictJob(ticker=ticker, model=parts.artifacts.read(network.file), past=past))
-            context.append((network, training, live, dataset, window))
+        for network in wanted(parts, run, recipe, ticker):
+            task = _Task(network, network.dataset, None) if network.role == "default" else _Task(network, training, live)
+            if not task.done(parts):
+                tasks[task.job(parts, run)] = task
     failures = {}
-    found = {id(job): place for job, place in zip(jobs, context, strict=True)}
-    for job, outcome in parts.workers.predict_all(jobs) if jobs else ():
+    for job, outcome in parts.workers.predict_all(list(tasks)) if tasks else ():
         if isinstance(outcome, StockcastError):
             failures[job.ticker] = outcome
-            continue
-        network, training, live, dataset, window = found[id(job)]
-        validation, test, ahead = np.split(outcome, [len(dataset.validation), len(dataset.validation) + len(dataset.test)])
-        said = {id(dataset.validation): validation, id(dataset.test): test}
-        evaluations = evaluation.evaluate(dataset, training, network.model_id, lambda part, said=said: said[id(part)])
-        table = predictions_csv(dataset.test, test, evaluations)
-        parts.artifacts.write(predictions_file(training, network.model_id), table)
-        _save_evaluation(parts, evaluations, evaluation.predict(window, live, network.model_id, ahead))
+        else:
+            tasks[job].save(parts, job, outcome)
     return failures
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Measuring a network on a dataset and, where a live one is named, forecasting from that."""
+
+    network: Network
+    training: str
+    live: str | None
+
+    def done(self, parts: Parts) -> bool:
+        model = self.network.model_id
+        if self.live is None:
+            return len(parts.store.load(EVALUATIONS, dataset=self.training, model=model)) > 0
+        return _has(parts, self.training, self.live, model)
+
+    def job(self, parts: Parts, run: Run) -> PredictJob:
+        network = self.network
+        if not parts.artifacts.exists(network.file):
+            raise NothingStored(
+                f"{network.ticker} {run.session}: its network {network.model_id} is not there. Run `train` for this session first."
+            )
+        dataset = datasets.load(parts, self.training, network.dataset)
+        live = [] if self.live is None else [datasets.load_live(parts, self.live, network.dataset)]
+        return PredictJob(
+            ticker=network.ticker,
+            model=parts.artifacts.read(network.file),
+            windows=(dataset.validation, dataset.test, *live),
+            horizon=dataset.spec.horizon,
+        )
+
+    def save(self, parts: Parts, job: PredictJob, said: tuple[np.ndarray, ...]) -> None:
+        model, test = self.network.model_id, job.windows[1]
+        dataset = datasets.load(parts, self.training)
+        splits = {id(dataset.validation): said[0], id(dataset.test): said[1]}
+        evaluations = evaluation.evaluate(dataset, self.training, model, lambda part: splits[id(part)])
+        parts.artifacts.write(predictions_file(self.training, model), predictions_csv(test, said[1], evaluations))
+        if self.live is None:
+            parts.store.save(EVALUATIONS, evaluations)
+        else:
+            _save_evaluation(parts, evaluations, evaluation.predict(self.live, model, said[2]))
+
+
+def look_ahead(parts: Parts, run: Run, recipe: Recipe, tickers: list[str], length: int) -> dict[str, LookAhead | StockcastError]:
+    """What the current network of each ticker says about the test sessions in the three ways of `lookahead`, by ticker."""
+    jobs, outcomes = [], {}
+    for ticker in tickers:
+        current = next(iter(compared(parts, run, recipe, ticker)), None)
+        if current is None or not parts.artifacts.exists(current.file):
+            outcomes[ticker] = NothingStored(f"{ticker} {run.session}: there is no network of {recipe.name}. `stockcast run` trains it.")
+            continue
+        test = datasets.load(parts, current.dataset).test
+        if test.cut.target is None:
+            outcomes[ticker] = SettingsError(
+                f"{ticker}: {recipe.name} does not see the {run.universe.target} that it forecasts, so it cannot go on from its own forecasts. "
+                "Choose a target among the columns that it sees."
+            )
+            continue
+        jobs.append(LookAheadJob(ticker, parts.artifacts.read(current.file), test, length))
+    for job, outcome in parts.workers.look_ahead_all(jobs) if jobs else ():
+        outcomes[job.ticker] = outcome
+    return outcomes
 
 
 def _save_evaluation(parts: Parts, evaluations: pd.DataFrame, predictions: pd.DataFrame) -> None:

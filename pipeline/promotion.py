@@ -31,7 +31,7 @@ class Decision:
     reasons: tuple[str, ...]
 
 
-def decide(candidates: list[Candidate], margin: float, floor: float, no_network: str = "") -> Decision:
+def decide(candidates: list[Candidate], margin: float, floor: float, no_network: str = "", leak: str = "") -> Decision:
     """The candidate to publish, with a reason for each that was looked at; the naive forecast when none passes.
 
     Args:
@@ -39,7 +39,11 @@ def decide(candidates: list[Candidate], margin: float, floor: float, no_network:
         margin: validation RMSE may exceed naive's by this fraction.
         floor: test RMSE may exceed naive's by this fraction.
         no_network: why there are no candidates, when there are none.
+        leak: how the candidates have peeked, if they have: figures that owe something to the test sessions are never published.
     """
+    if leak and candidates:
+        figures = [f"{candidate.name}: {_figures(candidate)}" for candidate in candidates]
+        return Decision(NAIVE, NAIVE, (*figures, f"never published, because it has peeked ({leak}): the naive forecast is"))
     judged = [(candidate, _fault(candidate, margin, floor)) for candidate in candidates]
     reasons = [f"{candidate.name}: {fault or _figures(candidate)}" for candidate, fault in judged]
     passed = [candidate for candidate, fault in judged if not fault]

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline import datasets, networks, reporting
+from pipeline.lookahead import LookAhead
 from pipeline.metrics import LEVELS
 from pipeline.models.baselines import BASELINES, NAIVE
 from pipeline.models.recipe import Recipe
 from pipeline.run import Run
 from pipeline.tables import EVALUATIONS, MODELS
 from pipeline.tracking import StockRun, TrackedModel, Tracker
-from pipeline.windows import FEATURES, Dataset
+from pipeline.windows import Dataset
 
 if TYPE_CHECKING:
     from pipeline.assembly import Parts
@@ -61,7 +62,7 @@ def stock_run(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> StockRun:
         "source": run.universe.source,
         **{f"recipe.{name}": value for name, value in recipe.parameters().items()},
     }
-    tags = {"dataset": training, "cutoff": str(run.session), "source_id": run.universe.source_id}
+    tags = {"dataset": training, "cutoff": str(run.session), "source_id": run.universe.source_id, **about_recipe(recipe)}
     if not compared:
         tags["no_network"] = rows["training"]["reason"]
         return StockRun(ticker=ticker, params=params, metrics=_figures(evaluations, NAIVE), tags=tags)
@@ -69,11 +70,15 @@ def stock_run(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> StockRun:
     about = json.loads(parts.artifacts.read(networks.history_file(current.model_id)))
     model = parts.store.load(MODELS, model_id=current.model_id).iloc[0]
     predictions = parts.artifacts.read(networks.predictions_file(training, current.model_id))
+    table = networks.read_predictions(predictions)
+    beside = [network for network in networks.wanted(parts, run, recipe, ticker) if network.role == "default"]
     return StockRun(
         ticker=ticker,
         params={**params, "model_id": current.model_id, "training_cutoff": current.training_cutoff},
         metrics={
             **_figures(evaluations, current.model_id),
+            "test_spread": spread(table),
+            **(_beside_default(parts, table, beside[0]) if beside else {}),
             "epochs": float(model["epochs"]),
             "best_epoch": float(about["best_epoch"]),
             "training_seconds": about["seconds"],
@@ -89,9 +94,59 @@ def stock_run(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> StockRun:
         rivals=tuple(_tracked(parts, network, dataset) for network in compared[1:]),
         files={
             "predictions.csv": predictions,
-            "prediction.png": reporting.prediction_plot(ticker, networks.read_predictions(predictions)),
+            "results.csv": results_csv(table),
+            "prediction.png": reporting.prediction_plot(ticker, table),
         },
     )
+
+
+def about_recipe(recipe: Recipe) -> dict[str, str]:
+    """Tags that say where a network comes from, and how its protocol peeks, if it does."""
+    return {"mode": recipe.mode, "recipe_source": recipe.source, **({"leak": recipe.leak} if recipe.leak else {})}
+
+
+def results_csv(predictions: pd.DataFrame) -> bytes:
+    """date, actual, prediction, one session ahead, as the sources write their results."""
+    first = predictions[predictions["horizon"] == 1].rename(columns={"session": "date"})
+    return first[["date", "actual", "prediction"]].to_csv(index=False, date_format="%Y-%m-%d").encode()
+
+
+def spread(predictions: pd.DataFrame) -> float:
+    """Standard deviation of the changes that are forecast one session ahead over that of those that came.
+
+    Far below 1: the forecasts have shrunk towards the last price, as L. Weng saw hers do. NaN where nothing moves.
+    """
+    first = predictions[predictions["horizon"] == 1]
+    came = float((first["actual"] - first["naive"]).std(ddof=0))
+    return float((first["prediction"] - first["naive"]).std(ddof=0)) / came if came > 0 else float("nan")
+
+
+def _beside_default(parts: Parts, predictions: pd.DataFrame, default: networks.Network) -> dict[str, float]:
+    """Errors one session ahead of the default recipe, and of this one, on the test sessions that both have."""
+    theirs = networks.read_predictions(parts.artifacts.read(networks.predictions_file(default.dataset, default.model_id)))
+    both = predictions.merge(theirs, on=["session", "horizon"], suffixes=("", "_default"))
+    both = both[both["horizon"] == 1]
+    ours, default_rmse, naive = (
+        float(((both["actual"] - both[name]) ** 2).mean() ** 0.5) for name in ("prediction", "prediction_default", "naive")
+    )
+    return {
+        "test_rmse_default_recipe": default_rmse,
+        "skill_default_recipe": 1 - default_rmse / naive if naive > 0 else float("nan"),
+        "skill_over_default_recipe": 1 - ours / default_rmse if default_rmse > 0 else float("nan"),
+        "test_sessions_shared": float(len(both)),
+    }
+
+
+def save_look_ahead(parts: Parts, run: Run, seen: dict[str, LookAhead]) -> list[str]:
+    """Writes a CSV and a picture for every ticker; where they are."""
+    files = []
+    for ticker, ahead in sorted(seen.items()):
+        name = f"look_ahead/{run.universe.name}/{run.session}-{run.universe.recipe}-{run.universe.target}/{ticker}"
+        title = f"{ticker}, {run.universe.recipe}"
+        parts.artifacts.write(f"{name}.csv", ahead.table().to_csv(index=False, date_format="%Y-%m-%d").encode())
+        parts.artifacts.write(f"{name}.png", reporting.look_ahead_plot(title, ahead))
+        files += [parts.artifacts.url(f"{name}.{kind}") for kind in ("csv", "png")]
+    return files
 
 
 def session_metrics(promotions: pd.DataFrame, checks: pd.DataFrame) -> dict[str, float]:
@@ -110,7 +165,8 @@ def headline(metrics: dict[str, float]) -> str:
     naive = metrics["test_rmse_naive"]
     if "epochs" not in metrics:
         return f"test RMSE of naive {naive:.4f}; no network"
-    return f"test RMSE {metrics['test_rmse']:.4f}, naive {naive:.4f}, skill {metrics['skill']:+.2%}"
+    default = f", default recipe {metrics['test_rmse_default_recipe']:.4f}" if "test_rmse_default_recipe" in metrics else ""
+    return f"test RMSE {metrics['test_rmse']:.4f}, naive {naive:.4f}{default}, skill {metrics['skill']:+.2%}"
 
 
 def _figures(evaluations: pd.DataFrame, model: str) -> dict[str, float]:
@@ -137,12 +193,19 @@ def _figures(evaluations: pd.DataFrame, model: str) -> dict[str, float]:
     return {name: float(value) for name, value in figures.items()}
 
 
-def _tracked(parts: Parts, network: object, dataset: Dataset) -> TrackedModel:
+def _tracked(parts: Parts, network: networks.Network, dataset: Dataset) -> TrackedModel:
     return TrackedModel(
         model_id=network.model_id,
         training_cutoff=network.training_cutoff,
         content=parts.artifacts.read(networks.model_file(network.model_id)),
-        context_length=dataset.spec.context_length,
-        features=FEATURES,
-        horizon=dataset.spec.horizon,
+        inputs=_inputs(network, dataset),
+        outputs=dataset.spec.outputs,
+        columns=dataset.spec.columns,
+        told=f"the target, normalised: {dataset.spec.normalisation}",
     )
+
+
+def _inputs(network: networks.Network, dataset: Dataset) -> dict[str, tuple[int, ...]]:
+    steps, block = dataset.spec.window.steps, dataset.spec.window.block
+    symbol = {"symbol": (1,)} if network.recipe.pooled else {}
+    return {"past": (steps, block * len(dataset.spec.columns)), **symbol}

@@ -20,7 +20,7 @@ from pipeline.errors import SettingsError
 from pipeline.metrics import LEVELS, realised
 from pipeline.models.baselines import NAIVE
 from pipeline.run import Run
-from pipeline.tables import FORECASTS
+from pipeline.tables import FORECASTS, column
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -195,7 +195,7 @@ def forecast_chart(history: pd.DataFrame, forecasts: pd.DataFrame) -> bytes:
     before, after = range(1 - len(past), 1), range(len(forecasts) + 1)
     last = float(forecasts["last_value"].iloc[0])
     figure, axes = _figure(6.4, 2.7)
-    axes.plot(before, past[target].to_numpy(), color=ACTUAL, linewidth=1.4)
+    axes.plot(before, column(past, target).to_numpy(), color=ACTUAL, linewidth=1.4)
     for level, opacity in ((95, 0.18), (80, 0.30)):
         low, high = ([last, *forecasts[f"{side}_{level}"]] for side in ("lower", "upper"))
         axes.fill_between(after, low, high, color=NETWORK, alpha=opacity, linewidth=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipeline.tables import SCORES
+from pipeline.tables import SCORES, column
 
 
 def score(forecasts: pd.DataFrame, history: pd.DataFrame, tape: pd.DataFrame, target: str) -> pd.DataFrame:
@@ -17,8 +17,8 @@ def score(forecasts: pd.DataFrame, history: pd.DataFrame, tape: pd.DataFrame, ta
         history: HISTORY adjusted as of any session that all of these have come to.
         tape: PRICES as traded, up to the same session.
     """
-    adjusted = history.set_index("session")[target]
-    traded = tape.set_index("session")["close" if target == "adj_close" else target]
+    adjusted = column(history.set_index("session"), target)
+    traded = column(tape.set_index("session"), "close" if target == "adj_close" else target)
     actual = forecasts["session"].map(adjusted) * forecasts["cutoff"].map(traded) / forecasts["cutoff"].map(adjusted)
     scored = forecasts.assign(
         actual=actual,

@@ -57,6 +57,10 @@ class Settings:
     fetch_attempts: int = _setting(4, "Tries per request to a price source before it counts as unavailable.")
     fetch_timeout: float = _setting(20.0, "Seconds before a price source's answer is given up on.")
 
+    tensorboard: str = _setting(
+        "", "Folder for TensorBoard's event files of every network that is trained; empty: none are written."
+    )
+
     airflow_port: int = _setting(8080, "Loopback port of Airflow under make up.")
     mlflow_port: int = _setting(5000, "Loopback port of MLflow under make up.")
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 from pipeline import datasets, evaluation, metrics, networks, promotion, records, reporting, scoring
 from pipeline.assembly import report_file
+from pipeline.datasets import passed
 from pipeline.errors import NothingStored, QualityGateFailed, SettingsError, StockcastError, TryAgain
 from pipeline.models import find_recipe
 from pipeline.models.baselines import NAIVE
@@ -23,7 +24,6 @@ from pipeline.models.recipe import Recipe
 from pipeline.prices.source import fetch, newest_session, require_known
 from pipeline.run import Run
 from pipeline.tables import CHECKS, DATASETS, EVALUATIONS, FINDINGS, FORECASTS, PREDICTIONS, PROMOTIONS, SCORES
-from pipeline.training import FitJob
 from pipeline.universes import Universe, load_universes
 
 if TYPE_CHECKING:
@@ -48,6 +48,10 @@ def plan(parts: Parts, universe: Universe, session: dt.date | None, now: dt.date
         known_at: repeat a past run with what was known then; nothing is fetched.
     """
     recipe = find_recipe(universe.recipe)
+    if recipe.exercises:
+        raise SettingsError(
+            f"Recipe {recipe.name} makes its own examples and forecasts no prices. `stockcast exercise --recipe {recipe.name}` trains it."
+        )
     if universe.target not in recipe.targets:
         raise SettingsError(f"Recipe {recipe.name} does not forecast {universe.target}; it forecasts {', '.join(recipe.targets)}.")
     calendar, source = parts.calendar(universe), parts.source(universe)
@@ -80,8 +84,13 @@ def reach(parts: Parts, run: Run) -> None:
     parts.tracker(run.universe).prepare()
 
 
-def shards(tickers: list[str], shard_size: int, workers: int) -> list[list[str]]:
-    """Which tickers share a task: one each up to 12, so that each has its name in the grid; then two tasks a worker."""
+def shards(tickers: list[str], shard_size: int, workers: int, recipe: Recipe | None = None) -> list[list[str]]:
+    """Which tickers share a task: one each up to 12, so that each has its name in the grid; then two tasks a worker.
+
+    All of them, where `recipe` trains one network on all.
+    """
+    if recipe is not None and recipe.pooled:
+        return [tickers] if tickers else []
     size = shard_size or (1 if len(tickers) <= 12 else -(-len(tickers) // (2 * workers)))
     size = max(size, -(-len(tickers) // MOST_SHARDS))
     return [tickers[start : start + size] for start in range(0, len(tickers), size)]
@@ -131,17 +140,6 @@ def check(parts: Parts, run: Run) -> list[str]:
     return passed(parts, run)
 
 
-def passed(parts: Parts, run: Run) -> list[str]:
-    """The tickers of this run that the gate let through, in the universe's order."""
-    checks = parts.rows(CHECKS, run)
-    if checks.empty:
-        raise NothingStored(
-            f"{run.universe.name} {run.session}: no ticker has been checked. Run `ingest` and `check` for this session first."
-        )
-    good = set(checks[checks["verdict"] == "passed"]["ticker"])
-    return [ticker for ticker in run.universe.tickers if ticker in good]
-
-
 def build_windows(parts: Parts, run: Run, tickers: list[str]) -> None:
     """Writes the datasets of the current and the previous training cutoff, and the window to forecast from."""
     recipe = find_recipe(run.universe.recipe)
@@ -156,25 +154,27 @@ def build_windows(parts: Parts, run: Run, tickers: list[str]) -> None:
 def train(parts: Parts, run: Run, tickers: list[str]) -> None:
     """Fits the networks that are not there yet: of the current training cutoff and of the previous one."""
     recipe = find_recipe(run.universe.recipe)
-    wanted = {}
+    missing: dict[str, networks.Network] = {}
     for ticker in tickers:
-        compared = networks.compared(parts, run, recipe, ticker)
-        if not compared:
+        found = networks.wanted(parts, run, recipe, ticker)
+        if not found:
             parts.progress("train", ticker, "no network to train")
-        for network in compared:
-            if parts.artifacts.exists(network.file):
+        for network in found:
+            # With TensorBoard asked for, a network that is there is trained again, to the same bytes.
+            if parts.artifacts.exists(network.file) and not parts.settings.tensorboard:
                 parts.progress("train", ticker, f"{network.role}: model {network.model_id} is there already")
             else:
-                data = datasets.read(parts, network.dataset)
-                wanted[FitJob(ticker=ticker, recipe=recipe.name, dataset=data, seed=parts.settings.seed)] = network
+                missing.setdefault(network.model_id, network)
+    jobs = {networks.fit_job(parts, run, network): network for network in missing.values()}
     failures = {}
-    for job, outcome in parts.workers.fit_all(list(wanted)) if wanted else ():
+    for job, outcome in parts.workers.fit_all(list(jobs)) if jobs else ():
+        network = jobs[job]
         if isinstance(outcome, StockcastError):
             failures[job.ticker] = outcome
             continue
-        networks.save(parts, run, recipe, wanted[job], outcome)
+        networks.save(parts, run, network, outcome)
         told = f"{len(outcome.history['loss']) - 1} epochs, best {outcome.best_epoch}, {outcome.seconds:.1f} s"
-        parts.progress("train", job.ticker, f"{wanted[job].role}: model {wanted[job].model_id}, {told}")
+        parts.progress("train", network.stock, f"{network.role}: model {network.model_id}, {told}")
     _raise_together(failures)
 
 
@@ -373,7 +373,9 @@ def _decide(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> dict[str, ob
         )
         for network in compared
     ]
-    decision = promotion.decide(candidates, parts.settings.promotion_margin, parts.settings.test_floor, rows["training"]["reason"])
+    decision = promotion.decide(
+        candidates, parts.settings.promotion_margin, parts.settings.test_floor, rows["training"]["reason"], recipe.leak
+    )
     first = evaluations[(evaluations["split"] == "test") & (evaluations["horizon"] == 1)].set_index("model")
     # The figures are those of the network that is published, or of the current one beside the naive forecast that is.
     shown = next((network for network in compared if network.model_id == decision.model_id), compared[0] if compared else None)
@@ -437,7 +439,7 @@ def _forecast(parts: Parts, run: Run, promoted: dict) -> pd.DataFrame:
             **_plain(run.key),
             ticker=ticker,
             session=pd.to_datetime([run.forecast_sessions[horizon - 1] for horizon in predictions["horizon"]]),
-            last_value=float(window.base[0]),
+            last_value=float(window.last[0]),
             champion=promoted["champion"],
             model_id=model,
             **bands,

@@ -7,8 +7,10 @@ columns are `datetime64[s]` at midnight without a zone: a session is a date, not
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 SESSION_DTYPE = "datetime64[s]"
 MOMENT_DTYPE = "datetime64[us]"
@@ -25,6 +27,8 @@ class Table:
     key: tuple[str, ...]
 
     def empty(self) -> pd.DataFrame:
+        import pandas as pd  # here, so that a DAG file that names a recipe does not wait for it
+
         return pd.DataFrame({column: pd.Series(dtype=dtype) for column, dtype in self.columns.items()})
 
     def conform(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -65,6 +69,12 @@ HISTORY = Table(
     {**PRICES.columns, "adj_close": "float64"},
     ("ticker", "session"),
 )
+
+
+def column(history: pd.DataFrame, name: str) -> pd.Series:
+    """A column of HISTORY, or one made from others: "mid" is halfway between high and low."""
+    return (history["high"] + history["low"]) / 2 if name == "mid" else history[name]
+
 
 #: A bar as known at a moment. Append only: a corrected bar is a new row with a later `known_at` (UTC). `source_id` keeps
 #: Yahoo, the sample and each folder of files apart.

@@ -61,14 +61,22 @@ BATCH = 1000
 
 @dataclass(frozen=True)
 class TrackedModel:
-    """A trained network as a plain `.keras` file: float32 (batch, context_length, features) to (batch, horizon)."""
+    """A trained network as a plain `.keras` file.
+
+    Attributes:
+        inputs: the shape of each without its batch, by name; "symbol" has strings, all others float32.
+        outputs: sessions ahead that it forecasts at once: float32 (batch, outputs).
+        columns: what it sees of a session.
+        told: what its output is, in words.
+    """
 
     model_id: str
     training_cutoff: dt.date
     content: bytes
-    context_length: int
-    features: tuple[str, ...]
-    horizon: int
+    inputs: dict[str, tuple[int, ...]]
+    outputs: int
+    columns: tuple[str, ...]
+    told: str
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,7 @@ class StockRun:
         model: the network of this session; None where there is too little history for one.
         rivals: other networks that may be published (the previous training cutoff's): registered if they are not yet.
         files: artifacts of the run, by name: "prediction.png", "predictions.csv".
+        title: of a run that is not the one of its stock and session; it names and identifies the run below its parent.
     """
 
     ticker: str
@@ -91,6 +100,7 @@ class StockRun:
     model: TrackedModel | None = None
     rivals: tuple[TrackedModel, ...] = ()
     files: dict[str, bytes] = field(default_factory=dict)
+    title: str = ""
 
     def content_hash(self) -> str:
         """Changes when anything that is tracked does; a model counts by its id."""
@@ -138,15 +148,18 @@ class Tracker:
         MLflow's parameters cannot change, so changed `params` make a new parent, and the children move to it. Processes that share
         a database take turns. An MLflow server has no lock: there, open the session once before stocks are recorded in parallel.
         """
-        key = f"{session} {recipe} {target}"
+        labels = {"session": str(session), "recipe": recipe, "target": target}
+        name = f"{session} {recipe}" + ("" if target == "close" else f" {target}")
+        return self.open_parent(f"{session} {recipe} {target}", name, {**labels, **(tags or {})}, params)
+
+    def open_parent(self, key: str, name: str, tags: dict[str, str], params: dict[str, object] | None = None) -> str:
+        """A parent run, found by its key or created; its run id. What holds for `open_session` holds here."""
         content = _hash(params or {})
         with self._answering(), self._lock("runs", key):
             twins = self._find(key)
             kept = next((run.info.run_id for run in twins if run.data.tags.get(CONTENT) == content), None)
             if kept is None:
-                labels = {"session": str(session), "recipe": recipe, "target": target, KEY: key}
-                name = f"{session} {recipe}" + ("" if target == "close" else f" {target}")
-                kept = self._create_run(name, {**labels, **(tags or {})})
+                kept = self._create_run(name, {**tags, KEY: key})
                 self._log(kept, params or {}, [])
                 self._client.set_tag(kept, CONTENT, content)
             self._delete_others(twins, kept)
@@ -160,7 +173,7 @@ class Tracker:
         """
         with self._answering():
             labels = self._labels(parent)
-            key, content = f"{labels.pop(KEY)} {run.ticker}", run.content_hash()
+            key, content = f"{labels.pop(KEY)} {run.title or run.ticker}", run.content_hash()
             with self._lock("runs", key):
                 twins = self._find(key)
                 kept = next((twin for twin in twins if twin.data.tags.get(CONTENT) == content), None)
@@ -170,9 +183,10 @@ class Tracker:
                 self._delete_others(twins, child)
                 return child
 
-    def close_session(self, parent: str, metrics: dict[str, float]) -> None:
-        """Log a session's summary on its parent run and mark it finished."""
+    def close_session(self, parent: str, metrics: dict[str, float], files: dict[str, bytes] | None = None) -> None:
+        """Log a session's summary on its parent run, with `files` by name, and mark it finished."""
         with self._answering():
+            self._log_files(parent, files or {})
             run = self._client.get_run(parent)
             changed = {name: value for name, value in metrics.items() if run.data.metrics.get(name) != value}
             self._log(parent, {}, self._metrics(changed, run.info.start_time))
@@ -224,7 +238,7 @@ class Tracker:
     def _write(self, parent: str, labels: dict[str, str], run: StockRun, content: str) -> str:
         """A new child run. The content's hash comes last, so that a run cut short is never taken for a complete one."""
         tags = {**labels, "ticker": run.ticker, "mlflow.parentRunId": parent, **run.tags}
-        child = self._create_run(f"{run.ticker} {labels['session']}", tags)
+        child = self._create_run(run.title or f"{run.ticker} {labels['session']}", tags)
         moment = self._client.get_run(child).info.start_time
         registered = [self._register(child, labels, run.ticker, model) for model in run.models]
         if run.model:
@@ -232,14 +246,18 @@ class Tracker:
         # The figures are shown beside the model too, in the run that made it.
         made_here = _logged_id(registered[0]) if run.model and registered[0].run_id == child else None
         self._log(child, run.params, self._metrics({**run.metrics, **run.history}, moment, made_here))
-        if run.files:
-            with tempfile.TemporaryDirectory() as folder:
-                for name, data in run.files.items():
-                    _write_file(Path(folder) / name, data)
-                self._client.log_artifacts(child, folder)
+        self._log_files(child, run.files)
         self._client.set_tag(child, CONTENT, content)
         self._client.set_terminated(child, "FINISHED")
         return child
+
+    def _log_files(self, run_id: str, files: dict[str, bytes]) -> None:
+        if not files:
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            for name, data in files.items():
+                _write_file(Path(folder) / name, data)
+            self._client.log_artifacts(run_id, folder)
 
     def _log(self, run_id: str, params: dict[str, object], metrics: list) -> None:
         from mlflow.entities import Param
@@ -265,7 +283,7 @@ class Tracker:
 
     def _labels(self, parent: str) -> dict[str, str]:
         tags = self._client.get_run(parent).data.tags
-        return {name: tags[name] for name in ("session", "recipe", "target", KEY)}
+        return {name: tags[name] for name in ("session", "recipe", "target", KEY) if name in tags}
 
     def _delete_others(self, runs: list[Run], kept: str) -> None:
         """Delete all runs but one; their children move to it."""
@@ -510,19 +528,23 @@ def _write_model_folder(folder: Path, model: TrackedModel, run_id: str, logged_i
     from mlflow.models import Model, ModelSignature
     from mlflow.types.schema import Schema, TensorSpec
 
-    past = TensorSpec(np.dtype("float32"), (-1, model.context_length, len(model.features)))
-    future = TensorSpec(np.dtype("float32"), (-1, model.horizon))
+    dtypes = {name: np.dtype("str" if name == "symbol" else "float32") for name in model.inputs}
+    names = model.inputs if len(model.inputs) > 1 else [None]  # a single input is given without its name
+    inputs = [
+        TensorSpec(dtypes[known], (-1, *shape), name) for (known, shape), name in zip(model.inputs.items(), names, strict=True)
+    ]
+    future = TensorSpec(np.dtype("float32"), (-1, model.outputs))
     description = Model(
         artifact_path=location,
         model_uuid=logged_id,
         model_id=logged_id,
         run_id=run_id,
-        signature=ModelSignature(inputs=Schema([past]), outputs=Schema([future])),
+        signature=ModelSignature(inputs=Schema(inputs), outputs=Schema([future])),
         metadata={
             "model_id": model.model_id,
             "training_cutoff": str(model.training_cutoff),
-            "features": list(model.features),
-            "forecast": "change of the target from the last session, as a fraction of the last close, 1 to horizon sessions ahead",
+            "columns": list(model.columns),
+            "forecast": f"{model.told}, 1 to {model.outputs} sessions ahead",
         },
     )
     description.add_flavor(

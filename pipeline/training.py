@@ -25,7 +25,7 @@ import threading
 import time
 import traceback
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache
@@ -34,10 +34,10 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from pipeline import lookahead
 from pipeline.errors import LookAtTheData, RunError, StockcastError, TryAgain
-from pipeline.models import find_recipe
-from pipeline.models.recipe import Recipe
-from pipeline.windows import Dataset, load_dataset
+from pipeline.models.recipe import Examples, Exercise, Recipe, Shape
+from pipeline.windows import Dataset, Windows, load_dataset
 
 if TYPE_CHECKING:
     import keras
@@ -45,6 +45,10 @@ if TYPE_CHECKING:
 
 #: Relative changes that vary by less than this are rounding errors of numbers that do not move.
 STANDSTILL = 1e-6
+#: Examples that are measured or forecast in one go.
+EVALUATED_TOGETHER = 4096
+#: A stock that a pooled network was not trained on, and the share of its training examples that go by this name.
+UNKNOWN, UNKNOWN_SHARE = "", 0.1
 
 
 @dataclass(frozen=True)
@@ -52,10 +56,10 @@ class Trained:
     """A fitted network.
 
     Attributes:
-        model: a plain `.keras` file, the same bytes for the same recipe, dataset and seed.
+        model: a plain `.keras` file, the same bytes for the same recipe, examples and seed.
         history: "loss", "val_loss" and "learning_rate" per epoch; entry 0 is the untrained network.
-        best_epoch: whose weights the model has: the entry of `history` with the lowest val_loss.
-        seconds: from the windows to the file.
+        best_epoch: whose weights the model has: the entry of `history` with the lowest val_loss, or the last where the recipe does not choose.
+        seconds: from the examples to the file.
     """
 
     model: bytes
@@ -64,29 +68,77 @@ class Trained:
     seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FitJob:
-    """`dataset`: a file of `windows.encode`; `recipe`: a name in `RECIPES`."""
+    """One network for the stocks of `datasets` (files of `windows.encode`, by ticker); `tensorboard`: folder for its event files, or ""."""
 
     ticker: str
-    recipe: str
-    dataset: bytes
+    recipe: Recipe
+    datasets: dict[str, bytes]
     seed: int
+    tensorboard: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class ExerciseJob:
+    """One network for made examples. The outcome is (Trained, what it says on the test examples)."""
+
+    ticker: str
+    recipe: Recipe
+    exercise: Exercise
+    seed: int
+    tensorboard: str = ""
+
+
+@dataclass(frozen=True, eq=False)
 class PredictJob:
-    """`model`: a `.keras` file; `past`: (n, context_length, features)."""
+    """`model`: a `.keras` file. The outcome is dollars (n, horizon) for each of `windows`."""
 
     ticker: str
     model: bytes
-    past: np.ndarray
+    windows: tuple[Windows, ...]
+    horizon: int
 
 
-def fit(recipe: Recipe, dataset: Dataset, seed: int) -> Trained:
-    """Trains in this process until the validation loss has not improved for `recipe.patience` epochs.
+@dataclass(frozen=True, eq=False)
+class LookAheadJob:
+    """`model`: a `.keras` file. The outcome is a `lookahead.LookAhead` over `windows`."""
 
-    The untrained network counts as a candidate: where it is the naive forecast and nothing learnt beats it, it is what comes out.
+    ticker: str
+    model: bytes
+    windows: Windows
+    length: int
+
+
+Job = FitJob | ExerciseJob | PredictJob | LookAheadJob
+
+
+def fit(recipe: Recipe, datasets: Mapping[str, Dataset], seed: int, tensorboard: str = "") -> Trained:
+    """Trains one network on the windows of all `datasets` (by ticker) together; see `fit_examples`."""
+    for dataset in datasets.values():
+        _require_finite(dataset)
+    train, validation, test = (
+        _examples(recipe, {ticker: getattr(dataset, part) for ticker, dataset in datasets.items()})
+        for part in ("train", "validation", "test")
+    )
+    if recipe.pooled:
+        train = _some_unknown(train, seed)
+    return fit_examples(recipe, train, validation, test, seed, tensorboard, tuple(sorted(datasets)) if recipe.pooled else ())
+
+
+def fit_examples(
+    recipe: Recipe,
+    train: Examples,
+    validation: Examples,
+    test: Examples,
+    seed: int,
+    tensorboard: str = "",
+    symbols: tuple[str, ...] = (),
+) -> Trained:
+    """Trains in this process, for `recipe.epochs` epochs or until the validation loss has not improved for `recipe.patience` of them.
+
+    Where the recipe has a patience, the untrained network counts as a candidate: where it is the naive forecast and nothing learnt beats
+    it, it is what comes out. `test` is looked at only by a recipe whose leak is to do so.
     """
     import keras
     import tensorflow as tf
@@ -94,46 +146,127 @@ def fit(recipe: Recipe, dataset: Dataset, seed: int) -> Trained:
     from pipeline.models.fused import FusedLSTM
 
     began = time.monotonic()
-    _require_finite(dataset)
     keras.utils.clear_session()  # layer names and graphs must not depend on what this process did before
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
-    train, validation = dataset.train, dataset.validation
-    future_scale = _scale(train.future)
-    model = recipe.build(recipe, _scale(train.past), future_scale, FusedLSTM)
-    recipe.compile(model, future_scale)
-    model.steps_per_execution = -(-len(train) // recipe.batch_size)  # Keras's own loop runs once an epoch
+    shape = _shape(train, symbols)
+    model = recipe.network.build(shape, FusedLSTM)
+    # Keras's own loop runs once an epoch.
+    model.compile(
+        recipe.optimiser.make(), recipe.loss.make(shape.future_scale), steps_per_execution=-(-len(train) // recipe.batch_size)
+    )
     best = _Best(model, recipe.patience)
-    best.after_epoch(
-        -1,
-        {
-            "loss": model.evaluate(train.past, train.future, batch_size=len(train), verbose=0),
-            "val_loss": model.evaluate(validation.past, validation.future, batch_size=len(validation), verbose=0),
-        },
-    )
-    model.fit(
-        train.past,
-        train.future,
-        batch_size=recipe.batch_size,
-        epochs=recipe.epochs,
-        validation_data=(validation.past, validation.future),
-        validation_batch_size=len(validation),
-        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=best.after_epoch)],
-        verbose=0,
-    )
+    measured = {"loss": train, "val_loss": validation}
+    best.after_epoch(-1, {name: _loss(model, examples) for name, examples in measured.items()})
+    watched = [keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: logs.update(test_loss=_loss(model, test)))]
+    if recipe.epochs:
+        model.fit(
+            _given(model, train.inputs),
+            train.targets,
+            batch_size=recipe.batch_size,
+            epochs=recipe.epochs,
+            shuffle=recipe.shuffle,
+            validation_data=(_given(model, validation.inputs), validation.targets) if len(validation) else None,
+            validation_batch_size=max(len(validation), 1),
+            callbacks=[
+                *(watched if recipe.optimiser.peeks else ()),
+                *recipe.optimiser.callbacks(),
+                keras.callbacks.LambdaCallback(on_epoch_end=best.after_epoch),
+                *(_tensorboard(tensorboard) if tensorboard else ()),
+            ],
+            verbose=0,
+        )
     model.set_weights(best.weights)
     return Trained(plain_file(model), best.history, best.epoch, time.monotonic() - began)
 
 
-def predict(model: bytes, past: np.ndarray) -> np.ndarray:
-    """What a `.keras` file makes of windows (n, context_length, features): relative changes (n, horizon), float32.
+def _examples(recipe: Recipe, windows: Mapping[str, Windows]) -> Examples:
+    """The windows of all stocks, one after the other, as a network takes them."""
+    parts = list(windows.values())
+    inputs = {"past": np.concatenate([part.past for part in parts])}
+    if recipe.pooled:
+        inputs["symbol"] = np.concatenate([_symbol(ticker, len(part)) for ticker, part in windows.items()])
+    return Examples(inputs, np.concatenate([part.future for part in parts]))
+
+
+def _symbol(ticker: str, count: int) -> np.ndarray:
+    return np.full((count, 1), ticker, dtype=object)
+
+
+def _some_unknown(examples: Examples, seed: int) -> Examples:
+    """The same examples, some without their symbol: from them the network learns what to say about a stock it does not know."""
+    unknown = np.random.default_rng(seed).random((len(examples), 1)) < UNKNOWN_SHARE
+    symbol = np.where(unknown, UNKNOWN, examples.inputs["symbol"]).astype(object)
+    return Examples({**examples.inputs, "symbol": symbol}, examples.targets)
+
+
+def _shape(train: Examples, symbols: tuple[str, ...]) -> Shape:
+    past = train.inputs["past"]
+    steps, features = (*past.shape[1:], 1)[:2]
+    return Shape(steps, features, train.targets.shape[1], _scale(past), _scale(train.targets), symbols)
+
+
+def _loss(model: keras.Model, examples: Examples) -> float:
+    """NaN where there are no examples."""
+    if not len(examples):
+        return float("nan")
+    inputs = _given(model, examples.inputs)
+    return model.evaluate(inputs, examples.targets, batch_size=min(len(examples), EVALUATED_TOGETHER), verbose=0)
+
+
+def _given(model: keras.Model, inputs: dict[str, np.ndarray]) -> list[np.ndarray] | np.ndarray:
+    """The inputs that a network asks for, as Keras takes them."""
+    import tensorflow as tf
+
+    asked = [inputs[tensor.name] for tensor in model.inputs]
+    asked = [tf.convert_to_tensor(values) if values.dtype == object else values for values in asked]
+    return asked if len(asked) > 1 else asked[0]
+
+
+def _tensorboard(folder: str) -> list[keras.callbacks.Callback]:
+    from pipeline import tensorboard
+
+    return tensorboard.callbacks(folder)
+
+
+def predict(model: bytes, windows: Sequence[Windows], horizon: int, symbol: str = "") -> tuple[np.ndarray, ...]:
+    """What a `.keras` file makes of windows: dollars (n, horizon), float64, for each of `windows`; beyond its outputs by rolling forward.
 
     Raises `LookAtTheData` for a file that plain Keras cannot load; no code inside a file is ever run.
     """
+    said = _forecaster(model, symbol)
+    return tuple(lookahead.forecast(some, said, horizon) for some in windows)
+
+
+def look_ahead(model: bytes, windows: Windows, length: int, symbol: str = "") -> lookahead.LookAhead:
+    """The three ways to look ahead with the network in a `.keras` file."""
+    return lookahead.look_ahead(windows, _forecaster(model, symbol), length)
+
+
+def _forecaster(model: bytes, symbol: str) -> lookahead.Predict:
     from pipeline.models.fused import fused_twin
 
     network = fused_twin(load_model(model))
-    return np.asarray(network(past.astype("float32"), training=False))
+
+    def said(windows: Windows) -> np.ndarray:
+        return _outputs(network, {"past": windows.past, "symbol": _symbol(symbol, len(windows))})
+
+    return said
+
+
+def _outputs(network: keras.Model, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    """(n, outputs), float32, in pieces that fit into memory."""
+    import tensorflow as tf
+
+    count = len(inputs["past"])
+    tensors = {name: tf.convert_to_tensor(values) for name, values in inputs.items()}
+    pieces = [
+        network(
+            _given(network, {name: tensor[start : start + EVALUATED_TOGETHER] for name, tensor in tensors.items()}), training=False
+        )
+        for start in range(0, max(count, 1), EVALUATED_TOGETHER)
+    ]
+    return np.concatenate([np.asarray(piece) for piece in pieces])
 
 
 def load_model(data: bytes) -> keras.Model:
@@ -186,9 +319,9 @@ def _number_addresses(config: bytes) -> bytes:
 
 
 class _Best:
-    """The weights of the epoch with the lowest validation loss; ends the training when it is long past."""
+    """The weights of the epoch with the lowest validation loss, and the end of the training when it is long past; without patience, the last."""
 
-    def __init__(self, model: keras.Model, patience: int) -> None:
+    def __init__(self, model: keras.Model, patience: int | None) -> None:
         self.history: dict[str, list[float]] = {"loss": [], "val_loss": [], "learning_rate": []}
         self.epoch = 0
         self.weights = model.get_weights()
@@ -196,13 +329,13 @@ class _Best:
         self._patience = patience
 
     def after_epoch(self, _: int, logs: dict[str, float]) -> None:
-        values = {**logs, "learning_rate": self._model.optimizer.learning_rate}
+        values = {"val_loss": float("nan"), **logs, "learning_rate": self._model.optimizer.learning_rate}
         for name, entries in self.history.items():
             entries.append(float(values[name]))
         newest = len(self.history["val_loss"]) - 1
-        if self.history["val_loss"][newest] < self.history["val_loss"][self.epoch]:
+        if self._patience is None or self.history["val_loss"][newest] < self.history["val_loss"][self.epoch]:
             self.epoch, self.weights = newest, self._model.get_weights()
-        if newest - self.epoch >= self._patience:
+        if self._patience is not None and newest - self.epoch >= self._patience:
             self._model.stop_training = True
 
 
@@ -214,8 +347,10 @@ def _scale(windows: np.ndarray) -> np.ndarray:
 
 def _require_finite(dataset: Dataset) -> None:
     if not dataset.trainable:
+        spec = dataset.spec
         raise LookAtTheData(
-            f"{dataset.spec.ticker}: too little history up to {dataset.spec.cutoff} to train on. Fetch from an earlier date."
+            f"{spec.ticker}: too little history up to {spec.cutoff} to train on: {spec.needed_sessions} sessions are needed "
+            f"({spec.window.context_length} of context; {spec.split}). Fetch from an earlier date."
         )
     for part in (dataset.train, dataset.validation):
         if not (np.isfinite(part.past).all() and np.isfinite(part.future).all()):
@@ -270,12 +405,22 @@ class Workers:
         """Each job with its outcome, as they finish; one that failed does not keep the others."""
         return self._do_all(_fit, jobs)
 
-    def predict_all(self, jobs: Sequence[PredictJob]) -> Iterator[tuple[PredictJob, np.ndarray | StockcastError]]:
-        """Each job with its relative changes (n, horizon) or its error, as they finish.
+    def exercise_all(
+        self, jobs: Sequence[ExerciseJob]
+    ) -> Iterator[tuple[ExerciseJob, tuple[Trained, np.ndarray] | StockcastError]]:
+        """Each job with its network and what that says on the test examples, as they finish."""
+        return self._do_all(_exercise, jobs)
+
+    def predict_all(self, jobs: Sequence[PredictJob]) -> Iterator[tuple[PredictJob, tuple[np.ndarray, ...] | StockcastError]]:
+        """Each job with its dollars (n, horizon) or its error, as they finish.
 
         Uses the workers that there are, or starts one: predicting takes less than importing TensorFlow once more.
         """
         return self._do_all(_predict, jobs, at_once=len(self._all) or 1)
+
+    def look_ahead_all(self, jobs: Sequence[LookAheadJob]) -> Iterator[tuple[LookAheadJob, lookahead.LookAhead | StockcastError]]:
+        """Each job with its three ways ahead, as they finish."""
+        return self._do_all(_look_ahead, jobs)
 
     def _do_all(self, task: Callable, jobs: Sequence, at_once: int | None = None) -> Iterator[tuple]:
         threads = ThreadPoolExecutor(at_once or self.count, thread_name_prefix="training")
@@ -290,7 +435,7 @@ class Workers:
         finally:
             threads.shutdown(cancel_futures=True)
 
-    def _do(self, task: Callable, job: FitJob | PredictJob) -> object:
+    def _do(self, task: Callable, job: Job) -> object:
         try:
             worker = self._idle.get_nowait()
         except queue.Empty:
@@ -408,7 +553,7 @@ def _quiet_stderr() -> Iterator[None]:
             os.close(real)
 
 
-def _outcome(task: Callable, job: FitJob | PredictJob) -> object:
+def _outcome(task: Callable, job: Job) -> object:
     try:
         return task(job)
     except StockcastError as error:
@@ -420,11 +565,23 @@ def _outcome(task: Callable, job: FitJob | PredictJob) -> object:
 
 
 def _fit(job: FitJob) -> Trained:
-    return fit(find_recipe(job.recipe), load_dataset(job.dataset), job.seed)
+    datasets = {ticker: load_dataset(data) for ticker, data in job.datasets.items()}
+    return fit(job.recipe, datasets, job.seed, job.tensorboard)
 
 
-def _predict(job: PredictJob) -> np.ndarray:
-    return predict(job.model, job.past)
+def _exercise(job: ExerciseJob) -> tuple[Trained, np.ndarray]:
+    train, test = job.exercise.train, job.exercise.test
+    none = Examples({name: values[:0] for name, values in test.inputs.items()}, test.targets[:0])
+    trained = fit_examples(job.recipe, train, none, test, job.seed, job.tensorboard)
+    return trained, _outputs(load_model(trained.model), test.inputs)
+
+
+def _predict(job: PredictJob) -> tuple[np.ndarray, ...]:
+    return predict(job.model, job.windows, job.horizon, job.ticker)
+
+
+def _look_ahead(job: LookAheadJob) -> lookahead.LookAhead:
+    return look_ahead(job.model, job.windows, job.length, job.ticker)
 
 
 def _first_line(error: Exception) -> str:

@@ -13,7 +13,7 @@ from pipeline.errors import SettingsError
 
 SHIPPED = Path(__file__).with_name("universes.toml")
 SOURCES = ("sample", "yahoo", "csv")
-TARGETS = ("close", "open", "high", "low", "adj_close")
+TARGETS = ("close", "open", "high", "low", "adj_close", "mid")
 RETRAIN = ("daily", "weekly", "monthly")
 #: What Yahoo and the exchanges use: BRK-B, BRK.B, BTC-USD, ^GSPC, EURUSD=X. It keeps paths and SQL out of file names and URLs.
 TICKER = re.compile(r"\^?[A-Z0-9](?:[A-Z0-9]|[.=_-](?=[A-Z0-9])){0,19}")

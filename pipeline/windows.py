@@ -1,14 +1,12 @@
-"""Price history -> (past, future) arrays: one cutter for training, evaluation and the live forecast.
+"""Price history -> windows: one cutter for training, evaluation and the live forecast, whichever the recipe.
 
 A dataset is one small file: the history as adjusted and masked at a cutoff, with a `Spec` that says how to cut it. Windows are cut
-when it is loaded, so the parts cannot drift apart. Every window carries its own base and scale, and nothing else is needed
-to turn a prediction back into dollars.
+when it is loaded, so the parts cannot drift apart. A window knows the dollars it was cut from, and with them how to turn a prediction
+back into dollars:
 
-    past[i, k, f]   feature f of the k-th session of window i, relative to the window's last close
-    future[i, h]    (target h+1 sessions after the window's last - target at its last) / its last close
-    price           base[i] + scale[i] * future[i, h]
-
-Predicting zeros is therefore exactly the naive forecast.
+    past[i, k, f]   what the network sees of the k-th session (or block of sessions) of window i, normalised as the recipe says
+    future[i, h]    what it should say about the session h + 1 after the window's last, normalised alike
+    price           offset[i] + scale[i] * future[i, h]
 """
 
 from __future__ import annotations
@@ -19,18 +17,19 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from numpy.lib.stride_tricks import sliding_window_view
 
 from pipeline.errors import LookAtTheData, NotEnoughHistory
-from pipeline.tables import HISTORY, OHLCV, PRICE_COLUMNS, SESSION_DTYPE
+from pipeline.normalisation import Normalise, exponentially_smoothed, views
+from pipeline.spec import Spec
+from pipeline.tables import HISTORY, OHLCV, PRICE_COLUMNS, SESSION_DTYPE, column
 
-FEATURES = tuple(OHLCV)
 COLUMNS = (*OHLCV, "adj_close")
-#: A session without trading has log volume relative to the window's mean of at least this.
-LOWEST_VOLUME_RATIO = 1e-3
+#: A missing cell of these is stood in for by the session before; one of the others by the same session's close.
+CARRIED = ("close", "adj_close", "volume")
 #: Sessions that the recent volatility is measured over: about a month of trading.
 VOLATILITY_SESSIONS = 20
 #: Prices that stood still for a month will not do so for ever: no interval is narrower than this volatility makes it.
@@ -38,35 +37,14 @@ LOWEST_VOLATILITY = 1e-4
 
 
 @dataclass(frozen=True)
-class Spec:
-    """How a history is cut. Split sizes count windows from the newest; a gap of `horizon` windows lies between the parts."""
+class Cut:
+    """How windows were cut, for turning predictions back and for rolling forward. `target`: its place among the columns, if it is there."""
 
-    ticker: str
-    cutoff: dt.date
-    target: str
-    horizon: int
-    context_length: int
-    validation_sessions: int
-    test_sessions: int
-    min_train_sessions: int
-
-    @property
-    def needed_sessions(self) -> int:
-        """Sessions of history without which there is no training."""
-        held_out = self.validation_sessions + self.test_sessions + 2 * self.horizon
-        return self.context_length + self.min_train_sessions + held_out + self.horizon - 1
-
-    @property
-    def trainable(self) -> bool:
-        return self.min_train_sessions > 0
-
-    def without_training(self, sessions: int) -> Spec:
-        """The spec for a history of only `sessions`: half validation, half test, so that the naive forecast has an error and intervals."""
-        context = max(1, min(self.context_length, sessions // 3))
-        held_out = max(sessions - context + 1 - 2 * self.horizon, 0) // 2
-        return dataclasses.replace(
-            self, context_length=context, validation_sessions=held_out, test_sessions=held_out, min_train_sessions=0
-        )
+    normalise: Normalise
+    outputs: int
+    block: int
+    lead: int
+    target: int | None
 
 
 @dataclass(frozen=True)
@@ -74,42 +52,108 @@ class Windows:
     """n windows, aligned by their first axis.
 
     Attributes:
-        past: float32 (n, context_length, 5): open, high, low, close relative to the window's last close, minus 1; log of volume over the
-            window's mean volume.
-        future: float32 (n, horizon); NaN-free. (n, 0) for the live window.
-        base: float64 (n,): the target at the window's last session, in dollars.
-        scale: float64 (n,): the close at the window's last session, in dollars.
-        target_past: float64 (n, context_length): the target over the window, in dollars.
-        origins: datetime64[D] (n,): the window's last session.
+        values: float64 (n, lead + context, columns): dollars and shares; gaps filled with the last known.
+        target_values: float64 (n, lead + context): the target over the same sessions, in dollars.
+        ahead: float64 (n, reach): the target in the sessions after, in dollars; NaN at most in a test window, beyond the horizon. (n, 0) for
+            the live window.
+        position: int (n,): number in the history of the window's last session; of one that was rolled forward, the last that came.
+        origins: datetime64[D] (n,): that session.
         sessions: datetime64[D] (n, horizon): the sessions forecast.
     """
 
-    past: np.ndarray
-    future: np.ndarray
-    base: np.ndarray
-    scale: np.ndarray
-    target_past: np.ndarray
+    values: np.ndarray
+    target_values: np.ndarray
+    ahead: np.ndarray
+    position: np.ndarray
     origins: np.ndarray
     sessions: np.ndarray
+    cut: Cut
 
     def __len__(self) -> int:
-        return len(self.base)
+        return len(self.position)
+
+    @cached_property
+    def _normalised(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        past, offset, scale = self.cut.normalise(self.values, self.target_values, self.position)
+        steps, features = past.shape[1] // self.cut.block, past.shape[2] * self.cut.block
+        return past.reshape(len(self), steps, features).astype("float32"), offset, scale
+
+    @property
+    def past(self) -> np.ndarray:
+        """float32 (n, steps, features)."""
+        return self._normalised[0]
+
+    @property
+    def offset(self) -> np.ndarray:
+        """Dollars (n,)."""
+        return self._normalised[1]
+
+    @property
+    def scale(self) -> np.ndarray:
+        """Dollars (n,)."""
+        return self._normalised[2]
+
+    @cached_property
+    def future(self) -> np.ndarray:
+        """float32 (n, outputs)."""
+        ahead = self.ahead[:, : self.cut.outputs]
+        return ((ahead - self.offset[:, None]) / self.scale[:, None]).astype("float32")
+
+    @property
+    def finite(self) -> np.ndarray:
+        """Which windows could be normalised, (n,) bool: the others would have been divided by 0."""
+        return np.isfinite(self.past).all(axis=(1, 2)) & np.isfinite(self.offset) & np.isfinite(self.scale)
+
+    @property
+    def last(self) -> np.ndarray:
+        """Dollars (n,): the target at the window's last session, which is the naive forecast."""
+        return self.target_values[:, -1]
+
+    @property
+    def target_past(self) -> np.ndarray:
+        """Dollars (n, context_length)."""
+        return self.target_values[:, self.cut.lead :]
+
+    @property
+    def actual(self) -> np.ndarray:
+        """Dollars (n, horizon)."""
+        return self.ahead[:, : self.sessions.shape[1]]
 
     @property
     def unit(self) -> np.ndarray:
         """Dollars (n,) in which the width of an interval is measured: the target's recent volatility times its last value."""
         changes = np.diff(np.log(self.target_past[:, -(VOLATILITY_SESSIONS + 1) :]), axis=1)
         volatility = changes.std(axis=1) if changes.shape[1] else np.ones(len(self))
-        return self.base * np.maximum(volatility, LOWEST_VOLATILITY)
-
-    @property
-    def actual(self) -> np.ndarray:
-        """Dollars (n, horizon)."""
-        return self.to_prices(self.future)
+        return self.last * np.maximum(volatility, LOWEST_VOLATILITY)
 
     def to_prices(self, prediction: np.ndarray) -> np.ndarray:
-        """Relative predictions (n, horizon) as dollars (n, horizon), float64."""
-        return self.base[:, None] + prediction.astype("float64") * self.scale[:, None]
+        """Normalised predictions (n, h) as dollars (n, h), float64."""
+        return self.offset[:, None] + prediction.astype("float64") * self.scale[:, None]
+
+    def take(self, rows: np.ndarray | slice, horizon: int | None = None) -> Windows:
+        """Some of the windows; with `horizon`, only so many sessions ahead."""
+        return dataclasses.replace(
+            self,
+            values=self.values[rows],
+            target_values=self.target_values[rows],
+            ahead=self.ahead[rows, :horizon] if horizon == 0 else self.ahead[rows],
+            position=self.position[rows],
+            origins=self.origins[rows],
+            sessions=self.sessions[rows, :horizon],
+        )
+
+    def rolled(self, prices: np.ndarray) -> Windows:
+        """The windows that many sessions later, had `prices` (n, h) come: only the target's column takes them, the others stay where they were."""
+        count = prices.shape[1]
+        newest = np.repeat(self.values[:, -1:], count, axis=1)
+        if self.cut.target is not None:
+            newest[:, :, self.cut.target] = prices
+        return dataclasses.replace(
+            self,
+            values=np.concatenate([self.values, newest], axis=1)[:, count:],
+            target_values=np.concatenate([self.target_values, prices], axis=1)[:, count:],
+            ahead=self.ahead[:, :0],
+        )
 
 
 @dataclass(frozen=True)
@@ -129,7 +173,8 @@ class Dataset:
 
     @property
     def trainable(self) -> bool:
-        return self.spec.trainable and min(len(self.train), len(self.validation), len(self.test)) > 0
+        wanted = (self.train, self.test) if self.spec.split.validation is None else (self.train, self.validation, self.test)
+        return self.spec.trainable and min(map(len, wanted)) > 0
 
 
 def on_calendar(history: pd.DataFrame, sessions: Sequence[dt.date]) -> pd.DataFrame:
@@ -148,7 +193,7 @@ def encode(history: pd.DataFrame, spec: Spec) -> bytes:
         raise NotEnoughHistory(
             f"{spec.ticker}: the history ends at {last}, the cutoff is {spec.cutoff}. Ingest that session first."
         )
-    about = json.dumps({**dataclasses.asdict(spec), "cutoff": spec.cutoff.isoformat()}, sort_keys=True).encode()
+    about = json.dumps(spec.to_json(), sort_keys=True).encode()
     file = io.BytesIO()
     np.savez(  # not compressed: another zlib would make other bytes, and another name
         file,
@@ -165,121 +210,180 @@ def decode(data: bytes) -> tuple[Spec, pd.DataFrame]:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             about = json.loads(arrays["spec"].tobytes())
             sessions, values = arrays["sessions"], arrays["values"]
-    except (OSError, ValueError, KeyError) as error:
+        spec = Spec.from_json(about)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise LookAtTheData(f"This dataset file cannot be read ({error}). Delete it and repeat build_windows.") from None
-    spec = Spec(**{**about, "cutoff": dt.date.fromisoformat(about["cutoff"])})
     frame = pd.DataFrame(values, columns=list(COLUMNS))
     frame["session"] = sessions.astype("datetime64[D]").astype(SESSION_DTYPE)
     frame["ticker"] = spec.ticker
     return spec, HISTORY.conform(frame)
 
 
-def load_dataset(data: bytes) -> Dataset:
-    """Cuts a dataset file into its parts."""
+def load_dataset(data: bytes, fitted_on: bytes | None = None) -> Dataset:
+    """Cuts a dataset file into its parts.
+
+    Args:
+        fitted_on: the dataset file that a network was trained on, where that is another one: what its normalisation was fitted on there
+            it is fitted on here, in the dollars of here.
+    """
     spec, history = decode(data)
-    windows = cut(history, spec.target, spec.horizon, spec.context_length)
-    complete = _complete(windows)
-    parts = _split(len(windows) - spec.horizon, spec)
+    windows = _cut(history, spec, _fitted_through(history, spec, fitted_on))
+    complete = _complete(windows, history, spec)
+    parts = _parts(history, spec)
     chosen = {name: rows[complete[rows]] for name, rows in parts.items()}
+    # Beyond the horizon, only what is learnt from needs to know more.
+    for name in ("train", "validation"):
+        chosen[name] = chosen[name][np.isfinite(windows.ahead[chosen[name]]).all(axis=1)]
     return Dataset(
         spec=spec,
         left_out={name: len(rows) - len(chosen[name]) for name, rows in parts.items()},
         masked_cells=int(history[list(OHLCV)].isna().sum().sum()),
-        **{name: _take(windows, rows, spec.horizon) for name, rows in chosen.items()},
+        **{name: windows.take(rows) for name, rows in chosen.items()},
     )
 
 
-def load_live(data: bytes) -> Windows:
-    """The one window at the end of a dataset file, whose future is yet to come: n = 1, `future` and `sessions` of width 0."""
+def first_test_session(history: pd.DataFrame, spec: Spec) -> dt.date:
+    """The first session that a test window of this history forecasts."""
+    sessions = history["session"].to_numpy().astype("datetime64[D]")
+    return sessions[spec.window.context_length + _starts(sessions, spec)[3]].astype(object)
+
+
+def live_part(history: pd.DataFrame, spec: Spec) -> pd.DataFrame:
+    """As much of a history as `load_live` needs: its last window, from a session on that leaves nothing in it to be carried from before."""
+    if spec.needs_history:
+        return history
+    span = spec.window.context_length + spec.normalisation.lead
+    whole = history[list(CARRIED)].notna().all(axis=1).to_numpy()[: max(len(history) - span + 1, 1)]
+    return history.iloc[whole.nonzero()[0].max(initial=0) :]
+
+
+def load_live(data: bytes, fitted_on: bytes | None = None) -> Windows:
+    """The one window at the end of a dataset file, whose future is yet to come: n = 1, `ahead` and `sessions` of width 0.
+
+    Args:
+        fitted_on: the dataset file that the network was trained on, which says what its normalisation was fitted on.
+    """
     spec, history = decode(data)
-    live = _take(cut(history.tail(spec.context_length), spec.target, spec.horizon, spec.context_length), np.array([0]), horizon=0)
-    if not (np.isfinite(live.base).all() and np.isfinite(live.scale).all()):
-        raise LookAtTheData(
-            f"{spec.ticker} {spec.cutoff}: its {spec.target} or close is missing or masked, so there is nothing to forecast from."
-        )
-    return live
+    _require_last(history, spec)
+    through = _fitted_through(history, spec, fitted_on)
+    windows = _cut(live_part(history, spec), spec, through)
+    return windows.take(slice(-1, None), horizon=0)
 
 
-def cut(history: pd.DataFrame, target: str, horizon: int, context_length: int) -> Windows:
-    """All windows of a history, the last one at its last session; `future` is NaN where a target is missing or yet to come.
+def cut(history: pd.DataFrame, spec: Spec) -> Windows:
+    """All windows of a history, the last one at its last session; `ahead` is NaN where a target is missing or yet to come.
 
     Args:
         history: one ticker, one row per session of its calendar; NaN where a cell is missing or masked.
     """
-    if len(history) < context_length:
+    return _cut(history, spec, _last_fitted(history, spec))
+
+
+def _cut(history: pd.DataFrame, spec: Spec, fitted_through: np.datetime64) -> Windows:
+    context, lead = spec.window.context_length, spec.normalisation.lead
+    if len(history) < context:
         ticker, last = history["ticker"].iloc[-1], history["session"].iloc[-1].date()
-        raise NotEnoughHistory(
-            f"{ticker}: {len(history)} sessions up to {last}, {context_length} needed. Fetch from an earlier date."
-        )
+        raise NotEnoughHistory(f"{ticker}: {len(history)} sessions up to {last}, {context} needed. Fetch from an earlier date.")
     carried = _carried(history)
     sessions = history["session"].to_numpy().astype("datetime64[D]")
-    values = carried[list(FEATURES)].to_numpy("float64")
-    last = np.arange(context_length - 1, len(history))
-    known = history[target].to_numpy("float64")
-    scale = history["close"].to_numpy("float64")[last]
-    base = known[last]
-    future = (_ahead(known, last, horizon, np.nan) - base[:, None]) / scale[:, None]
+    known, target = (column(table, spec.target).to_numpy("float64") for table in (history, carried))
+    values = np.column_stack([column(carried, name).to_numpy("float64") for name in spec.columns])
+    if spec.smoothing:
+        target = exponentially_smoothed(target, spec.smoothing)
+        known = np.where(np.isfinite(known), target, np.nan)
+        values = np.column_stack([target if name == spec.target else values[:, at] for at, name in enumerate(spec.columns)])
+    fitted = int(np.searchsorted(sessions, fitted_through, side="right"))
+    normalise = spec.normalisation.fit(values, target, max(fitted, 1), spec.window.block)
+    last = np.arange(context - 1, len(history))
     return Windows(
-        past=_relative(sliding_window_view(values, context_length, axis=0), values[last, 3]),
-        future=future.astype("float32"),
-        base=base,
-        scale=scale,
-        target_past=sliding_window_view(carried[target].to_numpy("float64"), context_length),
+        values=views(np.concatenate([values[:1].repeat(lead, axis=0), values]), lead + context),
+        target_values=views(np.concatenate([target[:1].repeat(lead), target])[:, None], lead + context)[:, :, 0],
+        ahead=_ahead(known, last, spec.reach, np.nan),
+        position=last,
         origins=sessions[last],
-        sessions=_ahead(sessions, last, horizon, np.datetime64("NaT")),
+        sessions=_ahead(sessions, last, spec.horizon, np.datetime64("NaT")),
+        cut=Cut(
+            normalise,
+            spec.outputs,
+            spec.window.block,
+            lead,
+            spec.columns.index(spec.target) if spec.target in spec.columns else None,
+        ),
     )
-
-
-def _relative(views: np.ndarray, last_close: np.ndarray) -> np.ndarray:
-    """(n, 5, context) dollars and shares -> (n, context, 5) features."""
-    prices = views[:, :4, :] / last_close[:, None, None] - 1
-    volume = views[:, 4, :]
-    mean = volume.mean(axis=1, keepdims=True)
-    ratio = np.divide(volume, mean, out=np.ones_like(volume), where=mean > 0)
-    logs = np.log(np.maximum(ratio, LOWEST_VOLUME_RATIO))
-    return np.concatenate([prices, logs[:, None, :]], axis=1).transpose(0, 2, 1).astype("float32")
 
 
 def _carried(history: pd.DataFrame) -> pd.DataFrame:
     """What a network sees where a cell is missing: the previous close, and for open, high and low the close of the same bar.
 
-    Only features are ever stood in for, never a target, a base or a scale; `Dataset.masked_cells` counts them.
+    Only features are ever stood in for, never a target or a naive forecast; `Dataset.masked_cells` counts them.
     """
     table = history.copy()
-    for column in ("close", "adj_close", "volume"):
-        table[column] = table[column].ffill().bfill()
-    for column in PRICE_COLUMNS[:3]:
-        table[column] = table[column].fillna(table["close"])
+    for name in CARRIED:
+        table[name] = table[name].ffill().bfill()
+    for name in PRICE_COLUMNS[:3]:
+        table[name] = table[name].fillna(table["close"])
     return table
 
 
-def _ahead(values: np.ndarray, last: np.ndarray, horizon: int, missing: object) -> np.ndarray:
-    """values[last + 1 .. last + horizon], (n, horizon); `missing` beyond the end."""
-    padded = np.concatenate([values, np.full(horizon, missing, dtype=values.dtype)])
-    return sliding_window_view(padded, horizon)[last + 1]
+def _ahead(values: np.ndarray, last: np.ndarray, count: int, missing: object) -> np.ndarray:
+    """values[last + 1 .. last + count], (n, count); `missing` beyond the end."""
+    padded = np.concatenate([values, np.full(count, missing, dtype=values.dtype)])
+    return views(padded[:, None], count)[last + 1, :, 0]
 
 
-def _complete(windows: Windows) -> np.ndarray:
-    """Which windows have a base, a scale and every target, (n,) bool."""
-    return np.isfinite(windows.base) & np.isfinite(windows.scale) & np.isfinite(windows.future).all(axis=1)
+def _complete(windows: Windows, history: pd.DataFrame, spec: Spec) -> np.ndarray:
+    """Which windows have a last value, every target and no infinite input, (n,) bool; also when rolled forward to the horizon."""
+    complete = _known(history, spec)[windows.position] & np.isfinite(windows.actual).all(axis=1)
+    for ahead in range(0, spec.horizon, spec.outputs):
+        complete &= windows.rolled(np.repeat(windows.last[:, None], ahead, axis=1)).finite
+    return complete
 
 
-def _split(count: int, spec: Spec) -> dict[str, np.ndarray]:
+def _known(history: pd.DataFrame, spec: Spec) -> np.ndarray:
+    """Sessions from which a forecast can be made, (sessions,) bool: neither the target nor an anchor of the normalisation is carried."""
+    cells = [column(history, name).notna().to_numpy() for name in (spec.target, *spec.normalisation.anchors)]
+    return np.logical_and.reduce(cells)
+
+
+def _require_last(history: pd.DataFrame, spec: Spec) -> None:
+    if not _known(history.tail(1), spec)[0]:
+        raise LookAtTheData(
+            f"{spec.ticker} {spec.cutoff}: its {' or '.join(dict.fromkeys((spec.target, *spec.normalisation.anchors)))} is missing or masked, "
+            "so there is nothing to forecast from."
+        )
+
+
+def _starts(sessions: np.ndarray, spec: Spec) -> tuple[int, int, int, int]:
+    """`Split.starts` for the windows that have all of the horizon ahead."""
+    return spec.split.starts(sessions[spec.window.context_length :][: _count(sessions, spec)], spec.reach)
+
+
+def _count(sessions: np.ndarray, spec: Spec) -> int:
+    """Windows that have all of the horizon ahead."""
+    return max(len(sessions) - spec.window.context_length - spec.horizon + 1, 0)
+
+
+def _parts(history: pd.DataFrame, spec: Spec) -> dict[str, np.ndarray]:
     """Window numbers of train, validation and test; no target session is shared by two parts."""
-    numbers = np.arange(max(count, 0))
-    test = max(count - spec.test_sessions, 0)
-    validation = max(test - spec.horizon - spec.validation_sessions, 0)
-    train = max(validation - spec.horizon, 0) if spec.trainable else 0
-    return {"train": numbers[:train], "validation": numbers[validation : max(test - spec.horizon, 0)], "test": numbers[test:]}
+    sessions = history["session"].to_numpy().astype("datetime64[D]")
+    train_end, validation, validation_end, test = _starts(sessions, spec)
+    numbers = np.arange(_count(sessions, spec))
+    train = numbers[:train_end] if spec.trainable else numbers[:0]
+    # Where windows do not overlap, they are counted from the first session on (L. Weng).
+    return {"train": train[:: spec.window.stride], "validation": numbers[validation:validation_end], "test": numbers[test:]}
 
 
-def _take(windows: Windows, rows: np.ndarray, horizon: int) -> Windows:
-    return Windows(
-        past=windows.past[rows],
-        future=windows.future[rows, :horizon],
-        base=windows.base[rows],
-        scale=windows.scale[rows],
-        target_past=windows.target_past[rows],
-        origins=windows.origins[rows],
-        sessions=windows.sessions[rows, :horizon],
-    )
+def _last_fitted(history: pd.DataFrame, spec: Spec) -> np.datetime64:
+    """The last session that a normalisation is fitted on: the last that training sees; for one that peeks, the last of all."""
+    sessions = history["session"].to_numpy().astype("datetime64[D]")
+    if not spec.trainable or getattr(spec.normalisation, "fitted_on", "train") == "all":
+        return sessions[-1]
+    train_end = _starts(sessions, spec)[0]
+    return sessions[min(max(spec.window.context_length + train_end + spec.reach - 2, 0), len(sessions) - 1)]
+
+
+def _fitted_through(history: pd.DataFrame, spec: Spec, fitted_on: bytes | None) -> np.datetime64:
+    if fitted_on is None:
+        return _last_fitted(history, spec)
+    trained_spec, trained_history = decode(fitted_on)
+    return _last_fitted(trained_history, trained_spec)

@@ -1,17 +1,35 @@
-"""What can be trained. `RECIPES` lists every recipe; adding one is one file and one line here."""
+"""What can be trained. `RECIPES` lists every recipe; adding one is one file, which has a `RECIPES` of its own, and one line here."""
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from pipeline.errors import SettingsError
 from pipeline.models.default import DEFAULT
-from pipeline.models.recipe import Recipe
+from pipeline.models.recipe import FAITHFUL, Recipe
 
-RECIPES: tuple[Recipe, ...] = (DEFAULT,)
+#: The files of this folder that define recipes, besides the default one.
+FILES = (
+    "weng",
+    "sezer",
+    "fastnu",
+    "yadav",
+    "castilla",
+    "ganegedara",
+    "walia",
+    "aungiers",
+)
+RECIPES: tuple[Recipe, ...] = (DEFAULT, *(recipe for file in FILES for recipe in import_module(f"pipeline.models.{file}").RECIPES))
 
 
 def find_recipe(name: str) -> Recipe:
-    """The recipe of that name; `SettingsError` lists them all when there is none."""
-    for recipe in RECIPES:
-        if recipe.name == name:
-            return recipe
-    raise SettingsError(f"There is no recipe {name!r}. The recipes are: {', '.join(recipe.name for recipe in RECIPES)}.")
+    """The recipe of that name, in the mode named after its dot; `SettingsError` lists them all when there is none."""
+    every = {recipe.name: recipe for recipe in with_modes()}
+    if name not in every:
+        raise SettingsError(f"There is no recipe {name!r}. The recipes are: {', '.join(every)}.")
+    return every[name]
+
+
+def with_modes() -> list[Recipe]:
+    """All recipes, each followed by what its source had otherwise, where its protocol peeked."""
+    return [mode for recipe in RECIPES for mode in (recipe, *([recipe.in_mode(FAITHFUL)] if recipe.faithful else []))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from airflow.sdk.exceptions import AirflowFailException
 
 from pipeline.errors import SettingsError, StockcastError, TryAgain
+from pipeline.models import find_recipe
 from pipeline.run import Run
 from pipeline.settings import Settings
 from pipeline.universes import Universe
@@ -46,7 +46,7 @@ def plan(universe: Universe, context: Mapping[str, Any]) -> tuple[Run, list[list
             session = _until_the_end(parts, asked, session, now)
         run = steps.plan(parts, asked, session, now)
         steps.reach(parts, run)
-        return run, _shards(parts, list(asked.tickers))
+        return run, steps.shards(list(asked.tickers), parts.settings.shard_size, parts.settings.workers)
 
 
 def check(run: Mapping[str, Any]) -> list[list[str]]:
@@ -54,7 +54,9 @@ def check(run: Mapping[str, Any]) -> list[list[str]]:
     from pipeline import steps
 
     with errors_for_airflow(), open_parts() as parts:
-        return _shards(parts, steps.check(parts, Run.from_json(run)))
+        asked = Run.from_json(run)
+        recipe = find_recipe(asked.universe.recipe)
+        return steps.shards(steps.check(parts, asked), parts.settings.shard_size, parts.settings.workers, recipe)
 
 
 def call(step: Callable[..., Any], run: Mapping[str, Any], *tickers: list[str]) -> Any:
@@ -87,7 +89,11 @@ def session_of(universe: Universe, params: Mapping[str, Any], dag_run: Any) -> d
 
 def with_params(universe: Universe, params: Mapping[str, Any]) -> Universe:
     """The universe with what the trigger form changed; what it left empty stays."""
-    return dataclasses.replace(universe, **{name: params[name] for name in ("tickers", "recipe", "horizon") if params.get(name)})
+    from pipeline import assembly
+
+    asked = ("tickers", "recipe", "target", "horizon")
+    changes = {name: params[name] for name in asked if params.get(name) and params[name] != getattr(universe, name)}
+    return assembly.overridden(universe, **changes)
 
 
 @contextmanager
@@ -123,12 +129,6 @@ def _tell(step: str, ticker: str, message: str) -> None:
     from airflow.sdk import get_current_context
 
     listener.progress(get_current_context()["ti"], f"{step:<14} {ticker:<8} {message}")
-
-
-def _shards(parts: Parts, tickers: list[str]) -> list[list[str]]:
-    from pipeline import steps
-
-    return steps.shards(tickers, parts.settings.shard_size, parts.settings.workers)
 
 
 def _until_the_end(parts: Parts, universe: Universe, session: dt.date, now: dt.datetime) -> dt.date:

@@ -8,13 +8,13 @@ from typing import Any
 from airflow.sdk import DAG, Asset, Param, TriggerRule, get_current_context, task, task_group
 
 from pipeline import assembly
-from pipeline.models import RECIPES
+from pipeline.models import with_modes
 from pipeline.scheduling import boundary
 from pipeline.scheduling.documentation import dag_page
 from pipeline.scheduling.environment import COMPUTING_TASKS
 from pipeline.scheduling.timetable import SessionTimetable
 from pipeline.settings import Settings
-from pipeline.universes import TICKER, Universe, load_universes
+from pipeline.universes import TARGETS, TICKER, Universe, load_universes
 
 #: A mapped task's name in the grid: its tickers, or how many there are when the shard is large.
 SHARD = "{% set t = task.op_kwargs['tickers'] %}{{ t | join(', ') if t | length <= 4 else t[0] ~ ' and ' ~ (t | length - 1) ~ ' more' }}"
@@ -93,9 +93,16 @@ def params(universe: Universe) -> dict[str, Param]:
         "recipe": Param(
             universe.recipe,
             type="string",
-            enum=[recipe.name for recipe in RECIPES],
+            enum=[recipe.name for recipe in with_modes() if recipe.targets],
             title="Recipe",
-            description="How a network is built and trained.",
+            description='How a network is built and trained (`stockcast recipes` lists them). "faithful": as published, leak included.',
+        ),
+        "target": Param(
+            None,
+            type=["null", "string"],
+            enum=[None, *TARGETS],
+            title="Target",
+            description=f"Which column. Empty: {universe.target}, or the recipe's own where it does not forecast that.",
         ),
         "horizon": Param(
             universe.horizon,

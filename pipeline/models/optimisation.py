@@ -1,0 +1,223 @@
+"""How a network learns: learning-rate schedules, optimisers and losses that the recipes share. Keras is imported when one is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import keras
+    import numpy as np
+
+#: Updates over which TensorFlow's own inverse time decay counts one unit of decay.
+EVERY_UPDATE = 1
+
+
+@dataclass(frozen=True)
+class Constant:
+    """One learning rate throughout."""
+
+    rate: float
+
+    def rate_at(self, epoch: int) -> float:
+        """The learning rate of an epoch, counted from 0."""
+        return self.rate
+
+    def __str__(self) -> str:
+        return f"{self.rate:g}"
+
+
+@dataclass(frozen=True)
+class DecayAfter:
+    """`rate` for the first epochs, then `decay` times as much each epoch: rate * decay ** max(epoch + 1 - first_epochs, 0) (L. Weng)."""
+
+    rate: float
+    decay: float
+    first_epochs: int
+
+    def rate_at(self, epoch: int) -> float:
+        """The learning rate of an epoch, counted from 0."""
+        return self.rate * self.decay ** max(epoch + 1 - self.first_epochs, 0)
+
+    def __str__(self) -> str:
+        return f"{self.rate:g}, after {self.first_epochs} epochs times {self.decay:g} each"
+
+
+@dataclass(frozen=True)
+class DecayPerUpdate:
+    """rate / (1 + decay * updates): what `decay` meant to a Keras optimiser of 2018 (S. Yadav)."""
+
+    rate: float
+    decay: float
+
+    def rate_at(self, epoch: int) -> None:
+        """None: the optimiser itself counts its updates."""
+        return None
+
+    def __str__(self) -> str:
+        return f"{self.rate:g}, decay {self.decay:g} per update"
+
+
+@dataclass(frozen=True)
+class HalvedOnPlateau:
+    """Halved whenever the watched loss has not improved for `patience` epochs, down to `least` (T. Ganegedara).
+
+    Attributes:
+        watches: "validation"; "test" is what the source did, and is a leak.
+    """
+
+    rate: float
+    least: float
+    patience: int = 2
+    watches: str = "validation"
+
+    def rate_at(self, epoch: int) -> None:
+        """None: it depends on how training goes."""
+        return None
+
+    def __str__(self) -> str:
+        return (
+            f"{self.rate:g}, halved down to {self.least:g} when the {self.watches} loss has not improved for {self.patience} epochs"
+        )
+
+
+Schedule = Constant | DecayAfter | DecayPerUpdate | HalvedOnPlateau
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """Adam, RMSprop or SGD.
+
+    Attributes:
+        clip_norm: gradients of one weight longer than this are shortened to it; 0: they are not.
+        momentum: of SGD.
+    """
+
+    kind: str
+    schedule: Schedule
+    clip_norm: float = 0.0
+    momentum: float = 0.0
+
+    def make(self) -> keras.optimizers.Optimizer:
+        """A new Keras optimiser at the schedule's first learning rate."""
+        import keras
+
+        rate: object = self.schedule.rate
+        if isinstance(self.schedule, DecayPerUpdate):
+            rate = keras.optimizers.schedules.InverseTimeDecay(self.schedule.rate, EVERY_UPDATE, self.schedule.decay)
+        given = {"learning_rate": rate, "clipnorm": self.clip_norm or None}
+        if self.kind == "SGD":
+            given["momentum"] = self.momentum
+        return getattr(keras.optimizers, self.kind)(**given)
+
+    @property
+    def peeks(self) -> bool:
+        """Whether the schedule watches the test examples."""
+        return isinstance(self.schedule, HalvedOnPlateau) and self.schedule.watches == "test"
+
+    def callbacks(self) -> list[keras.callbacks.Callback]:
+        """What moves the learning rate between epochs."""
+        import keras
+
+        if isinstance(self.schedule, DecayAfter):
+            return [keras.callbacks.LearningRateScheduler(lambda epoch: self.schedule.rate_at(epoch))]
+        if isinstance(self.schedule, HalvedOnPlateau):
+            watched = "val_loss" if self.schedule.watches == "validation" else "test_loss"
+            return [
+                keras.callbacks.ReduceLROnPlateau(
+                    watched, mode="min", factor=0.5, patience=self.schedule.patience, min_lr=self.schedule.least, min_delta=0.0
+                )
+            ]
+        return []
+
+    def __str__(self) -> str:
+        if self == NOTHING_LEARNT:
+            return "none: nothing is learnt"
+        more = [f"momentum {self.momentum:g}"] * bool(self.momentum) + [f"clipnorm {self.clip_norm:g}"] * bool(self.clip_norm)
+        return f"{self.kind}({'; '.join([str(self.schedule), *more])})"
+
+
+#: Of a network without weights to learn, trained for 0 epochs.
+NOTHING_LEARNT = Optimiser("SGD", Constant(0.0))
+
+
+@dataclass(frozen=True)
+class MeanSquaredError:
+    """Mean of squared errors, in the network's own units."""
+
+    def make(self, future_scale: np.ndarray) -> Callable:
+        import keras
+
+        return keras.losses.MeanSquaredError()
+
+    def __str__(self) -> str:
+        return "MSE"
+
+
+@dataclass(frozen=True)
+class Huber:
+    """Squared up to `delta`, linear beyond: single wild days do not steer the network.
+
+    Attributes:
+        relative: errors are counted in standard deviations of the training targets, horizon by horizon, and over the root of the
+            horizon: far horizons hold less that can be known.
+    """
+
+    delta: float = 1.0
+    relative: bool = False
+
+    def make(self, future_scale: np.ndarray) -> Callable:
+        import keras
+
+        huber = keras.losses.Huber(delta=self.delta)
+        if not self.relative:
+            return huber
+        roots = [horizon**0.5 for horizon in range(1, len(future_scale) + 1)]
+        weights = (1 / future_scale / roots).astype("float32")
+        return lambda actual, forecast: huber(actual * weights, forecast * weights)
+
+    def __str__(self) -> str:
+        more = " of the error in standard deviations per horizon, over the root of the horizon" if self.relative else ""
+        return f"Huber(delta={self.delta:g}){more}"
+
+
+@dataclass(frozen=True)
+class DirectionAware:
+    """Squared errors, those of forecasts in the wrong direction counted (1 + `weight`)-fold.
+
+    For normalisations in which 0 is "no change". (MSE alone, L. Weng found, ignores the direction.)
+    """
+
+    weight: float = 1.0
+
+    def make(self, future_scale: np.ndarray) -> Callable:
+        from keras import ops
+
+        def loss(actual, forecast):
+            wrong = ops.cast(ops.sign(actual) * ops.sign(forecast) < 0, actual.dtype)
+            return ops.mean((1 + self.weight * wrong) * ops.square(actual - forecast), axis=-1)
+
+        return loss
+
+    def __str__(self) -> str:
+        return f"MSE, wrong directions counted {1 + self.weight:g}-fold"
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Of a yes or no (binary), or of one class among many, from probabilities."""
+
+    classes: int = 2
+
+    def make(self, future_scale: np.ndarray) -> Callable:
+        import keras
+
+        return keras.losses.BinaryCrossentropy() if self.classes == 2 else keras.losses.SparseCategoricalCrossentropy()
+
+    def __str__(self) -> str:
+        return "cross-entropy"
+
+
+Loss = MeanSquaredError | Huber | DirectionAware | CrossEntropy

@@ -1,0 +1,77 @@
+"""Recurrent layers on top of each other: the network of most sources, by its numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from pipeline.models.recipe import Shape
+
+if TYPE_CHECKING:
+    import keras
+
+#: The name of the layer that keeps the stocks' vectors, and of the one that numbers the stocks.
+EMBEDDING, NUMBERING = "symbol_embedding", "symbol_number"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Recurrent layers, dropout after each, then a dense layer to the outputs.
+
+    Attributes:
+        units: of each layer, the first first.
+        dropout: after each layer, as a share; one number for all, or one each.
+        cell: "LSTM", "GRU" or "SimpleRNN".
+        bias: whether the layers have one.
+        embedding: length of a vector that is learnt for every stock and stands beside each step of its input; 0: none. Stocks that
+            training never saw have the vector of an unknown one, which is learnt too.
+    """
+
+    units: tuple[int, ...]
+    dropout: float | tuple[float, ...] = 0.0
+    cell: str = "LSTM"
+    bias: bool = True
+    embedding: int = 0
+
+    def build(self, shape: Shape, lstm: type) -> keras.Model:
+        from keras import Input, Model, layers
+
+        inputs = [Input((shape.steps, shape.features), name="past")]
+        state = inputs[0]
+        if self.embedding:
+            inputs.append(Input((1,), dtype="string", name="symbol"))
+            vector = _symbol_vector(inputs[1], shape.symbols, self.embedding)
+            state = layers.Concatenate(name="past_and_symbol")([state, layers.RepeatVector(shape.steps, name="repeated")(vector)])
+        layer = lstm if self.cell == "LSTM" else getattr(layers, self.cell)
+        for number, (units, dropout) in enumerate(zip(self.units, self.dropouts, strict=True), start=1):
+            following = number < len(self.units)
+            state = layer(units, return_sequences=following, use_bias=self.bias, name=f"{self.cell.lower()}_{number}")(state)
+            if dropout:
+                state = layers.Dropout(dropout, name=f"dropout_{number}")(state)
+        return Model(inputs, layers.Dense(shape.outputs, use_bias=self.bias, name="forecast")(state))
+
+    @property
+    def dropouts(self) -> tuple[float, ...]:
+        return self.dropout if isinstance(self.dropout, tuple) else (self.dropout,) * len(self.units)
+
+    def __str__(self) -> str:
+        layers = [
+            f"{self.cell}({units})" + (f" -> dropout {dropout:g}" if dropout else "")
+            for units, dropout in zip(self.units, self.dropouts, strict=True)
+        ]
+        alike = [(layer, len(list(group))) for layer, group in groupby(layers)]
+        parts = [layer if count == 1 else f"{count} x ({layer})" for layer, count in alike]
+        before = [f"prices beside a symbol embedding of {self.embedding}"] if self.embedding else []
+        return " -> ".join([*before, *parts, "Dense(outputs)"]) + ("" if self.bias else ", no biases")
+
+
+def _symbol_vector(symbol: keras.KerasTensor, symbols: tuple[str, ...], length: int) -> keras.KerasTensor:
+    """(batch, length): the vector of each symbol; number 0 is any that is not among `symbols`."""
+    from keras import initializers, layers
+
+    number = layers.StringLookup(vocabulary=list(symbols), num_oov_indices=1, name=NUMBERING)(symbol)
+    uniform = initializers.RandomUniform(-1.0, 1.0)
+    return layers.Flatten(name="vector")(
+        layers.Embedding(len(symbols) + 1, length, embeddings_initializer=uniform, name=EMBEDDING)(number)
+    )

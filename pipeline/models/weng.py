@@ -1,0 +1,58 @@
+"""L. Weng's sliding windows: one LSTM on an index (part 1), and one for many stocks with a vector for each (part 2)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pipeline.models.optimisation import DecayAfter, DirectionAware, MeanSquaredError, Optimiser
+from pipeline.models.recipe import Recipe
+from pipeline.models.recurrent import Stack
+from pipeline.normalisation import PreviousWindow
+from pipeline.spec import Windowing
+from pipeline.splits import Fraction, Split
+
+#: The source's `num_steps`: an example's windows; what one spans is its `input_size`.
+STEPS = 30
+
+WENG_SP500 = Recipe(
+    name="weng-sp500",
+    summary="One LSTM on an index's closes, each over the one before it.",
+    source="L. Weng, Predict Stock Prices Using RNN, part 1",
+    targets=("close",),
+    window=Windowing(STEPS),
+    normalisation=PreviousWindow(),
+    split=Split(test=Fraction(0.1)),
+    network=Stack((128,), dropout=0.2),
+    optimiser=Optimiser("RMSprop", DecayAfter(0.001, decay=0.99, first_epochs=5)),
+    loss=MeanSquaredError(),
+    epochs=50,
+    batch_size=64,
+)
+WENG_SP500_32 = replace(WENG_SP500, name="weng-sp500-32", summary="weng-sp500 with 32 units.", network=Stack((32,), dropout=0.2))
+WENG_SP500_W5 = replace(
+    WENG_SP500,
+    name="weng-sp500-w5",
+    summary="weng-sp500 in windows of five sessions, and five forecast at once.",
+    window=Windowing(5 * STEPS, outputs=5, block=5, stride=5),
+    epochs=75,
+)
+#: What the source leaves as problems: its loss explodes now and then, and is blind to the direction.
+WENG_SP500_DIRECTION = replace(
+    WENG_SP500,
+    name="weng-sp500-direction",
+    summary="weng-sp500 with a loss that minds the direction, and clipped gradients.",
+    optimiser=replace(WENG_SP500.optimiser, clip_norm=1.0),
+    loss=DirectionAware(weight=1.0),
+)
+WENG_MULTI = replace(
+    WENG_SP500,
+    name="weng-multi",
+    summary="One LSTM for all stocks of a universe (50 to 100 in the source), with a learnt vector for each.",
+    source="L. Weng, Predict Stock Prices Using RNN, part 2",
+    window=Windowing(3 * STEPS, outputs=3, block=3, stride=3),
+    network=Stack((256,), dropout=0.2, embedding=3),
+    optimiser=Optimiser("RMSprop", DecayAfter(0.05, decay=0.99, first_epochs=5)),
+    pooled=True,
+)
+
+RECIPES = (WENG_SP500, WENG_SP500_32, WENG_SP500_W5, WENG_SP500_DIRECTION, WENG_MULTI)

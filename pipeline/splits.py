@@ -1,0 +1,118 @@
+"""Which windows train a network, which choose and calibrate, and which only measure it.
+
+A part is the newest sessions of those before it: by count, by share, by calendar year or from a date on. Windows belong to the part of the first
+session that they forecast, and no session is forecast in two parts.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from bisect import bisect_left
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+#: Windows of the longest history that is thought of: more than 70 years.
+LONGEST = 20_000
+
+
+@dataclass(frozen=True)
+class Newest:
+    """The newest so many sessions."""
+
+    sessions: int
+
+    def start(self, sessions: np.ndarray) -> int:
+        return max(len(sessions) - self.sessions, 0)
+
+    def __str__(self) -> str:
+        return f"the newest {self.sessions} sessions"
+
+
+@dataclass(frozen=True)
+class Fraction:
+    """The newest `share` of the sessions; how many come before is rounded down."""
+
+    share: float
+
+    def start(self, sessions: np.ndarray) -> int:
+        return int(len(sessions) * (1 - self.share) + 1e-9)
+
+    def __str__(self) -> str:
+        return f"the newest {self.share * 100:g} %"
+
+
+@dataclass(frozen=True)
+class LastYear:
+    """The calendar year that was current half a year before the last session, and what has followed it.
+
+    For a history that ends with 2017, that is 2017; it never is less than half a year, nor more than one and a half.
+    """
+
+    def start(self, sessions: np.ndarray) -> int:
+        if not len(sessions):
+            return 0
+        year = (sessions[-1].astype("datetime64[D]") - np.timedelta64(182, "D")).astype("datetime64[Y]")
+        return int(np.searchsorted(sessions, year.astype("datetime64[D]")))
+
+    def __str__(self) -> str:
+        return "the last calendar year"
+
+
+@dataclass(frozen=True)
+class Since:
+    """The sessions from `first` on; `stockcast reproduce` asks for the year that a source was tested on."""
+
+    first: dt.date
+
+    def start(self, sessions: np.ndarray) -> int:
+        return int(np.searchsorted(sessions, np.datetime64(self.first, "D")))
+
+    def __str__(self) -> str:
+        return f"from {self.first} on"
+
+
+Part = Newest | Fraction | LastYear | Since
+
+
+@dataclass(frozen=True)
+class Split:
+    """What is held out of training: the test part, and before it the validation part (None: there is none).
+
+    Attributes:
+        min_train_windows: fewer training windows than this are no training.
+    """
+
+    test: Part
+    validation: Part | None = None
+    min_train_windows: int = 250
+
+    def starts(self, sessions: np.ndarray, reach: int) -> tuple[int, int, int, int]:
+        """(end of train, start of validation, end of validation, start of test) as window numbers.
+
+        Args:
+            sessions: datetime64[D] (n,): the first session that each window forecasts, in order.
+            reach: sessions after its last that a window knows: as many windows, less one, lie between the parts.
+        """
+        gap = reach - 1
+        test = self.test.start(sessions)
+        before = max(test - gap, 0)
+        if self.validation is None:
+            return before, before, before, test
+        validation = self.validation.start(sessions[:before])
+        return max(validation - gap, 0), validation, before, test
+
+    def __str__(self) -> str:
+        return f"test: {self.test}" + (f"; validation: {self.validation} before" if self.validation else "")
+
+
+@cache
+def fewest_windows(split: Split, reach: int, last: dt.date) -> int:
+    """The smallest history, in windows, that leaves `split.min_train_windows` to train on, on a calendar of weekdays.
+
+    Args:
+        last: the first session that the newest window forecasts: a calendar year has only begun, or is long.
+    """
+    weekdays = np.busday_offset(last, np.arange(1 - LONGEST, 1), roll="backward")
+    return 1 + bisect_left(range(1, LONGEST), split.min_train_windows, key=lambda count: split.starts(weekdays[-count:], reach)[0])
