@@ -1,6 +1,9 @@
 """Windows against a loop that anyone can check, and what they must never do."""
 
+import dataclasses
 import datetime as dt
+import io
+import json
 import math
 
 import numpy as np
@@ -9,37 +12,40 @@ import pytest
 
 from pipeline import windows
 from pipeline.errors import LookAtTheData, NotEnoughHistory
-from pipeline.tables import HISTORY, OHLCV
+from pipeline.models.baselines import BASELINES
+from pipeline.normalisation import BlockMinMax, FirstValue, LastClose, MinMax, PreviousWindow, Unscaled
+from pipeline.spec import Spec, Windowing
+from pipeline.splits import Fraction, LastYear, Newest, Since, Split
+from pipeline.tables import OHLCV, column
+from tests.made_windows import FIRST, history_of, spec_of, walk
 
-FIRST = dt.date(2020, 1, 1)
+ALL = tuple(OHLCV)
+#: Four sessions of all columns, as many ahead as the run asks for: the default recipe's shape.
+WHOLE = Windowing(4, columns=ALL, outputs=0)
+#: 10 sessions of validation and 8 of test.
+HELD_OUT = Split(Newest(8), Newest(10), min_train_windows=5)
+NORMALISATIONS = [
+    LastClose(),
+    PreviousWindow(),
+    FirstValue(),
+    MinMax("train"),
+    MinMax("all"),
+    BlockMinMax(25),
+    BlockMinMax(25, "own"),
+    Unscaled(),
+]
 
 
-def made_history(count, seed=0, ticker="IBM"):
-    random = np.random.default_rng(seed)
-    close = 100 * np.exp(np.cumsum(random.normal(0, 0.02, count)))
-    frame = pd.DataFrame(
-        {
-            "ticker": ticker,
-            "session": [FIRST + dt.timedelta(days=day) for day in range(count)],
-            "open": close * (1 + random.normal(0, 0.005, count)),
-            "high": close * 1.01,
-            "low": close * 0.99,
-            "close": close,
-            "volume": random.integers(1, 1000, count),
-            "adj_close": close * 0.9,
-        }
-    )
-    return HISTORY.conform(frame)
+def default_spec(history, **changes):
+    return spec_of(history, **{"window": WHOLE, "normalisation": LastClose(), "horizon": 2, "split": HELD_OUT, **changes})
 
 
-def made_spec(history, **changes):
-    last = history["session"].iloc[-1].date()
-    spec = {"context_length": 4, "validation_sessions": 10, "test_sessions": 8, "min_train_sessions": 5, "horizon": 2}
-    return windows.Spec(ticker="IBM", cutoff=last, target="close", **{**spec, **changes})
+def loaded(history, spec):
+    return windows.load_dataset(windows.encode(history, spec))
 
 
 def slow_windows(history, target, horizon, context):
-    """past and future by the definition in the module's docstring, one number at a time."""
+    """past and future of the default recipe by the definition, one number at a time."""
     past, future = [], []
     for end in range(context - 1, len(history)):
         rows = [history.iloc[k] for k in range(end - context + 1, end + 1)]
@@ -56,138 +62,481 @@ def slow_windows(history, target, horizon, context):
     return np.array(past), np.array(future)
 
 
+# --- past, future and dollars --------------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("target", ["close", "high", "adj_close"])
 def test_windows_are_what_a_loop_over_the_definition_gives(target):
-    history = made_history(20)
-    cut = windows.cut(history, target, horizon=3, context_length=5)
+    history = walk(20)
+    made = windows.cut(history, spec_of(history, Windowing(5, columns=ALL, outputs=0), LastClose(), horizon=3, target=target))
     past, future = slow_windows(history, target, 3, 5)
-    np.testing.assert_allclose(cut.past, past, atol=1e-6)
-    np.testing.assert_allclose(cut.future, future, atol=1e-6)
+    np.testing.assert_allclose(made.past, past, atol=1e-6)
+    np.testing.assert_allclose(made.future, future, atol=1e-6)
 
 
-def test_a_perfect_relative_prediction_becomes_the_actual_price():
-    history = made_history(40)
-    dataset = windows.load_dataset(windows.encode(history, made_spec(history)))
+@pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=str)
+@pytest.mark.parametrize(
+    ("window", "shape"),
+    [
+        (Windowing(4, columns=ALL), (4, 5)),
+        (WHOLE, (4, 5)),
+        (Windowing(6, columns=ALL, outputs=3), (6, 5)),
+        (Windowing(6, columns=ALL, outputs=3, block=3, stride=3), (2, 15)),
+        (Windowing(1, columns=ALL), (1, 5)),
+    ],
+    ids=str,
+)
+def test_a_perfect_prediction_becomes_the_actual_price(normalisation, window, shape):
+    history = walk(60)
+    dataset = loaded(history, default_spec(history, window=window, normalisation=normalisation))
     closes = history.set_index("session")["close"]
-    expected = [[closes[pd.Timestamp(day)] for day in days] for days in dataset.test.sessions]
-    np.testing.assert_allclose(dataset.test.actual, expected, rtol=1e-6)
+    for part in (dataset.train, dataset.validation, dataset.test):
+        actual = np.array([[closes[pd.Timestamp(day)] for day in days] for days in part.sessions])
+        known = min(window.outputs or 2, 2)
+        assert part.past.shape == (len(part), *shape) and len(part)
+        np.testing.assert_array_equal(part.actual, actual)
+        np.testing.assert_allclose(part.to_prices(part.future)[:, :known], actual[:, :known], rtol=1e-6)
 
 
-def test_predicting_zeros_is_the_naive_forecast():
-    history = made_history(40)
-    test = windows.load_dataset(windows.encode(history, made_spec(history))).test
+@pytest.mark.parametrize("normalisation", NORMALISATIONS[1:], ids=str)
+def test_a_window_of_the_target_alone_is_normalised_as_what_it_should_say(normalisation):
+    """Past and future lie on one scale: the window's last value, said as a prediction, is the naive forecast."""
+    history = walk(60)
+    made = windows.cut(history, spec_of(history, Windowing(4), normalisation, target="high"))
+    assert made.past.shape == (57, 4, 1)
+    if normalisation != PreviousWindow():  # whose blocks have a scale each
+        np.testing.assert_allclose(made.to_prices(made.past[:, -1:, 0])[:, 0], history["high"][3:], rtol=1e-6)
+    np.testing.assert_array_equal(made.last, history["high"][3:])
+
+
+def test_what_predicts_no_change_is_the_naive_forecast():
+    history = walk(40)
+    test = loaded(history, default_spec(history)).test
     closes = history.set_index("session")["close"]
     expected = [[closes[pd.Timestamp(day)]] * 2 for day in test.origins]
     np.testing.assert_array_equal(test.to_prices(np.zeros((len(test), 2))), expected)
+    np.testing.assert_array_equal(BASELINES["naive"](test, 2), expected)
+
+
+@pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=str)
+def test_the_naive_forecast_is_the_last_price_however_it_is_normalised(normalisation):
+    history = walk(60)
+    test = loaded(history, default_spec(history, normalisation=normalisation)).test
+    closes = history.set_index("session")["close"]
+    np.testing.assert_array_equal(test.last, [closes[pd.Timestamp(day)] for day in test.origins])
+    np.testing.assert_array_equal(BASELINES["naive"](test, 2), np.column_stack([test.last, test.last]))
+
+
+@pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=str)
+def test_baselines_see_the_sessions_of_the_window_and_none_before(normalisation):
+    history = walk(60)
+    test = loaded(history, default_spec(history, normalisation=normalisation)).test
+    closes = history["close"].tolist()
+    means = [sum(closes[last - 3 : last + 1]) / 4 for last in test.position]
+    np.testing.assert_allclose(BASELINES["window_average"](test, 2), [[mean, mean] for mean in means])
+
+
+def test_halfway_between_high_and_low():
+    history = history_of([10, 11, 12, 13, 14], high=[12, 13, 14, 15, 20], low=[10, 10, 10, np.nan, 10])
+    made = windows.cut(history, spec_of(history, Windowing(2), target="mid"))
+    np.testing.assert_array_equal(made.past[:, :, 0], [[11, 11.5], [11.5, 12], [12, 14], [14, 15]])  # a missing low: the close
+    np.testing.assert_array_equal(made.ahead[:, 0], [12, np.nan, 15, np.nan])
+
+
+def test_a_smoothed_target_is_smoothed_before_anything_else():
+    history = walk(60)
+    history.loc[30, "close"] = np.nan
+    average, expected = history["close"][0], []
+    for value in history["close"].ffill():
+        average = 0.1 * value + 0.9 * average
+        expected.append(average)
+    made = windows.cut(history, spec_of(history, Windowing(4, columns=("close", "volume")), smoothing=0.1))
+    np.testing.assert_allclose(made.target_values[:, -1], expected[3:])
+    np.testing.assert_allclose(made.past[:, -1], np.column_stack([expected, history["volume"]])[3:], rtol=1e-6)
+    np.testing.assert_allclose(
+        made.ahead[:, 0], [*[value if day != 30 else np.nan for day, value in enumerate(expected)][4:], np.nan]
+    )
+
+
+def test_blocks_must_fit_into_the_window():
+    with pytest.raises(ValueError, match="7 sessions are no whole number of blocks of 3"):
+        Windowing(7, block=3)
+
+
+# --- parts -----------------------------------------------------------------------------------------------------------------------------
 
 
 def test_parts_are_in_order_and_share_no_target_session():
-    history = made_history(60)
-    dataset = windows.load_dataset(windows.encode(history, made_spec(history)))
-    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (33, 10, 8)
-    assert dataset.train.sessions.max() < dataset.validation.sessions.min()
-    assert dataset.validation.sessions.max() < dataset.test.sessions.min()
-    assert dataset.test.sessions.max() == np.datetime64(history["session"].iloc[-1], "D")
+    history = walk(60)
+    dataset = loaded(history, default_spec(history))
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (35, 10, 8)
+    days = history["session"].to_numpy().astype("datetime64[D]")
+    assert [str(part.sessions.max() - days[0]) for part in (dataset.train, dataset.validation)] == ["39 days", "50 days"]
+    assert [str(part.sessions.min() - days[0]) for part in (dataset.validation, dataset.test)] == ["40 days", "51 days"]
+    assert dataset.test.sessions.max() == days[-1]
 
 
-def test_a_history_of_exactly_the_needed_sessions_is_trainable_and_one_session_less_has_too_few_windows():
-    needed = made_spec(made_history(10)).needed_sessions
-    counts = []
-    for count in (needed, needed - 1):
-        history = made_history(count)
-        counts.append(len(windows.load_dataset(windows.encode(history, made_spec(history))).train))
-    assert counts == [5, 4]
+def test_without_validation_training_ends_where_the_test_begins():
+    history = walk(60)
+    dataset = loaded(history, spec_of(history, Windowing(4), split=Split(Newest(8), min_train_windows=5)))
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (48, 0, 8)
+    assert dataset.test.sessions.min() - dataset.train.sessions.max() == np.timedelta64(1, "D")
+    assert dataset.trainable
+
+
+def test_the_last_year_is_tested_and_what_came_before_trains():
+    history = walk(1500, last=dt.date(2017, 12, 29))
+    dataset = loaded(history, spec_of(history, Windowing(60), MinMax("train"), split=Split(LastYear())))
+    assert (str(dataset.train.sessions.max()), str(dataset.test.sessions.min())) == ("2016-12-30", "2017-01-02")
+    assert windows.first_test_session(history, dataset.spec) == dt.date(2017, 1, 2)
+    until_2016 = history[history["session"] < "2017"]["close"]
+    assert dataset.test.offset[0] == until_2016.min()
+    assert dataset.test.scale[0] == until_2016.max() - until_2016.min()
+
+
+def test_training_windows_that_do_not_overlap_follow_each_other_from_the_first_session_on():
+    history = walk(60)
+    window = Windowing(6, outputs=3, block=3, stride=3)
+    dataset = loaded(history, spec_of(history, window, PreviousWindow(), horizon=3, split=HELD_OUT))
+    first = np.datetime64(FIRST)
+    assert (dataset.train.origins - first).astype(int).tolist() == list(range(5, 33, 3))
+    np.testing.assert_array_equal(dataset.train.sessions[:-1, 2] + 1, dataset.train.sessions[1:, 0])
+    assert len(dataset.validation) == 10 and len(dataset.test) == 8  # these slide
+
+
+def test_a_network_that_looks_farther_than_the_horizon_learns_and_chooses_before_the_test_all_the_same():
+    history = walk(60)
+    dataset = loaded(history, spec_of(history, Windowing(4, outputs=3), split=HELD_OUT))
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (34, 10, 8)
+    closes = history["close"].to_numpy()
+    assert dataset.train.ahead.max() <= closes[:40].max()
+    np.testing.assert_array_equal(dataset.train.ahead[-1], closes[37:40])
+    np.testing.assert_array_equal(dataset.validation.ahead[[0, -1]], [closes[40:43], closes[49:52]])
+    np.testing.assert_array_equal(dataset.test.ahead[[0, -1]], [closes[52:55], [closes[59], np.nan, np.nan]])
+    np.testing.assert_array_equal(dataset.test.actual[:, 0], closes[52:])
+
+
+WEEKDAY_SPLITS = [
+    (Split(Newest(252), Newest(252)), dt.date(2017, 12, 29)),
+    (Split(Newest(20), Newest(30), min_train_windows=50), dt.date(2017, 12, 29)),
+    (Split(Fraction(0.1)), dt.date(2017, 12, 29)),
+    (Split(Fraction(0.15), Fraction(0.05)), dt.date(2017, 12, 29)),
+    (Split(LastYear()), dt.date(2017, 12, 29)),
+    (Split(LastYear()), dt.date(2013, 3, 1)),
+    (Split(Since(dt.date(2016, 10, 3)), Newest(252)), dt.date(2017, 12, 29)),
+]
+
+
+@pytest.mark.parametrize(("split", "last"), WEEKDAY_SPLITS, ids=lambda value: str(value))
+@pytest.mark.parametrize("horizon", [1, 5])
+@pytest.mark.parametrize("outputs", [1, 0, 7])
+def test_a_history_of_exactly_the_needed_sessions_is_trainable_and_one_session_less_has_too_few_windows(
+    split, last, horizon, outputs
+):
+    def train(count):
+        history = walk(count, last=last)
+        return len(loaded(history, spec_of(history, Windowing(30, outputs=outputs), horizon=horizon, split=split)).train)
+
+    needed = spec_of(walk(100, last=last), Windowing(30, outputs=outputs), horizon=horizon, split=split).needed_sessions
+    assert (train(needed), train(needed - 1)) == (split.min_train_windows, split.min_train_windows - 1)
 
 
 def test_a_short_history_is_measured_without_training():
-    history = made_history(30)
-    spec = made_spec(history, validation_sessions=100, test_sessions=100).without_training(30)
-    dataset = windows.load_dataset(windows.encode(history, spec))
+    history = walk(30)
+    spec = default_spec(history, split=Split(Newest(100), Newest(100))).without_training(30)
+    dataset = loaded(history, spec)
     assert not dataset.trainable
-    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (0, 11, 11)
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (0, 12, 12)
+    naive = BASELINES["naive"](dataset.test, 2)
+    closes = history["close"].to_numpy()
+    np.testing.assert_array_equal(naive[:, 0], closes[16:28])
+    assert np.isfinite(dataset.test.unit).all()
 
 
-def test_a_dataset_file_has_the_same_bytes_each_time_and_reads_back_as_it_was():
-    history = made_history(40)
-    data = windows.encode(history, made_spec(history))
-    spec, read = windows.decode(data)
-    assert data == windows.encode(history.copy(), made_spec(history))
-    assert spec == made_spec(history)
-    pd.testing.assert_frame_equal(read, history)
+@pytest.mark.parametrize("horizon", [1, 5])
+@pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=str)
+def test_every_short_history_is_measured_or_refused_in_one_line(horizon, normalisation):
+    refused = []
+    for count in range(1, 40):
+        history = walk(count)
+        spec = spec_of(history, Windowing(60, columns=ALL, block=3, outputs=0), normalisation, horizon, Split(LastYear()))
+        try:
+            dataset = loaded(history, spec.without_training(count))
+        except NotEnoughHistory as error:
+            refused.append(count)
+            assert str(error) == (
+                f"IBM: {count} sessions up to {spec.cutoff} leave none to measure a forecast of {horizon} sessions on. "
+                "Fetch from an earlier date, or ask for a shorter horizon."
+            )
+        else:
+            assert not dataset.trainable
+            assert len(dataset.validation) == len(dataset.test) > 0
+            assert dataset.validation.sessions.max() < dataset.test.sessions.min()
+    assert refused == list(range(1, 3 if horizon == 1 else 14))
 
 
-def test_a_damaged_dataset_file_says_so():
-    with pytest.raises(LookAtTheData, match="cannot be read"):
-        windows.load_dataset(b"not a dataset")
+# --- cells that are missing, or 0 -----------------------------------------------------------------------------------------------------
 
 
 def test_a_missing_target_leaves_out_the_windows_that_aim_at_it_and_no_others():
-    history = made_history(60)
+    history = walk(60)
     missing = history.copy()
     missing.loc[56, "close"] = np.nan
-    dataset = windows.load_dataset(windows.encode(missing, made_spec(history)))
+    dataset = loaded(missing, default_spec(history))
     assert dataset.left_out == {"train": 0, "validation": 0, "test": 3}
     assert dataset.masked_cells == 1
     assert np.datetime64(history["session"][56], "D") not in dataset.test.sessions
     assert np.isfinite(dataset.test.past).all()
 
 
+def test_windows_are_left_out_of_the_part_that_they_belong_to():
+    history = walk(60)
+    missing = history.copy()
+    missing.loc[[20, 45, 46, 56], "high"] = np.nan
+    missing.loc[22, "open"] = np.nan
+    dataset = loaded(missing, spec_of(history, Windowing(4), target="high", split=HELD_OUT))
+    # A target that is missing costs the window that aims at it, and the one that would begin the forecast with it.
+    assert dataset.left_out == {"train": 2, "validation": 3, "test": 2}
+    assert dataset.masked_cells == 5
+    gone = np.array(["2020-01-21", "2020-02-15", "2020-02-16", "2020-02-26"], "datetime64[D]")
+    for part in (dataset.train, dataset.validation, dataset.test):
+        assert not np.isin(part.sessions, gone).any() and not np.isin(part.origins, gone).any()
+        assert np.isfinite(part.past).all() and np.isfinite(part.future).all()
+
+
+def test_beyond_the_horizon_a_missing_target_costs_what_is_learnt_from_and_nothing_measured():
+    history = walk(60)
+    history.loc[[30, 45, 57], "high"] = np.nan
+    dataset = loaded(history, spec_of(history, Windowing(4, outputs=3), target="high", split=HELD_OUT))
+    assert dataset.left_out == {"train": 4, "validation": 4, "test": 2}
+    assert np.isfinite(dataset.validation.future).all()
+
+
 def test_a_missing_open_stands_in_as_its_bars_close_and_costs_no_target():
-    history = made_history(60)
+    history = walk(60)
     missing = history.copy()
     missing.loc[50, "open"] = np.nan
-    dataset = windows.load_dataset(windows.encode(missing, made_spec(history)))
-    cut = windows.cut(missing, "close", 2, 4)
+    dataset = loaded(missing, default_spec(history))
+    made = windows.cut(missing, default_spec(history))
     assert dataset.left_out == {"train": 0, "validation": 0, "test": 0}
-    assert cut.past[50 - 3, -1, 0] == cut.past[50 - 3, -1, 3]
+    assert made.past[50 - 3, -1, 0] == made.past[50 - 3, -1, 3]
 
 
-def test_a_masked_price_to_forecast_from_is_refused():
-    history = made_history(60)
-    history.loc[59, "close"] = np.nan
-    with pytest.raises(LookAtTheData, match=r"IBM .* close is missing"):
-        windows.load_live(windows.encode(history, made_spec(history)))
+@pytest.mark.parametrize(("horizon", "lost"), [(1, [23]), (3, [21, 22, 23])])
+def test_a_window_that_begins_without_volume_or_would_when_rolled_is_left_out_and_counted(horizon, lost):
+    history = walk(60)
+    history.loc[20, "volume"] = 0
+    spec = spec_of(history, Windowing(4, columns=("close", "volume")), FirstValue(), horizon, HELD_OUT)
+    dataset = loaded(history, spec)
+    assert dataset.left_out == {"train": len(lost), "validation": 0, "test": 0}
+    seen = (dataset.train.origins - np.datetime64(FIRST)).astype(int).tolist()
+    assert seen == [day for day in range(3, seen[-1] + 1) if day not in lost]
+    assert np.isfinite(dataset.train.past).all()
 
 
-def test_the_live_window_is_the_last_one_and_has_no_future():
-    history = made_history(60)
-    live = windows.load_live(windows.encode(history.tail(4), made_spec(history)))
-    np.testing.assert_array_equal(live.past[0], windows.cut(history, "close", 2, 4).past[-1])
-    assert (live.base[0], live.future.shape) == (history["close"].iloc[-1], (1, 0))
+def test_an_index_without_any_volume_cannot_be_trained_on_where_volume_counts():
+    history = walk(60).assign(volume=0.0)
+    dataset = loaded(history, spec_of(history, Windowing(4, columns=("close", "volume")), FirstValue(), split=HELD_OUT))
+    assert (len(dataset.train), dataset.trainable, dataset.left_out["test"]) == (0, False, 8)
+
+
+# --- the live window --------------------------------------------------------------------------------------------------------------------
+
+
+def assert_same_windows(ours, theirs):
+    for name in ("past", "offset", "scale", "target_values", "values", "origins"):
+        np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name), err_msg=name)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=str)
+@pytest.mark.parametrize("window", [WHOLE, Windowing(6, columns=ALL, block=3, outputs=3)], ids=str)
+def test_the_live_window_is_the_last_one_of_the_whole_history_and_has_no_future(normalisation, window, smoothing):
+    history = walk(60)
+    history.loc[[44, 45, 54, 55, 56, 57], ["open", "close", "volume"]] = (
+        np.nan
+    )  # what the window begins with is carried from before it
+    spec = default_spec(history, window=window, normalisation=normalisation, smoothing=smoothing)
+    whole, kept = windows.encode(history, spec), windows.encode(windows.live_part(history, spec), spec)
+    assert spec.needs_history or len(windows.live_part(history, spec)) < 10
+    last = windows.cut(history, spec).take(slice(-1, None))
+    live = windows.load_live(whole)
+    assert_same_windows(live, last)
+    assert_same_windows(windows.load_live(kept, whole), last)
+    assert (live.ahead.shape, live.sessions.shape, live.last.tolist()) == ((1, 0), (1, 0), last.last.tolist())
+
+
+@pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=str)
+def test_a_split_of_the_shares_changes_the_dollars_and_nothing_that_a_network_sees(normalisation):
+    """The network was trained 20 sessions ago in dollars of then; two for one since, and history is told in halves."""
+    history = walk(80)
+    halved = history.assign(
+        **{name: history[name] / 2 for name in windows.COLUMNS if name != "volume"}, volume=history["volume"] * 2
+    )
+    trained = windows.encode(history.head(60), default_spec(history.head(60), normalisation=normalisation))
+    prediction = np.array([[0.25, -0.5]])
+    lives, tests = [], []
+    for table in (history, halved):
+        data = windows.encode(table, default_spec(table, normalisation=normalisation))
+        lives.append(windows.load_live(data, trained))
+        tests.append(windows.load_dataset(data, trained).test)
+    if normalisation != Unscaled():
+        np.testing.assert_array_equal(lives[0].past, lives[1].past)
+        np.testing.assert_array_equal(tests[0].past, tests[1].past)
+        np.testing.assert_array_equal(tests[0].future, tests[1].future)
+        np.testing.assert_array_equal(lives[0].to_prices(prediction), 2 * lives[1].to_prices(prediction))
+    np.testing.assert_array_equal(tests[0].actual, 2 * tests[1].actual)
+    np.testing.assert_array_equal(lives[0].last, 2 * lives[1].last)
+
+
+def test_a_live_window_is_scaled_by_what_its_network_learnt_from():
+    history = walk(80)
+    trained = windows.encode(history.head(60), default_spec(history.head(60), window=Windowing(4), normalisation=MinMax("train")))
+    data = windows.encode(history, default_spec(history, window=Windowing(4), normalisation=MinMax("train")))
+    learnt = history["close"][:40]  # of the 60: 8 of test, 10 of validation, one between each
+    for made in (windows.load_live(data, trained), windows.load_dataset(data, trained).test):
+        assert made.offset[0] == learnt.min()
+        assert made.scale[0] == learnt.max() - learnt.min()
+    assert windows.load_dataset(data).test.scale[0] != made.scale[0]
+
+
+@pytest.mark.parametrize(("target", "named"), [("close", "close"), ("high", "high or close")])
+def test_a_masked_price_to_forecast_from_is_refused(target, named):
+    history = walk(60)
+    history.loc[59, ["high", "close"]] = np.nan
+    with pytest.raises(LookAtTheData, match=rf"IBM 2020-02-29: its {named} is missing or masked"):
+        windows.load_live(windows.encode(history, default_spec(history, target=target)))
+
+
+def test_too_few_sessions_for_one_window_are_refused():
+    history = walk(3)
+    for cut in (windows.cut, lambda history, spec: windows.load_live(windows.encode(history, spec))):
+        with pytest.raises(NotEnoughHistory, match=r"IBM: 3 sessions .* 4 needed"):
+            cut(history, default_spec(history))
+
+
+# --- dataset files ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"normalisation": normalisation} for normalisation in NORMALISATIONS),
+        *({"split": split} for split, _ in WEEKDAY_SPLITS),
+        *({"window": window} for window in (Windowing(4), Windowing(6, block=3, outputs=3, stride=3))),
+        {"smoothing": 0.1},
+    ],
+    ids=str,
+)
+def test_a_dataset_file_has_the_same_bytes_each_time_and_reads_back_as_it_was(changes):
+    history = walk(40)
+    history.loc[7, "close"] = np.nan
+    spec = default_spec(history, **changes)
+    data = windows.encode(history, spec)
+    read_spec, read = windows.decode(data)
+    assert data == windows.encode(history.copy(), dataclasses.replace(spec))
+    assert (read_spec, hash(read_spec)) == (spec, hash(spec))
+    pd.testing.assert_frame_equal(read, history)
+
+
+def test_whatever_differs_makes_another_file():
+    history = walk(40)
+    changed = history.copy()
+    changed.loc[3, "open"] += 1
+    specs = [
+        default_spec(history, **change) for change in ({}, {"horizon": 3}, {"smoothing": 0.1}, {"normalisation": FirstValue()})
+    ]
+    specs += [default_spec(history, split=Split(Newest(8))), default_spec(history, window=Windowing(4))]
+    files = [windows.encode(history, spec) for spec in specs] + [windows.encode(changed, specs[0])]
+    assert len(set(files)) == 7
+
+
+def damaged_files():
+    history = walk(40)
+    data = windows.encode(history, default_spec(history))
+    about = default_spec(history).to_json()
+    middle = len(data) // 2
+    yield from (b"", b"not a dataset", data[:100], data[:-30], data[:middle] + bytes([data[middle] ^ 255]) + data[middle + 1 :])
+    array = io.BytesIO()
+    np.save(array, np.arange(3))
+    yield array.getvalue()
+    specs = [
+        None,
+        [],
+        {},
+        {"context_length": 60},
+        {**about, "normalisation": ["Nobody", {}]},
+        {**about, "cutoff": "someday"},
+        {**about, "x": 1},
+    ]
+    for spec in (*specs, {**about, "split": {**about["split"], "test": ["Newest", {"months": 3}]}}, {**about, "split": 7}):
+        file = io.BytesIO()
+        np.savez(
+            file, spec=np.frombuffer(json.dumps(spec).encode(), "uint8"), sessions=np.zeros(40, "int32"), values=np.zeros((40, 6))
+        )
+        yield file.getvalue()
+    file = io.BytesIO()
+    np.savez(
+        file, spec=np.frombuffer(json.dumps(about).encode(), "uint8"), sessions=np.zeros(40, "int32"), values=np.zeros((40, 5))
+    )
+    yield file.getvalue()
+
+
+@pytest.mark.parametrize("data", list(damaged_files()), ids=lambda data: f"{len(data)} bytes")
+def test_a_damaged_dataset_file_says_so(data):
+    with pytest.raises(LookAtTheData, match=r"cannot be read \(.+\)\. Delete it and repeat build_windows\.$"):
+        windows.load_dataset(data)
+
+
+def test_a_history_that_ends_elsewhere_is_refused():
+    history = walk(30)
+    with pytest.raises(NotEnoughHistory, match="the history ends at"):
+        windows.encode(history.iloc[:-1], default_spec(history))
+
+
+# --- what goes in ------------------------------------------------------------------------------------------------------------------------
 
 
 def test_missing_sessions_become_empty_rows_and_extra_days_go():
-    history = made_history(10)
+    history = walk(10)
     sessions = [FIRST + dt.timedelta(days=day) for day in range(10) if day != 4]
     table = windows.on_calendar(history.drop(index=6), sessions)
     assert [day.date() for day in table["session"]] == sessions
     assert table[OHLCV].isna().all(axis=1).tolist() == [day == 5 for day in range(9)]
 
 
-def test_cutting_changes_nothing_it_was_given():
-    history = made_history(30)
+@pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=str)
+def test_cutting_changes_nothing_it_was_given(normalisation):
+    history = walk(60)
+    history.loc[10, "close"] = np.nan
     before = history.copy()
-    windows.cut(history, "close", 2, 4)
-    windows.encode(history, made_spec(history))
+    spec = default_spec(history, normalisation=normalisation, smoothing=0.1)
+    made = windows.cut(history, spec)
+    made.rolled(np.zeros((len(made), 2)))
+    windows.encode(history, spec)
     pd.testing.assert_frame_equal(history, before)
 
 
 def test_windows_before_a_day_do_not_depend_on_it():
-    history = made_history(60)
+    history = walk(60)
     changed = history.copy()
-    changed.loc[50:, [*OHLCV, "adj_close"]] *= 7
-    ours, theirs = (windows.cut(table, "close", 2, 4) for table in (history, changed))
+    changed.loc[50:, list(windows.COLUMNS)] *= 7
+    ours, theirs = (windows.cut(table, default_spec(history)) for table in (history, changed))
     until = 50 - 3
     np.testing.assert_array_equal(ours.past[:until], theirs.past[:until])
     np.testing.assert_array_equal(ours.future[: until - 2], theirs.future[: until - 2])
 
 
-def test_too_few_sessions_for_one_window_are_refused():
-    with pytest.raises(NotEnoughHistory, match=r"IBM: 3 sessions .* 4 needed"):
-        windows.cut(made_history(3), "close", 2, 4)
+def test_the_recent_volatility_is_that_of_the_last_month():
+    history = walk(60)
+    made = windows.cut(history, spec_of(history, Windowing(30), PreviousWindow()))
+    changes = np.diff(np.log(history["close"].to_numpy()))
+    np.testing.assert_allclose(made.unit[-1], changes[-20:].std() * history["close"][59])
+    assert windows.cut(history, spec_of(history, Windowing(1))).unit[-1] == history["close"][59]
 
 
-def test_a_history_that_ends_elsewhere_is_refused():
-    history = made_history(30)
-    with pytest.raises(NotEnoughHistory, match="the history ends at"):
-        windows.encode(history.iloc[:-1], made_spec(history))
+def test_every_column_can_be_a_target():
+    history = walk(40)
+    for target in ("open", "high", "low", "close", "adj_close", "mid"):
+        spec = Spec("IBM", history["session"].iloc[-1].date(), target, 1, Windowing(4), Unscaled(), HELD_OUT)
+        np.testing.assert_array_equal(loaded(history, spec).test.actual[:, 0], column(history, target)[32:])

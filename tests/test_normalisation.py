@@ -1,0 +1,202 @@
+"""Every normalisation by hand, and what it must not know."""
+
+import numpy as np
+import pytest
+
+from pipeline import windows
+from pipeline.normalisation import BlockMinMax, FirstValue, LastClose, MinMax, PreviousWindow, Unscaled, exponentially_smoothed
+from pipeline.spec import Windowing
+from pipeline.splits import Newest, Split
+from pipeline.tables import OHLCV
+from tests.made_windows import history_of, spec_of, walk
+
+
+def cut(closes, window, normalisation=None, split=None, **columns):
+    history = history_of(closes, **columns)
+    return windows.cut(history, spec_of(history, window, normalisation, split=split))
+
+
+# --- by the previous window -----------------------------------------------------------------------------------------------------
+
+#: Windows of three sessions, two of them an example: what L. Weng calls input_size 3, num_steps 2.
+WENG = Windowing(6, outputs=3, block=3, stride=3)
+
+
+def test_the_worked_example_of_the_source():
+    history = history_of(range(10))
+    dataset = windows.load_dataset(windows.encode(history, spec_of(history, WENG, split=Split(Newest(1), min_train_windows=1))))
+    assert dataset.train.past.tolist() == [[[0, 1, 2], [3, 4, 5]]]
+    assert dataset.train.future.tolist() == [[6, 7, 8]]
+
+
+def test_blocks_are_divided_by_the_last_price_of_the_block_before():
+    made = cut([10, 11, 12, 24, 36, 48, 96, 144, 192], WENG, PreviousWindow())
+    np.testing.assert_allclose(made.past[0], [[0, 0.1, 0.2], [1, 2, 3]], rtol=1e-6)  # the history's first: by its own first price
+    np.testing.assert_allclose(made.future[0], [1, 2, 3], rtol=1e-6)
+    np.testing.assert_allclose(made.past[3], [[1, 2, 3], [1, 2, 3]], rtol=1e-6)
+    assert (made.offset[0], made.scale[0]) == (48, 48)
+
+
+def test_windows_that_slide_take_the_session_before_them():
+    made = cut([10, 11, 12, 24, 36, 48, 96, 144, 192], WENG, PreviousWindow())
+    np.testing.assert_allclose(
+        made.past[1], [[11 / 10 - 1, 12 / 10 - 1, 24 / 10 - 1], [36 / 24 - 1, 48 / 24 - 1, 96 / 24 - 1]], rtol=1e-6
+    )
+
+
+def test_one_session_a_block_is_the_change_from_session_to_session():
+    made = cut([10, 11, 12, 24], Windowing(3), PreviousWindow())
+    np.testing.assert_allclose(made.past[:, :, 0], [[0, 0.1, 12 / 11 - 1], [0.1, 12 / 11 - 1, 1]], rtol=1e-6)
+
+
+def by_its_own_last_price(prices, block):
+    """The bug of the source's first version."""
+    blocks = np.reshape(prices, (-1, block))
+    return blocks / blocks[:, -1:] - 1
+
+
+def test_no_block_is_divided_by_its_own_last_price():
+    """Negative test: in the bug every block ends with 0, and its first values tell what its last will be."""
+    prices = walk(6)["close"].to_numpy()
+    crashed = prices * [1, 1, 1, 1, 1, 0.5]
+    bug, bug_crashed = (by_its_own_last_price(series, 3) for series in (prices, crashed))
+    assert (bug[:, -1] == 0).all()
+    assert (bug[1, :2] != bug_crashed[1, :2]).all()
+
+    ours, ours_crashed = (cut(series, WENG, PreviousWindow()).past[0] for series in (prices, crashed))
+    assert (ours[:, -1] != 0).all()
+    assert not np.isclose(ours, bug).any()
+    np.testing.assert_array_equal(ours.ravel()[:5], ours_crashed.ravel()[:5])
+    assert ours[1, 2] != ours_crashed[1, 2]
+
+
+# --- by the first value, by the last close ------------------------------------------------------------------------------------------
+
+
+def test_each_column_is_divided_by_its_first_value_in_the_window():
+    made = cut([10, 20, 5, 40], Windowing(3, columns=("close", "volume")), FirstValue(), volume=[100, 50, 200, 400])
+    np.testing.assert_allclose(made.past, [[[0, 0], [1, -0.5], [-0.5, 1]], [[0, 0], [-0.75, 3], [1, 7]]])
+    np.testing.assert_allclose(made.future, [[3], [np.nan]])
+    assert made.to_prices(made.future)[0] == 40
+
+
+def test_prices_over_the_last_close_and_volume_over_its_mean():
+    made = cut([10, 20], Windowing(2, columns=tuple(OHLCV)), LastClose(), high=[12, 25], volume=[1, 3])
+    np.testing.assert_allclose(made.past[0], [[-0.5, -0.4, -0.5, -0.5, np.log(0.5)], [0, 0.25, 0, 0, np.log(1.5)]], rtol=1e-6)
+
+
+def test_no_volume_is_a_thousandth_of_the_mean_and_none_at_all_is_nothing_special():
+    seen = Windowing(2, columns=tuple(OHLCV))
+    assert cut([10, 20], seen, LastClose(), volume=[0, 4]).past[0, :, 4].tolist() == np.log([1e-3, 2]).astype("float32").tolist()
+    assert cut([10, 20], seen, LastClose(), volume=[0, 0]).past[0, :, 4].tolist() == [0, 0]
+
+
+# --- by least and greatest ----------------------------------------------------------------------------------------------------------
+
+#: Of ten sessions, all windows of two: training sees the first six sessions.
+SIX_OF_TEN = Split(Newest(2), Newest(2), min_train_windows=1)
+RISING = [10, 30, 20, 50, 40, 60, 110, 80, 90, 100]
+
+
+def test_min_max_is_fitted_on_what_training_sees():
+    made = cut(RISING, Windowing(2), MinMax("train"), SIX_OF_TEN)
+    np.testing.assert_allclose(made.past[:, :, 0], np.array([RISING[i : i + 2] for i in range(9)]) / 50 - 0.2)
+    assert set(made.offset) == {10} and set(made.scale) == {50}
+
+
+def test_min_max_on_all_reaches_from_0_to_1_over_the_whole_history():
+    made = cut(RISING, Windowing(2), MinMax("all"), SIX_OF_TEN)
+    assert (made.past.min(), made.past.max()) == (0, 1)
+    assert set(made.scale) == {100}
+
+
+def test_a_target_that_is_not_seen_has_its_own_range():
+    history = history_of(RISING, volume=np.arange(10) * 7.0)
+    made = windows.cut(history, spec_of(history, Windowing(2, columns=("volume",)), MinMax("train"), split=SIX_OF_TEN))
+    assert made.past[:5].max() == 1
+    assert set(made.offset) == {10} and set(made.scale) == {50}
+
+
+def test_what_never_moves_is_0():
+    assert cut([7] * 10, Windowing(2), MinMax("train"), SIX_OF_TEN).past.tolist() == [[[0], [0]]] * 9
+
+
+#: Blocks of four: 10..40, 100..500 and, not over yet, 1000..3000.
+STEPS = [10, 40, 20, 30, 100, 300, 200, 500, 1000, 3000]
+RANGES = {"10..40": (10, 30), "10..20": (10, 10), "100..500": (100, 400), "1000..3000": (1000, 2000)}
+
+
+@pytest.mark.parametrize(
+    ("known", "ranges"),
+    [
+        ("own", ["10..40"] * 2 + ["100..500"] * 4 + ["1000..3000"] * 3),
+        ("previous", ["10..40"] * 6 + ["100..500"] * 3),
+    ],
+)
+def test_a_block_has_its_own_range_or_that_of_the_last_complete_one(known, ranges):
+    made = cut(STEPS, Windowing(2), BlockMinMax(4, known), Split(Newest(2), min_train_windows=1))
+    assert list(zip(made.offset, made.scale, strict=True)) == [RANGES[name] for name in ranges]
+    low, span = made.offset[:, None], made.scale[:, None]
+    np.testing.assert_allclose(made.past[:, :, 0], (np.array([STEPS[i : i + 2] for i in range(9)]) - low) / span)
+
+
+def test_until_a_block_is_complete_the_range_is_of_what_training_saw():
+    made = cut([10, 20, 15, 30, 5, 40], Windowing(2), BlockMinMax(100, "previous"), Split(Newest(3), min_train_windows=1))
+    assert list(zip(made.offset, made.scale, strict=True)) == [RANGES["10..20"]] * 5
+
+
+# --- what they must not know --------------------------------------------------------------------------------------------------------
+
+ALL = tuple(OHLCV)
+HONEST = [LastClose(), PreviousWindow(), FirstValue(), MinMax("train"), BlockMinMax(25), BlockMinMax(500), Unscaled()]
+LEAKS = [MinMax("all"), BlockMinMax(25, "own"), BlockMinMax(500, "own")]
+
+
+def what_windows_know(normalisation, smoothing=0.0):
+    """Inputs, offset and scale of the windows up to session 79 of 100, as they are and with later prices changed; training ends before."""
+    parts = []
+    for factor in (1, 7):
+        history = walk(100)
+        history.loc[80:, list(windows.COLUMNS)] *= factor
+        spec = spec_of(history, Windowing(6, columns=ALL), normalisation, split=Split(Newest(20), Newest(10)), smoothing=smoothing)
+        made = windows.cut(history, spec).take(slice(0, 75))
+        parts.append(np.column_stack([made.past.reshape(75, -1), made.offset, made.scale]))
+    return parts
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("normalisation", HONEST, ids=str)
+def test_no_honest_window_knows_what_came_after_it(normalisation, smoothing):
+    ours, theirs = what_windows_know(normalisation, smoothing)
+    np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("normalisation", LEAKS, ids=str)
+def test_the_leaks_are_leaks(normalisation):
+    ours, theirs = what_windows_know(normalisation)
+    assert (ours != theirs).any()
+
+
+def test_changing_the_test_changes_training_windows_only_where_min_max_peeks():
+    trains = {}
+    for fitted_on in ("train", "all"):
+        for factor in (1, 7):
+            history = walk(100)
+            history.loc[80:, list(windows.COLUMNS)] *= factor
+            spec = spec_of(history, Windowing(6), MinMax(fitted_on), split=Split(Newest(20), Newest(10), min_train_windows=1))
+            trains[fitted_on, factor] = windows.load_dataset(windows.encode(history, spec)).train.past
+    np.testing.assert_array_equal(trains["train", 1], trains["train", 7])
+    assert (trains["all", 1] != trains["all", 7]).mean() > 0.9
+
+
+# --- smoothing ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_smoothing_is_a_plain_loop():
+    values = walk(50)["close"].to_numpy()
+    average, expected = values[0], []
+    for value in values:
+        average = 0.1 * value + 0.9 * average
+        expected.append(average)
+    assert exponentially_smoothed(values, 0.1).tolist() == expected
+    assert exponentially_smoothed(np.array([8.0, 4.0, 4.0]), 0.5).tolist() == [8, 6, 5]
