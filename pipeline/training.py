@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from pipeline import lookahead
+from pipeline import characters, lookahead
 from pipeline.errors import LookAtTheData, RunError, StockcastError, TryAgain
 from pipeline.models.recipe import Examples, Exercise, Recipe, Shape
 from pipeline.windows import Dataset, Windows, load_dataset
@@ -57,15 +57,17 @@ class Trained:
 
     Attributes:
         model: a plain `.keras` file, the same bytes for the same recipe, examples and seed.
-        history: "loss", "val_loss" and "learning_rate" per epoch; entry 0 is the untrained network.
+        history: "loss", "val_loss" and "learning_rate" per epoch; entry 0 is the network before its first epoch.
         best_epoch: whose weights the model has: the entry of `history` with the lowest val_loss, or the last where the recipe does not choose.
         seconds: from the examples to the file.
+        weights: how many numbers were learnt.
     """
 
     model: bytes
     history: dict[str, list[float]]
     best_epoch: int
     seconds: float
+    weights: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,11 +112,24 @@ class LookAheadJob:
     length: int
 
 
-Job = FitJob | ExerciseJob | PredictJob | LookAheadJob
+@dataclass(frozen=True, eq=False)
+class WriteJob:
+    """`model`: a `.keras` file. The outcome is text of `length` characters that goes on after `start`; see `characters.written`."""
+
+    ticker: str
+    model: bytes
+    alphabet: str
+    start: np.ndarray
+    length: int
+    seed: int
+
+
+Job = FitJob | ExerciseJob | PredictJob | LookAheadJob | WriteJob
 
 
 def fit(recipe: Recipe, datasets: Mapping[str, Dataset], seed: int, tensorboard: str = "") -> Trained:
     """Trains one network on the windows of all `datasets` (by ticker) together; see `fit_examples`."""
+    datasets = dict(sorted(datasets.items()))  # the order of the examples decides the outcome
     for dataset in datasets.values():
         _require_finite(dataset)
     train, validation, test = (
@@ -123,7 +138,7 @@ def fit(recipe: Recipe, datasets: Mapping[str, Dataset], seed: int, tensorboard:
     )
     if recipe.pooled:
         train = _some_unknown(train, seed)
-    return fit_examples(recipe, train, validation, test, seed, tensorboard, tuple(sorted(datasets)) if recipe.pooled else ())
+    return fit_examples(recipe, train, validation, test, seed, tensorboard, tuple(datasets) if recipe.pooled else ())
 
 
 def fit_examples(
@@ -137,8 +152,8 @@ def fit_examples(
 ) -> Trained:
     """Trains in this process, for `recipe.epochs` epochs or until the validation loss has not improved for `recipe.patience` of them.
 
-    Where the recipe has a patience, the untrained network counts as a candidate: where it is the naive forecast and nothing learnt beats
-    it, it is what comes out. `test` is looked at only by a recipe whose leak is to do so.
+    Where the recipe has a patience, the network before its first epoch counts as a candidate: where it is the naive forecast and nothing
+    learnt beats it, it is what comes out. `test` is looked at only by a recipe whose leak is to do so.
     """
     import keras
     import tensorflow as tf
@@ -151,6 +166,8 @@ def fit_examples(
     tf.config.experimental.enable_op_determinism()
     shape = _shape(train, symbols)
     model = recipe.network.build(shape, FusedLSTM)
+    if hasattr(recipe.network, "start"):
+        recipe.network.start(model, train, validation)
     # Keras's own loop runs once an epoch.
     model.compile(
         recipe.optimiser.make(), recipe.loss.make(shape.future_scale), steps_per_execution=-(-len(train) // recipe.batch_size)
@@ -177,7 +194,7 @@ def fit_examples(
             verbose=0,
         )
     model.set_weights(best.weights)
-    return Trained(plain_file(model), best.history, best.epoch, time.monotonic() - began)
+    return Trained(plain_file(model), best.history, best.epoch, time.monotonic() - began, model.count_params())
 
 
 def _examples(recipe: Recipe, windows: Mapping[str, Windows]) -> Examples:
@@ -348,6 +365,12 @@ def _scale(windows: np.ndarray) -> np.ndarray:
 def _require_finite(dataset: Dataset) -> None:
     if not dataset.trainable:
         spec = dataset.spec
+        if spec.trainable and any(dataset.left_out.values()):
+            counts = ", ".join(f"{count} of {name}" for name, count in dataset.left_out.items() if count)
+            raise LookAtTheData(
+                f"{spec.ticker}: too few windows up to {spec.cutoff} are usable: {counts} have a {spec.target} missing or begin with a volume of 0. "
+                "Look at its prices, or use a recipe that does not see the volume."
+            )
         raise LookAtTheData(
             f"{spec.ticker}: too little history up to {spec.cutoff} to train on: {spec.needed_sessions} sessions are needed "
             f"({spec.window.context_length} of context; {spec.split}). Fetch from an earlier date."
@@ -421,6 +444,10 @@ class Workers:
     def look_ahead_all(self, jobs: Sequence[LookAheadJob]) -> Iterator[tuple[LookAheadJob, lookahead.LookAhead | StockcastError]]:
         """Each job with its three ways ahead, as they finish."""
         return self._do_all(_look_ahead, jobs)
+
+    def write_all(self, jobs: Sequence[WriteJob]) -> Iterator[tuple[WriteJob, str | StockcastError]]:
+        """Each job with the text that its network wrote."""
+        return self._do_all(_write, jobs)
 
     def _do_all(self, task: Callable, jobs: Sequence, at_once: int | None = None) -> Iterator[tuple]:
         threads = ThreadPoolExecutor(at_once or self.count, thread_name_prefix="training")
@@ -572,7 +599,7 @@ def _fit(job: FitJob) -> Trained:
 def _exercise(job: ExerciseJob) -> tuple[Trained, np.ndarray]:
     train, test = job.exercise.train, job.exercise.test
     none = Examples({name: values[:0] for name, values in test.inputs.items()}, test.targets[:0])
-    trained = fit_examples(job.recipe, train, none, test, job.seed, job.tensorboard)
+    trained = fit_examples(job.recipe, train, job.exercise.validation or none, test, job.seed, job.tensorboard)
     return trained, _outputs(load_model(trained.model), test.inputs)
 
 
@@ -582,6 +609,11 @@ def _predict(job: PredictJob) -> tuple[np.ndarray, ...]:
 
 def _look_ahead(job: LookAheadJob) -> lookahead.LookAhead:
     return look_ahead(job.model, job.windows, job.length, job.ticker)
+
+
+def _write(job: WriteJob) -> str:
+    network = load_model(job.model)
+    return characters.written(lambda window: _outputs(network, {"past": window}), job.alphabet, job.start, job.length, job.seed)
 
 
 def _first_line(error: Exception) -> str:

@@ -19,6 +19,13 @@ def test_the_better_of_two_on_validation_is_published():
     assert choose(NEW, Candidate("previous", "old", validation=0.99, test=0.5)).champion == "lstm"
 
 
+def test_a_protocol_that_has_peeked_is_never_published_however_good_it_looks():
+    decision = choose(Candidate("lstm", "new", validation=0.1, test=0.1), leak="it saw the test sessions")
+    assert decision.champion == "naive"
+    assert "never published, because it has peeked (it saw the test sessions)" in decision.reasons[-1]
+    assert "0.1000 of naive's on validation" in decision.reasons[0]
+
+
 def test_at_equal_validation_error_the_newer_network_is_published():
     assert choose(NEW, Candidate("previous", "old", validation=0.98, test=0.9)).champion == "lstm"
 

@@ -18,7 +18,7 @@ from pipeline.errors import NothingStored, SettingsError, TrackingUnavailable
 from pipeline.tracking import StockRun, TrackedModel, Tracker
 
 FRIDAY = dt.date(2013, 3, 1)
-NETWORK = TrackedModel("aapl-march", dt.date(2013, 3, 1), b"weights", 60, ("open", "close"), 5)
+NETWORK = TrackedModel("aapl-march", dt.date(2013, 3, 1), b"weights", {"past": (60, 2)}, 5, ("open", "close"), "a change")
 BEFORE = dataclasses.replace(NETWORK, model_id="aapl-february", training_cutoff=dt.date(2013, 2, 1))
 AAPL = StockRun(
     "AAPL",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import datetime as dt
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -17,9 +16,9 @@ from pipeline.splits import Split
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
     from pipeline.windows import Windows
-    import numpy as np
 
 #: What a mode is called by, after a dot: `sezer-dis.faithful`. Without it a recipe is honest.
 FAITHFUL = "faithful"
@@ -52,6 +51,9 @@ class Network(Protocol):
 
         Args:
             lstm: the LSTM layer class to use: the fused one in training, `keras.layers.LSTM` in what is saved.
+
+        A network may also have `start(model, train, validation)`, which gives a model just built better weights than random ones, from
+        the `Examples` that training sees.
         """
         ...
 
