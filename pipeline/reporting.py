@@ -10,12 +10,14 @@ import io
 import json
 import math
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
+from pipeline import embedding
 from pipeline.errors import SettingsError
 from pipeline.metrics import LEVELS, realised
 from pipeline.models.baselines import NAIVE
@@ -443,3 +445,40 @@ border:1px solid currentColor;color:var(--dim)}.badge.lstm,.badge.previous{color
 .badge.quarantine{color:var(--bad)}@media (max-width:760px){.two{grid-template-columns:1fr}}
 @media print{body{background:#fff;font-size:12px}main{max-width:none;padding:0}}
 """
+
+
+# The symbol embedding
+
+#: A stock whose sector is not known.
+NO_SECTOR = "sector unknown"
+
+
+def embedding_picture(points: np.ndarray, symbols: Sequence[str], sectors: Mapping[str, str]) -> bytes:
+    """The stocks of a pooled network where their vectors place them, coloured by sector; a PNG.
+
+    Args:
+        points: (n, 2), of `embedding.placed`.
+        sectors: by symbol; one that is missing is drawn grey.
+    """
+    from matplotlib import colormaps
+
+    figure, axes = _figure(9, 6, background="white")
+    known = sorted({sectors.get(symbol, "") for symbol in symbols} - {""})
+    palette = colormaps["tab10" if len(known) <= 10 else "tab20"].colors
+    colours = {sector: palette[number % len(palette)] for number, sector in enumerate(known)} | {"": INK}
+    for sector, colour in colours.items():
+        own = [number for number, symbol in enumerate(symbols) if sectors.get(symbol, "") == sector]
+        if own:
+            axes.scatter(points[own, 0], points[own, 1], color=colour, s=34, label=sector or NO_SECTOR, zorder=2)
+    size = 8 if len(symbols) <= 30 else 6
+    for symbol, point in zip(symbols, points, strict=True):
+        axes.annotate(symbol, point, xytext=(4, 4), textcoords="offset points", fontsize=size, color="#222222")
+    how = embedding.method(len(symbols))
+    meaning = "only who is near whom means something" if how == "t-SNE" else "the two directions in which they differ most"
+    axes.set_title(f"What the network has learnt of {_count(len(symbols), 'stock')}: {how}, {meaning}", fontsize=10, loc="left")
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.margins(0.12)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.legend(fontsize=8, frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.02))
+    return _png(figure)

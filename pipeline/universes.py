@@ -6,7 +6,8 @@ import dataclasses
 import datetime as dt
 import re
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.errors import SettingsError
@@ -22,7 +23,11 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 @dataclass(frozen=True)
 class Universe:
-    """The tickers of a deployment, with all that decides how they are forecast. Checked when made."""
+    """The tickers of a deployment, with all that decides how they are forecast. Checked when made.
+
+    Attributes:
+        sectors: what the companies do, by ticker; it colours pictures and decides nothing. It may lack tickers.
+    """
 
     name: str
     source: str
@@ -35,12 +40,16 @@ class Universe:
     scheduled: bool = False
     data: str = ""
     start: dt.date = dt.date(2010, 1, 1)
+    sectors: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         where = f"Universe {self.name!r}"
         _of_type(where, "tickers", self.tickers, (list, tuple), 'a list such as ["IBM", "AAPL"]')
         _of_type(where, "scheduled", self.scheduled, (bool,), "true or false")
         _of_type(where, "start", self.start, (dt.date,), "a date such as 2010-01-04, without quotes")
+        _of_type(where, "sectors", self.sectors, (Mapping,), 'a table such as {IBM = "Information Technology"}')
+        for ticker, sector in self.sectors.items():
+            _of_type(where, f"the sector of {ticker}", sector, (str,), 'a text such as "Information Technology"')
         object.__setattr__(self, "tickers", tuple(self.tickers))
         if not NAME.fullmatch(self.name):
             raise SettingsError(f"{where}: a name is small letters, digits and _, such as us_megacaps.")
@@ -101,7 +110,12 @@ def _universe(name: str, entry: object, path: Path) -> Universe:
     missing = sorted({"source", "tickers"} - set(entry))
     if missing:
         raise SettingsError(f"{path}: universe {name!r} lacks {', '.join(missing)}.")
-    return Universe(name=name, **entry)
+    universe = Universe(name=name, **entry)
+    # Not in the universe itself: fewer tickers may be asked for than the file names.
+    strangers = sorted(set(universe.sectors) - set(universe.tickers))
+    if strangers:
+        raise SettingsError(f"{path}: universe {name!r} names sectors of {', '.join(strangers)}, which are not among its tickers.")
+    return universe
 
 
 def _of_type(where: str, what: str, value: object, kinds: tuple[type, ...], expected: str) -> None:

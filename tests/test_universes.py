@@ -1,10 +1,13 @@
 """Universes and the names that they let in."""
 
 import dataclasses
+import datetime as dt
+import json
 
 import pytest
 
 from pipeline.errors import SettingsError
+from pipeline.run import Run
 from pipeline.universes import Universe, check_ticker, load_universes
 
 
@@ -15,6 +18,19 @@ def test_the_shipped_universes_are_the_three_that_the_readme_names():
         "us_megacaps": ("yahoo", "XNYS", True),
         "crypto": ("yahoo", "24/7", True),
     }
+
+
+def test_every_shipped_ticker_has_a_sector():
+    for universe in load_universes().values():
+        assert set(universe.sectors) == set(universe.tickers)
+
+
+def test_a_universe_with_sectors_travels_as_json_and_is_a_key():
+    universe = load_universes()["sample"]
+    day = dt.date(2013, 3, 1)
+    run = Run(universe, day, day, day, (day,), dt.datetime(2013, 3, 2, tzinfo=dt.UTC))
+    assert Run.from_json(json.loads(json.dumps(run.to_json()))) == run
+    assert {universe: 1}[dataclasses.replace(universe)] == 1
 
 
 @pytest.mark.parametrize("ticker", ["IBM", "BRK-B", "BRK.B", "BTC-USD", "^GSPC", "EURUSD=X", "0700.HK"])
@@ -44,6 +60,8 @@ def test_what_could_be_a_path_or_sql_is_no_ticker(ticker):
         ({"horizon": True}, "horizon is True; 1 to 60"),
         ({"scheduled": "no"}, "scheduled is 'no'; true or false"),
         ({"start": "2010"}, "start is '2010'; a date"),
+        ({"sectors": "Energy"}, "sectors is 'Energy'; a table"),
+        ({"sectors": {"IBM": 7}}, "the sector of IBM is 7; a text"),
     ],
 )
 def test_a_universe_that_cannot_be_says_what_could(changes, told):
@@ -60,6 +78,7 @@ def test_a_universe_that_cannot_be_says_what_could(changes, told):
         ("x = 1", "x stands outside any"),
         ("[a]\nsource = 'yahoo'", "universe 'a' lacks tickers"),
         ("[a]\nsource = 'yahoo'\ntickers = ['IBM']\nticker = 1", "universe 'a' has ticker; the keys are"),
+        ("[a]\nsource = 'yahoo'\ntickers = ['IBM']\n[a.sectors]\nIBN = 'x'", "universe 'a' names sectors of IBN, which are not"),
     ],
 )
 def test_a_universes_file_that_cannot_be_read_names_the_entry(tmp_path, text, told):
