@@ -32,7 +32,7 @@ RINGS = {
         *("store", "embedded_postgres", "artifacts", "embedding", "reporting", "tensorboard", "migrations"),
     ],
     4: [
-        *("assembly", "datasets", "networks", "records", "steps", "study", "reproduction", "ablation", "doctor"),
+        *("assembly", "datasets", "networks", "records", "steps", "study", "reproduction", "ablation", "exercises", "doctor"),
         *("cli", "__main__"),
     ],
     5: ["scheduling"],
