@@ -133,13 +133,26 @@ def report_file(run: Run) -> str:
 
 def whereabouts(parts: Parts, run: Run, hint: str) -> list[str]:
     """Lines that say where a person finds what a run has left."""
-    # Without the query, MLflow opens on its pages for language models.
-    experiments = f"{mlflow_url(parts.settings)}/#/experiments?workflowType=machine_learning"
     return [
         f"Report    {parts.artifacts.url(report_file(run))}",
         f"Store     {store_name(parts)}; read it with `stockcast forecasts` and `stockcast scores`",
-        f"MLflow    {experiments}, experiment {run.universe.name}{hint}",
+        f"MLflow    {_experiments(parts)}, experiment {run.universe.name}{hint}",
     ]
+
+
+def study_whereabouts(parts: Parts, study: str) -> list[str]:
+    """The same for a study."""
+    return [f"Files     {parts.artifacts.url(f'studies/{study}')}", f"MLflow    {_experiments(parts)}, experiment studies"]
+
+
+def exercises_whereabouts(parts: Parts) -> list[str]:
+    """The same for exercises."""
+    return [f"Files     {parts.artifacts.url('exercises')}", f"MLflow    {_experiments(parts)}, experiment exercises"]
+
+
+def _experiments(parts: Parts) -> str:
+    # Without the query, MLflow opens on its pages for language models.
+    return f"{mlflow_url(parts.settings)}/#/experiments?workflowType=machine_learning"
 
 
 def universe_of(settings: Settings) -> Universe:

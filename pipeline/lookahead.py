@@ -98,6 +98,6 @@ def look_ahead(windows: Windows, predict: Predict, length: int = SEQUENCE_LENGTH
 def _require_finite(windows: Windows) -> None:
     if not windows.finite.all():
         raise LookAtTheData(
-            f"The window that ends at {windows.origins[~windows.finite][0]} cannot be normalised: it, or what rolling forward makes of it, begins with "
-            "a volume of 0, which all others would be divided by. Use a recipe that does not look at the volume."
+            f"The window up to {windows.origins[~windows.finite][0]} cannot be normalised: as it is or rolled forward, it would be divided by a "
+            "volume of 0. Use a recipe that does not look at the volume."
         )

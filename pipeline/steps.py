@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pipeline import datasets, evaluation, metrics, networks, promotion, records, reporting, scoring
+from pipeline import datasets, embedding, evaluation, metrics, networks, promotion, records, reporting, scoring, tensorboard
 from pipeline.assembly import report_file
 from pipeline.datasets import passed
 from pipeline.errors import NothingStored, QualityGateFailed, SettingsError, StockcastError, TryAgain
@@ -173,6 +173,8 @@ def train(parts: Parts, run: Run, tickers: list[str]) -> None:
             failures[job.ticker] = outcome
             continue
         networks.save(parts, run, network, outcome)
+        if job.tensorboard and job.recipe.pooled:
+            tensorboard.save_projector(job.tensorboard, *embedding.vectors(outcome.model), run.universe.sectors)
         told = f"{len(outcome.history['loss']) - 1} epochs, best {outcome.best_epoch}, {outcome.seconds:.1f} s"
         parts.progress("train", network.stock, f"{network.role}: model {network.model_id}, {told}")
     _raise_together(failures)

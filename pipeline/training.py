@@ -187,8 +187,8 @@ def fit_examples(
             validation_batch_size=max(len(validation), 1),
             callbacks=[
                 *(watched if recipe.optimiser.peeks else ()),
+                keras.callbacks.LambdaCallback(on_epoch_end=best.after_epoch),  # before the learning rate moves
                 *recipe.optimiser.callbacks(),
-                keras.callbacks.LambdaCallback(on_epoch_end=best.after_epoch),
                 *(_tensorboard(tensorboard) if tensorboard else ()),
             ],
             verbose=0,

@@ -15,6 +15,7 @@ import dataclasses
 import datetime as dt
 import io
 import json
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -211,9 +212,9 @@ def decode(data: bytes) -> tuple[Spec, pd.DataFrame]:
             about = json.loads(arrays["spec"].tobytes())
             sessions, values = arrays["sessions"], arrays["values"]
         spec = Spec.from_json(about)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        frame = pd.DataFrame(values, columns=list(COLUMNS))
+    except (OSError, EOFError, zipfile.BadZipFile, ValueError, KeyError, TypeError, AttributeError) as error:
         raise LookAtTheData(f"This dataset file cannot be read ({error}). Delete it and repeat build_windows.") from None
-    frame = pd.DataFrame(values, columns=list(COLUMNS))
     frame["session"] = sessions.astype("datetime64[D]").astype(SESSION_DTYPE)
     frame["ticker"] = spec.ticker
     return spec, HISTORY.conform(frame)

@@ -5,19 +5,22 @@ import pytest
 
 from pipeline import evaluation, windows
 from pipeline.models.baselines import BASELINES
-from tests.test_windows import made_history, made_spec
+from pipeline.spec import Windowing
+from pipeline.splits import Newest, Split
+from tests.made_windows import spec_of, walk
 
 
 @pytest.fixture(scope="module")
 def dataset():
-    history = made_history(400)
-    return windows.load_dataset(
-        windows.encode(history, made_spec(history, validation_sessions=150, test_sessions=150, context_length=30))
-    )
+    return windows.load_dataset(windows.encode(walk(400), spec(walk(400))))
+
+
+def spec(history):
+    return spec_of(history, Windowing(30), horizon=2, split=Split(Newest(150), Newest(150), min_train_windows=5))
 
 
 def naive(part):
-    return np.zeros((len(part), 2))
+    return np.repeat(part.last[:, None], 2, axis=1)
 
 
 def test_baselines_are_what_a_loop_gives(dataset):
@@ -27,7 +30,7 @@ def test_baselines_are_what_a_loop_gives(dataset):
         average, weight = sum(past) / len(past), [0.5 ** (len(past) - 1 - k) for k in range(len(past))]
         smoothed = sum(w * price for w, price in zip(weight, past, strict=True)) / sum(weight)
         expected = {"naive": past[-1], "window_average": average, "ema": smoothed}
-        said = {name: part.to_prices(baseline(part, 2))[row] for name, baseline in BASELINES.items()}
+        said = {name: baseline(part, 2)[row] for name, baseline in BASELINES.items()}
         for name, price in expected.items():
             np.testing.assert_allclose(said[name], [price, price], err_msg=name)
 
@@ -55,7 +58,7 @@ def test_intervals_calibrated_on_validation_hold_their_share_of_test(dataset):
 
 def test_test_windows_change_no_width_and_validation_windows_no_test_error(dataset):
     def disturbed(split):
-        return lambda part: np.full((len(part), 2), 0.03 if part is getattr(dataset, split) else 0.0)
+        return lambda part: naive(part) * (1.03 if part is getattr(dataset, split) else 1.0)
 
     before, other_test, other_validation = (
         evaluation.evaluate(dataset, "d", "m", forecaster) for forecaster in (naive, disturbed("test"), disturbed("validation"))
@@ -67,19 +70,18 @@ def test_test_windows_change_no_width_and_validation_windows_no_test_error(datas
 
 
 def test_an_interval_is_wide_after_wild_sessions_and_never_below_zero(dataset):
-    calm = made_history(60)
+    calm = walk(60)
     wild = calm.copy()
     wild.loc[40:58, "close"] *= np.exp(0.05 * (-1.0) ** np.arange(19))
-    units = [windows.cut(table, "close", 2, 30).unit[-1] for table in (calm, wild)]
+    units = [windows.cut(table, spec(table)).unit[-1] for table in (calm, wild)]
     assert units[1] > 2 * units[0]
     lower, upper = evaluation.interval(np.array([[10.0, 10.0]]), np.array([4.0]), np.array([1.0, 3.0]))
     assert (lower.tolist(), upper.tolist()) == ([[6.0, 0.0]], [[14.0, 22.0]])
 
 
 def test_prices_that_stood_still_still_get_an_interval():
-    history = made_history(60)
-    history["close"] = 100.0
-    assert windows.cut(history, "close", 2, 30).unit[-1] == pytest.approx(100 * windows.LOWEST_VOLATILITY)
+    history = walk(60).assign(close=100.0)
+    assert windows.cut(history, spec(history)).unit[-1] == pytest.approx(100 * windows.LOWEST_VOLATILITY)
 
 
 def test_the_mean_step_looks_at_nothing_after_training(dataset):

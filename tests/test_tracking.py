@@ -200,7 +200,7 @@ def test_nothing_heavy_is_imported_before_its_time_and_tensorflow_never(tracker)
         "import sys, datetime as dt; from pipeline.tracking import *; heavy = ('mlflow', 'tensorflow', 'keras');"
         f"tracker = Tracker({tracker.uri!r}, {tracker.artifact_root!r}, 'sample');"
         "early = [name for name in heavy if name in sys.modules];"
-        "model = TrackedModel('m1', dt.date(2013, 3, 1), b'weights', 60, ('open', 'close'), 5);"
+        "model = TrackedModel('m1', dt.date(2013, 3, 1), b'weights', {'past': (60, 2)}, 5, ('open', 'close'), 'a change');"
         "parent = tracker.open_session(dt.date(2013, 3, 1), 'default', 'close');"
         "tracker.record(parent, StockRun('AAPL', {}, {}, model=model)); tracker.set_champion('AAPL', 'm1');"
         "print(early, [name for name in heavy if name in sys.modules])"

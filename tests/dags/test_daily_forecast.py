@@ -24,6 +24,8 @@ dags = {{}}
 def about(param):
     return {{**param.schema, "default": param.value, "about": param.description}}
 for dag_id, dag in bag.dags.items():
+    if not dag_id.startswith("daily_forecast_"):
+        continue
     stored = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
     dags[dag_id] = {{
         "summary": stored.timetable.summary,
@@ -112,6 +114,7 @@ def test_the_form_describes_every_parameter_and_defaults_to_the_universe(parsed)
         "session": None,
         "tickers": None,
         "recipe": "default",
+        "target": None,
         "horizon": 5,
     }
     assert all(param["about"] and param["title"] for param in params.values())
