@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pipeline import datasets, evaluation
+from pipeline import datasets, embedding, evaluation
 from pipeline.assembly import code_version
 from pipeline.errors import NothingStored, SettingsError, StockcastError
 from pipeline.lookahead import LookAhead
@@ -173,6 +173,14 @@ def save(parts: Parts, run: Run, network: Network, trained: Trained) -> None:
     parts.store.save(MODELS, pd.DataFrame([row]))
     # Last: where the model file is, all the rest is.
     parts.artifacts.write(network.file, trained.model)
+
+
+def symbol_vectors(parts: Parts, run: Run, recipe: Recipe) -> tuple[tuple[str, ...], np.ndarray] | None:
+    """(stocks, their vectors) that the run's pooled network has learnt, as `embedding.vectors` has them; None where there is no such network."""
+    for ticker in datasets.passed(parts, run) if recipe.pooled else ():
+        for network in compared(parts, run, recipe, ticker)[:1]:
+            return embedding.vectors(parts.artifacts.read(network.file))
+    return None
 
 
 def evaluate_baselines(parts: Parts, run: Run, ticker: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pipeline import datasets, networks, reporting
+from pipeline import datasets, embedding, networks, reporting
 from pipeline.lookahead import LookAhead
 from pipeline.metrics import LEVELS
 from pipeline.models.baselines import BASELINES, NAIVE
@@ -147,6 +147,16 @@ def save_look_ahead(parts: Parts, run: Run, seen: dict[str, LookAhead]) -> list[
         parts.artifacts.write(f"{name}.png", reporting.look_ahead_plot(title, ahead))
         files += [parts.artifacts.url(f"{name}.{kind}") for kind in ("csv", "png")]
     return files
+
+
+def session_files(parts: Parts, run: Run, recipe: Recipe) -> dict[str, bytes]:
+    """What a session's parent run shows, by name: where its stocks share a network, how that has placed them."""
+    learnt = networks.symbol_vectors(parts, run, recipe)
+    if learnt is None:
+        return {}
+    symbols, vectors = learnt
+    points = embedding.placed(vectors[1:])  # without the unknown one
+    return {"symbol_embedding.png": reporting.embedding_picture(points, symbols, run.universe.sectors)}
 
 
 def session_metrics(promotions: pd.DataFrame, checks: pd.DataFrame) -> dict[str, float]:

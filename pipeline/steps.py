@@ -254,8 +254,10 @@ def report(parts: Parts, run: Run) -> str:
     name = report_file(run)
     parts.artifacts.write(name, _page(parts, run).encode())
     tracker = parts.tracker(run.universe)
-    parent = records.open_session(parts, tracker, run, find_recipe(run.universe.recipe))
-    tracker.close_session(parent, records.session_metrics(parts.rows(PROMOTIONS, run), parts.rows(CHECKS, run)))
+    recipe = find_recipe(run.universe.recipe)
+    parent = records.open_session(parts, tracker, run, recipe)
+    metrics = records.session_metrics(parts.rows(PROMOTIONS, run), parts.rows(CHECKS, run))
+    tracker.close_session(parent, metrics, records.session_files(parts, run, recipe))
     parts.progress("report", "", parts.artifacts.url(name))
     return parts.artifacts.url(name)
 
