@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 #: In place of a ticker, for a network that all stocks of a run share.
-SHARED = "(all)"
+SHARED = "all"
 
 
 def model_file(model_id: str) -> str:

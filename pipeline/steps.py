@@ -17,7 +17,7 @@ import pandas as pd
 from pipeline import datasets, embedding, evaluation, metrics, networks, promotion, records, reporting, scoring, tensorboard
 from pipeline.assembly import report_file
 from pipeline.datasets import passed
-from pipeline.errors import NothingStored, QualityGateFailed, SettingsError, StockcastError, TryAgain
+from pipeline.errors import NotEnoughHistory, NothingStored, QualityGateFailed, SettingsError, StockcastError, TryAgain
 from pipeline.models import find_recipe
 from pipeline.models.baselines import NAIVE
 from pipeline.models.recipe import Recipe
@@ -141,14 +141,26 @@ def check(parts: Parts, run: Run) -> list[str]:
 
 
 def build_windows(parts: Parts, run: Run, tickers: list[str]) -> None:
-    """Writes the datasets of the current and the previous training cutoff, and the window to forecast from."""
+    """Writes the datasets of the current and the previous training cutoff, and the window to forecast from.
+
+    A ticker whose history does not even let the naive forecast be measured is quarantined; it does not keep the others.
+    """
     recipe = find_recipe(run.universe.recipe)
+    failures: dict[str, StockcastError] = {}
     for ticker in tickers:
-        built = datasets.build(parts, run, recipe, ticker)
+        try:
+            built = datasets.build(parts, run, recipe, ticker)
+        except NotEnoughHistory as error:
+            failures[ticker] = error
+            parts.progress("build_windows", ticker, str(error))
+            _save_checks(parts, run, {ticker: f"build_windows: {error}"}, evidence="")
+            continue
         parts.store.replace(DATASETS, built, **run.key, ticker=ticker)
         training = built.set_index("role").loc["training"]
         told = training["reason"] or f"{training['sessions']} sessions up to {training['dataset_cutoff'].date()}"
         parts.progress("build_windows", ticker, f"dataset {training['dataset'][:12]}: {told}")
+    if len(failures) == len(tickers):
+        _raise_together(failures)
 
 
 def train(parts: Parts, run: Run, tickers: list[str]) -> None:
@@ -287,6 +299,7 @@ def day(parts: Parts, run: Run) -> str:
         raise next(iter(failures.values()))
     tickers = check(parts, run)
     build_windows(parts, run, tickers)
+    tickers = passed(parts, run)
     train(parts, run, tickers)
     evaluate(parts, run, tickers)
     promote(parts, run)

@@ -79,15 +79,15 @@ def everything(parts):
 
 
 def tracked(parts):
-    """Parameters and metrics of all runs in MLflow, by run name."""
+    """Parameters, metrics and our tags of all runs in MLflow, by run name."""
     with contextlib.closing(sqlite3.connect(parts.settings.home / "mlflow.db")) as database:
         return {
             f"mlflow {table}": pd.read_sql_query(
                 f"SELECT name, key, value FROM {table} JOIN runs USING (run_uuid) "
-                "WHERE key <> 'training_seconds' AND lifecycle_stage = 'active' ORDER BY name, key",
+                "WHERE key NOT IN ('training_seconds', 'model_version') AND key NOT LIKE 'mlflow.%' AND lifecycle_stage = 'active' ORDER BY name, key",
                 database,
             )
-            for table in ("params", "latest_metrics")
+            for table in ("params", "latest_metrics", "tags")
         }
 
 
@@ -196,6 +196,33 @@ def test_little_history_means_the_naive_forecast_with_intervals_of_its_own(make_
     forecasts = parts.rows(FORECASTS, run, ["AAA"])
     assert (forecasts["y_hat"] == forecasts["last_value"]).all()
     assert (forecasts["lower_95"] <= forecasts["lower_80"]).all() and (forecasts["lower_80"] < forecasts["y_hat"]).all()
+
+
+def test_a_history_too_short_to_measure_anything_on_sits_out_in_one_line_and_the_others_go_on(make_parts, source):
+    parts = make_parts(prices=MadeSource({**source.bars, "NEW": random_walk(9, 30)}))
+    universe = dataclasses.replace(UNIVERSE, tickers=("AAA", "NEW"), horizon=20)
+    run = run_day(parts, universe=universe)
+    checks = parts.rows(CHECKS, run).set_index("ticker")
+    assert list(parts.rows(FORECASTS, run)["ticker"].unique()) == ["AAA"]
+    assert checks.loc["NEW", "verdict"] == "quarantined"
+    assert "NEW: 30 sessions up to 2013-03-01 leave none to measure a forecast of 20 sessions on" in checks.loc["NEW", "reasons"]
+
+
+def test_a_source_s_recipe_is_trained_rolled_forward_and_measured_beside_the_default_one(make_parts):
+    parts = make_parts()
+    universe = dataclasses.replace(TRAINED, name="castilla", recipe="castilla.faithful", horizon=3)
+    run = run_day(parts, universe=universe)
+    [first, *_] = found = parts.rows(FORECASTS, run, ["OLD"]).to_dict("records")
+    assert [row["horizon"] for row in found] == [1, 2, 3]
+    assert first["champion"] == "naive"  # it peeks, so it is never published
+    rows = tracked(parts)
+    tags, metrics = (
+        rows[f"mlflow {name}"].query("name == 'OLD 2013-03-01'").set_index("key")["value"] for name in ("tags", "latest_metrics")
+    )
+    assert tags["mode"] == "faithful"
+    assert tags["leak"].startswith("MinMax is fitted on the whole history")
+    names = ("test_rmse", "test_rmse_naive", "test_rmse_default_recipe", "test_spread", "test_sessions_shared")
+    assert all(metrics[name] > 0 for name in names)
 
 
 def test_a_split_is_seen_from_its_day_on_and_forecasts_are_in_the_dollars_of_their_cutoff(make_parts, source):
