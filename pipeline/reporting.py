@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import json
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -28,14 +29,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from pipeline.lookahead import LookAhead
+
 FORMATS = ("table", "json", "csv")
 TEXT_WIDTH = 110
+#: Of a study's table and sentences: a recipe has many rivals.
+STUDY_WIDTH = 130
 #: Sessions of history beside a forecast.
 SHOWN_SESSIONS = 60
 #: Findings of one rule about one ticker that the page spells out; the store has them all.
 SHOWN_FINDINGS = 3
 #: Readable on white and on a dark page alike: the charts have no background of their own.
 INK, ACTUAL, NETWORK, REFERENCE = "#808890", "#8492a0", "#3b82c4", "#d9822b"
+#: More lines of one chart.
+SERIES = ("#c4423b", "#3d9a6c", "#8a5fb4", "#b08d2f", "#c25e9b", "#4aa3a8")
 
 
 # Rows for people and programs
@@ -211,18 +218,24 @@ def forecast_chart(history: pd.DataFrame, forecasts: pd.DataFrame) -> bytes:
 
 
 def _figure(width: float, height: float, background: str = "none") -> tuple[Figure, Axes]:
-    """A figure of its own, outside pyplot's global state."""
+    figure, (axes,) = _panels(width, height, 1, background)
+    return figure, axes
+
+
+def _panels(width: float, height: float, count: int, background: str = "white") -> tuple[Figure, list[Axes]]:
+    """A figure of its own, outside pyplot's global state, with so many charts below each other."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=130, facecolor=background, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot(facecolor="none")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(INK)
-    axes.tick_params(colors=INK, labelsize=8)
-    axes.grid(axis="y", color=INK, alpha=0.2, linewidth=0.6)
-    return figure, axes
+    panels = [figure.add_subplot(count, 1, place, facecolor="none") for place in range(1, count + 1)]
+    for axes in panels:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color(INK)
+        axes.tick_params(colors=INK, labelsize=8)
+        axes.grid(axis="y", color=INK, alpha=0.2, linewidth=0.6)
+    return figure, panels
 
 
 def _png(figure: Figure) -> bytes:
@@ -445,6 +458,231 @@ border:1px solid currentColor;color:var(--dim)}.badge.lstm,.badge.previous{color
 .badge.quarantine{color:var(--bad)}@media (max-width:760px){.two{grid-template-columns:1fr}}
 @media print{body{background:#fff;font-size:12px}main{max-width:none;padding:0}}
 """
+
+
+# Studies
+
+
+def study_table(results: pd.DataFrame, recipes: Sequence[str]) -> str:
+    """RMSE by ticker and recipe for a terminal, each beside its multiple of the naive forecast's.
+
+    Args:
+        results: one row per ticker, recipe and seed; columns ticker, recipe, published_rmse, published_sessions (whether that is of the same
+            sessions), rmse, naive_rmse, linear_rmse, default_rmse, sessions, left_out.
+        recipes: those to show, in order.
+    """
+    head = [
+        "ticker",
+        "recipe",
+        "published",
+        "x",
+        "ours",
+        "by seed",
+        "x",
+        "naive",
+        "linear",
+        "x",
+        "default",
+        "x",
+        "tested",
+        "left out",
+    ]
+    body = []
+    for group in _groups(results, recipes):
+        one, naive = group.iloc[0], group["naive_rmse"].iloc[0]
+        ours = group["rmse"]
+        span = f"{_dollars(ours.min())} .. {_dollars(ours.max())}" if len(group) > 1 else ""
+        published, own, line, default = (
+            (_dollars(value), _times(value / naive))
+            for value in (one["published_rmse"], ours.mean(), one["linear_rmse"], group["default_rmse"].mean())
+        )
+        counts = [str(one["sessions"]), str(one["left_out"])]
+        body.append([one["ticker"], one["recipe"], *published, own[0], span, own[1], _dollars(naive), *line, *default, *counts])
+    return _aligned(head, body, [False, False, *[True] * (len(head) - 2)])
+
+
+def normalised_table(results: pd.DataFrame, recipes: Sequence[str]) -> str:
+    """Mean squared errors on normalised windows and the spread of the forecast changes, by ticker and recipe; means over the seeds."""
+    head = ["ticker", "recipe", "test MSE", "naive test MSE", "naive train MSE", "direction right", "spread of changes"]
+    body = []
+    for group in _groups(results, recipes):
+        mean = group.mean(numeric_only=True)
+        errors = [mean[name] for name in ("normalised_mse", "naive_normalised_mse", "naive_normalised_mse_train")]
+        right = _or_dash(mean["directional_accuracy"], "{:.1%}".format)
+        spread = _or_dash(mean["spread"], "{:.2f}".format)
+        body.append([group["ticker"].iloc[0], group["recipe"].iloc[0], *(f"{error:.3e}" for error in errors), right, spread])
+    return _aligned(head, body, [False, False, *[True] * (len(head) - 2)])
+
+
+def study_verdicts(results: pd.DataFrame, recipes: Sequence[str]) -> list[str]:
+    """Sentences that say who wins: on every ticker, and against the naive forecast over all."""
+    return [*_rankings(results, recipes), *_against_naive(results, recipes), *_against_published(results, recipes)]
+
+
+def _rankings(results: pd.DataFrame, recipes: Sequence[str]) -> list[str]:
+    told = []
+    for ticker, group in results.groupby("ticker", sort=False):
+        errors = {**_means(group, recipes), **_rivals(group)}
+        ranked = sorted((error, name) for name, error in errors.items() if not math.isnan(error))
+        told.append(f"{ticker}, best first: " + ", ".join(f"{name} {_dollars(error)}" for error, name in ranked) + ".")
+    return told
+
+
+def _against_naive(results: pd.DataFrame, recipes: Sequence[str]) -> list[str]:
+    per_ticker = [
+        ({**_means(group, recipes), **_rivals(group)}, group["naive_rmse"].iloc[0]) for _, group in results.groupby("ticker")
+    ]
+    told = []
+    for name in (*recipes, "default", "linear"):
+        ratios = [errors[name] / naive for errors, naive in per_ticker if not math.isnan(errors.get(name, math.nan))]
+        if ratios:
+            won = sum(ratio < 1 for ratio in ratios)
+            told.append(
+                f"{name} beats the naive forecast on {won} of {_count(len(ratios), 'ticker')}: {_times(sum(ratios) / len(ratios))} times its "
+                f"RMSE{' on average' if len(ratios) > 1 else ''}."
+            )
+    return told
+
+
+def _against_published(results: pd.DataFrame, recipes: Sequence[str]) -> list[str]:
+    told = []
+    for recipe in recipes:
+        own = results[(results["recipe"] == recipe) & results["published_rmse"].notna()]
+        if not own.empty and not own["published_sessions"].all():
+            told.append(
+                f"The published RMSE of {recipe} is of other sessions: it tells how large an error its source had, no more."
+            )
+            continue
+        parts = []
+        for ticker, group in own[own["default_rmse"].notna()].groupby("ticker", sort=False):
+            change = group["default_rmse"].mean() / group["published_rmse"].iloc[0] - 1
+            parts.append(f"{100 * abs(change):.0f} % {'below' if change < 0 else 'above'} it on {ticker}")
+        if parts:
+            told.append(f"Beside the published RMSE of {recipe}, the default recipe's is {', '.join(parts)}.")
+    return told
+
+
+def _rivals(group: pd.DataFrame) -> dict[str, float]:
+    one = group.iloc[0]
+    return {"naive": one["naive_rmse"], "linear": one["linear_rmse"], "default": group["default_rmse"].mean()}
+
+
+def _means(group: pd.DataFrame, recipes: Sequence[str]) -> dict[str, float]:
+    means = group.groupby("recipe")["rmse"].mean()
+    return {recipe: float(means[recipe]) for recipe in recipes if recipe in means}
+
+
+def _groups(results: pd.DataFrame, recipes: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """The rows of each ticker and recipe, in their order."""
+    for _, rows_of in results.groupby("ticker", sort=False):
+        for recipe in recipes:
+            if (rows_of["recipe"] == recipe).any():
+                yield rows_of[rows_of["recipe"] == recipe]
+
+
+def sentences(told: Sequence[str]) -> str:
+    """One sentence a line, long ones folded."""
+    return "\n".join(textwrap.fill(line, STUDY_WIDTH, subsequent_indent="  ", break_on_hyphens=False) for line in told)
+
+
+def _dollars(value: float) -> str:
+    return _or_dash(value, lambda number: f"{number:,.{4 if abs(number) < 100 else 2}f}")
+
+
+def _times(ratio: float) -> str:
+    return _or_dash(ratio, "{:.3f}".format)
+
+
+def study_plot(title: str, predictions: Mapping[str, pd.DataFrame]) -> bytes:
+    """Actual prices over the test sessions, and what each recipe, the default one and the naive forecast said the session before; a PNG.
+
+    Nothing is scaled or shifted: a forecast that lags or shrinks is seen to.
+
+    Args:
+        predictions: by recipe, columns date, actual, prediction, naive, default, over the same dates.
+    """
+    figure, axes = _figure(10, 4.6, background="white")
+    one = next(iter(predictions.values()))
+    dates, actual = one["date"].to_numpy(), one["actual"].to_numpy()
+    axes.plot(dates, actual, color="#222222", linewidth=1.3, label="actual")
+    axes.plot(
+        dates, one["naive"].to_numpy(), color=REFERENCE, linewidth=0.8, linestyle="--", label=_scored("naive", actual, one["naive"])
+    )
+    if one["default"].notna().all():
+        axes.plot(dates, one["default"].to_numpy(), color=NETWORK, linewidth=1.1, label=_scored("default", actual, one["default"]))
+    for (name, table), colour in zip(predictions.items(), itertools.cycle(SERIES)):
+        forecast = table["prediction"].to_numpy()
+        axes.plot(dates, forecast, color=colour, linewidth=1.1, label=_scored(name, actual, forecast))
+    axes.set_title(f"{title}: one session ahead, {len(dates)} test sessions, RMSE in dollars", fontsize=10, loc="left")
+    axes.legend(fontsize=8, frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.08))
+    return _png(figure)
+
+
+def _scored(name: str, actual: np.ndarray, forecast: np.ndarray) -> str:
+    return f"{name} {_dollars(float(np.sqrt(np.mean((actual - np.asarray(forecast)) ** 2))))}"
+
+
+def look_ahead_plot(title: str, look: LookAhead, unit: str = "dollars") -> bytes:
+    """The sources' pictures of the three ways to look ahead, one below the other; a PNG. Grey: what came; blue: what was forecast."""
+    starts = range(0, len(look.actual), look.length)
+    errors = look.rmse()
+    ways = {
+        f"point by point: RMSE {_dollars(errors['point_by_point'])}, naive {_dollars(errors['naive'])}": [(0, look.point_by_point)],
+        f"full sequence: RMSE {_dollars(errors['full_sequence'])}, naive {_dollars(errors['naive_full'])}": [
+            (0, look.full_sequence)
+        ],
+        f"multiple sequences of {look.length}: RMSE {_dollars(errors['multiple_sequences'])}, naive {_dollars(errors['naive_sequences'])}": [
+            (start, look.multiple_sequences[start : start + look.length]) for start in starts
+        ],
+    }
+    figure, panels = _panels(10, 9, len(ways))
+    for axes, (told, sequences) in zip(panels, ways.items(), strict=True):
+        axes.plot(look.sessions, look.actual, color=ACTUAL, linewidth=1.2)
+        for start, values in sequences:
+            axes.plot(look.sessions[start : start + len(values)], values, color=NETWORK, linewidth=1.2)
+        axes.set_title(told, fontsize=9, loc="left")
+    figure.suptitle(f"{title}: {len(look.actual)} test sessions, {unit}", fontsize=10)
+    return _png(figure)
+
+
+def ablation_table(summary: pd.DataFrame) -> str:
+    """Multiples of the naive forecast's RMSE, mean and range: a line per number of layers, a column per number of units.
+
+    Args:
+        summary: columns layers, units, mean, least, greatest.
+    """
+    widths = sorted(summary["units"].unique())
+    cells = {(row["layers"], row["units"]): row for row in summary.to_dict("records")}
+
+    def told(layers: int, units: int) -> str:
+        row = cells.get((layers, units))
+        if row is None:
+            return "–"
+        span = "" if row["least"] == row["greatest"] else f"  ({row['least']:.3f} .. {row['greatest']:.3f})"
+        return f"{row['mean']:.3f}{span}"
+
+    body = [[str(layers), *(told(layers, units) for units in widths)] for layers in sorted(summary["layers"].unique())]
+    return _aligned(["layers", *(_count(units, "unit") for units in widths)], body, [True] * (len(widths) + 1))
+
+
+def ablation_plot(title: str, summary: pd.DataFrame) -> bytes:
+    """`summary` of `ablation_table` as a picture: a line per number of units over the layers, bars for the range; a PNG."""
+    figure, axes = _figure(7.5, 4.2, background="white")
+    widths = sorted(summary["units"].unique())
+    for place, (units, colour) in enumerate(zip(widths, itertools.cycle((NETWORK, *SERIES)))):
+        own = summary[summary["units"] == units].sort_values("layers")
+        mean = own["mean"].to_numpy()
+        bars = [mean - own["least"].to_numpy(), own["greatest"].to_numpy() - mean]
+        beside = own["layers"].to_numpy() + 0.03 * (place - (len(widths) - 1) / 2)  # bars must not hide each other
+        axes.errorbar(
+            beside, mean, yerr=bars, color=colour, linewidth=1.3, marker="o", markersize=4, capsize=3, label=f"{units} units"
+        )
+    axes.axhline(1, color=REFERENCE, linewidth=1, linestyle="--", label="naive")
+    axes.set_xticks(sorted(summary["layers"].unique()))
+    axes.set_xlabel("layers", fontsize=8, color=INK)
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.legend(fontsize=8, frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.12))
+    return _png(figure)
 
 
 # The symbol embedding

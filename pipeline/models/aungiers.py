@@ -24,6 +24,7 @@ AUNGIERS_SP500 = Recipe(
     loss=MeanSquaredError(),
     epochs=1,
     batch_size=512,
+    study="aungiers",
 )
 AUNGIERS_SP500_LATER = replace(
     AUNGIERS_SP500,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import replace
 
 from pipeline.models.optimisation import Constant, MeanSquaredError, Optimiser
@@ -26,6 +27,8 @@ FASTNU_DEFAULT = Recipe(
     loss=MeanSquaredError(),
     epochs=50,
     batch_size=32,
+    study="fastnu",
+    tested=(dt.date(2017, 1, 1), dt.date(2017, 12, 31)),
     published={"IBM": 3.0946, "AAPL": 17.6443, "AMZN": 160.634, "HD": 22.4909},
 )
 FASTNU_IMPROVED = replace(

@@ -24,6 +24,7 @@ SEZER_DIS = Recipe(
     epochs=1000,
     batch_size=240,
     faithful=Faithful("MinMax is fitted on the whole history, test sessions included", {"normalisation": MinMax("all")}),
+    study="sezer",
     # Of the predictions that the source published, each put beside the day it is about; repeating yesterday's price has .814 there.
     published={"DIS": 2.172},
 )

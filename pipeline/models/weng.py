@@ -27,6 +27,7 @@ WENG_SP500 = Recipe(
     loss=MeanSquaredError(),
     epochs=50,
     batch_size=64,
+    study="weng",
 )
 WENG_SP500_32 = replace(WENG_SP500, name="weng-sp500-32", summary="weng-sp500 with 32 units.", network=Stack((32,), dropout=0.2))
 WENG_SP500_W5 = replace(

@@ -7,7 +7,8 @@ Read are all files `*.csv` and `*.csv.gz` of the folder itself, in either of two
 
 Columns may come in any order, case and decoration (` <OPEN> `, `vol`), separated by comma, semicolon or tab. Dates may be written
 2006-01-03, 20060103, 01/03/2006, 03.01.2006, 03-Jan-2006 or Jan 3, 2006, with or without a time. Prices are taken as traded: other columns
-(Adj Close, Dividends, ...) are ignored, there are no corporate actions, and nothing in the file is changed or filled.
+(Dividends, ...) are ignored, Adj Close is read only where a study asks for it, there are no corporate actions, and nothing in the
+file is changed or filled.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import TextIO
 
 import pandas as pd
 
-from pipeline.errors import MalformedPrices, SettingsError
+from pipeline.errors import LookAtTheData, MalformedPrices, SettingsError
 from pipeline.prices.source import Raw, unknown_ticker
 from pipeline.tables import OHLCV
 from pipeline.universes import TICKER
@@ -37,6 +38,7 @@ SPELLINGS = {
     "low": {"low"},
     "close": {"close"},
     "volume": {"volume", "vol"},
+    "adj_close": {"adjclose", "adjustedclose"},
     "ticker": {"ticker", "symbol"},
     "name": {"name"},
 }
@@ -85,12 +87,25 @@ class CsvSource:
         prices = pd.DataFrame({"date": _dates(rows, path), **{column: _numbers(rows, column, path) for column in OHLCV}})
         return Raw(prices, pd.DataFrame(columns=["date", "kind", "value"]))
 
+    def adjusted_close(self, ticker: str) -> pd.Series:
+        """The file's column Adj Close by its dates; `LookAtTheData` where the file has none."""
+        path = self._index()[ticker]
+        rows = _load(path)[ticker]
+        if "adj_close" not in rows:
+            raise LookAtTheData(
+                f"{ticker}: {path} has no column Adj Close, which the target adj_close is. Add it, or ask for the close: --target close."
+            )
+        return pd.Series(_numbers(rows, "adj_close", path).to_numpy(), index=_dates(rows, path))
+
     def _index(self) -> dict[str, Path]:
         """Which file holds which ticker."""
         if self._files is None:
             files: dict[str, Path] = {}
-            for path in _price_files(self.folder):
-                for ticker in _tickers_of(path):
+            paths = _price_files(self.folder)
+            broken = _broken(paths)
+            for path in paths:
+                # Whoever fetches the ticker of a broken file is told why it cannot be read; the others can be had.
+                for ticker in [_ticker_of(path)] if path in broken else _tickers_of(path):
                     if ticker in files:
                         raise SettingsError(
                             f"{ticker} is in {files[ticker].name} and in {path.name} of {self.folder}; one file is expected. Remove one."
@@ -109,6 +124,19 @@ def _price_files(folder: Path) -> list[Path]:
             f"{folder} has no .csv or .csv.gz files; put one per ticker there ({EXPECTED}), or one long file with a ticker column."
         )
     return paths
+
+
+def _broken(paths: list[Path]) -> set[Path]:
+    """The files without a usable first line; `MalformedPrices` when no other is left."""
+    errors: dict[Path, MalformedPrices] = {}
+    for path in paths:
+        try:
+            _header(path)
+        except MalformedPrices as error:
+            errors[path] = error
+    if len(errors) == len(paths):
+        raise next(iter(errors.values()))
+    return set(errors)
 
 
 def _tickers_of(path: Path) -> list[str]:
