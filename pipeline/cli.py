@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from pipeline.assembly import Parts
     from pipeline.run import Run
+    from pipeline.universes import Universe
 
 FORMATS = ("table", "json", "csv")
 SEQUENCE_LENGTH = 50
@@ -92,6 +93,10 @@ def parser() -> Parser:
     ahead.add_argument(
         "--length", type=int, default=SEQUENCE_LENGTH, help="sessions of one of the multiple sequences (default: %(default)s)"
     )
+    _study_commands(commands)
+    exercise = _command(commands, "exercise", "train recipes that need no prices (--recipe NAME,NAME; default: all)", _exercise)
+    exercise.add_argument("--text", metavar="FILE", help="a text of your own for the recipe that learns one")
+    _format_argument(exercise)
     _command(commands, "doctor", "check configuration, store, tracking and source, and say what to do", _doctor)
     return top
 
@@ -111,6 +116,25 @@ def _command(commands: argparse._SubParsersAction, name: str, told: str, run: Ca
     return command
 
 
+def _study_commands(commands: argparse._SubParsersAction) -> None:
+    reproduce = _command(
+        commands, "reproduce", "train a source's recipes as published, beside naive, linear and default", _reproduce
+    )
+    reproduce.add_argument("study", metavar="STUDY", help="fastnu, sezer, aungiers or weng; its --data is a folder of price files")
+    reproduce.add_argument("--from", dest="first", type=_date, metavar="DATE", help="first session used (default: the files' own)")
+    reproduce.add_argument("--to", dest="last", type=_date, metavar="DATE", help="last session used (default: the files' own)")
+    ablate = _command(commands, "ablate", "train the FAST-NU network with other layers: do more of them reduce the error?", _ablate)
+    ablate.add_argument("--layers", type=_counts, default="1,2,3,4", metavar="N,N", help="numbers of layers (default: %(default)s)")
+    ablate.add_argument(
+        "--units", type=_counts, default="25,50,128", metavar="N,N", help="units of each layer (default: %(default)s)"
+    )
+    ablate.add_argument("--epochs", type=_count, metavar="N", help="shorten the training (default: as published)")
+    for command, seeds in ((reproduce, 3), (ablate, 1)):
+        command.add_argument(
+            "--seeds", type=_count, default=seeds, metavar="N", help="seeds, from --seed on (default: %(default)s)"
+        )
+
+
 def _session_arguments(command: Parser) -> None:
     command.add_argument("--session", type=_date, metavar="DATE", help="the last session that may be seen (default: the newest)")
     command.add_argument(
@@ -127,6 +151,16 @@ def _date(text: str) -> dt.date:
         return dt.date.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no date; one such as 2013-03-01 is expected") from None
+
+
+def _count(text: str) -> int:
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
+def _counts(text: str) -> list[int]:
+    return list(dict.fromkeys(_count(part) for part in text.split(",")))
 
 
 def _moment(text: str) -> dt.datetime:
@@ -239,6 +273,62 @@ def _look_ahead(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _reproduce(arguments: argparse.Namespace) -> None:
+    from pipeline import assembly, reproduction, study
+
+    settings = _settings(arguments)
+    if arguments.study not in reproduction.names():
+        raise SettingsError(f"There is no study {arguments.study!r}. The studies are: {', '.join(reproduction.names())}.")
+    if not settings.data:
+        raise SettingsError(f"{arguments.study} needs a folder of price files (flag --data or STOCKCAST_DATA).")
+    with assembly.parts(settings) as parts:
+        universe = study.universe_of(settings)
+        the = reproduction.find_study(arguments.study, universe, settings.recipe, settings.target)
+        period = study.Period(arguments.first, arguments.last)
+        outcome = reproduction.reproduce(parts, universe, the, arguments.seeds, period, dt.datetime.now(dt.UTC))
+        _print_study(parts, the.name, outcome.text)
+
+
+def _ablate(arguments: argparse.Namespace) -> None:
+    from pipeline import ablation, assembly, study
+
+    settings = _settings(arguments)
+    with assembly.parts(settings) as parts:
+        outcome = ablation.ablate(
+            parts,
+            study.universe_of(settings),
+            ablation.base_recipe(),
+            arguments.layers,
+            arguments.units,
+            arguments.seeds,
+            dt.datetime.now(dt.UTC),
+            arguments.epochs,
+        )
+        _print_study(parts, ablation.STEP, outcome.text)
+
+
+def _exercise(arguments: argparse.Namespace) -> None:
+    from pipeline import assembly, exercises
+
+    settings, quiet = _settings(arguments), arguments.format != "table"
+    chosen = exercises.chosen([name.strip() for name in settings.recipe.split(",") if name.strip()])
+    text = exercises.read_text(arguments.text) if arguments.text else None
+    with assembly.parts(settings, progress=_to_stderr if quiet else None) as parts:
+        rows = exercises.train(parts, chosen, settings.seed, text)
+        if quiet:
+            _print_rows(rows, arguments.format)
+            return
+        print()
+        _print_rows(exercises.for_people(rows), arguments.format)
+        print("", *assembly.exercises_whereabouts(parts), sep="\n")
+
+
+def _print_study(parts: Parts, name: str, text: str) -> None:
+    from pipeline import assembly
+
+    print("", text, "", *assembly.study_whereabouts(parts, name), sep="\n")
+
+
 def _forecasts(arguments: argparse.Namespace) -> None:
     from pipeline import assembly
     from pipeline.tables import FORECASTS
@@ -264,6 +354,14 @@ def _scores(arguments: argparse.Namespace) -> None:
         _print_rows(rows if arguments.each else metrics.realised(rows), arguments.format)
 
 
+def _by_sector(universe: Universe) -> str:
+    """Each sector of a universe with its tickers."""
+    sectors = dict.fromkeys(universe.sectors.values())
+    return "; ".join(
+        f"{sector}: {' '.join(ticker for ticker, own in universe.sectors.items() if own == sector)}" for sector in sectors
+    )
+
+
 def _universe(arguments: argparse.Namespace) -> None:
     import pandas as pd
 
@@ -275,7 +373,12 @@ def _universe(arguments: argparse.Namespace) -> None:
         raise SettingsError(f"There is no universe {settings.universe!r}. The universes are: {', '.join(universes)}.")
     chosen = [universe for name, universe in universes.items() if settings.universe in ("", name)]
     rows = [
-        {**dataclasses.asdict(universe), "tickers": " ".join(universe.tickers), "dag": f"daily_forecast_{universe.name}"}
+        {
+            **dataclasses.asdict(universe),
+            "tickers": " ".join(universe.tickers),
+            "dag": f"daily_forecast_{universe.name}",
+            "sectors": _by_sector(universe),
+        }
         for universe in chosen
     ]
     _print_rows(pd.DataFrame(rows).drop(columns="data" if not any(universe.data for universe in chosen) else []), arguments.format)

@@ -556,6 +556,7 @@ def _import_tensorflow() -> None:
     with _quiet_stderr():
         import tensorflow as tf
 
+    tf.get_logger().setLevel("ERROR")  # each network is traced anew, which it would warn of
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
 

@@ -78,16 +78,16 @@ def everything(parts):
     return {**tables, **tracked(parts)}, files
 
 
-def tracked(parts):
-    """Parameters, metrics and our tags of all runs in MLflow, by run name."""
+def tracked(parts, tables=("params", "latest_metrics")):
+    """Parameters and metrics of all runs in MLflow, by run name."""
     with contextlib.closing(sqlite3.connect(parts.settings.home / "mlflow.db")) as database:
         return {
             f"mlflow {table}": pd.read_sql_query(
                 f"SELECT name, key, value FROM {table} JOIN runs USING (run_uuid) "
-                "WHERE key NOT IN ('training_seconds', 'model_version') AND key NOT LIKE 'mlflow.%' AND lifecycle_stage = 'active' ORDER BY name, key",
+                "WHERE key <> 'training_seconds' AND lifecycle_stage = 'active' ORDER BY name, key",
                 database,
             )
-            for table in ("params", "latest_metrics", "tags")
+            for table in tables
         }
 
 
@@ -215,7 +215,7 @@ def test_a_source_s_recipe_is_trained_rolled_forward_and_measured_beside_the_def
     [first, *_] = found = parts.rows(FORECASTS, run, ["OLD"]).to_dict("records")
     assert [row["horizon"] for row in found] == [1, 2, 3]
     assert first["champion"] == "naive"  # it peeks, so it is never published
-    rows = tracked(parts)
+    rows = tracked(parts, ("tags", "latest_metrics"))
     tags, metrics = (
         rows[f"mlflow {name}"].query("name == 'OLD 2013-03-01'").set_index("key")["value"] for name in ("tags", "latest_metrics")
     )

@@ -18,6 +18,9 @@ FILES = (
     "ganegedara",
     "walia",
     "aungiers",
+    "statquest",
+    "aungiers_sine",
+    "meetup",
 )
 RECIPES: tuple[Recipe, ...] = (DEFAULT, *(recipe for file in FILES for recipe in import_module(f"pipeline.models.{file}").RECIPES))
 

@@ -207,14 +207,14 @@ class DirectionAware:
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """Of a yes or no (binary), or of one class among many, from probabilities."""
+    """Of a yes or no from its probability, or of one class among `many` from the probability of each."""
 
-    classes: int = 2
+    many: bool = False
 
     def make(self, future_scale: np.ndarray) -> Callable:
         import keras
 
-        return keras.losses.BinaryCrossentropy() if self.classes == 2 else keras.losses.SparseCategoricalCrossentropy()
+        return keras.losses.SparseCategoricalCrossentropy() if self.many else keras.losses.BinaryCrossentropy()
 
     def __str__(self) -> str:
         return "cross-entropy"
