@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pipeline import records, reporting, study
+from pipeline import charts, records, reporting, study
 from pipeline.errors import StockcastError
 from pipeline.metrics import root_mean_squared_error
 from pipeline.models import find_recipe
@@ -81,7 +81,7 @@ def ablate(
         for recipe in recipes
         for number in range(seeds)
     ]
-    for name, error in study.train(parts, STEP, networks).items():
+    for name, error in study.train(parts, STEP, networks, universe.sectors).items():
         failures.setdefault(next(network.stock for network in networks if network.name == name), error)
     if len(failures) == len(universe.tickers):
         raise next(iter(failures.values()))
@@ -174,7 +174,7 @@ def _files(base: Recipe, target: str, rows: pd.DataFrame, text: str) -> dict[str
         "results.csv": reporting.rows(rows, "csv").encode(),
         "summary.csv": reporting.rows(summary(rows), "csv").encode(),
         "table.md": f"```\n{text}\n```\n".encode(),
-        "layers.png": reporting.ablation_plot(title, summary(rows)),
+        "layers.png": charts.ablation_plot(title, summary(rows)),
     }
 
 

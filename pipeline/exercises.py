@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pipeline import assembly, characters, reporting
+from pipeline import assembly, characters, charts
 from pipeline.errors import RunError, SettingsError, StockcastError
 from pipeline.lookahead import SEQUENCE_LENGTH, LookAhead
 from pipeline.models import RECIPES, find_recipe
@@ -155,7 +155,7 @@ def _look_ahead(parts: Parts, trained: dict[str, tuple[Practice, Trained, dict]]
             failures[practice.title] = outcome
             continue
         figures |= {f"rmse_{way}": error for way, error in outcome.rmse().items()}
-        picture = reporting.look_ahead_plot(f"{practice.title}, seed {practice.seed}", outcome, "between -1 and 1")
+        picture = charts.look_ahead_plot(f"{practice.title}, seed {practice.seed}", outcome, "between -1 and 1")
         parts.artifacts.write(f"{practice.folder}/look_ahead.csv", _csv(outcome.table()))
         parts.artifacts.write(f"{practice.folder}/look_ahead.png", picture)
     return failures

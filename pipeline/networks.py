@@ -23,15 +23,11 @@ from pipeline.models.baselines import BASELINES, NAIVE
 from pipeline.models.recipe import Recipe
 from pipeline.run import Run
 from pipeline.tables import DATASETS, EVALUATIONS, MODELS, PREDICTIONS
-from pipeline.training import FitJob, LookAheadJob, PredictJob, Trained
+from pipeline.training import SHARED, FitJob, LookAheadJob, PredictJob, Trained
 from pipeline.windows import Windows
 
 if TYPE_CHECKING:
     from pipeline.assembly import Parts
-
-
-#: In place of a ticker, for a network that all stocks of a run share.
-SHARED = "all"
 
 
 def model_file(model_id: str) -> str:
@@ -103,7 +99,7 @@ class Network:
     @property
     def stock(self) -> str:
         """Whose network it is, for people and in the store."""
-        return self.ticker if len(self.pool) == 1 else SHARED
+        return SHARED if self.recipe.pooled else self.ticker
 
 
 def compared(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> list[Network]:
@@ -265,7 +261,9 @@ def look_ahead(parts: Parts, run: Run, recipe: Recipe, tickers: list[str], lengt
     for ticker in tickers:
         current = next(iter(compared(parts, run, recipe, ticker)), None)
         if current is None or not parts.artifacts.exists(current.file):
-            outcomes[ticker] = NothingStored(f"{ticker} {run.session}: there is no network of {recipe.name}. `stockcast run` trains it.")
+            outcomes[ticker] = NothingStored(
+                f"{ticker} {run.session}: there is no network of {recipe.name}. `stockcast run` trains it."
+            )
             continue
         test = datasets.load(parts, current.dataset).test
         if test.cut.target is None:

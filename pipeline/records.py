@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pipeline import datasets, embedding, networks, reporting
+from pipeline import charts, datasets, embedding, networks
 from pipeline.lookahead import LookAhead
 from pipeline.metrics import LEVELS
 from pipeline.models.baselines import BASELINES, NAIVE
@@ -95,7 +95,7 @@ def stock_run(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> StockRun:
         files={
             "predictions.csv": predictions,
             "results.csv": results_csv(table),
-            "prediction.png": reporting.prediction_plot(ticker, table),
+            "prediction.png": charts.prediction_plot(ticker, table),
         },
     )
 
@@ -144,7 +144,7 @@ def save_look_ahead(parts: Parts, run: Run, seen: dict[str, LookAhead]) -> list[
         name = f"look_ahead/{run.universe.name}/{run.session}-{run.universe.recipe}-{run.universe.target}/{ticker}"
         title = f"{ticker}, {run.universe.recipe}"
         parts.artifacts.write(f"{name}.csv", ahead.table().to_csv(index=False, date_format="%Y-%m-%d").encode())
-        parts.artifacts.write(f"{name}.png", reporting.look_ahead_plot(title, ahead))
+        parts.artifacts.write(f"{name}.png", charts.look_ahead_plot(title, ahead))
         files += [parts.artifacts.url(f"{name}.{kind}") for kind in ("csv", "png")]
     return files
 
@@ -156,7 +156,7 @@ def session_files(parts: Parts, run: Run, recipe: Recipe) -> dict[str, bytes]:
         return {}
     symbols, vectors = learnt
     points = embedding.placed(vectors[1:])  # without the unknown one
-    return {"symbol_embedding.png": reporting.embedding_picture(points, symbols, run.universe.sectors)}
+    return {"symbol_embedding.png": charts.embedding_picture(points, symbols, run.universe.sectors)}
 
 
 def session_metrics(promotions: pd.DataFrame, checks: pd.DataFrame) -> dict[str, float]:

@@ -1,13 +1,8 @@
-"""What people read: the terminal's table, charts, the day's page. Tables in, text and bytes out: no disk, no clock, no network.
-
-The same tables give the same bytes. The only matplotlib import, and only where a chart is drawn.
-"""
+"""What people read: the terminal's tables and sentences, the day's page. Tables in, text out: no disk, no clock, no network."""
 
 from __future__ import annotations
 
 import base64
-import io
-import itertools
 import json
 import math
 import textwrap
@@ -15,34 +10,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
-from pipeline import embedding
 from pipeline.errors import SettingsError
 from pipeline.metrics import LEVELS, realised
 from pipeline.models.baselines import NAIVE
 from pipeline.run import Run
-from pipeline.tables import FORECASTS, column
+from pipeline.tables import FORECASTS
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from pipeline.lookahead import LookAhead
+    pass
 
 FORMATS = ("table", "json", "csv")
 TEXT_WIDTH = 110
 #: Of a study's table and sentences: a recipe has many rivals.
 STUDY_WIDTH = 130
-#: Sessions of history beside a forecast.
-SHOWN_SESSIONS = 60
 #: Findings of one rule about one ticker that the page spells out; the store has them all.
 SHOWN_FINDINGS = 3
-#: Readable on white and on a dark page alike: the charts have no background of their own.
-INK, ACTUAL, NETWORK, REFERENCE = "#808890", "#8492a0", "#3b82c4", "#d9822b"
-#: More lines of one chart.
-SERIES = ("#c4423b", "#3d9a6c", "#8a5fb4", "#b08d2f", "#c25e9b", "#4aa3a8")
 
 
 # Rows for people and programs
@@ -160,90 +144,6 @@ def _aligned(columns: list[str], cells: list[list[str]], right: list[bool]) -> s
     return "\n".join(line.rstrip() for line in lines)
 
 
-# Charts
-
-
-def prediction_plot(ticker: str, predictions: pd.DataFrame) -> bytes:
-    """Actual prices of the test sessions, what the network and the naive forecast said the session before, and the intervals; a PNG.
-
-    Args:
-        predictions: columns session, horizon, actual, prediction, naive, lower_80, upper_80, lower_95, upper_95; dollars. Only horizon 1
-            is drawn.
-    """
-    shown = predictions[predictions["horizon"] == 1].sort_values("session")
-    sessions, forecast, last = (shown[name].to_numpy() for name in ("session", "prediction", "naive"))
-    figure, axes = _figure(9, 4, background="white")
-    for level, opacity in ((95, 0.12), (80, 0.22)):
-        lower, upper = (shown[f"{side}_{level}"].to_numpy() for side in ("lower", "upper"))
-        axes.fill_between(sessions, lower, upper, color=NETWORK, alpha=opacity, linewidth=0, label=f"{level} %")
-    axes.plot(sessions, shown["actual"].to_numpy(), color="#222222", linewidth=1.2, label="actual")
-    axes.plot(sessions, last, color=REFERENCE, linewidth=0.9, linestyle="--", label="naive (the last price)")
-    axes.plot(sessions, forecast, color=NETWORK, linewidth=1.2, label="network")
-    ours, naive = (float(((shown["actual"] - shown[name]) ** 2).mean() ** 0.5) for name in ("prediction", "naive"))
-    better = "better" if ours < naive else "worse" if ours > naive else "no better"
-    axes.set_title(
-        f"{ticker}: one session ahead, {len(shown)} test sessions. RMSE {ours:.4f}, naive {naive:.4f}: {better} than naive",
-        fontsize=10,
-        loc="left",
-    )
-    axes.legend(fontsize=8, frameon=False, ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.1))
-    return _png(figure)
-
-
-def forecast_chart(history: pd.DataFrame, forecasts: pd.DataFrame) -> bytes:
-    """The newest sessions of one ticker's target and the published forecasts with their intervals; a PNG without background.
-
-    Args:
-        history: HISTORY rows up to the cutoff.
-        forecasts: FORECASTS rows of one run and ticker.
-    """
-    forecasts = forecasts.sort_values("horizon")
-    target, cutoff = forecasts["target"].iloc[0], forecasts["cutoff"].iloc[0]
-    past = history[history["session"] <= cutoff].sort_values("session").tail(SHOWN_SESSIONS)
-    # Positions, not dates: weekends are no gaps.
-    before, after = range(1 - len(past), 1), range(len(forecasts) + 1)
-    last = float(forecasts["last_value"].iloc[0])
-    figure, axes = _figure(6.4, 2.7)
-    axes.plot(before, column(past, target).to_numpy(), color=ACTUAL, linewidth=1.4)
-    for level, opacity in ((95, 0.18), (80, 0.30)):
-        low, high = ([last, *forecasts[f"{side}_{level}"]] for side in ("lower", "upper"))
-        axes.fill_between(after, low, high, color=NETWORK, alpha=opacity, linewidth=0)
-    axes.plot(after, [last, *forecasts["y_hat"]], color=NETWORK, linewidth=1.6, marker="o", markersize=2.5)
-    axes.axvline(0, color=INK, linewidth=0.6, linestyle=":")
-    days = {**dict(zip(before, past["session"], strict=True)), **dict(enumerate(forecasts["session"], start=1))}
-    marks = sorted({before[0], before[len(before) // 3], before[2 * len(before) // 3], len(forecasts)})
-    axes.set_xticks(marks, [f"{days[mark]:%Y-%m-%d}" for mark in marks])
-    axes.margins(x=0.02)
-    return _png(figure)
-
-
-def _figure(width: float, height: float, background: str = "none") -> tuple[Figure, Axes]:
-    figure, (axes,) = _panels(width, height, 1, background)
-    return figure, axes
-
-
-def _panels(width: float, height: float, count: int, background: str = "white") -> tuple[Figure, list[Axes]]:
-    """A figure of its own, outside pyplot's global state, with so many charts below each other."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=130, facecolor=background, layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = [figure.add_subplot(count, 1, place, facecolor="none") for place in range(1, count + 1)]
-    for axes in panels:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(INK)
-        axes.tick_params(colors=INK, labelsize=8)
-        axes.grid(axis="y", color=INK, alpha=0.2, linewidth=0.6)
-    return figure, panels
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})  # the version of matplotlib does not belong into the bytes
-    return buffer.getvalue()
-
-
 # The day's page
 
 
@@ -296,12 +196,12 @@ def _day_in_words(forecasts: pd.DataFrame, promotions: pd.DataFrame, checks: pd.
     networks, better = (promotions["champion"] != NAIVE).sum(), (measured["skill"] > 0).sum()
     quarantined = (checks["verdict"] == "quarantined").sum()
     said = [
-        f"{_count(forecasts['ticker'].nunique(), 'ticker')} forecast: {networks} by a network, "
+        f"{counted(forecasts['ticker'].nunique(), 'ticker')} forecast: {networks} by a network, "
         f"{len(promotions) - networks} by the naive forecast.",
-        f"On test sessions the network of {better} out of {_count(len(measured), 'ticker')} beats the naive forecast."
+        f"On test sessions the network of {better} out of {counted(len(measured), 'ticker')} beats the naive forecast."
         if len(measured)
         else "",
-        f"<b class=bad>{_count(quarantined, 'ticker')} quarantined.</b>" if quarantined else "",
+        f"<b class=bad>{counted(quarantined, 'ticker')} quarantined.</b>" if quarantined else "",
     ]
     return " ".join(filter(None, said))
 
@@ -367,7 +267,7 @@ def _verdict(promotion: dict | None) -> str:
 
 def _quality(checks: pd.DataFrame, findings: pd.DataFrame) -> str:
     quarantined = checks[checks["verdict"] == "quarantined"].sort_values("ticker")
-    parts = [f"<p>{len(checks) - len(quarantined)} of {_count(len(checks), 'ticker')} passed the quality gate.</p>"]
+    parts = [f"<p>{len(checks) - len(quarantined)} of {counted(len(checks), 'ticker')} passed the quality gate.</p>"]
     if len(quarantined):
         body = [[escape(row["ticker"]), escape(row["reasons"])] for row in quarantined.to_dict("records")]
         parts.append(_table(["Quarantined", "Why it sits this session out"], body, words={0, 1}))
@@ -428,7 +328,7 @@ def _or_dash(value: float, text: object) -> str:
     return "–" if math.isnan(value) else text(value)
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
@@ -491,13 +391,13 @@ def study_table(results: pd.DataFrame, recipes: Sequence[str]) -> str:
     for group in _groups(results, recipes):
         one, naive = group.iloc[0], group["naive_rmse"].iloc[0]
         ours = group["rmse"]
-        span = f"{_dollars(ours.min())} .. {_dollars(ours.max())}" if len(group) > 1 else ""
+        span = f"{dollars(ours.min())} .. {dollars(ours.max())}" if len(group) > 1 else ""
         published, own, line, default = (
-            (_dollars(value), _times(value / naive))
+            (dollars(value), times(value / naive))
             for value in (one["published_rmse"], ours.mean(), one["linear_rmse"], group["default_rmse"].mean())
         )
         counts = [str(one["sessions"]), str(one["left_out"])]
-        body.append([one["ticker"], one["recipe"], *published, own[0], span, own[1], _dollars(naive), *line, *default, *counts])
+        body.append([one["ticker"], one["recipe"], *published, own[0], span, own[1], dollars(naive), *line, *default, *counts])
     return _aligned(head, body, [False, False, *[True] * (len(head) - 2)])
 
 
@@ -524,7 +424,7 @@ def _rankings(results: pd.DataFrame, recipes: Sequence[str]) -> list[str]:
     for ticker, group in results.groupby("ticker", sort=False):
         errors = {**_means(group, recipes), **_rivals(group)}
         ranked = sorted((error, name) for name, error in errors.items() if not math.isnan(error))
-        told.append(f"{ticker}, best first: " + ", ".join(f"{name} {_dollars(error)}" for error, name in ranked) + ".")
+        told.append(f"{ticker}, best first: " + ", ".join(f"{name} {dollars(error)}" for error, name in ranked) + ".")
     return told
 
 
@@ -538,7 +438,7 @@ def _against_naive(results: pd.DataFrame, recipes: Sequence[str]) -> list[str]:
         if ratios:
             won = sum(ratio < 1 for ratio in ratios)
             told.append(
-                f"{name} beats the naive forecast on {won} of {_count(len(ratios), 'ticker')}: {_times(sum(ratios) / len(ratios))} times its "
+                f"{name} beats the naive forecast on {won} of {counted(len(ratios), 'ticker')}: {times(sum(ratios) / len(ratios))} times its "
                 f"RMSE{' on average' if len(ratios) > 1 else ''}."
             )
     return told
@@ -585,64 +485,12 @@ def sentences(told: Sequence[str]) -> str:
     return "\n".join(textwrap.fill(line, STUDY_WIDTH, subsequent_indent="  ", break_on_hyphens=False) for line in told)
 
 
-def _dollars(value: float) -> str:
+def dollars(value: float) -> str:
     return _or_dash(value, lambda number: f"{number:,.{4 if abs(number) < 100 else 2}f}")
 
 
-def _times(ratio: float) -> str:
+def times(ratio: float) -> str:
     return _or_dash(ratio, "{:.3f}".format)
-
-
-def study_plot(title: str, predictions: Mapping[str, pd.DataFrame]) -> bytes:
-    """Actual prices over the test sessions, and what each recipe, the default one and the naive forecast said the session before; a PNG.
-
-    Nothing is scaled or shifted: a forecast that lags or shrinks is seen to.
-
-    Args:
-        predictions: by recipe, columns date, actual, prediction, naive, default, over the same dates.
-    """
-    figure, axes = _figure(10, 4.6, background="white")
-    one = next(iter(predictions.values()))
-    dates, actual = one["date"].to_numpy(), one["actual"].to_numpy()
-    axes.plot(dates, actual, color="#222222", linewidth=1.3, label="actual")
-    axes.plot(
-        dates, one["naive"].to_numpy(), color=REFERENCE, linewidth=0.8, linestyle="--", label=_scored("naive", actual, one["naive"])
-    )
-    if one["default"].notna().all():
-        axes.plot(dates, one["default"].to_numpy(), color=NETWORK, linewidth=1.1, label=_scored("default", actual, one["default"]))
-    for (name, table), colour in zip(predictions.items(), itertools.cycle(SERIES)):
-        forecast = table["prediction"].to_numpy()
-        axes.plot(dates, forecast, color=colour, linewidth=1.1, label=_scored(name, actual, forecast))
-    axes.set_title(f"{title}: one session ahead, {len(dates)} test sessions, RMSE in dollars", fontsize=10, loc="left")
-    axes.legend(fontsize=8, frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.08))
-    return _png(figure)
-
-
-def _scored(name: str, actual: np.ndarray, forecast: np.ndarray) -> str:
-    return f"{name} {_dollars(float(np.sqrt(np.mean((actual - np.asarray(forecast)) ** 2))))}"
-
-
-def look_ahead_plot(title: str, look: LookAhead, unit: str = "dollars") -> bytes:
-    """The sources' pictures of the three ways to look ahead, one below the other; a PNG. Grey: what came; blue: what was forecast."""
-    starts = range(0, len(look.actual), look.length)
-    errors = look.rmse()
-    ways = {
-        f"point by point: RMSE {_dollars(errors['point_by_point'])}, naive {_dollars(errors['naive'])}": [(0, look.point_by_point)],
-        f"full sequence: RMSE {_dollars(errors['full_sequence'])}, naive {_dollars(errors['naive_full'])}": [
-            (0, look.full_sequence)
-        ],
-        f"multiple sequences of {look.length}: RMSE {_dollars(errors['multiple_sequences'])}, naive {_dollars(errors['naive_sequences'])}": [
-            (start, look.multiple_sequences[start : start + look.length]) for start in starts
-        ],
-    }
-    figure, panels = _panels(10, 9, len(ways))
-    for axes, (told, sequences) in zip(panels, ways.items(), strict=True):
-        axes.plot(look.sessions, look.actual, color=ACTUAL, linewidth=1.2)
-        for start, values in sequences:
-            axes.plot(look.sessions[start : start + len(values)], values, color=NETWORK, linewidth=1.2)
-        axes.set_title(told, fontsize=9, loc="left")
-    figure.suptitle(f"{title}: {len(look.actual)} test sessions, {unit}", fontsize=10)
-    return _png(figure)
 
 
 def ablation_table(summary: pd.DataFrame) -> str:
@@ -662,61 +510,4 @@ def ablation_table(summary: pd.DataFrame) -> str:
         return f"{row['mean']:.3f}{span}"
 
     body = [[str(layers), *(told(layers, units) for units in widths)] for layers in sorted(summary["layers"].unique())]
-    return _aligned(["layers", *(_count(units, "unit") for units in widths)], body, [True] * (len(widths) + 1))
-
-
-def ablation_plot(title: str, summary: pd.DataFrame) -> bytes:
-    """`summary` of `ablation_table` as a picture: a line per number of units over the layers, bars for the range; a PNG."""
-    figure, axes = _figure(7.5, 4.2, background="white")
-    widths = sorted(summary["units"].unique())
-    for place, (units, colour) in enumerate(zip(widths, itertools.cycle((NETWORK, *SERIES)))):
-        own = summary[summary["units"] == units].sort_values("layers")
-        mean = own["mean"].to_numpy()
-        bars = [mean - own["least"].to_numpy(), own["greatest"].to_numpy() - mean]
-        beside = own["layers"].to_numpy() + 0.03 * (place - (len(widths) - 1) / 2)  # bars must not hide each other
-        axes.errorbar(
-            beside, mean, yerr=bars, color=colour, linewidth=1.3, marker="o", markersize=4, capsize=3, label=f"{units} units"
-        )
-    axes.axhline(1, color=REFERENCE, linewidth=1, linestyle="--", label="naive")
-    axes.set_xticks(sorted(summary["layers"].unique()))
-    axes.set_xlabel("layers", fontsize=8, color=INK)
-    axes.set_title(title, fontsize=10, loc="left")
-    axes.legend(fontsize=8, frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.12))
-    return _png(figure)
-
-
-# The symbol embedding
-
-#: A stock whose sector is not known.
-NO_SECTOR = "sector unknown"
-
-
-def embedding_picture(points: np.ndarray, symbols: Sequence[str], sectors: Mapping[str, str]) -> bytes:
-    """The stocks of a pooled network where their vectors place them, coloured by sector; a PNG.
-
-    Args:
-        points: (n, 2), of `embedding.placed`.
-        sectors: by symbol; one that is missing is drawn grey.
-    """
-    from matplotlib import colormaps
-
-    figure, axes = _figure(9, 6, background="white")
-    known = sorted({sectors.get(symbol, "") for symbol in symbols} - {""})
-    palette = colormaps["tab10" if len(known) <= 10 else "tab20"].colors
-    colours = {sector: palette[number % len(palette)] for number, sector in enumerate(known)} | {"": INK}
-    for sector, colour in colours.items():
-        own = [number for number, symbol in enumerate(symbols) if sectors.get(symbol, "") == sector]
-        if own:
-            axes.scatter(points[own, 0], points[own, 1], color=colour, s=34, label=sector or NO_SECTOR, zorder=2)
-    size = 8 if len(symbols) <= 30 else 6
-    for symbol, point in zip(symbols, points, strict=True):
-        axes.annotate(symbol, point, xytext=(4, 4), textcoords="offset points", fontsize=size, color="#222222")
-    how = embedding.method(len(symbols))
-    meaning = "only who is near whom means something" if how == "t-SNE" else "the two directions in which they differ most"
-    axes.set_title(f"What the network has learnt of {_count(len(symbols), 'stock')}: {how}, {meaning}", fontsize=10, loc="left")
-    axes.set_aspect("equal", adjustable="datalim")
-    axes.margins(0.12)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.legend(fontsize=8, frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.02))
-    return _png(figure)
+    return _aligned(["layers", *(counted(units, "unit") for units in widths)], body, [True] * (len(widths) + 1))

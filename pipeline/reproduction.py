@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pipeline import records, reporting, study
+from pipeline import charts, records, reporting, study
 from pipeline.errors import LookAtTheData, NotEnoughHistory, SettingsError, StockcastError
 from pipeline.metrics import directional_accuracy, root_mean_squared_error
 from pipeline.models import DEFAULT, with_modes
@@ -123,7 +123,7 @@ def reproduce(parts: Parts, universe: Universe, the: Study, seeds: int, period: 
             failures[ticker] = error
             parts.progress(STEP, ticker, f"failed: {error}")
     networks = list(_networks(the, stocks, range(parts.settings.seed, parts.settings.seed + seeds)))
-    for name, error in study.train(parts, STEP, networks).items():
+    for name, error in study.train(parts, STEP, networks, universe.sectors).items():
         for ticker in next(network for network in networks if network.name == name).data:
             failures.setdefault(ticker, error)
     if len(failures) == len(universe.tickers):
@@ -325,13 +325,13 @@ def _write(
     for ticker, stock in stocks.items():
         tables = _predictions(the, stock, networks, forecasts[ticker])
         files |= {f"{ticker}-{name}.csv": _csv(table) for name, table in tables.items()}
-        files[f"{ticker}.png"] = reporting.study_plot(f"{ticker}, {the.target}", tables)
+        files[f"{ticker}.png"] = charts.study_plot(f"{ticker}, {the.target}", tables)
     for network, ticker in _pictured(the, stocks, networks):
         if parts.artifacts.exists(network.looked_ahead(ticker)):
             look, name = study.looked_ahead(parts, network, ticker), f"look-ahead/{ticker}-{network.recipe.name}"
             files |= {
                 f"{name}.csv": _csv(look.table()),
-                f"{name}.png": reporting.look_ahead_plot(f"{ticker}, {network.recipe.name}", look),
+                f"{name}.png": charts.look_ahead_plot(f"{ticker}, {network.recipe.name}", look),
             }
     for name, content in files.items():
         parts.artifacts.write(f"{FOLDER}/{the.name}/{name}", content)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pipeline import datasets, embedding, evaluation, metrics, networks, promotion, records, reporting, scoring, tensorboard
+from pipeline import charts, datasets, embedding, evaluation, metrics, networks, promotion, records, reporting, scoring, tensorboard
 from pipeline.assembly import report_file
 from pipeline.datasets import passed
 from pipeline.errors import NotEnoughHistory, NothingStored, QualityGateFailed, SettingsError, StockcastError, TryAgain
@@ -416,10 +416,10 @@ def _page(parts: Parts, run: Run) -> str:
     """The day's page, as HTML; its scores are those of forecasts made before this session."""
     forecasts, promotions = parts.rows(FORECASTS, run), parts.rows(PROMOTIONS, run)
     scores = parts.store.load(SCORES, **run.series, ticker=list(run.universe.tickers))
-    charts = {}
+    pictures = {}
     for ticker in forecasts["ticker"].unique():
         history = parts.store.prices(run.universe.source_id, ticker, run.session, run.known_at)
-        charts[ticker] = reporting.forecast_chart(history, forecasts[forecasts["ticker"] == ticker])
+        pictures[ticker] = charts.forecast_chart(history, forecasts[forecasts["ticker"] == ticker])
     return reporting.day_page(
         run,
         forecasts,
@@ -427,7 +427,7 @@ def _page(parts: Parts, run: Run) -> str:
         parts.rows(FINDINGS, run),
         parts.rows(CHECKS, run),
         scores[scores["session"] <= pd.Timestamp(run.session)],
-        charts,
+        pictures,
     )
 
 

@@ -10,7 +10,7 @@ import datetime as dt
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pipeline import assembly, windows
+from pipeline import assembly, embedding, tensorboard, windows
 from pipeline.errors import LookAtTheData, NotEnoughHistory, RunError, StockcastError
 from pipeline.lookahead import SEQUENCE_LENGTH, LookAhead
 from pipeline.models.recipe import Recipe
@@ -27,7 +27,7 @@ from pipeline.prices.adjustment import adjust
 from pipeline.prices.source import fetch
 from pipeline.spec import Spec
 from pipeline.splits import Split
-from pipeline.training import FitJob, LookAheadJob, PredictJob, Trained
+from pipeline.training import SHARED, FitJob, LookAheadJob, PredictJob, Trained
 from pipeline.universes import Universe
 from pipeline.windows import Dataset
 
@@ -72,7 +72,7 @@ class Network:
     @property
     def stock(self) -> str:
         """Whose it is, for people."""
-        return next(iter(self.data)) if len(self.data) == 1 else "(all)"
+        return SHARED if self.recipe.pooled else next(iter(self.data))
 
     @property
     def title(self) -> str:
@@ -155,17 +155,17 @@ def data_of(history: pd.DataFrame, recipe: Recipe, target: str, split: Split) ->
     return Data(file, dataset)
 
 
-def train(parts: Parts, step: str, networks: Sequence[Network]) -> dict[str, StockcastError]:
+def train(parts: Parts, step: str, networks: Sequence[Network], sectors: Mapping[str, str]) -> dict[str, StockcastError]:
     """Trains what is not there yet, and has each say what it makes of its test windows; by network name, why one failed."""
     missing = [network for network in networks if parts.settings.tensorboard or not parts.artifacts.exists(network.model)]
     if len(networks) > len(missing):
         parts.progress(step, "", f"{len(networks) - len(missing)} of {len(networks)} networks are there already")
-    failures = _fit(parts, step, missing)
+    failures = _fit(parts, step, missing, sectors)
     _predict(parts, [network for network in networks if network.name not in failures], failures)
     return failures
 
 
-def _fit(parts: Parts, step: str, networks: Sequence[Network]) -> dict[str, StockcastError]:
+def _fit(parts: Parts, step: str, networks: Sequence[Network], sectors: Mapping[str, str]) -> dict[str, StockcastError]:
     failures: dict[str, StockcastError] = {}
     jobs = [
         FitJob(
@@ -185,6 +185,8 @@ def _fit(parts: Parts, step: str, networks: Sequence[Network]) -> dict[str, Stoc
             parts.progress(step, job.ticker, f"{place} failed: {outcome}")
             continue
         _save(parts, network, outcome)
+        if job.tensorboard and job.recipe.pooled:
+            tensorboard.save_projector(job.tensorboard, *embedding.vectors(outcome.model), sectors)
         parts.progress(step, job.ticker, f"{place}: {len(outcome.history['loss']) - 1} epochs, {outcome.seconds:.1f} s")
     return failures
 

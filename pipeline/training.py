@@ -49,6 +49,8 @@ STANDSTILL = 1e-6
 EVALUATED_TOGETHER = 4096
 #: A stock that a pooled network was not trained on, and the share of its training examples that go by this name.
 UNKNOWN, UNKNOWN_SHARE = "", 0.1
+#: In place of a ticker, for a network that all stocks share.
+SHARED = "all"
 
 
 @dataclass(frozen=True)

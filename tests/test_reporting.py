@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import reporting
+from pipeline import charts, reporting
 from pipeline.errors import SettingsError
 from pipeline.run import Run
 from pipeline.tables import CHECKS, FINDINGS, FORECASTS, HISTORY, PROMOTIONS, SCORES
@@ -245,9 +245,9 @@ def test_charts_are_pictures_and_the_same_each_time():
     )
     aapl = FORECAST_ROWS[FORECAST_ROWS["ticker"] == "AAPL"]
     drawings = (
-        lambda: reporting.prediction_plot("AAPL", predictions),
-        lambda: reporting.forecast_chart(history(), aapl),
-        lambda: reporting.forecast_chart(history(2), aapl),
+        lambda: charts.prediction_plot("AAPL", predictions),
+        lambda: charts.forecast_chart(history(), aapl),
+        lambda: charts.forecast_chart(history(2), aapl),
     )
     for draw in drawings:
         picture = draw()
@@ -258,7 +258,7 @@ def test_charts_are_pictures_and_the_same_each_time():
 def test_a_forecast_chart_sees_nothing_after_the_cutoff():
     aapl = FORECAST_ROWS[FORECAST_ROWS["ticker"] == "AAPL"]
     later = pd.concat([history(), history().tail(1).assign(session=MONDAY, close=999.0)])
-    assert reporting.forecast_chart(later, aapl) == reporting.forecast_chart(history(), aapl)
+    assert charts.forecast_chart(later, aapl) == reporting.forecast_chart(history(), aapl)
 
 
 def test_text_needs_no_matplotlib():

@@ -174,7 +174,8 @@ class Recipe:
             "column": " or ".join(self.targets) or "none: it makes its own examples",
             "sees": "" if self.exercises else ", ".join(self.window.columns) or "the same column",
             "window": str(self.window or ""),
-            "normalisation": str(self.normalisation or "none") + (f" of the target smoothed by {self.smoothing:g}" if self.smoothing else ""),
+            "normalisation": str(self.normalisation or "none")
+            + (f" of the target smoothed by {self.smoothing:g}" if self.smoothing else ""),
             "split": str(self.split or ""),
             "network": str(self.network) + (", shared by all stocks" if self.pooled else ""),
             "loss": str(self.loss) if self.epochs else "none: nothing is learnt",

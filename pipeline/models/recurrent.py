@@ -49,7 +49,9 @@ class Stack:
             state = layer(units, return_sequences=following, use_bias=self.bias, name=f"{self.cell.lower()}_{number}")(state)
             if dropout:
                 state = layers.Dropout(dropout, name=f"dropout_{number}")(state)
-        return Model(inputs if self.embedding else inputs[0], layers.Dense(shape.outputs, use_bias=self.bias, name="forecast")(state))
+        return Model(
+            inputs if self.embedding else inputs[0], layers.Dense(shape.outputs, use_bias=self.bias, name="forecast")(state)
+        )
 
     @property
     def dropouts(self) -> tuple[float, ...]:
