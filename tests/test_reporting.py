@@ -258,7 +258,7 @@ def test_charts_are_pictures_and_the_same_each_time():
 def test_a_forecast_chart_sees_nothing_after_the_cutoff():
     aapl = FORECAST_ROWS[FORECAST_ROWS["ticker"] == "AAPL"]
     later = pd.concat([history(), history().tail(1).assign(session=MONDAY, close=999.0)])
-    assert charts.forecast_chart(later, aapl) == reporting.forecast_chart(history(), aapl)
+    assert charts.forecast_chart(later, aapl) == charts.forecast_chart(history(), aapl)
 
 
 def test_text_needs_no_matplotlib():

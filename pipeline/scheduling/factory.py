@@ -100,9 +100,9 @@ def params(universe: Universe) -> dict[str, Param]:
         "target": Param(
             None,
             type=["null", "string"],
-            enum=[None, *TARGETS],
+            examples=list(TARGETS),
             title="Target",
-            description=f"Which column. Empty: {universe.target}, or the recipe's own where it does not forecast that.",
+            description=f"Which column. Empty: {universe.target}, or with another recipe the column of its source.",
         ),
         "horizon": Param(
             universe.horizon,
