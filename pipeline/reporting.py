@@ -8,7 +8,6 @@ import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -17,9 +16,6 @@ from pipeline.metrics import LEVELS, realised
 from pipeline.models.baselines import NAIVE
 from pipeline.run import Run
 from pipeline.tables import FORECASTS
-
-if TYPE_CHECKING:
-    pass
 
 FORMATS = ("table", "json", "csv")
 TEXT_WIDTH = 110

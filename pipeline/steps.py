@@ -164,7 +164,7 @@ def build_windows(parts: Parts, run: Run, tickers: list[str]) -> None:
 
 
 def train(parts: Parts, run: Run, tickers: list[str]) -> None:
-    """Fits the networks that are not there yet: of the current training cutoff and of the previous one."""
+    """Fits the networks that are not there yet: of the current training cutoff, of the previous one, and the default recipe's beside another."""
     recipe = find_recipe(run.universe.recipe)
     missing: dict[str, networks.Network] = {}
     for ticker in tickers:

@@ -115,12 +115,12 @@ class StockRun:
 
 
 class Tracker:
-    """One universe's experiment at one MLflow address. Nothing is imported or touched before the first call.
+    """One experiment at one MLflow address. Nothing is imported or touched before the first call.
 
     Args:
         uri: a database URL, or http(s) for an MLflow server.
         artifact_root: folder or URL for plots and models; with an MLflow server, the server has its own.
-        experiment: the universe's name.
+        experiment: the universe's name, or that of studies or exercises.
         upgrade: whether a database of an older MLflow is brought up to date; otherwise `SettingsError` says how to.
     """
 

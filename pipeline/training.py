@@ -1,4 +1,4 @@
-"""Fits one recipe to one dataset, and the worker processes that do so.
+"""Fits a recipe to the datasets of a network or to made examples, and the worker processes that do so.
 
 TensorFlow is imported in worker processes only (it hangs after a fork, and costs seconds and half a gigabyte). A worker is a plain
 subprocess that speaks pickles with a length before each over its standard input and output: no child of

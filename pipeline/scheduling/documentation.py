@@ -46,7 +46,7 @@ Every step can be repeated: the same session gives the same rows.
 
 ## Asking for something
 
-- **One session**: *Trigger*, and fill in *Session*. Other tickers, another recipe or horizon count for that run only.
+- **One session**: *Trigger*, and fill in *Session*. Other tickers, another recipe, target or horizon count for that run only.
 - **A range of sessions**: *Trigger*, *Backfill*. Its dates are session dates, both included; holidays make no runs. On the command line:
   `python -m pipeline.scheduling backfill --universe {name} --from {example_from} --to {example_to}`
 - **After each forecast**: schedule your DAG on the asset `forecasts_{name}`.
