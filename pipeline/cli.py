@@ -232,12 +232,18 @@ def _step(arguments: argparse.Namespace) -> None:
         if arguments.step == "ingest":
             step(parts, run, list(run.universe.tickers))
         elif arguments.step in TICKER_STEPS:
-            tickers = steps.passed(parts, run)
-            if not tickers:
-                raise QualityGateFailed(f"{run.session}: every ticker is quarantined; `stockcast check` says why.")
-            step(parts, run, tickers)
+            step(parts, run, _passed(parts, run))
         else:
             step(parts, run)
+
+
+def _passed(parts: Parts, run: Run) -> list[str]:
+    from pipeline import steps
+
+    tickers = steps.passed(parts, run)
+    if not tickers:
+        raise QualityGateFailed(f"{run.session}: every ticker is quarantined; `stockcast check` says why.")
+    return tickers
 
 
 def _filters(settings: Settings, session: dt.date | None) -> dict[str, object]:
@@ -250,14 +256,15 @@ def _filters(settings: Settings, session: dt.date | None) -> dict[str, object]:
 def _look_ahead(arguments: argparse.Namespace) -> int:
     import pandas as pd
 
-    from pipeline import assembly, networks, records, steps
+    from pipeline import assembly, networks, records
     from pipeline.models import find_recipe
 
     if arguments.length < 1:
         raise SettingsError(f"--length is {arguments.length}; at least 1 session is expected.")
     with assembly.parts(_settings(arguments)) as parts:
         run = _planned(parts, arguments.session, arguments.known_at)
-        outcomes = networks.look_ahead(parts, run, find_recipe(run.universe.recipe), steps.passed(parts, run), arguments.length)
+        tickers = _passed(parts, run)
+        outcomes = networks.look_ahead(parts, run, find_recipe(run.universe.recipe), tickers, arguments.length)
         seen = {ticker: outcome for ticker, outcome in outcomes.items() if not isinstance(outcome, StockcastError)}
         for ticker in sorted(set(outcomes) - set(seen)):
             print(f"error: {outcomes[ticker]}", file=sys.stderr)
@@ -270,7 +277,7 @@ def _look_ahead(arguments: argparse.Namespace) -> int:
         )
         _print_rows(pd.DataFrame(rows), "table")
         print("", *files, sep="\n")
-    return 0
+    return 1 if len(seen) < len(outcomes) else 0
 
 
 def _reproduce(arguments: argparse.Namespace) -> None:

@@ -79,7 +79,8 @@ def _cut_at(parts: Parts, run: Run, recipe: Recipe, ticker: str, cutoff: dt.date
 
 def _default_beside(run: Run, cut: _Cut) -> _Cut:
     spec = spec_of(run, DEFAULT, cut.spec.ticker, cut.spec.cutoff)
-    spec = replace(spec, split=replace(spec.split, test=Since(windows.first_test_session(cut.history, cut.spec))))
+    split = replace(spec.split, test=Since(windows.first_test_session(cut.history, cut.spec)))
+    spec = replace(spec, split=split, smoothing=cut.spec.smoothing)  # a smoothed price is easier to forecast: for both or for none
     few = len(cut.history) < spec.needed_sessions
     return _Cut(spec, cut.history, "too little history before the test sessions for the default recipe" if few else "")
 

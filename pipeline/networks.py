@@ -135,7 +135,11 @@ def wanted(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> list[Network]
 
 def _model_id(recipe: Recipe, pool: dict[str, str], seed: int) -> str:
     """What identifies a network: recipe and configuration, tickers, datasets (and with them cutoff, target and horizon), seed."""
-    return hashlib.sha256(json.dumps([recipe.name, recipe.config_hash(), sorted(pool.items()), seed]).encode()).hexdigest()[:16]
+    return _digest([recipe.name, recipe.config_hash(), sorted(pool.items()), seed])
+
+
+def _digest(values: list) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
 
 
 def fit_job(parts: Parts, run: Run, network: Network) -> FitJob:
@@ -160,7 +164,7 @@ def save(parts: Parts, run: Run, network: Network, trained: Trained) -> None:
         "target": run.universe.target,
         "ticker": network.stock,
         "training_cutoff": network.training_cutoff,
-        "dataset": network.dataset,
+        "dataset": network.dataset if len(network.pool) == 1 else _digest(sorted(network.pool.items())),
         "config_hash": network.recipe.config_hash(),
         "epochs": len(trained.history["loss"]) - 1,
         "best_epoch": trained.best_epoch,

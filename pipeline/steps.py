@@ -167,7 +167,7 @@ def train(parts: Parts, run: Run, tickers: list[str]) -> None:
     """Fits the networks that are not there yet: of the current training cutoff, of the previous one, and the default recipe's beside another."""
     recipe = find_recipe(run.universe.recipe)
     missing: dict[str, networks.Network] = {}
-    for ticker in tickers:
+    for ticker in _still_in(parts, run, tickers):
         found = networks.wanted(parts, run, recipe, ticker)
         if not found:
             parts.progress("train", ticker, "no network to train")
@@ -195,6 +195,7 @@ def train(parts: Parts, run: Run, tickers: list[str]) -> None:
 def evaluate(parts: Parts, run: Run, tickers: list[str]) -> None:
     """Measures networks and baselines on the same windows, forecasts with each of them, and tracks it all in MLflow."""
     recipe = find_recipe(run.universe.recipe)
+    tickers = _still_in(parts, run, tickers)
     for ticker in tickers:
         networks.evaluate_baselines(parts, run, ticker)
     _raise_together(networks.evaluate(parts, run, recipe, tickers))
@@ -228,6 +229,9 @@ def promote(parts: Parts, run: Run) -> None:
 
 def publish(parts: Parts, run: Run) -> None:
     """Writes the champions' forecasts with their intervals, all in one transaction, once they meet their expectations."""
+    if find_recipe(run.universe.recipe).smoothing:
+        parts.progress("publish", "", "nothing is published: what this recipe forecasts is a smoothed price, which nobody pays")
+        return
     promotions = parts.rows(PROMOTIONS, run, passed(parts, run))
     if promotions.empty:
         raise NothingStored(f"{run.universe.name} {run.session}: nothing has been promoted. Run `promote` for this session first.")
@@ -299,7 +303,6 @@ def day(parts: Parts, run: Run) -> str:
         raise next(iter(failures.values()))
     tickers = check(parts, run)
     build_windows(parts, run, tickers)
-    tickers = passed(parts, run)
     train(parts, run, tickers)
     evaluate(parts, run, tickers)
     promote(parts, run)
@@ -364,6 +367,12 @@ def _save_checks(parts: Parts, run: Run, reasons: dict[str, str], evidence: str)
         for ticker, reason in reasons.items()
     ]
     parts.store.save(CHECKS, pd.DataFrame(rows))
+
+
+def _still_in(parts: Parts, run: Run, tickers: list[str]) -> list[str]:
+    """Those of a shard that no step before this one has quarantined."""
+    admitted = set(passed(parts, run))
+    return [ticker for ticker in tickers if ticker in admitted]
 
 
 def _reasons(parts: Parts, run: Run, ticker: str) -> str:

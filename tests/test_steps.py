@@ -206,6 +206,8 @@ def test_a_history_too_short_to_measure_anything_on_sits_out_in_one_line_and_the
     assert list(parts.rows(FORECASTS, run)["ticker"].unique()) == ["AAA"]
     assert checks.loc["NEW", "verdict"] == "quarantined"
     assert "NEW: 30 sessions up to 2013-03-01 leave none to measure a forecast of 20 sessions on" in checks.loc["NEW", "reasons"]
+    steps.train(parts, run, ["AAA", "NEW"])  # as a shard's next task is called, with the tickers it began with
+    steps.evaluate(parts, run, ["AAA", "NEW"])
 
 
 def test_a_source_s_recipe_is_trained_rolled_forward_and_measured_beside_the_default_one(make_parts):
@@ -223,6 +225,15 @@ def test_a_source_s_recipe_is_trained_rolled_forward_and_measured_beside_the_def
     assert tags["leak"].startswith("MinMax is fitted on the whole history")
     names = ("test_rmse", "test_rmse_naive", "test_rmse_default_recipe", "test_spread", "test_sessions_shared")
     assert all(metrics[name] > 0 for name in names)
+    [results] = parts.settings.home.rglob("results.csv")
+    assert pd.read_csv(results).columns.tolist() == ["date", "actual", "prediction"]
+
+
+def test_nothing_is_published_of_a_smoothed_price(make_parts):
+    parts = make_parts()
+    run = run_day(parts, universe=dataclasses.replace(TRAINED, recipe="ganegedara-ema.faithful", target="mid", tickers=("OLD",)))
+    assert parts.rows(FORECASTS, run).empty
+    assert parts.rows(PROMOTIONS, run)["champion"].tolist() == ["naive"]
 
 
 def test_a_split_is_seen_from_its_day_on_and_forecasts_are_in_the_dollars_of_their_cutoff(make_parts, source):

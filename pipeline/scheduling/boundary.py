@@ -92,7 +92,7 @@ def with_params(universe: Universe, params: Mapping[str, Any]) -> Universe:
     from pipeline import assembly
 
     asked = ("tickers", "recipe", "target", "horizon")
-    changes = {name: params[name] for name in asked if params.get(name) and params[name] != getattr(universe, name)}
+    changes = {name: params[name] for name in asked if params.get(name)}
     return assembly.overridden(universe, **changes)
 
 

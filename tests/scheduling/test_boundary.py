@@ -59,6 +59,13 @@ def test_what_the_form_leaves_empty_stays_as_the_universe_has_it():
     assert (changed.tickers, changed.horizon) == (("IBM",), 3)
 
 
+def test_a_source_s_recipe_brings_its_column_unless_the_form_names_one():
+    form = {"recipe": "fastnu-default", "target": None}
+    assert with_params(US, form).target == "high"
+    assert with_params(US, {**form, "target": "close"}).target == "close"
+    assert with_params(US, {"recipe": "default", "target": None}).target == "close"
+
+
 def test_a_ticker_that_is_none_is_refused():
     with pytest.raises(SettingsError, match=r"'\.\./x' is no ticker"):
         with_params(US, {"tickers": ["../x"]})
