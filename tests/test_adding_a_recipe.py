@@ -53,6 +53,36 @@ def test_one_file_and_one_line_make_a_recipe_that_is_listed_trained_and_measured
     assert re.search(r"evaluate +IBM +test RMSE [\d.]+, naive [\d.]+, default recipe [\d.]+", run.stdout)
 
 
+ANOTHER = '''
+"""P. Castilla's network on a week of closes."""
+
+from dataclasses import replace
+
+from pipeline.models.castilla import CASTILLA
+from pipeline.spec import Windowing
+
+RECIPES = (replace(CASTILLA, name="castilla-week", summary="Sees five closes.", window=Windowing(5)),)
+'''
+
+
+@pytest.mark.slow
+def test_one_more_recipe_keeps_the_projects_tests_green(tmp_path):
+    for folder in ("pipeline", "expectations", "tests", "benchmarks", "docker"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("README.md", "pyproject.toml"):
+        shutil.copy(ROOT / file, tmp_path / file)
+    (tmp_path / "pipeline" / "models" / "another.py").write_text(ANOTHER, encoding="utf-8")
+    listing = tmp_path / "pipeline" / "models" / "__init__.py"
+    listing.write_text(listing.read_text(encoding="utf-8").replace("FILES = (\n", 'FILES = (\n    "another",\n'), encoding="utf-8")
+    # What needs TensorFlow is left to the project's own run of these tests.
+    chosen = ["tests/models/test_recipes.py", "tests/test_docs.py", "-m", "not slow", "-k", "not network and not moving"]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-vv", *chosen]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "[castilla-week]" in done.stdout and "[castilla-week.faithful]" in done.stdout
+
+
 def test_the_readme_shows_the_recipe_as_it_is():
     assert f"```python\n{(ROOT / 'pipeline/models/castilla.py').read_text(encoding='utf-8')}```" in (ROOT / "README.md").read_text(
         encoding="utf-8"
