@@ -17,7 +17,7 @@ from pipeline.splits import Newest, Split
 PARTS = {
     part.__name__: part
     for part in (
-        *(splits.Newest, splits.Fraction, splits.LastYear, splits.Since),
+        *(splits.Newest, splits.Fraction, splits.RowFraction, splits.LastYear, splits.Since),
         *(normalisation.LastClose, normalisation.PreviousWindow, normalisation.FirstValue, normalisation.MinMax),
         *(normalisation.BlockMinMax, normalisation.Unscaled),
     )
@@ -92,7 +92,8 @@ class Spec:
     def needed_sessions(self) -> int:
         """Sessions of history without which there is no training."""
         last = np.busday_offset(self.cutoff, 1 - self.horizon, roll="backward").astype(object)
-        return splits.fewest_windows(self.split, self.reach, last) + self.window.context_length + self.horizon - 1
+        context = self.window.context_length
+        return splits.fewest_windows(self.split, self.reach, context, last) + context + self.horizon - 1
 
     @property
     def trainable(self) -> bool:

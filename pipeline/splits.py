@@ -73,6 +73,29 @@ class Since:
         return f"from {self.first} on"
 
 
+@dataclass(frozen=True)
+class RowFraction:
+    """The newest `share` of the history's rows, cut before windows are: no window of the test sees a row of the train part.
+
+    So the test's first target comes a whole window after the train part's last. How many rows come before is rounded down.
+
+    Attributes:
+        spare: rows that either part leaves unused at the cut, where a source's loop over each stops a window short.
+    """
+
+    share: float
+    spare: int = 0
+
+    def bounds(self, windows: int, context: int) -> tuple[int, int]:
+        """(end of train, start of test) as window numbers; nothing is trained on where nothing would be left to test on."""
+        row = int((windows + context) * (1 - self.share) + 1e-9)
+        test = row + self.spare
+        return (row - context - self.spare, test) if test < windows else (0, windows)
+
+    def __str__(self) -> str:
+        return f"the newest {self.share * 100:g} % of the rows, inputs included"
+
+
 Part = Newest | Fraction | LastYear | Since
 
 
@@ -84,20 +107,24 @@ class Split:
         min_train_windows: fewer training windows than this are no training.
     """
 
-    test: Part
+    test: Part | RowFraction
     validation: Part | None = None
     min_train_windows: int = 250
 
-    def starts(self, sessions: np.ndarray, reach: int) -> tuple[int, int, int, int]:
+    def starts(self, sessions: np.ndarray, reach: int, context: int) -> tuple[int, int, int, int]:
         """(end of train, start of validation, end of validation, start of test) as window numbers.
 
         Args:
             sessions: datetime64[D] (n,): the first session that each window forecasts, in order.
             reach: sessions after its last that a window knows: as many windows, less one, lie between the parts.
+            context: sessions that a window spans.
         """
         gap = reach - 1
-        test = self.test.start(sessions)
-        before = max(test - gap, 0)
+        if isinstance(self.test, RowFraction):
+            before, test = self.test.bounds(len(sessions), context)
+        else:
+            before = test = self.test.start(sessions)
+        before = max(before - gap, 0)
         if self.validation is None:
             return before, before, before, test
         validation = self.validation.start(sessions[:before])
@@ -108,11 +135,15 @@ class Split:
 
 
 @cache
-def fewest_windows(split: Split, reach: int, last: dt.date) -> int:
+def fewest_windows(split: Split, reach: int, context: int, last: dt.date) -> int:
     """The smallest history, in windows, that leaves `split.min_train_windows` to train on, on a calendar of weekdays.
 
     Args:
         last: the first session that the newest window forecasts: a calendar year has only begun, or is long.
     """
     weekdays = np.busday_offset(last, np.arange(1 - LONGEST, 1), roll="backward")
-    return 1 + bisect_left(range(1, LONGEST), split.min_train_windows, key=lambda count: split.starts(weekdays[-count:], reach)[0])
+
+    def trained(count: int) -> int:
+        return split.starts(weekdays[-count:], reach, context)[0]
+
+    return 1 + bisect_left(range(1, LONGEST), split.min_train_windows, key=trained)

@@ -356,7 +356,8 @@ def _require_last(history: pd.DataFrame, spec: Spec) -> None:
 
 def _starts(sessions: np.ndarray, spec: Spec) -> tuple[int, int, int, int]:
     """`Split.starts` for the windows that have all of the horizon ahead."""
-    return spec.split.starts(sessions[spec.window.context_length :][: _count(sessions, spec)], spec.reach)
+    context = spec.window.context_length
+    return spec.split.starts(sessions[context:][: _count(sessions, spec)], spec.reach, context)
 
 
 def _count(sessions: np.ndarray, spec: Spec) -> int:

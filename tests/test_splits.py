@@ -5,7 +5,7 @@ import datetime as dt
 import numpy as np
 import pytest
 
-from pipeline.splits import LONGEST, Fraction, LastYear, Newest, Since, Split, fewest_windows
+from pipeline.splits import LONGEST, Fraction, LastYear, Newest, RowFraction, Since, Split, fewest_windows
 
 
 def weekdays(first: str, last: str) -> np.ndarray:
@@ -74,11 +74,15 @@ SPLITS = [
 ]
 
 
+#: Rows are cut before windows are.
+ROWS = [Split(RowFraction(0.5)), Split(RowFraction(0.15, spare=1)), Split(RowFraction(0.5), Newest(30), min_train_windows=20)]
+
+
 @pytest.mark.parametrize("split", SPLITS, ids=str)
 @pytest.mark.parametrize("reach", [1, 5])
 def test_no_session_is_known_to_two_parts_and_no_window_is_wasted(split, reach):
     sessions = weekdays("2012-01-02", "2017-12-29")
-    train_end, validation, validation_end, test = split.starts(sessions, reach)
+    train_end, validation, validation_end, test = split.starts(sessions, reach, 20)
 
     def known(windows):
         return {number + ahead for number in windows for ahead in range(reach)}
@@ -91,34 +95,60 @@ def test_no_session_is_known_to_two_parts_and_no_window_is_wasted(split, reach):
     assert (len(middle) > 0) == (split.validation is not None)
 
 
+@pytest.mark.parametrize("split", ROWS, ids=str)
+@pytest.mark.parametrize("reach", [1, 5])
+def test_where_rows_are_cut_first_no_row_is_seen_by_train_and_test(split, reach):
+    context, sessions = 20, weekdays("2016-01-01", "2017-12-29")
+    train_end, _, validation_end, test = split.starts(sessions, reach, context)
+    rows = len(sessions) + context
+    boundary = int(rows * (1 - split.test.share))
+
+    def seen(windows):  # window k spans rows k .. k + context - 1, and its targets follow
+        return {number + row for number in windows for row in range(context + reach)}
+
+    learnt, tested = seen(range(validation_end)), seen(range(test, len(sessions)))
+    spare = split.test.spare
+    assert (max(learnt) + 1, min(tested)) == (boundary - spare, boundary + spare)
+    assert train_end <= validation_end
+
+
+@pytest.mark.parametrize("share", [0.15, 0.5])
+def test_rows_too_few_for_a_test_window_are_no_train_either(share):
+    for count in range(60):
+        train_end, _, _, test = Split(RowFraction(share)).starts(np.arange(count).astype("datetime64[D]"), 1, 20)
+        assert test < count or (train_end, test) == (0, count)
+
+
 def test_train_through_2016_and_test_2017():
     sessions = weekdays("2006-01-03", "2017-12-29")
-    train_end, validation, validation_end, test = Split(LastYear()).starts(sessions, 1)
+    train_end, validation, validation_end, test = Split(LastYear()).starts(sessions, 1, 20)
     assert (sessions[train_end - 1], sessions[test]) == (np.datetime64("2016-12-30"), np.datetime64("2017-01-02"))
     assert validation == validation_end == train_end
 
 
 def test_validation_is_taken_from_what_comes_before_the_test():
     sessions = np.arange(100).astype("datetime64[D]")
-    assert Split(Newest(10), Newest(20)).starts(sessions, 1) == (70, 70, 90, 90)
-    assert Split(Newest(10), Newest(20)).starts(sessions, 5) == (62, 66, 86, 90)
-    assert Split(Newest(10), Fraction(0.5)).starts(sessions, 1) == (45, 45, 90, 90)
-    assert Split(Fraction(0.1)).starts(sessions, 5) == (86, 86, 86, 90)
+    assert Split(Newest(10), Newest(20)).starts(sessions, 1, 20) == (70, 70, 90, 90)
+    assert Split(Newest(10), Newest(20)).starts(sessions, 5, 20) == (62, 66, 86, 90)
+    assert Split(Newest(10), Fraction(0.5)).starts(sessions, 1, 20) == (45, 45, 90, 90)
+    assert Split(Fraction(0.1)).starts(sessions, 5, 20) == (86, 86, 86, 90)
 
 
 def test_a_history_shorter_than_what_is_held_out_has_no_train():
     sessions = np.arange(30).astype("datetime64[D]")
-    assert Split(Newest(20), Newest(20)).starts(sessions, 5) == (0, 0, 6, 10)
+    assert Split(Newest(20), Newest(20)).starts(sessions, 5, 20) == (0, 0, 6, 10)
 
 
-@pytest.mark.parametrize("split", SPLITS, ids=str)
+@pytest.mark.parametrize("split", [*SPLITS, *ROWS], ids=str)
 @pytest.mark.parametrize("reach", [1, 5])
 @pytest.mark.parametrize("last", [dt.date(2017, 12, 29), dt.date(2017, 6, 1)])
 def test_the_fewest_windows_are_the_first_count_that_is_enough(split, reach, last):
     sessions = weekdays("2005-01-03", str(last))
-    counts = (count for count in range(1, len(sessions)) if split.starts(sessions[-count:], reach)[0] >= split.min_train_windows)
-    assert fewest_windows(split, reach, last) == next(counts)
+    counts = (
+        count for count in range(1, len(sessions)) if split.starts(sessions[-count:], reach, 20)[0] >= split.min_train_windows
+    )
+    assert fewest_windows(split, reach, 20, last) == next(counts)
 
 
 def test_where_everything_is_held_out_no_history_is_enough():
-    assert fewest_windows(Split(Since(dt.date(1900, 1, 1))), 1, dt.date(2017, 12, 29)) == LONGEST
+    assert fewest_windows(Split(Since(dt.date(1900, 1, 1))), 1, 20, dt.date(2017, 12, 29)) == LONGEST

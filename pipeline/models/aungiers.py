@@ -9,7 +9,7 @@ from pipeline.models.recipe import Recipe
 from pipeline.models.recurrent import Stack
 from pipeline.normalisation import FirstValue
 from pipeline.spec import Windowing
-from pipeline.splits import Fraction, Split
+from pipeline.splits import Fraction, RowFraction, Split
 
 AUNGIERS_SP500 = Recipe(
     name="aungiers-sp500",
@@ -32,7 +32,7 @@ AUNGIERS_SP500_LATER = replace(
     summary="Three LSTM layers on 49 closes and volumes over the first of each.",
     source="J. Aungiers, LSTM Neural Network for Time Series Prediction, later version",
     window=Windowing(49, columns=("close", "volume")),
-    split=Split(test=Fraction(0.15)),
+    split=Split(test=RowFraction(0.15, spare=1)),
     network=Stack((100, 100, 100), dropout=(0.2, 0.0, 0.2)),
     optimiser=Optimiser("Adam", Constant(1e-3)),  # likewise
     epochs=2,

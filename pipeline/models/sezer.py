@@ -7,7 +7,7 @@ from pipeline.models.recipe import Faithful, Recipe
 from pipeline.models.recurrent import Stack
 from pipeline.normalisation import MinMax
 from pipeline.spec import Windowing
-from pipeline.splits import Fraction, Split
+from pipeline.splits import RowFraction, Split
 
 SEZER_DIS = Recipe(
     name="sezer-dis",
@@ -17,7 +17,7 @@ SEZER_DIS = Recipe(
     targets=("adj_close", "close"),
     window=Windowing(240),
     normalisation=MinMax("train"),
-    split=Split(test=Fraction(0.5)),
+    split=Split(test=RowFraction(0.5)),
     network=Stack((25,), dropout=0.1),
     optimiser=Optimiser("Adam", Constant(1e-3)),  # Keras's default rate: the source names none
     loss=MeanSquaredError(),

@@ -99,6 +99,7 @@ BLOCK = "MinMax per block of 2,500 sessions, by {} block"
 DECAYED = "RMSprop({}, after 5 epochs times 0.99 each{})"
 HALVED = "Adam(0.0001, halved down to 1e-06 when the {} loss has not improved for 2 epochs)"
 YEAR, TENTH = "test: the last calendar year", "test: the newest 10 %"
+HALF = "test: the newest 50 % of the rows, inputs included"
 #: target, context, steps, outputs, batch size, epochs, optimiser, loss, split, normalisation. Where a source names no learning rate, .001 is Keras's.
 SOURCES = {
     "weng-sp500": ("close", 30, 30, 1, 64, 50, DECAYED.format("0.001", ""), "MSE", TENTH, WENG),
@@ -108,8 +109,8 @@ SOURCES = {
         *("close", 30, 30, 1, 64, 50, DECAYED.format("0.001", "; clipnorm 1"), "MSE, wrong directions counted 2-fold", TENTH, WENG),
     ),
     "weng-multi": ("close", 90, 30, 3, 64, 50, DECAYED.format("0.05", ""), "MSE", TENTH, WENG),
-    "sezer-dis": ("adj_close", 240, 240, 1, 240, 1000, "Adam(0.001)", "MSE", "test: the newest 50 %", TRAIN),
-    "sezer-dis.faithful": ("adj_close", 240, 240, 1, 240, 1000, "Adam(0.001)", "MSE", "test: the newest 50 %", ALL),
+    "sezer-dis": ("adj_close", 240, 240, 1, 240, 1000, "Adam(0.001)", "MSE", HALF, TRAIN),
+    "sezer-dis.faithful": ("adj_close", 240, 240, 1, 240, 1000, "Adam(0.001)", "MSE", HALF, ALL),
     "fastnu-default": ("high", 60, 60, 1, 32, 50, "RMSprop(0.001)", "MSE", YEAR, TRAIN),
     "fastnu-improved": ("high", 60, 60, 1, 12, 20, "RMSprop(0.001)", "MSE", YEAR, TRAIN),
     "yadav-lstm": ("high", 60, 60, 1, 32, 50, "RMSprop(0.001)", "MSE", YEAR, TRAIN),
@@ -131,7 +132,18 @@ SOURCES = {
         *(TENTH + "; validation: the newest 5 % before", "by the window's first value"),
     ),
     "aungiers-sp500-later": (
-        *("close", 49, 49, 1, 32, 2, "Adam(0.001)", "MSE", "test: the newest 15 %", "by the window's first value"),
+        *(
+            "close",
+            49,
+            49,
+            1,
+            32,
+            2,
+            "Adam(0.001)",
+            "MSE",
+            "test: the newest 15 % of the rows, inputs included",
+            "by the window's first value",
+        ),
     ),
 }
 #: cell, units, dropout after each layer, length of the symbol embedding.
@@ -230,6 +242,20 @@ def test_training_never_sees_what_comes_after_it_unless_it_is_the_leak(recipe):
         before.train.past.tobytes() == after.train.past.tobytes() and before.train.future.tobytes() == after.train.future.tobytes()
     )
     assert same == (recipe.mode == "honest")
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "train", "test", "first_tested"),
+    [("aungiers-sp500-later", 4697, 3942, 655, 3992 + 50), ("sezer-dis", 5035, 2517 - 240, 2518 - 240, 2517 + 240)],
+)
+def test_a_source_that_cuts_rows_first_has_its_number_of_windows(name, rows, train, test, first_tested):
+    table, recipe = history(count=rows), find_recipe(name)
+    spec = recipe.spec("AAA", table["session"].iloc[-1].date(), recipe.targets[0], 1)
+    dataset = load_dataset(encode(table, spec))
+    assert (len(dataset.train), len(dataset.test)) == (train, test)
+    last_trained, first_seen = dataset.train.position[-1] + 1, dataset.test.position[0] - recipe.window.context_length + 1
+    assert last_trained < rows - len(dataset.test) - recipe.window.context_length <= first_seen
+    assert dataset.test.position[0] + 1 == first_tested
 
 
 def test_the_worked_example_of_the_sliding_windows():
