@@ -8,7 +8,7 @@ estimated by proportion, the first epoch (which traces the network) counted once
 prices: fused with Keras's loop run once an epoch, as `fit` has it, and plain, from the same weights, taking turns. A recipe for many
 stocks is given the one: its seconds are those of each stock.
 
-Everything is in one process, on one core and one thread, and deterministic, as `fit` asks for. Ratios and estimates are of processor
+Everything is in one process, on one thread, as in a worker, and deterministic, as `fit` asks for. Ratios and estimates are of processor
 time, which is the same as wall clock on an idle machine and still means something on a busy one.
 """
 
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--whole", action="store_true", help="train the plain fastnu-default to its last epoch, too")
     parser.add_argument("--rounds", type=int, default=3, help="epochs that every recipe gets once it is traced (default 3)")
     arguments = parser.parse_args()
-    use_one_core()
+    use_one_thread()
     try:
         history = history_of(arguments.data, arguments.ticker)
         report_training(find_recipe("fastnu-default"), history, arguments.whole)
@@ -72,11 +72,10 @@ def main() -> None:
     report_epochs(history, arguments.rounds)
 
 
-def use_one_core() -> None:
+def use_one_thread() -> None:
     """Must come before TensorFlow is imported."""
     os.environ.update(training.WORKER_ENVIRONMENT)
-    if hasattr(os, "sched_setaffinity"):  # Linux
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    # No affinity: on a pinned core TensorFlow's idle threads wait in doubling sleeps, and an epoch of 1.6 s ended after 2.6, 5.2 or 10.3.
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
