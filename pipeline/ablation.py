@@ -16,7 +16,7 @@ from pipeline.errors import StockcastError
 from pipeline.metrics import root_mean_squared_error
 from pipeline.models import find_recipe
 from pipeline.models.recipe import Recipe
-from pipeline.study import FOLDER, Data, Network, Period
+from pipeline.study import Data, Network, Period
 from pipeline.tracking import StockRun
 from pipeline.universes import Universe
 
@@ -30,11 +30,12 @@ BASE = "fastnu-default"
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished ablation: `rows` one per ticker, layers, units and seed, `text` for people, `failures` by ticker."""
+    """A finished ablation: `rows` one per ticker, layers, units and seed, `text` for people, `failures` by ticker, `folder` of its files."""
 
     rows: pd.DataFrame
     text: str
     failures: dict[str, StockcastError]
+    folder: str
 
 
 def variants(base: Recipe, layers: Sequence[int], units: Sequence[int], epochs: int | None = None) -> list[Recipe]:
@@ -89,10 +90,11 @@ def ablate(
     rows = pd.DataFrame([_row(parts, network) for network in networks])
     text = _text(base, recipes[0].epochs, target, rows, failures)
     files = _files(base, target, rows, text)
-    for name, content in files.items():
-        parts.artifacts.write(f"{FOLDER}/{STEP}/{name}", content)
-    _track(parts, universe, target, networks, rows, files)
-    return Outcome(rows, text, failures)
+    params = _params(base, target, networks, rows)
+    folder = study.folder(STEP, universe, params)
+    study.save(parts, folder, files)
+    _track(parts, universe, params, networks, rows, files)
+    return Outcome(rows, text, failures, folder)
 
 
 def _row(parts: Parts, network: Network) -> dict:
@@ -178,20 +180,29 @@ def _files(base: Recipe, target: str, rows: pd.DataFrame, text: str) -> dict[str
     }
 
 
-def _track(
-    parts: Parts, universe: Universe, target: str, networks: list[Network], rows: pd.DataFrame, files: dict[str, bytes]
-) -> None:
-    params = {
+def _params(base: Recipe, target: str, networks: list[Network], rows: pd.DataFrame) -> dict[str, object]:
+    return {
+        "recipe": base.name,
         "target": target,
         "tickers": " ".join(rows["ticker"].unique()),
         **{name: " ".join(map(str, sorted(rows[name].unique()))) for name in ("layers", "units", "seed")},
         "epochs": networks[0].recipe.epochs,
     }
+
+
+def _track(
+    parts: Parts,
+    universe: Universe,
+    params: dict[str, object],
+    networks: list[Network],
+    rows: pd.DataFrame,
+    files: dict[str, bytes],
+) -> None:
     runs = (
         StockRun(
             ticker=network.stock,
             title=network.title,
-            params={**network.recipe.parameters(), "recipe": network.recipe.name, "target": target, "seed": network.seed},
+            params={**network.recipe.parameters(), "recipe": network.recipe.name, "target": params["target"], "seed": network.seed},
             metrics={
                 name: float(row[name])
                 for name in ("layers", "units", "rmse", "naive_rmse", "ratio_to_naive", "sessions", "left_out")

@@ -280,7 +280,7 @@ def _look_ahead(arguments: argparse.Namespace) -> int:
     return 1 if len(seen) < len(outcomes) else 0
 
 
-def _reproduce(arguments: argparse.Namespace) -> None:
+def _reproduce(arguments: argparse.Namespace) -> int:
     from pipeline import assembly, reproduction, study
 
     settings = _settings(arguments)
@@ -293,10 +293,11 @@ def _reproduce(arguments: argparse.Namespace) -> None:
         the = reproduction.find_study(arguments.study, universe, settings.recipe, settings.target)
         period = study.Period(arguments.first, arguments.last)
         outcome = reproduction.reproduce(parts, universe, the, arguments.seeds, period, dt.datetime.now(dt.UTC))
-        _print_study(parts, the.name, outcome.text)
+        _print_study(parts, outcome.folder, outcome.text)
+        return 1 if outcome.failures else 0
 
 
-def _ablate(arguments: argparse.Namespace) -> None:
+def _ablate(arguments: argparse.Namespace) -> int:
     from pipeline import ablation, assembly, study
 
     settings = _settings(arguments)
@@ -311,7 +312,8 @@ def _ablate(arguments: argparse.Namespace) -> None:
             dt.datetime.now(dt.UTC),
             arguments.epochs,
         )
-        _print_study(parts, ablation.STEP, outcome.text)
+        _print_study(parts, outcome.folder, outcome.text)
+        return 1 if outcome.failures else 0
 
 
 def _exercise(arguments: argparse.Namespace) -> None:
@@ -330,10 +332,10 @@ def _exercise(arguments: argparse.Namespace) -> None:
         print("", *assembly.exercises_whereabouts(parts), sep="\n")
 
 
-def _print_study(parts: Parts, name: str, text: str) -> None:
+def _print_study(parts: Parts, folder: str, text: str) -> None:
     from pipeline import assembly
 
-    print("", text, "", *assembly.study_whereabouts(parts, name), sep="\n")
+    print("", text, "", *assembly.study_whereabouts(parts, folder), sep="\n")
 
 
 def _forecasts(arguments: argparse.Namespace) -> None:

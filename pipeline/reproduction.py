@@ -23,7 +23,7 @@ from pipeline.models import DEFAULT, with_modes
 from pipeline.models.baselines import linear
 from pipeline.models.recipe import Recipe
 from pipeline.splits import Since, Split
-from pipeline.study import FOLDER, Data, Network, Period
+from pipeline.study import Data, Network, Period
 from pipeline.tables import column
 from pipeline.tracking import StockRun
 from pipeline.universes import Universe
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from pipeline.assembly import Parts
 
 STEP = "reproduce"
+#: How far from the days that a source was tested on its first and last session may be: holidays, a missing price.
+NEAR = np.timedelta64(7, "D")
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,12 @@ class Stock:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished study: `rows` one per ticker, recipe and seed, `text` for people, `failures` by ticker."""
+    """A finished study: `rows` one per ticker, recipe and seed, `text` for people, `failures` by ticker, `folder` of its files."""
 
     rows: pd.DataFrame
     text: str
     failures: dict[str, StockcastError]
+    folder: str
 
 
 def names() -> list[str]:
@@ -96,16 +99,23 @@ def find_study(name: str, universe: Universe, recipe: str = "", target: str = ""
             raise SettingsError(
                 f"{found.name} does not forecast {target}; its targets are {', '.join(found.targets)} (flag --target)."
             )
-    alone = [found.name for found in recipes if found.pooled and len(universe.tickers) == 1]
-    if len(alone) == len(recipes):
-        raise SettingsError(
-            f"{', '.join(alone)} is one network for many stocks, and there is only {universe.tickers[0]}. Name more."
-        )
-    return Study(
-        name,
-        tuple(found for found in recipes if found.name not in alone),
-        target,
-        tuple(f"{each} is one network for many stocks, and there is only {universe.tickers[0]}: left out." for each in alone),
+    return _for(Study(name, tuple(recipes), target), universe.tickers)
+
+
+def _for(the: Study, tickers: Sequence[str]) -> Study:
+    """The study of these tickers: without the networks for many stocks where there is one."""
+    alone = [recipe.name for recipe in the.recipes if recipe.pooled and len(tickers) == 1]
+    if not alone:
+        return the
+    if len(alone) == len(the.recipes):
+        raise SettingsError(f"{', '.join(alone)} is one network for many stocks, and there is only {tickers[0]}. Name more.")
+    return dataclasses.replace(
+        the,
+        recipes=tuple(recipe for recipe in the.recipes if recipe.name not in alone),
+        left_out=(
+            *the.left_out,
+            *(f"{name} is one network for many stocks, and there is only {tickers[0]}: left out." for name in alone),
+        ),
     )
 
 
@@ -122,6 +132,7 @@ def reproduce(parts: Parts, universe: Universe, the: Study, seeds: int, period: 
         except StockcastError as error:
             failures[ticker] = error
             parts.progress(STEP, ticker, f"failed: {error}")
+    the = _for(the, list(stocks))
     networks = list(_networks(the, stocks, range(parts.settings.seed, parts.settings.seed + seeds)))
     for name, error in study.train(parts, STEP, networks, universe.sectors).items():
         for ticker in next(network for network in networks if network.name == name).data:
@@ -133,9 +144,12 @@ def reproduce(parts: Parts, universe: Universe, the: Study, seeds: int, period: 
     rows = pd.DataFrame([row for ticker, stock in stocks.items() for row in _rows(parts, the, stock, networks, forecasts[ticker])])
     unseen = study.look_ahead(parts, STEP, _pictured(the, stocks, networks))
     text = _text(the, rows, stocks, unseen, failures)
-    files = _write(parts, the, rows, text, stocks, networks, forecasts)
-    _track(parts, universe, the, rows, networks, stocks, forecasts, files)
-    return Outcome(rows, text, failures)
+    files = _files(parts, the, rows, text, stocks, networks, forecasts)
+    params = _params(the, period, stocks, networks)
+    folder = study.folder(the.name, universe, params)
+    study.save(parts, folder, files)
+    _track(parts, universe, params, rows, networks, stocks, forecasts, files)
+    return Outcome(rows, text, failures, folder)
 
 
 def _stock(parts: Parts, universe: Universe, the: Study, ticker: str, period: Period, now: dt.datetime) -> Stock:
@@ -246,8 +260,9 @@ def _rows(parts: Parts, the: Study, stock: Stock, networks: list[Network], forec
             "mode": recipe.mode,
             "target": the.target,
             "seed": seed,
-            "published_rmse": recipe.published.get(stock.ticker, np.nan),
-            "published_sessions": recipe.tested is not None,
+            # A source's figures are of its own column.
+            "published_rmse": recipe.published.get(stock.ticker, np.nan) if the.target == recipe.targets[0] else np.nan,
+            "published_sessions": _as_published(recipe, stock.sessions),
             "rmse": rmse,
             "naive_rmse": naive,
             "linear_rmse": line,
@@ -263,6 +278,14 @@ def _rows(parts: Parts, the: Study, stock: Stock, networks: list[Network], forec
             "epochs": len(trained["history"]["loss"]) - 1,
             "seconds": trained["seconds"],
         }
+
+
+def _as_published(recipe: Recipe, sessions: np.ndarray) -> bool:
+    """Whether these are the sessions that the source was tested on, from its first to its last."""
+    if recipe.tested is None:
+        return False
+    ends = np.abs(sessions[[0, -1]] - np.array(recipe.tested, "datetime64[D]"))
+    return bool((ends <= NEAR).all())
 
 
 def _rmse(actual: np.ndarray, prices: np.ndarray) -> float:
@@ -311,7 +334,7 @@ def _text(
     )
 
 
-def _write(
+def _files(
     parts: Parts,
     the: Study,
     rows: pd.DataFrame,
@@ -320,7 +343,7 @@ def _write(
     networks: list[Network],
     forecasts: dict[str, dict[str, np.ndarray]],
 ) -> dict[str, bytes]:
-    """The study's files by name, written below its folder."""
+    """The study's files by name."""
     files = {"results.csv": reporting.rows(rows, "csv").encode(), "table.md": f"```\n{text}\n```\n".encode()}
     for ticker, stock in stocks.items():
         tables = _predictions(the, stock, networks, forecasts[ticker])
@@ -333,8 +356,6 @@ def _write(
                 f"{name}.csv": _csv(look.table()),
                 f"{name}.png": charts.look_ahead_plot(f"{ticker}, {network.recipe.name}", look),
             }
-    for name, content in files.items():
-        parts.artifacts.write(f"{FOLDER}/{the.name}/{name}", content)
     return files
 
 
@@ -368,18 +389,27 @@ def _pictured(the: Study, stocks: dict[str, Stock], networks: list[Network]) -> 
     return [(network, ticker) for network in first for ticker in network.data if ticker in stocks]
 
 
+def _params(the: Study, period: Period, stocks: dict[str, Stock], networks: list[Network]) -> dict[str, object]:
+    return {
+        "study": the.name,
+        "target": the.target,
+        "period": str(period),
+        "tickers": " ".join(stocks),
+        "recipes": " ".join(dict.fromkeys(network.recipe.name for network in networks)),
+        "seeds": " ".join(map(str, sorted({network.seed for network in networks}))),
+    }
+
+
 def _track(
     parts: Parts,
     universe: Universe,
-    the: Study,
+    params: dict[str, object],
     rows: pd.DataFrame,
     networks: list[Network],
     stocks: dict[str, Stock],
     forecasts: dict[str, dict[str, np.ndarray]],
     files: dict[str, bytes],
 ) -> None:
-    seeds = sorted({network.seed for network in networks})
-    params = {"study": the.name, "target": the.target, "tickers": " ".join(stocks), "seeds": " ".join(map(str, seeds))}
     runs = [
         _tracked(parts, network, stocks[ticker], row, forecasts[ticker][network.name])
         for network in networks
@@ -391,7 +421,7 @@ def _track(
     ]
     means = rows.groupby("recipe")["ratio_to_naive"].mean()
     metrics = {f"ratio_to_naive.{name}": float(value) for name, value in means.items()}
-    study.record(parts, universe, f"{STEP} {the.name}", params, runs, metrics, files)
+    study.record(parts, universe, f"{STEP} {params['study']}", params, runs, metrics, files)
 
 
 def _tracked(parts: Parts, network: Network, stock: Stock, row: dict, forecast: np.ndarray) -> StockRun:

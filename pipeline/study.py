@@ -48,6 +48,9 @@ class Period:
     first: dt.date | None = None
     last: dt.date | None = None
 
+    def __str__(self) -> str:
+        return " ".join(f"{word} {day}" for word, day in (("from", self.first), ("to", self.last)) if day) or "all"
+
 
 @dataclass(frozen=True)
 class Data:
@@ -114,7 +117,9 @@ def history_of(parts: Parts, universe: Universe, ticker: str, target: str, perio
     source, calendar = parts.source(universe), parts.calendar(universe)
     fetched = fetch(source, ticker, period.first or EARLIEST, period.last or now.date(), calendar, now)
     if fetched.prices.empty:
-        raise NotEnoughHistory(f"{ticker}: no prices{_told(period)}. Give a folder that has them, or another range.")
+        raise NotEnoughHistory(
+            f"{ticker}: no prices{'' if period == Period() else f' {period}'}. Give a folder that has them, or another range."
+        )
     last = fetched.prices["session"].max().date()
     history = adjust(fetched.prices, fetched.actions, last)
     if universe.source == "csv" and target == "adj_close":
@@ -122,10 +127,6 @@ def history_of(parts: Parts, universe: Universe, ticker: str, target: str, perio
     days = [moment.date() for moment in history["session"]]
     known = calendar.sessions(EARLIEST, last)
     return windows.on_calendar(history, [*(day for day in days if not known or day < known[0]), *known])
-
-
-def _told(period: Period) -> str:
-    return (f" from {period.first}" if period.first else "") + (f" to {period.last}" if period.last else "")
 
 
 def data_of(history: pd.DataFrame, recipe: Recipe, target: str, split: Split) -> Data:
@@ -264,6 +265,21 @@ def _npz(look: LookAhead) -> bytes:
     return file.getvalue()
 
 
+def folder(name: str, universe: Universe, params: Mapping[str, object]) -> str:
+    """Where a study's files lie, below `FOLDER`: one of its own for each set of parameters (`target` among them) and source."""
+    return f"{name}-{params['target']}-{_digest(universe, params)[:8]}"
+
+
+def _digest(universe: Universe, params: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps([universe.source_id, params], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def save(parts: Parts, place: str, files: Mapping[str, bytes]) -> None:
+    """Writes a study's files by name into its `folder`."""
+    for name, content in files.items():
+        parts.artifacts.write(f"{FOLDER}/{place}/{name}", content)
+
+
 def record(
     parts: Parts,
     universe: Universe,
@@ -273,9 +289,9 @@ def record(
     metrics: dict[str, float],
     files: dict[str, bytes],
 ) -> None:
-    """A parent run with a child for each of `runs`; repeating it changes nothing."""
+    """A parent run with a child for each of `runs`; repeating it changes nothing, and other `params` make other runs."""
     tracked = parts.tracker(dataclasses.replace(universe, name=FOLDER))  # all studies are one experiment
-    parent = tracked.open_parent(f"{title} {universe.source_id}", title, {"study": title}, params)
+    parent = tracked.open_parent(f"{title} {_digest(universe, params)}", title, {"study": title}, params)
     for run in runs:
         tracked.record(parent, run)
     tracked.close_session(parent, metrics, files)

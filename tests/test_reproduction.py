@@ -21,6 +21,7 @@ from tests.made_prices import random_walk
 
 NOW = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 LAST = dt.date(2017, 12, 29)
+PARENT = "mlflow.parentRunId"
 GAP = "2017-07-31"
 FIRST_RECIPE = dataclasses.replace(
     find_recipe("fastnu-default"),
@@ -72,14 +73,17 @@ class Studies:
         self.parts = assembly.parts(settings, progress=lambda *words: self.said.append(words))
         self.universe = study.universe_of(settings)
 
-    def run(self):
+    def run(self, tickers=(), recipe="", target="", last=None, seeds=2):
         self.said.clear()
+        universe = dataclasses.replace(self.universe, tickers=tuple(tickers) or self.universe.tickers)
         with short_recipes():
-            the = reproduction.find_study("made", self.universe)
-            return reproduction.reproduce(self.parts, self.universe, the, 2, Period(), NOW)
+            the = reproduction.find_study("made", universe, recipe, target)
+            return reproduction.reproduce(self.parts, universe, the, seeds, Period(last=last), NOW)
 
-    def file(self, name):
-        return self.parts.artifacts.url(f"studies/made/{name}")
+    def files(self, outcome):
+        """By name: what lies in the study's folder."""
+        root = self.parts.settings.home / "artifacts" / "studies" / outcome.folder
+        return {str(path.relative_to(root)): path for path in root.rglob("*") if path.is_file()}
 
     def runs(self):
         from mlflow import MlflowClient
@@ -88,12 +92,34 @@ class Studies:
         found = client.search_runs([client.get_experiment_by_name("studies").experiment_id])
         return {run.info.run_name: run for run in found}
 
+    def children(self):
+        """(tickers, target, period) of each parent run: the names of its children."""
+        from mlflow import MlflowClient
+
+        client = MlflowClient(self.parts.settings.tracking_uri)
+        found = client.search_runs([client.get_experiment_by_name("studies").experiment_id])
+        parents = [run for run in found if PARENT not in run.data.tags]
+        return {
+            tuple(parent.data.params[name] for name in ("tickers", "target", "period")): sorted(
+                run.info.run_name for run in found if run.data.tags.get(PARENT) == parent.info.run_id
+            )
+            for parent in parents
+        }
+
 
 @pytest.fixture(scope="module")
-def studies(tmp_path_factory, folder, mlflow_database):
-    home = tmp_path_factory.mktemp("home")
-    shutil.copy(mlflow_database, home / "mlflow.db")
-    return Studies(home, folder)
+def home(tmp_path_factory, mlflow_database):
+    def make():
+        made = tmp_path_factory.mktemp("home")
+        shutil.copy(mlflow_database, made / "mlflow.db")
+        return made
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def studies(home, folder):
+    return Studies(home(), folder)
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +168,7 @@ def test_the_rows_are_what_a_loop_over_the_files_finds(studies, outcome, folder)
     expected = dull(folder, "IBM")
     actual, naive = np.array(list(expected.values())).T
     line = dull_linear(folder, "IBM", list(expected))
-    predictions = pd.read_csv(studies.file("IBM-short.csv"), parse_dates=["date"])
+    predictions = pd.read_csv(studies.files(outcome)["IBM-short.csv"], parse_dates=["date"])
     assert list(predictions.columns) == ["date", "actual", "prediction", "naive", "default"]
     assert list(predictions["date"]) == list(expected)
     np.testing.assert_allclose(predictions[["actual", "naive"]], np.column_stack([actual, naive]))
@@ -204,16 +230,11 @@ def test_runs_are_tracked_below_one_parent(studies, outcome):
 
 def test_a_second_run_trains_nothing_and_changes_nothing(studies, outcome):
     def files():
-        root = studies.parts.settings.home / "artifacts"
-        return {
-            path: (path.stat().st_mtime_ns, path.read_bytes())
-            for path in root.rglob("*")
-            if path.is_file() and "/artifacts/studies/made" in str(path)
-        }
+        return {name: (path.stat().st_mtime_ns, path.read_bytes()) for name, path in studies.files(outcome).items()}
 
     before, runs = files(), {name: run.info.run_id for name, run in studies.runs().items()}
     again = studies.run()
-    assert (again.text, files()) == (outcome.text, before)
+    assert (again.text, again.folder, files()) == (outcome.text, outcome.folder, before)
     pd.testing.assert_frame_equal(again.rows, outcome.rows)
     assert {name: run.info.run_id for name, run in studies.runs().items()} == runs
     assert [message for _, _, message in studies.said if "epoch" in message] == []
@@ -221,9 +242,8 @@ def test_a_second_run_trains_nothing_and_changes_nothing(studies, outcome):
 
 def test_pictures_are_pictures(studies, outcome):
     for name in ("IBM.png", "KO.png", "look-ahead/IBM-short.png", "look-ahead/KO-pool.png"):
-        assert studies.parts.artifacts.read(f"studies/made/{name}").startswith(b"\x89PNG")
-    ways = pd.read_csv(studies.file("look-ahead/IBM-short.csv"))
-    points = pd.read_csv(studies.file("IBM-short.csv"))
+        assert studies.files(outcome)[name].read_bytes().startswith(b"\x89PNG")
+    ways, points = (pd.read_csv(studies.files(outcome)[name]) for name in ("look-ahead/IBM-short.csv", "IBM-short.csv"))
     np.testing.assert_allclose(ways["point_by_point"], points["prediction"], rtol=1e-6)
 
 
@@ -234,6 +254,46 @@ def test_the_default_recipe_learns_nothing_from_the_year_tested(studies, outcome
     default, tested = stock.data["default"].dataset, stock.data["short"].dataset.test.sessions
     assert default.train.sessions.max() < default.validation.sessions.min() < default.validation.sessions.max() < tested.min()
     np.testing.assert_array_equal(default.test.sessions, tested)
+
+
+def test_other_tickers_targets_and_periods_are_other_studies(home, folder):
+    """Neither the files nor the runs of one touch those of another."""
+    here, half = Studies(home(), folder), dt.date(2017, 6, 30)
+    asked = [(("IBM",), "high", None), (("KO",), "high", None), (("IBM",), "close", None), (("IBM",), "high", half)]
+    outcomes = [here.run(tickers, "short", target, last, seeds=1) for tickers, target, last in asked]
+    assert len({outcome.folder for outcome in outcomes}) == len(asked)
+    for (tickers, target, _), outcome in zip(asked, outcomes, strict=True):
+        assert outcome.folder.startswith(f"made-{target}-")
+        pictures = {name for name in here.files(outcome) if name.endswith(".png") and "/" not in name}
+        assert pictures == {f"{ticker}.png" for ticker in tickers}
+    assert here.children() == {
+        (*("IBM", "high"), "all"): ["IBM default seed 7", "IBM short seed 7"],
+        (*("KO", "high"), "all"): ["KO default seed 7", "KO short seed 7"],
+        (*("IBM", "close"), "all"): ["IBM default seed 7", "IBM short seed 7"],
+        (*("IBM", "high"), f"to {half}"): ["IBM default seed 7", "IBM short seed 7"],
+    }
+    # Only what was tested on all of the source's days stands beside its figures.
+    own = [outcome.rows[outcome.rows["recipe"] == "short"].iloc[0] for outcome in outcomes]
+    assert [bool(row["published_sessions"]) for row in own] == [True, True, True, False]
+    assert [row["published_rmse"] for row in own if row["ticker"] == "IBM" and row["target"] == "high"] == [2.5, 2.5]
+    assert np.isnan(own[2]["published_rmse"])  # it is of highs
+    assert "is of other sessions" in outcomes[3].text and "is of other sessions" not in outcomes[0].text
+
+
+def test_a_network_for_many_stocks_is_not_trained_on_the_one_that_is_left(home, folder):
+    outcome = Studies(home(), folder).run(("IBM", "FEW"), seeds=1)
+    assert list(outcome.rows["recipe"]) == ["short", "default"]
+    assert "pool is one network for many stocks, and there is only IBM: left out." in outcome.text
+
+
+def test_the_help_names_every_study():
+    told = next(action.help for action in _arguments("reproduce") if action.dest == "study").partition(";")[0]
+    assert sorted(told.replace(" or ", ", ").split(", ")) == sorted(reproduction.names())
+
+
+def _arguments(command):
+    commands = next(action for action in cli.parser()._actions if isinstance(action.choices, dict))
+    return commands.choices[command]._actions
 
 
 def test_the_adjusted_close_is_read_from_its_own_column(tmp_path):

@@ -88,14 +88,18 @@ class CsvSource:
         return Raw(prices, pd.DataFrame(columns=["date", "kind", "value"]))
 
     def adjusted_close(self, ticker: str) -> pd.Series:
-        """The file's column Adj Close by its dates; `LookAtTheData` where the file has none."""
+        """The file's column Adj Close by its dates; `LookAtTheData` where the file has none.
+
+        Of a repeated date it is the first: where dates are in the range that is asked for, `fetch` has refused them.
+        """
         path = self._index()[ticker]
         rows = _load(path)[ticker]
         if "adj_close" not in rows:
             raise LookAtTheData(
                 f"{ticker}: {path} has no column Adj Close, which the target adj_close is. Add it, or ask for the close: --target close."
             )
-        return pd.Series(_numbers(rows, "adj_close", path).to_numpy(), index=_dates(rows, path))
+        values = pd.Series(_numbers(rows, "adj_close", path).to_numpy(), index=_dates(rows, path))
+        return values[~values.index.duplicated()]
 
     def _index(self) -> dict[str, Path]:
         """Which file holds which ticker."""

@@ -149,6 +149,17 @@ def test_a_broken_gzip_file_is_named(tmp_path):
         CsvSource(tmp_path).tickers()
 
 
+def test_the_adjusted_close_has_one_value_for_a_date(tmp_path):
+    """Which of two is right nobody has to know for a range without them."""
+    text = "Date,Open,High,Low,Close,Adj Close,Volume\n" + "".join(
+        f"2012-01-{day},10,12,9,11,{adjusted},500\n" for day, adjusted in (("05", 5), ("05", 6), ("17", 7))
+    )
+    source = CsvSource(folder_of(tmp_path, AAPL__csv=text))
+    assert source.adjusted_close("AAPL").to_dict() == {pd.Timestamp("2012-01-05"): 5.0, pd.Timestamp("2012-01-17"): 7.0}
+    later = fetch(source, "AAPL", dt.date(2012, 1, 6), dt.date(2012, 2, 1), Calendar("XNYS"), LATER).prices
+    assert list(later["session"].map(source.adjusted_close("AAPL"))) == [7.0]
+
+
 def test_a_bad_cell_of_one_ticker_does_not_stop_the_others(tmp_path):
     long = "Ticker," + HEADER + "AAPL,2012-01-05,10,12,9,11,500\nIBM,2012-01-05,10,12,9,oops,500\nAAPL,2012-01-17,11,13,10,12,600\n"
     folder = folder_of(tmp_path, all__csv=long)
