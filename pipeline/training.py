@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 STANDSTILL = 1e-6
 #: Examples that are measured or forecast in one go.
 EVALUATED_TOGETHER = 4096
-#: A stock that a pooled network was not trained on, and the share of its training examples that go by this name.
-UNKNOWN, UNKNOWN_SHARE = "", 0.1
+#: A stock that a pooled network was not trained on. Some of its training examples go by this name.
+UNKNOWN = ""
 #: In place of a ticker, for a network that all stocks share.
 SHARED = "all"
 
@@ -139,7 +139,7 @@ def fit(recipe: Recipe, datasets: Mapping[str, Dataset], seed: int, tensorboard:
         for part in ("train", "validation", "test")
     )
     if recipe.pooled:
-        train = _some_unknown(train, seed)
+        train = _some_unknown(train, recipe.network.unknown_share, seed)
     return fit_examples(recipe, train, validation, test, seed, tensorboard, tuple(datasets) if recipe.pooled else ())
 
 
@@ -212,9 +212,9 @@ def _symbol(ticker: str, count: int) -> np.ndarray:
     return np.full((count, 1), ticker, dtype=object)
 
 
-def _some_unknown(examples: Examples, seed: int) -> Examples:
+def _some_unknown(examples: Examples, share: float, seed: int) -> Examples:
     """The same examples, some without their symbol: from them the network learns what to say about a stock it does not know."""
-    unknown = np.random.default_rng(seed).random((len(examples), 1)) < UNKNOWN_SHARE
+    unknown = np.random.default_rng(seed).random((len(examples), 1)) < share
     symbol = np.where(unknown, UNKNOWN, examples.inputs["symbol"]).astype(object)
     return Examples({**examples.inputs, "symbol": symbol}, examples.targets)
 

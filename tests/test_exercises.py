@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from pipeline import assembly, cli, exercises
 from pipeline.errors import SettingsError
+from pipeline.models import find_recipe
 from pipeline.settings import Settings
 
 
@@ -82,6 +84,14 @@ def test_all_that_need_no_prices_are_chosen_where_none_is_named():
         "meetup-characters",
     }
     assert [recipe.name for recipe in every if recipe.targets] == []
+
+
+def test_what_an_exercise_is_measured_against_decides_its_folder():
+    recipe = find_recipe("statquest-unit")
+    [(name, exercise)] = recipe.exercises(7, None).items()
+    other = replace(exercise, naive=exercise.naive + 1)
+    one, two = (exercises.Practice(recipe, name, given, 7) for given in (exercise, other))
+    assert one.folder != two.folder
 
 
 def test_a_recipe_of_prices_is_sent_to_the_command_that_trains_it():

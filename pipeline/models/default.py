@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 #: Errors beyond this many standard deviations count by their size, not its square: single wild days do not steer the network.
 DELTA = 0.5
-#: Rounds of reweighting that make least squares a Huber regression.
-ROUNDS = 8
 
 
 @dataclass(frozen=True)
@@ -31,12 +29,16 @@ class LineAndMore:
         averaged: sessions whose mean the last layer also sees, beside the newest one: what a straight line can say about tomorrow, the
             LSTM need not learn.
         strengths: candidates for the penalty on that line's squared weights; validation chooses, also whether there is a line at all.
+        rounds: of reweighting, which make that line's least squares a Huber regression.
+        delta: of that Huber regression, in standard deviations.
     """
 
     units: int
     dropout: float
     averaged: int
     strengths: tuple[float, ...]
+    rounds: int
+    delta: float
 
     def build(self, shape: Shape, lstm: type) -> keras.Model:
         """Rescale -> LSTM, beside the newest session and a mean -> Dense -> rescale. The last kernel is zero: it forecasts no change.
@@ -71,8 +73,9 @@ class LineAndMore:
         seen, seen_later = (_with_one(short_view(part.inputs["past"], training=False)) for part in (train, validation))
         scale = np.asarray(model.get_layer("future").scale)
         wanted, wanted_later = train.targets / scale, validation.targets / scale
-        lines = [np.zeros((seen.shape[1], wanted.shape[1])), *(_line(seen, wanted, strength) for strength in self.strengths)]
-        best = min(lines, key=lambda line: _loss(wanted_later, seen_later @ line))  # the first of equals: zeros
+        none = np.zeros((seen.shape[1], wanted.shape[1]))
+        lines = [none, *(_line(seen, wanted, strength, self.rounds, self.delta) for strength in self.strengths)]
+        best = min(lines, key=lambda line: _loss(wanted_later, seen_later @ line, self.delta))  # the first of equals: none
         layer = model.get_layer("standardised_future")
         kernel, _ = layer.get_weights()
         kernel[-len(best) + 1 :] = best[:-1]
@@ -90,24 +93,24 @@ def _with_one(values: object) -> np.ndarray:
     return np.column_stack([inputs, np.ones(len(inputs))])
 
 
-def _line(seen: np.ndarray, wanted: np.ndarray, strength: float) -> np.ndarray:
+def _line(seen: np.ndarray, wanted: np.ndarray, strength: float, rounds: int, delta: float) -> np.ndarray:
     """(inputs, horizon): the weights of least Huber error plus penalty; the last input, always one, goes free of it."""
     penalty = strength * np.diag([1.0] * (seen.shape[1] - 1) + [0.0])
     columns = []
     for target in wanted.T:
         importance = np.ones(len(seen))
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             weighted = seen * (importance / importance.sum())[:, None]
             column = np.linalg.solve(weighted.T @ seen + penalty, weighted.T @ target)
-            importance = DELTA / np.maximum(np.abs(target - seen @ column), DELTA)
+            importance = delta / np.maximum(np.abs(target - seen @ column), delta)
         columns.append(column)
     return np.column_stack(columns)
 
 
-def _loss(actual: np.ndarray, forecast: np.ndarray) -> float:
+def _loss(actual: np.ndarray, forecast: np.ndarray, delta: float) -> float:
     """What Keras is to minimise (`Huber(relative=True)`), of values in standard deviations."""
     error = np.abs(actual - forecast) / np.arange(1, actual.shape[1] + 1) ** 0.5
-    return float(np.where(error < DELTA, error**2 / 2, DELTA * (error - DELTA / 2)).mean())
+    return float(np.where(error < delta, error**2 / 2, delta * (error - delta / 2)).mean())
 
 
 DEFAULT = Recipe(
@@ -118,7 +121,14 @@ DEFAULT = Recipe(
     window=Windowing(60, columns=tuple(OHLCV), outputs=0),
     normalisation=LastClose(),
     split=Split(test=Newest(252), validation=Newest(252)),
-    network=LineAndMore(units=32, dropout=0.5, averaged=20, strengths=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)),
+    network=LineAndMore(
+        units=32,
+        dropout=0.5,
+        averaged=20,
+        strengths=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0),
+        rounds=8,
+        delta=DELTA,
+    ),
     optimiser=Optimiser("Adam", Constant(3e-4), clip_norm=1.0),
     loss=Huber(delta=DELTA, relative=True),
     epochs=30,

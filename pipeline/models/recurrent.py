@@ -26,6 +26,7 @@ class Stack:
         bias: whether the layers have one.
         embedding: length of a vector that is learnt for every stock and stands beside each step of its input; 0: none. Stocks that
             training never saw have the vector of an unknown one, which is learnt too.
+        unknown_share: of the training examples, how many go without their symbol, so that the unknown one's vector is learnt.
     """
 
     units: tuple[int, ...]
@@ -33,6 +34,7 @@ class Stack:
     cell: str = "LSTM"
     bias: bool = True
     embedding: int = 0
+    unknown_share: float = 0.1
 
     def build(self, shape: Shape, lstm: type) -> keras.Model:
         from keras import Input, Model, layers

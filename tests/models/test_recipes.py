@@ -76,6 +76,14 @@ def test_its_parameters_are_plain_values_that_decide_its_hash(recipe):
     assert find_recipe(recipe.name).parameters() == recipe.parameters()
 
 
+@pytest.mark.parametrize(
+    ("name", "change"), [("default", {"rounds": 9}), ("default", {"delta": 1.0}), ("weng-multi", {"unknown_share": 0.2})]
+)
+def test_how_a_network_is_started_and_learns_the_unknown_decides_the_hash_too(name, change):
+    recipe = find_recipe(name)
+    assert replace(recipe, network=replace(recipe.network, **change)).config_hash() != recipe.config_hash()
+
+
 def test_no_name_is_given_twice():
     names = [recipe.name for recipe in MODES]
     assert len(set(names)) == len(names)
