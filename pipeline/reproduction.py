@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pipeline import charts, records, reporting, study
+from pipeline import charts, embedding, records, reporting, study
 from pipeline.errors import LookAtTheData, NotEnoughHistory, SettingsError, StockcastError
 from pipeline.metrics import directional_accuracy, root_mean_squared_error
 from pipeline.models import DEFAULT, with_modes
@@ -144,7 +144,7 @@ def reproduce(parts: Parts, universe: Universe, the: Study, seeds: int, period: 
     rows = pd.DataFrame([row for ticker, stock in stocks.items() for row in _rows(parts, the, stock, networks, forecasts[ticker])])
     unseen = study.look_ahead(parts, STEP, _pictured(the, stocks, networks))
     text = _text(the, rows, stocks, unseen, failures)
-    files = _files(parts, the, rows, text, stocks, networks, forecasts)
+    files = _files(parts, the, rows, text, stocks, networks, forecasts) | _placed(parts, universe, networks)
     params = _params(the, period, stocks, networks)
     folder = study.folder(the.name, universe, params)
     study.save(parts, folder, files)
@@ -270,6 +270,7 @@ def _rows(parts: Parts, the: Study, stock: Stock, networks: list[Network], forec
             "ratio_to_naive": rmse / naive,
             "directional_accuracy": directional_accuracy(test.actual, forecast[:, None], test.last)[0],
             "spread": records.spread(_shown(stock, name, forecast).assign(horizon=1)),
+            **{f"{name}_loss": trained["history"][key][-1] for name, key in (("training", "loss"), ("validation", "val_loss"))},
             **_normalised(data, study.said(parts, network, stock.ticker)),
             "sessions": len(stock.sessions),
             "left_out": stock.period - len(stock.sessions),
@@ -328,10 +329,25 @@ def _text(
             reporting.study_table(rows, recipes),
             reporting.sentences([losses]),
             reporting.normalised_table(rows, recipes),
-            reporting.sentences([*reporting.study_verdicts(rows, recipes), *leaks, *notes, *the.left_out]),
+            reporting.sentences([*_losses(the, rows), *reporting.study_verdicts(rows, recipes), *leaks, *notes, *the.left_out]),
             *([reporting.sentences([f"failed: {error}" for error in failures.values()])] if failures else []),
         ]
     )
+
+
+def _losses(the: Study, rows: pd.DataFrame) -> Iterator[str]:
+    """What a source published of its training, beside ours and the naive forecast's."""
+    for recipe in the.recipes:
+        if not recipe.published_loss:
+            continue
+        published = ", ".join(f"{part} {loss:.3e}" for part, loss in recipe.published_loss.items())
+        for ticker, own in rows[rows["recipe"] == recipe.name].groupby("ticker", sort=False):
+            mean = own.mean(numeric_only=True)
+            ours = ", ".join(f"{part} {mean[f'{part}_loss']:.3e}" for part in recipe.published_loss)
+            yield (
+                f"Loss after the last epoch of {recipe.name}: published {published} (on its source's own history); ours on {ticker} {ours}; naive "
+                f"{mean['naive_normalised_mse_train']:.3e} before the test sessions and {mean['naive_normalised_mse']:.3e} on them."
+            )
 
 
 def _files(
@@ -356,6 +372,17 @@ def _files(
                 f"{name}.csv": _csv(look.table()),
                 f"{name}.png": charts.look_ahead_plot(f"{ticker}, {network.recipe.name}", look),
             }
+    return files
+
+
+def _placed(parts: Parts, universe: Universe, networks: list[Network]) -> dict[str, bytes]:
+    """Where the first seed's networks for many stocks place them: a picture each."""
+    files = {}
+    for network in networks:
+        if network.recipe.pooled and network.seed == parts.settings.seed:
+            symbols, vectors = embedding.vectors(parts.artifacts.read(network.model))
+            points = embedding.placed(vectors[1:])  # the first is the unknown stock's
+            files[f"{network.recipe.name}-stocks.png"] = charts.embedding_picture(points, symbols, universe.sectors)
     return files
 
 

@@ -32,9 +32,10 @@ FIRST_RECIPE = dataclasses.replace(
     epochs=1,
     batch_size=256,
     published={"IBM": 2.5},
+    published_loss={"training": 0.5},
 )
 SECOND_RECIPE = dataclasses.replace(
-    FIRST_RECIPE, name="pool", window=Windowing(5), network=Stack((3,), embedding=2), pooled=True, published={}
+    FIRST_RECIPE, name="pool", window=Windowing(5), network=Stack((3,), embedding=2), pooled=True, published={}, published_loss={}
 )
 
 
@@ -202,6 +203,9 @@ def test_the_table_has_mean_and_range_over_the_seeds(outcome):
         *(f"{own['default_rmse'].mean():.4f}", f"{own['default_rmse'].mean() / naive:.3f}", "251", "0"),
     ]
     assert line.split() == expected
+    loss = "Loss after the last epoch of short: published training 5.000e-01 (on its source's own history); ours on IBM training "
+    loss += f"{own['training_loss'].mean():.3e};"
+    assert loss in " ".join(outcome.text.split())
     assert all(len(line) <= 130 for line in outcome.text.splitlines())
 
 
@@ -241,7 +245,7 @@ def test_a_second_run_trains_nothing_and_changes_nothing(studies, outcome):
 
 
 def test_pictures_are_pictures(studies, outcome):
-    for name in ("IBM.png", "KO.png", "look-ahead/IBM-short.png", "look-ahead/KO-pool.png"):
+    for name in ("IBM.png", "KO.png", "look-ahead/IBM-short.png", "look-ahead/KO-pool.png", "pool-stocks.png"):
         assert studies.files(outcome)[name].read_bytes().startswith(b"\x89PNG")
     ways, points = (pd.read_csv(studies.files(outcome)[name]) for name in ("look-ahead/IBM-short.csv", "IBM-short.csv"))
     np.testing.assert_allclose(ways["point_by_point"], points["prediction"], rtol=1e-6)

@@ -25,6 +25,7 @@ AUNGIERS_SP500 = Recipe(
     epochs=1,
     batch_size=512,
     study="aungiers",
+    published_loss={"training": 2.4e-3, "validation": 9.8068e-4},
 )
 AUNGIERS_SP500_LATER = replace(
     AUNGIERS_SP500,
@@ -37,6 +38,7 @@ AUNGIERS_SP500_LATER = replace(
     optimiser=Optimiser("Adam", Constant(1e-3)),  # likewise
     epochs=2,
     batch_size=32,
+    published_loss={},
 )
 
 RECIPES = (AUNGIERS_SP500, AUNGIERS_SP500_LATER)

@@ -119,6 +119,7 @@ class Recipe:
         study: what `stockcast reproduce` calls the comparison with its source; "": there is none.
         tested: first and last day that its source was tested on, where its figures are only to be compared with those of the same days.
         published: its source's test RMSE in dollars by ticker.
+        published_loss: its source's final losses on normalised windows, by what they were measured on.
         exercises: examples by name, made from a seed (and a text, where one is given), for one that needs no prices.
     """
 
@@ -143,6 +144,7 @@ class Recipe:
     study: str = ""
     tested: tuple[dt.date, dt.date] | None = None
     published: Mapping[str, float] = field(default_factory=dict)
+    published_loss: Mapping[str, float] = field(default_factory=dict)
     exercises: Callable[..., dict[str, Exercise]] | None = None
 
     @property
@@ -186,11 +188,12 @@ class Recipe:
             "reproduce": f"stockcast reproduce {self.study}" if self.study else "",
             "also as": f"{self.name}.{FAITHFUL}: as published, with its leak: {self.faithful.leak}" if self.faithful else "",
             "published RMSE": ", ".join(f"{ticker} {rmse:g}" for ticker, rmse in self.published.items()),
+            "published loss": ", ".join(f"{part} {loss:g}" for part, loss in self.published_loss.items()),
         }
 
     def parameters(self) -> dict[str, object]:
         """Everything that decides the outcome, as plain values; logged with every training run."""
-        told = {"name", "summary", "source", "faithful", "study", "tested", "published", "exercises"}
+        told = {"name", "summary", "source", "faithful", "study", "tested", "published", "published_loss", "exercises"}
         values = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in told}
         return {name: value if isinstance(value, int | float | None) else repr(value) for name, value in values.items()}
 
