@@ -156,8 +156,7 @@ def fit_job(parts: Parts, run: Run, network: Network) -> FitJob:
 
 
 def save(parts: Parts, run: Run, network: Network, trained: Trained) -> None:
-    about = {"history": trained.history, "best_epoch": trained.best_epoch, "seconds": trained.seconds}
-    parts.artifacts.write(history_file(network.model_id), json.dumps(about, sort_keys=True).encode())
+    parts.artifacts.write(history_file(network.model_id), trained.about())
     row = {
         "model_id": network.model_id,
         "recipe": network.recipe.name,

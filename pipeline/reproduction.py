@@ -406,7 +406,7 @@ def _shown(stock: Stock, recipe: str, forecast: np.ndarray) -> pd.DataFrame:
 
 
 def _csv(table: pd.DataFrame) -> bytes:
-    return table.to_csv(index=False, date_format="%Y-%m-%d", lineterminator="\n").encode()
+    return reporting.rows(table, "csv").encode()
 
 
 def _pictured(the: Study, stocks: dict[str, Stock], networks: list[Network]) -> list[tuple[Network, str]]:

@@ -193,8 +193,7 @@ def _fit(parts: Parts, step: str, networks: Sequence[Network], sectors: Mapping[
 
 
 def _save(parts: Parts, network: Network, trained: Trained) -> None:
-    about = {"history": trained.history, "best_epoch": trained.best_epoch, "seconds": trained.seconds}
-    parts.artifacts.write(network.training, json.dumps(about, sort_keys=True).encode())
+    parts.artifacts.write(network.training, trained.about())
     # Last: where the model file is, all the rest is.
     parts.artifacts.write(network.model, trained.model)
 

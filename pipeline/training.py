@@ -71,6 +71,11 @@ class Trained:
     seconds: float
     weights: int
 
+    def about(self) -> bytes:
+        """How the training went, as a JSON file that lies beside the model."""
+        told = {"history": self.history, "best_epoch": self.best_epoch, "seconds": self.seconds}
+        return json.dumps(told, sort_keys=True).encode()
+
 
 @dataclass(frozen=True, eq=False)
 class FitJob:

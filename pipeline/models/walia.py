@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from pipeline.models.optimisation import Constant, MeanSquaredError, Optimiser
-from pipeline.models.recipe import Recipe
-from pipeline.models.recurrent import Stack
-from pipeline.normalisation import MinMax
-from pipeline.spec import Windowing
+from dataclasses import replace
+
+from pipeline.models.fastnu import FASTNU_DEFAULT
 from pipeline.splits import Fraction, Split
 
-WALIA = Recipe(
+WALIA = replace(
+    FASTNU_DEFAULT,
     name="walia",
     summary="Four LSTM layers of 50, the newest quarter for the test; else as fastnu-default.",
     source="M. Walia, as cited by FAST-NU",
-    targets=("high", "close"),
-    window=Windowing(60),
-    normalisation=MinMax("train"),
     split=Split(test=Fraction(0.25)),
-    network=Stack((50, 50, 50, 50), dropout=0.2),
-    optimiser=Optimiser("RMSprop", Constant(1e-3)),
-    loss=MeanSquaredError(),
-    epochs=50,
-    batch_size=32,
+    study="",
+    tested=None,
+    published={},
 )
 
 RECIPES = (WALIA,)

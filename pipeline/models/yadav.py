@@ -7,28 +7,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pipeline.models.optimisation import Constant, DecayPerUpdate, MeanSquaredError, Optimiser
-from pipeline.models.recipe import Recipe
+from pipeline.models.fastnu import FASTNU_DEFAULT, LAYERS
+from pipeline.models.optimisation import DecayPerUpdate, Optimiser
 from pipeline.models.recurrent import Stack
-from pipeline.normalisation import MinMax
-from pipeline.spec import Windowing
-from pipeline.splits import LastYear, Split
 
-LAYERS = (50, 50, 50, 50)
-
-YADAV_LSTM = Recipe(
+YADAV_LSTM = replace(
+    FASTNU_DEFAULT,
     name="yadav-lstm",
     summary="Four LSTM layers of 50 on 60 highs: what fastnu-default took over.",
     source="S. Yadav, Intro to Recurrent Neural Networks: LSTM and GRU",
-    targets=("high", "close"),
-    window=Windowing(60),
-    normalisation=MinMax("train"),
-    split=Split(test=LastYear()),
-    network=Stack(LAYERS, dropout=0.2),
-    optimiser=Optimiser("RMSprop", Constant(1e-3)),  # Keras's default rate: the source names none
-    loss=MeanSquaredError(),
-    epochs=50,
-    batch_size=32,
+    study="",
+    tested=None,
+    published={},
 )
 YADAV_GRU = replace(
     YADAV_LSTM,
