@@ -317,19 +317,22 @@ def _ablate(arguments: argparse.Namespace) -> int:
 
 
 def _exercise(arguments: argparse.Namespace) -> None:
+    """Prints what was trained also where something else failed, which is raised then."""
     from pipeline import assembly, exercises
 
     settings, quiet = _settings(arguments), arguments.format != "table"
-    chosen = exercises.chosen([name.strip() for name in settings.recipe.split(",") if name.strip()])
+    # A recipe in the environment is that of the daily run.
+    chosen = exercises.chosen([name.strip() for name in (arguments.recipe or "").split(",") if name.strip()])
     text = exercises.read_text(arguments.text) if arguments.text else None
     with assembly.parts(settings, progress=_to_stderr if quiet else None) as parts:
-        rows = exercises.train(parts, chosen, settings.seed, text)
-        if quiet:
+        rows, failures = exercises.trained(parts, chosen, settings.seed, text)
+        if quiet and len(rows):
             _print_rows(rows, arguments.format)
-            return
-        print()
-        _print_rows(exercises.for_people(rows), arguments.format)
-        print("", *assembly.exercises_whereabouts(parts), sep="\n")
+        elif len(rows):
+            print()
+            _print_rows(exercises.for_people(rows), arguments.format)
+            print("", *assembly.exercises_whereabouts(parts), sep="\n")
+    exercises.require_none(failures)
 
 
 def _print_study(parts: Parts, folder: str, text: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -86,21 +86,45 @@ def read_text(path: str) -> str:
 
 
 def train(parts: Parts, recipes: Sequence[Recipe], seed: int, text: str | None = None) -> pd.DataFrame:
-    """Trains what is not there yet and tracks it; a row per exercise. One that fails does not keep the others, and is raised at the end."""
-    practices = [
-        Practice(recipe, name, exercise, seed) for recipe in recipes for name, exercise in recipe.exercises(seed, text).items()
-    ]
+    """The rows of `trained`; where something failed, that is raised after all others are done."""
+    rows, failures = trained(parts, recipes, seed, text)
+    require_none(failures)
+    return rows
+
+
+def require_none(failures: Mapping[str, StockcastError]) -> None:
+    """Raises what failed; more than one as one line."""
+    if len(failures) == 1:
+        raise next(iter(failures.values()))
+    if failures:
+        raise RunError(" ".join(f"{title}: {error}" for title, error in failures.items()))
+
+
+def trained(
+    parts: Parts, recipes: Sequence[Recipe], seed: int, text: str | None = None
+) -> tuple[pd.DataFrame, dict[str, StockcastError]]:
+    """Trains what is not there yet and tracks it. A row per exercise, and by title what failed: it does not keep the others."""
+    practices, unmade = _practices(recipes, seed, text)
     missing = [practice for practice in practices if parts.settings.tensorboard or not parts.artifacts.exists(practice.about)]
-    failures = _train(parts, missing) if missing else {}
+    failures = unmade | (_train(parts, missing) if missing else {})
     done = [practice for practice in practices if practice.title not in failures]
     for practice in done:
         parts.progress(STEP, "", f"{practice.title}: {_headline(_row(parts, practice))}")
     for recipe in recipes:
         if own := [practice for practice in done if practice.recipe is recipe]:
             _track(parts, recipe, own)
-    if failures:
-        raise next(iter(failures.values()))
-    return pd.DataFrame([_row(parts, practice) for practice in done])
+    return pd.DataFrame([_row(parts, practice) for practice in done]), failures
+
+
+def _practices(recipes: Sequence[Recipe], seed: int, text: str | None) -> tuple[list[Practice], dict[str, StockcastError]]:
+    """Every exercise of the recipes, and by recipe why its examples could not be made."""
+    practices, unmade = [], {}
+    for recipe in recipes:
+        try:
+            practices += [Practice(recipe, name, exercise, seed) for name, exercise in recipe.exercises(seed, text).items()]
+        except StockcastError as error:
+            unmade[recipe.name] = error
+    return practices, unmade
 
 
 def _train(parts: Parts, practices: list[Practice]) -> dict[str, StockcastError]:

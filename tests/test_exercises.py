@@ -128,3 +128,23 @@ def test_the_command_prints_rows_for_programs(parts, capsys, monkeypatch):
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "recipe,exercise,measure,test,naive,ratio,right,naive_right,naive_is,weights,seconds"
     assert printed[1].startswith("statquest-unit,companies,MSE,")
+
+
+@pytest.mark.slow
+def test_what_succeeded_is_printed_also_where_another_fails_and_the_environments_recipe_is_not_meant(
+    parts, tmp_path, capsys, monkeypatch
+):
+    for name in ("home", "tracking_uri", "store_url"):
+        monkeypatch.setenv(f"STOCKCAST_{name.upper()}", str(getattr(parts.settings, name)))
+    (tmp_path / "short.txt").write_text("abcde")
+    line = ["exercise", "--recipe", "statquest-unit,meetup-characters", "--text", str(tmp_path / "short.txt"), "--format", "csv"]
+    assert cli.main(line) == 1
+    printed = capsys.readouterr()
+    assert [row.split(",")[0] for row in printed.out.splitlines()] == ["recipe", "statquest-unit"]
+    assert "The text has 5 characters" in printed.err
+
+    monkeypatch.setenv("STOCKCAST_RECIPE", "default")
+    trained = []
+    monkeypatch.setattr(exercises, "trained", lambda parts, recipes, seed, text: (trained.extend(recipes), (pd.DataFrame(), {}))[1])
+    assert cli.main(["exercise"]) == 0
+    assert trained == exercises.chosen([])
