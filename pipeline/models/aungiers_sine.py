@@ -61,7 +61,8 @@ def sine(seed: int, text: str | None) -> dict[str, Exercise]:
 
 AUNGIERS_SINE = Recipe(
     name="aungiers-sine",
-    summary="Two LSTM layers that learn a sine wave one step ahead, and look farther ahead in three ways.",
+    summary="Two LSTM layers that learn a sine wave one step ahead, and look farther ahead in three ways; "
+    "published with 1 epoch in batches of 512, which does not beat the naive forecast.",
     source='J. Aungiers, "LSTM Neural Network for Time Series Prediction", sine wave',
     targets=(),
     window=Windowing(50),
