@@ -166,6 +166,44 @@ def look_ahead_plot(title: str, look: LookAhead, unit: str = "dollars") -> bytes
     return _png(figure)
 
 
+def answers_plot(title: str, predictions: pd.DataFrame) -> bytes:
+    """The answer to each of a few examples beside the network's and the naive forecast's; a PNG.
+
+    Args:
+        predictions: columns input (in words), actual, prediction, naive.
+    """
+    figure, axes = _figure(7.5, 4, background="white")
+    places = np.arange(len(predictions))
+    looks = {"actual": ("#222222", "_", 900), "naive": (REFERENCE, "x", 50), "prediction": (NETWORK, "o", 50)}
+    for name, (colour, marker, size) in looks.items():
+        label = "network" if name == "prediction" else name
+        axes.scatter(places, predictions[name].to_numpy(), color=colour, marker=marker, s=size, label=label)
+    axes.set_xticks(places, predictions["input"].tolist())
+    axes.margins(0.2)
+    axes.set_xlabel("input", fontsize=8, color=INK)
+    axes.set_title(f"{title}: what is right, and what was said", fontsize=10, loc="left")
+    axes.legend(fontsize=8, frameon=False, ncols=3, markerscale=0.5, loc="upper center", bbox_to_anchor=(0.5, -0.14))
+    return _png(figure)
+
+
+def bits_plot(title: str, losses: Sequence[float], tested: float, naive: float) -> bytes:
+    """How a network of characters learns: bits per character by epoch, beside the test part's and the naive forecast's; a PNG.
+
+    Args:
+        losses: in nats, the untrained network's first.
+        tested, naive: in bits.
+    """
+    figure, axes = _figure(7.5, 4, background="white")
+    bits = np.asarray(losses) / np.log(2)
+    axes.plot(np.arange(len(bits)), bits, color=ACTUAL, linewidth=1.3, marker="o", markersize=3, label="network, train part")
+    axes.axhline(tested, color=NETWORK, linewidth=1.2, label=f"network, test part, at the end: {tested:.2f}")
+    axes.axhline(naive, color=REFERENCE, linewidth=1, linestyle="--", label=f"naive, test part: {naive:.2f}")
+    axes.set_xlabel("epoch", fontsize=8, color=INK)
+    axes.set_title(f"{title}: bits per character", fontsize=10, loc="left")
+    axes.legend(fontsize=8, frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.14))
+    return _png(figure)
+
+
 def ablation_plot(title: str, summary: pd.DataFrame) -> bytes:
     """`summary` of `ablation_table` as a picture: a line per number of units over the layers, bars for the range; a PNG."""
     figure, axes = _figure(7.5, 4.2, background="white")

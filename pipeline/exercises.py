@@ -144,7 +144,10 @@ def _train(parts: Parts, practices: list[Practice]) -> dict[str, StockcastError]
             network, said = outcome
             parts.artifacts.write(f"{practice.folder}/model.keras", network.model)
             parts.artifacts.write(f"{practice.folder}/predictions.csv", _csv(predictions(practice, said)))
-            trained[practice.title] = practice, network, measured(practice, said)
+            figures = measured(practice, said)
+            if practice.exercise.windows is None:  # the others' picture is that of looking ahead
+                parts.artifacts.write(f"{practice.folder}/predictions.png", _picture(practice, network, said, figures))
+            trained[practice.title] = practice, network, figures
     failures |= _look_ahead(parts, trained) | _write(parts, trained)
     for title, (practice, network, figures) in trained.items():
         if title not in failures:
@@ -164,6 +167,13 @@ def _job(parts: Parts, practice: Practice) -> ExerciseJob:
     if folder:
         folder = str(Path(folder, practice.recipe.name, f"{practice.name} seed {practice.seed}"))
     return ExerciseJob(practice.title, practice.recipe, practice.exercise, practice.seed, folder)
+
+
+def _picture(practice: Practice, network: Trained, said: np.ndarray, figures: dict[str, float]) -> bytes:
+    title = f"{practice.title}, seed {practice.seed}"
+    if practice.exercise.alphabet:
+        return charts.bits_plot(title, network.history["loss"], figures["test_bits"], figures["test_bits_naive"])
+    return charts.answers_plot(title, predictions(practice, said))
 
 
 def _look_ahead(parts: Parts, trained: dict[str, tuple[Practice, Trained, dict]]) -> dict[str, StockcastError]:
@@ -317,7 +327,7 @@ def _run(parts: Parts, practice: Practice, tags: dict[str, str]) -> StockRun:
         "weights": about["weights"],
         **{f"recipe.{name}": value for name, value in practice.recipe.parameters().items()},
     }
-    names = ("model.keras", "predictions.csv", "look_ahead.csv", "look_ahead.png", "written.txt")
+    names = ("model.keras", "predictions.csv", "predictions.png", "look_ahead.csv", "look_ahead.png", "written.txt")
     files = {name: f"{practice.folder}/{name}" for name in names}
     return StockRun(
         ticker=practice.name,

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from pipeline import assembly, cli, exercises
+from pipeline import assembly, charts, cli, exercises
 from pipeline.errors import SettingsError
 from pipeline.models import find_recipe
 from pipeline.settings import Settings
@@ -50,6 +50,11 @@ def test_exercises_leave_rows_files_and_runs_and_repeating_changes_nothing(parts
     assert (rows["ratio"] < 1).all()
     names = {name.split("/")[-1] for name in files(parts) if name.startswith("exercises/meetup-sine-rnn/")}
     assert names == {"about.json", "look_ahead.csv", "look_ahead.png", "model.keras", "predictions.csv"}
+    for recipe in ("statquest-unit", "meetup-characters"):
+        [picture] = [
+            data for name, data in files(parts).items() if name.startswith(f"exercises/{recipe}/") and name.endswith(".png")
+        ]
+        assert picture.startswith(b"\x89PNG")
     [written] = [
         data for name, data in files(parts).items() if name.startswith("exercises/meetup-characters/") and "written" in name
     ]
@@ -72,6 +77,14 @@ def test_exercises_leave_rows_files_and_runs_and_repeating_changes_nothing(parts
     pd.testing.assert_frame_equal(again, rows)
     assert files(parts) == before
     assert [run.to_dictionary() for run in runs(parts)] == [run.to_dictionary() for run in tracked]
+
+
+def test_the_pictures_repeat_and_show_what_they_are_given():
+    table = pd.DataFrame({"input": ["0 0", "0 1"], "actual": [0.0, 1.0], "prediction": [0.1, 0.8], "naive": [0.5, 0.5]})
+    answers = charts.answers_plot("XOR", table)
+    assert answers == charts.answers_plot("XOR", table) != charts.answers_plot("XOR", table.assign(prediction=0.4))
+    learning = charts.bits_plot("text", [2.0, 1.0], 1.5, 2.5)
+    assert learning == charts.bits_plot("text", [2.0, 1.0], 1.5, 2.5) != charts.bits_plot("text", [2.0, 0.5], 1.5, 2.5)
 
 
 def test_all_that_need_no_prices_are_chosen_where_none_is_named():
