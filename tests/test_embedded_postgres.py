@@ -148,7 +148,7 @@ def test_a_forked_child_keeps_the_server_beyond_its_parent_and_does_not_stop_it_
 
 
 def test_four_that_start_at_once_share_one_server(home):
-    code = "print(embedded_postgres.url(home, 'three')); sys.stdin.read()"
+    code = "print(embedded_postgres.url(home, 'three'), flush=True); sys.stdin.read()"
     users = [user(home, code) for _ in range(4)]
     urls = {process.stdout.readline() for process in users}
     assert len(urls) == 1
