@@ -287,10 +287,15 @@ def test_a_step_without_the_step_before_it_says_which_to_run(make_parts):
     ):
         with pytest.raises(NothingStored, match=told):
             step(parts, run)
-    for step, told in ((steps.train, "`build_windows`"), (steps.evaluate, "`build_windows`")):
-        with pytest.raises(NothingStored, match=told):
+    for step in (steps.train, steps.evaluate):
+        with pytest.raises(NothingStored, match="`check`"):
             step(parts, run, ["AAA"])
     assert parts.store.load(FINDINGS).empty
+    steps.ingest(parts, run, list(UNIVERSE.tickers))
+    steps.check(parts, run)
+    for step in (steps.train, steps.evaluate):
+        with pytest.raises(NothingStored, match="`build_windows`"):
+            step(parts, run, ["AAA"])
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def adjusted_by_loop(prices: pd.DataFrame, actions: pd.DataFrame, cutoff: dt.dat
 
 closes = st.lists(st.floats(20, 900) | st.just(float("nan")), min_size=1, max_size=12)
 splits = st.tuples(st.integers(-1, 13), st.just("split"), st.sampled_from([0.0, 0.1, 2.0, 7.0, 1.5]))
-dividends = st.tuples(st.integers(-1, 13), st.just("dividend"), st.floats(0, 0.2))
+dividends = st.tuples(st.integers(-1, 13), st.just("dividend"), st.just(0.0) | st.floats(1e-4, 0.2))
 action_lists = st.lists(splits | dividends, max_size=8, unique_by=lambda action: action[:2])
 
 
