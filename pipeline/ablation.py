@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +15,7 @@ from pipeline.errors import StockcastError
 from pipeline.metrics import root_mean_squared_error
 from pipeline.models import find_recipe
 from pipeline.models.recipe import Recipe
-from pipeline.study import Data, Network, Period
+from pipeline.study import Data, Network, Outcome, Period
 from pipeline.tracking import StockRun
 from pipeline.universes import Universe
 
@@ -26,16 +25,6 @@ if TYPE_CHECKING:
 STEP = "ablate"
 #: The recipe whose layers are varied.
 BASE = "fastnu-default"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A finished ablation: `rows` one per ticker, layers, units and seed, `text` for people, `failures` by ticker, `folder` of its files."""
-
-    rows: pd.DataFrame
-    text: str
-    failures: dict[str, StockcastError]
-    folder: str
 
 
 def variants(base: Recipe, layers: Sequence[int], units: Sequence[int], epochs: int | None = None) -> list[Recipe]:

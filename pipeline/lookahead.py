@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import LookAtTheData
+from pipeline.metrics import root_mean_squared_error
 from pipeline.windows import Windows
 
 #: Windows (n) -> the network's normalised outputs (n, outputs).
@@ -61,7 +62,7 @@ class LookAhead:
             "naive_full": np.full(len(self.sessions), self.naive[0]),
             "full_sequence": self.full_sequence,
         }
-        return {name: float(np.sqrt(np.mean((self.actual - prices) ** 2))) for name, prices in said.items()}
+        return {name: float(root_mean_squared_error(self.actual, prices)) for name, prices in said.items()}
 
 
 def forecast(windows: Windows, predict: Predict, horizon: int) -> np.ndarray:

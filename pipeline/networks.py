@@ -24,7 +24,7 @@ from pipeline.models.recipe import Recipe
 from pipeline.run import Run
 from pipeline.tables import DATASETS, EVALUATIONS, MODELS, PREDICTIONS
 from pipeline.training import SHARED, FitJob, LookAheadJob, PredictJob, Trained
-from pipeline.windows import Windows
+from pipeline.windows import Dataset, Windows
 
 if TYPE_CHECKING:
     from pipeline.assembly import Parts
@@ -207,13 +207,15 @@ def evaluate(parts: Parts, run: Run, recipe: Recipe, tickers: list[str]) -> dict
         for network in wanted(parts, run, recipe, ticker):
             task = _Task(network, network.dataset, None) if network.role == "default" else _Task(network, training, live)
             if not task.done(parts):
-                tasks[task.job(parts, run)] = task
+                dataset = datasets.load(parts, task.training, network.dataset)
+                tasks[task.job(parts, run, dataset)] = task, dataset
     failures = {}
     for job, outcome in parts.workers.predict_all(list(tasks)) if tasks else ():
         if isinstance(outcome, StockcastError):
             failures[job.ticker] = outcome
         else:
-            tasks[job].save(parts, job, outcome)
+            task, dataset = tasks[job]
+            task.save(parts, dataset, outcome)
     return failures
 
 
@@ -231,13 +233,12 @@ class _Task:
             return len(parts.store.load(EVALUATIONS, dataset=self.training, model=model)) > 0
         return _has(parts, self.training, self.live, model)
 
-    def job(self, parts: Parts, run: Run) -> PredictJob:
+    def job(self, parts: Parts, run: Run, dataset: Dataset) -> PredictJob:
         network = self.network
         if not parts.artifacts.exists(network.file):
             raise NothingStored(
                 f"{network.ticker} {run.session}: its network {network.model_id} is not there. Run `train` for this session first."
             )
-        dataset = datasets.load(parts, self.training, network.dataset)
         live = [] if self.live is None else [datasets.load_live(parts, self.live, network.dataset)]
         return PredictJob(
             ticker=network.ticker,
@@ -246,12 +247,11 @@ class _Task:
             horizon=dataset.spec.horizon,
         )
 
-    def save(self, parts: Parts, job: PredictJob, said: tuple[np.ndarray, ...]) -> None:
-        model, test = self.network.model_id, job.windows[1]
-        dataset = datasets.load(parts, self.training)
+    def save(self, parts: Parts, dataset: Dataset, said: tuple[np.ndarray, ...]) -> None:
+        model = self.network.model_id
         splits = {id(dataset.validation): said[0], id(dataset.test): said[1]}
         evaluations = evaluation.evaluate(dataset, self.training, model, lambda part: splits[id(part)])
-        parts.artifacts.write(predictions_file(self.training, model), predictions_csv(test, said[1], evaluations))
+        parts.artifacts.write(predictions_file(self.training, model), predictions_csv(dataset.test, said[1], evaluations))
         if self.live is None:
             parts.store.save(EVALUATIONS, evaluations)
         else:

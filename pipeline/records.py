@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline import charts, datasets, embedding, networks
 from pipeline.lookahead import LookAhead
-from pipeline.metrics import LEVELS
+from pipeline.metrics import LEVELS, root_mean_squared_error
 from pipeline.models.baselines import BASELINES, NAIVE
 from pipeline.models.recipe import Recipe
 from pipeline.run import Run
@@ -127,7 +127,8 @@ def _beside_default(parts: Parts, predictions: pd.DataFrame, default: networks.N
     both = predictions.merge(theirs, on=["session", "horizon"], suffixes=("", "_default"))
     both = both[both["horizon"] == 1]
     ours, default_rmse, naive = (
-        float(((both["actual"] - both[name]) ** 2).mean() ** 0.5) for name in ("prediction", "prediction_default", "naive")
+        float(root_mean_squared_error(both[["actual"]].to_numpy(), both[[name]].to_numpy())[0])
+        for name in ("prediction", "prediction_default", "naive")
     )
     return {
         "test_rmse_default_recipe": default_rmse,

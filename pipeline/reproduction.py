@@ -23,7 +23,7 @@ from pipeline.models import DEFAULT, with_modes
 from pipeline.models.baselines import linear
 from pipeline.models.recipe import Recipe
 from pipeline.splits import Since, Split
-from pipeline.study import Data, Network, Period
+from pipeline.study import Data, Network, Outcome, Period
 from pipeline.tables import column
 from pipeline.tracking import StockRun
 from pipeline.universes import Universe
@@ -65,16 +65,6 @@ class Stock:
     period: int
     linear: np.ndarray
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A finished study: `rows` one per ticker, recipe and seed, `text` for people, `failures` by ticker, `folder` of its files."""
-
-    rows: pd.DataFrame
-    text: str
-    failures: dict[str, StockcastError]
-    folder: str
 
 
 def names() -> list[str]:

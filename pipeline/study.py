@@ -103,6 +103,16 @@ class Network:
         return f"{self.name}-{ticker}-look-ahead.npz"
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """A finished study: `rows` one per network and ticker, `text` for people, `failures` by ticker, `folder` of its files."""
+
+    rows: pd.DataFrame
+    text: str
+    failures: dict[str, StockcastError]
+    folder: str
+
+
 def universe_of(settings: Settings) -> Universe:
     """Whose prices a study looks at: the folder that the settings name, or the sample."""
     # A recipe, target or horizon of the settings is the study's to judge, not the universe's.
