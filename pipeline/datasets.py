@@ -15,7 +15,7 @@ from pipeline.models import DEFAULT
 from pipeline.models.recipe import Recipe
 from pipeline.run import Run
 from pipeline.splits import Newest, Since
-from pipeline.tables import CHECKS, DATASETS
+from pipeline.tables import CHECKS, DATASETS, FINDINGS
 
 if TYPE_CHECKING:
     from pipeline.assembly import Parts
@@ -35,6 +35,12 @@ class _Cut:
     reason: str
 
 
+#: The roles of what a ticker's own networks see.
+OWN = ("training", "live", "previous", "default")
+#: role -> the field of a run that says where its pooled dataset ends.
+POOLS = {"pool": "pool_cutoff", "previous_pool": "previous_pool_cutoff"}
+
+
 def build(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> pd.DataFrame:
     """DATASETS rows of one ticker, by role: training, live and, where they are of use, previous and default; their files written.
 
@@ -51,19 +57,42 @@ def build(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> pd.DataFrame:
         cuts["previous"] = previous
     if not current.reason and recipe.name != DEFAULT.name:
         cuts["default"] = _default_beside(run, current)
-    rows = [
-        {
-            **run.key,
-            "ticker": ticker,
-            "role": role,
-            "dataset_cutoff": cut.spec.cutoff,
-            "dataset": parts.artifacts.put_content(FOLDER, SUFFIX, windows.encode(cut.history, cut.spec)),
-            "sessions": len(cut.history),
-            "reason": cut.reason,
-        }
-        for role, cut in cuts.items()
-    ]
-    return DATASETS.conform(pd.DataFrame(rows))
+    return DATASETS.conform(pd.DataFrame([_row(parts, run, ticker, role, cut) for role, cut in cuts.items()]))
+
+
+def build_pools(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> pd.DataFrame:
+    """DATASETS rows of what a ticker gives to the pooled networks, by role: pool, previous_pool; none where it has too little history.
+
+    Whoever is quarantined today has its share all the same, as long as nothing up to the pool's cutoff is the reason: a pooled network is not
+    trained anew for one bad bar of today.
+    """
+    rows = []
+    for role, name in POOLS.items():
+        cutoff = getattr(run, name)
+        if _spoilt(parts, run, ticker, cutoff):
+            continue
+        cut = _cut_at(parts, run, recipe, ticker, cutoff)
+        if not cut.reason:
+            rows.append(_row(parts, run, ticker, role, cut))
+    return DATASETS.conform(pd.DataFrame(rows)) if rows else DATASETS.empty()
+
+
+def _spoilt(parts: Parts, run: Run, ticker: str, cutoff: dt.date) -> bool:
+    findings = parts.rows(FINDINGS, run, [ticker])
+    return bool(((findings["severity"] == "quarantine") & (findings["session"] <= pd.Timestamp(cutoff))).any())
+
+
+def _row(parts: Parts, run: Run, ticker: str, role: str, cut: _Cut) -> dict[str, object]:
+    return {
+        **run.key,
+        "ticker": ticker,
+        "role": role,
+        "dataset_cutoff": cut.spec.cutoff,
+        "dataset": parts.artifacts.put_content(FOLDER, SUFFIX, windows.encode(cut.history, cut.spec)),
+        "sessions": len(cut.history),
+        "reason": cut.reason,
+        "known_at": parts.store.newest_revision(run.universe.source_id, ticker, cut.spec.cutoff, run.known_at),
+    }
 
 
 def _cut_at(parts: Parts, run: Run, recipe: Recipe, ticker: str, cutoff: dt.date) -> _Cut:
@@ -73,8 +102,8 @@ def _cut_at(parts: Parts, run: Run, recipe: Recipe, ticker: str, cutoff: dt.date
         history = windows.on_calendar(history, parts.calendar(run.universe).sessions(run.universe.start, cutoff))
     if len(history) >= spec.needed_sessions:
         return _Cut(spec, history, "")
-    reason = f"no network: {len(history)} sessions up to {cutoff}, {spec.needed_sessions} needed"
-    return _Cut(spec.without_training(len(history)), history, reason)
+    reason = f"no network of its own: {len(history)} sessions up to {cutoff}, {spec.needed_sessions} needed"
+    return _Cut(spec.without_training(len(history), as_it_is=recipe.fine_tuning is not None), history, reason)
 
 
 def _default_beside(run: Run, cut: _Cut) -> _Cut:
@@ -88,6 +117,12 @@ def _default_beside(run: Run, cut: _Cut) -> _Cut:
 def spec_of(run: Run, recipe: Recipe, ticker: str, cutoff: dt.date) -> windows.Spec:
     split = recipe.split if recipe.split.validation else replace(recipe.split, validation=VALIDATION)
     return recipe.spec(ticker, cutoff, run.universe.target, run.universe.horizon, split)
+
+
+def keeps_its_window(parts: Parts, row: dict, recipe: Recipe) -> bool:
+    """Whether a dataset that no network can learn from is cut as the recipe cuts, so that other stocks' network can be measured on it."""
+    spec, _ = windows.decode(read(parts, row["dataset"]))
+    return spec.window == recipe.window and spec.normalisation == recipe.normalisation
 
 
 def passed(parts: Parts, run: Run) -> list[str]:
@@ -119,6 +154,6 @@ def load(parts: Parts, dataset: str, fitted_on: str | None = None) -> windows.Da
     return windows.load_dataset(read(parts, dataset), None if fitted_on in (None, dataset) else read(parts, fitted_on))
 
 
-def load_live(parts: Parts, dataset: str, fitted_on: str | None = None) -> windows.Windows:
-    """The window at the end of a dataset, normalised for a network that was trained on `fitted_on` (None: for the baselines)."""
-    return windows.load_live(read(parts, dataset), None if fitted_on is None else read(parts, fitted_on))
+def load_replay(parts: Parts, dataset: str, fitted_on: str | None = None) -> windows.Windows:
+    """The last windows of a dataset, normalised for a network that was trained on `fitted_on` (None: for the baselines)."""
+    return windows.load_replay(read(parts, dataset), None if fitted_on is None else read(parts, fitted_on))

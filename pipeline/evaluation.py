@@ -1,64 +1,71 @@
-"""What a forecaster is worth on a dataset: its errors on validation and test, its intervals, its forecast at the cutoff.
+"""What a forecaster is worth on a dataset: the errors of its quantiles on validation and test, and what it says at a cutoff.
 
-Intervals are calibrated on validation and their coverage is measured on test; on validation itself the coverage says only that the
-calibration was carried out.
+On validation quantiles are measured as the forecaster says them; on test as they would have been calibrated day by day, beginning with the
+first validation session (see `calibration`). A point forecast becomes a distribution by the errors that it made on validation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 
-from pipeline import metrics
+from pipeline import calibration, metrics
+from pipeline.quantiles import COLUMNS, around, shape_of
 from pipeline.tables import EVALUATIONS, PREDICTIONS
 from pipeline.windows import Dataset, Windows
 
-#: Windows -> dollars (n, horizon).
-Forecaster = Callable[[Windows], np.ndarray]
 
+def evaluate(dataset: Dataset, name: str, model: str, validation: np.ndarray, test: np.ndarray) -> pd.DataFrame:
+    """EVALUATIONS rows of one forecaster: two splits by H horizons.
 
-def evaluate(dataset: Dataset, name: str, model: str, forecaster: Forecaster) -> pd.DataFrame:
-    """EVALUATIONS rows of one forecaster: two splits by H horizons. `name`: the dataset's; `model`: a model_id or a baseline's name."""
-    forecasts = {split: forecaster(part) for split, part in _splits(dataset).items()}
-    validation = dataset.validation
-    widths = {
-        level: metrics.half_widths(validation.actual, forecasts["validation"], validation.unit, level) for level in metrics.LEVELS
-    }
+    Args:
+        name: the dataset's; model: a model_id or a baseline's name.
+        validation, test: what it says about the dataset's windows, dollars (n, H, Q).
+    """
+    said = {"validation": validation, "test": calibrated_test(dataset, validation, test)}
     tables = [
-        metrics.evaluate(part.actual, forecasts[split], part.last, part.unit, mean_step(dataset), widths).assign(split=split)
-        for split, part in _splits(dataset).items()
+        metrics.evaluate(part.actual, said[split], part.last, mean_step(dataset)).assign(split=split)
+        for split, part in (("validation", dataset.validation), ("test", dataset.test))
     ]
     return EVALUATIONS.conform(pd.concat(tables).assign(dataset=name, model=model))
 
 
-def predict(name: str, model: str, forecast: np.ndarray) -> pd.DataFrame:
-    """PREDICTIONS rows of one forecaster's dollars (1, horizon) for the window at the end of the dataset `name`."""
-    prices = forecast[0]
-    return PREDICTIONS.conform(
-        pd.DataFrame({"dataset": name, "model": model, "horizon": np.arange(1, len(prices) + 1), "y_hat": prices})
+def calibrated_test(dataset: Dataset, validation: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """The test windows' quantiles (n, H, Q), each calibrated by what was known at its last session."""
+    parts = (dataset.validation, dataset.test)
+    actual, position = (np.concatenate([getattr(part, name) for part in parts]) for name in ("actual", "position"))
+    return calibration.replay(actual, np.concatenate([validation, test]), position).quantiles[len(validation) :]
+
+
+def distributions(
+    validation: Windows, points: np.ndarray, others: list[tuple[Windows, np.ndarray]]
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Quantiles (n, H, Q) about a point forecaster's dollars (n, H): of `validation`, and of `others` after it.
+
+    The spread is that of its errors on validation, in multiples of the volatility. On validation itself, each half of the sessions has the
+    spread of the other half's errors, so that no session is measured by its own.
+    """
+    actual, unit, half = validation.actual, validation.unit, len(validation) // 2
+    first, second = slice(None, half), slice(half, None)
+    own = np.concatenate(
+        [
+            around(points[part], unit[part], shape_of(actual[other], points[other], unit[other]))
+            for part, other in ((first, second), (second, first))
+            if len(points[part]) and len(points[other])
+        ]
+        or [around(points, unit, shape_of(actual, points, unit))]
     )
+    shape = shape_of(actual, points, unit)
+    return np.maximum(own, 0.0), [np.maximum(around(said, windows.unit, shape), 0.0) for windows, said in others]
+
+
+def predict(name: str, model: str, forecast: np.ndarray) -> pd.DataFrame:
+    """PREDICTIONS rows of one forecaster's quantiles (H, Q) for the window at the end of the dataset `name`."""
+    rows = pd.DataFrame(forecast, columns=list(COLUMNS))
+    return PREDICTIONS.conform(rows.assign(dataset=name, model=model, horizon=np.arange(1, len(forecast) + 1)))
 
 
 def mean_step(dataset: Dataset) -> float:
     """Mean absolute change of the target from one session to the next, in dollars, before the test windows (the scale of MASE)."""
     seen = dataset.train if len(dataset.train) else dataset.validation
     return float(np.mean(np.abs(np.diff(seen.target_past[:, -2:], axis=1)))) if seen.target_past.shape[1] > 1 else float("nan")
-
-
-def relative_rmse(evaluations: pd.DataFrame, model: str, split: str, baseline: str) -> float:
-    """RMSE of `model` over that of `baseline` on the same windows, mean over horizons; below 1: better than the baseline."""
-    rows = evaluations[evaluations["split"] == split].set_index("horizon")
-    ours, theirs = (rows[rows["model"] == name]["rmse"] for name in (model, baseline))
-    return float((ours / theirs).mean())
-
-
-def _splits(dataset: Dataset) -> dict[str, Windows]:
-    return {"validation": dataset.validation, "test": dataset.test}
-
-
-def interval(prices: np.ndarray, unit: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(lower, upper) in dollars: `prices` (n, horizon) -+ `widths` (horizon,) times `unit` (n,); never below zero."""
-    half = widths[None, :] * unit[:, None]
-    return np.maximum(prices - half, 0), prices + half

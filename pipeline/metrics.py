@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-LEVELS = (80, 95)
+from pipeline.quantiles import INTERVALS, MEDIAN, coverage, losses
 
 
 def root_mean_squared_error(actual: np.ndarray, forecast: np.ndarray) -> np.ndarray:
@@ -37,39 +37,19 @@ def directional_accuracy(actual: np.ndarray, forecast: np.ndarray, last: np.ndar
     return np.divide(hits, count, out=np.full(actual.shape[1], np.nan), where=count > 0)
 
 
-def half_widths(actual: np.ndarray, forecast: np.ndarray, unit: np.ndarray, level: int) -> np.ndarray:
-    """Half the width of an interval that holds `level` % of the errors, in multiples of each window's `unit` (n,), per horizon (H,).
-
-    Split conformal prediction with locally scaled errors (Lei et al. 2018, section 5.2): the ceil((n + 1) * level) smallest of the
-    n absolute errors in units, or the largest when n is too small for that. With the recent volatility as unit, intervals
-    are wide in wild times. (In plain fractions of the price they covered .79 of four stocks' test sessions of 2007-2013 on average,
-    but missed the .80 of a stock and year by .10; so scaled, by .02.)
-    """
-    relative = np.sort(np.abs(actual - forecast) / unit[:, None], axis=0)
-    count = len(relative)
-    rank = min(-(-(count + 1) * level // 100), count)
-    return relative[rank - 1]
-
-
-def coverage(actual: np.ndarray, forecast: np.ndarray, unit: np.ndarray, widths: np.ndarray) -> np.ndarray:
-    """Share of actual values inside forecast +- widths * unit, (H,)."""
-    return np.mean(np.abs(actual - forecast) <= widths[None, :] * unit[:, None], axis=0)
-
-
-def evaluate(
-    actual: np.ndarray, forecast: np.ndarray, last: np.ndarray, unit: np.ndarray, step: float, widths: dict[int, np.ndarray]
-) -> pd.DataFrame:
-    """All measures, one row per horizon (1..H). `widths`: level -> (H,), as calibrated by `half_widths` on other windows."""
+def evaluate(actual: np.ndarray, quantiles: np.ndarray, last: np.ndarray, step: float) -> pd.DataFrame:
+    """All measures of quantiles (n, H, Q), one row per horizon (1..H); the points are their medians."""
+    median = quantiles[:, :, MEDIAN]
     return pd.DataFrame(
         {
             "horizon": np.arange(1, actual.shape[1] + 1),
             "sessions": len(actual),
-            "rmse": root_mean_squared_error(actual, forecast),
-            "mae": mean_absolute_error(actual, forecast),
-            "mase": mean_absolute_scaled_error(actual, forecast, step),
-            "directional_accuracy": directional_accuracy(actual, forecast, last),
-            **{f"coverage_{level}": coverage(actual, forecast, unit, widths[level]) for level in LEVELS},
-            **{f"half_width_{level}": widths[level] for level in LEVELS},
+            "rmse": root_mean_squared_error(actual, median),
+            "mae": mean_absolute_error(actual, median),
+            "mase": mean_absolute_scaled_error(actual, median, step),
+            "directional_accuracy": directional_accuracy(actual, median, last),
+            "pinball": losses(actual, quantiles, last).mean(axis=0),
+            **{f"coverage_{level}": coverage(actual, quantiles, level) for level in INTERVALS},
         }
     )
 
@@ -77,7 +57,8 @@ def evaluate(
 def realised(scores: pd.DataFrame) -> pd.DataFrame:
     """SCORES summed up per universe, recipe, target, ticker and horizon, beside the naive forecast on the same sessions.
 
-    rmse in dollars; `skill` = 1 - rmse / naive_rmse: positive means the published forecasts beat the naive one.
+    rmse in dollars; `skill` = 1 - rmse / naive_rmse: positive means the published forecasts beat the naive one; `pinball_skill` likewise, of
+    the distributions beside the EWMA random walk's, over the forecasts that have both.
     """
     groups = scores.groupby(["universe", "recipe", "target", "ticker", "horizon"])
     table = groups.agg(
@@ -86,12 +67,16 @@ def realised(scores: pd.DataFrame) -> pd.DataFrame:
         last=("session", "max"),
         rmse=("error", _root_mean_square),
         naive_rmse=("naive_error", _root_mean_square),
+        pinball=("pinball", "mean"),
+        ewma_pinball=("ewma_pinball", "mean"),
         inside_80=("inside_80", "mean"),
         inside_95=("inside_95", "mean"),
     ).reset_index()
     # 0 / 0 (a single naive forecast that came true) says nothing.
     skill = 1 - table["rmse"] / table["naive_rmse"].where(table["naive_rmse"] > 0)
     table.insert(table.columns.get_loc("naive_rmse") + 1, "skill", skill)
+    sharper = 1 - table["pinball"] / table["ewma_pinball"].where(table["ewma_pinball"] > 0)
+    table.insert(table.columns.get_loc("ewma_pinball") + 1, "pinball_skill", sharper)
     return table
 
 

@@ -6,21 +6,22 @@ import datetime as dt
 import hashlib
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from pipeline import datasets, embedding, evaluation
+from pipeline import datasets, embedding, evaluation, forecasters
 from pipeline.assembly import code_version
 from pipeline.errors import NothingStored, SettingsError, StockcastError
+from pipeline.forecasters import Said, Stock
 from pipeline.lookahead import LookAhead
-from pipeline.metrics import LEVELS
 from pipeline.models import DEFAULT
-from pipeline.models.baselines import BASELINES, NAIVE
+from pipeline.models.baselines import BASELINES
 from pipeline.models.recipe import Recipe
+from pipeline.quantiles import INTERVALS, MEDIAN
 from pipeline.run import Run
 from pipeline.tables import DATASETS, EVALUATIONS, MODELS, PREDICTIONS
 from pipeline.training import SHARED, FitJob, LookAheadJob, PredictJob, Trained
@@ -42,29 +43,29 @@ def predictions_file(dataset: str, model: str) -> str:
     return f"predictions/{dataset}-{model}.csv"
 
 
-def predictions_csv(test: Windows, prices: np.ndarray, evaluations: pd.DataFrame) -> bytes:
+def predictions_csv(test: Windows, quantiles: np.ndarray) -> bytes:
     """Test sessions as people and spreadsheets read them: cutoff, session, horizon, actual, prediction, naive, intervals; dollars.
 
     Args:
-        prices: forecast, in dollars (n, horizon).
-        evaluations: EVALUATIONS rows of this model and dataset, for the intervals' widths.
+        quantiles: calibrated, in dollars (n, horizon, Q).
     """
-    actual = test.actual
-    widths = evaluations[evaluations["split"] == "test"].sort_values("horizon")
-    bands = {level: evaluation.interval(prices, test.unit, widths[f"half_width_{level}"].to_numpy()) for level in LEVELS}
     tables = [
         pd.DataFrame(
             {
                 "cutoff": test.origins,
                 "session": test.sessions[:, step],
                 "horizon": step + 1,
-                "actual": actual[:, step],
-                "prediction": prices[:, step],
+                "actual": test.actual[:, step],
+                "prediction": quantiles[:, step, MEDIAN],
                 "naive": test.last,
-                **{f"{side}_{level}": bands[level][at][:, step] for level in LEVELS for at, side in enumerate(("lower", "upper"))},
+                **{
+                    f"{side}_{level}": quantiles[:, step, bound]
+                    for level, bounds in INTERVALS.items()
+                    for side, bound in zip(("lower", "upper"), bounds, strict=True)
+                },
             }
         )
-        for step in range(prices.shape[1])
+        for step in range(quantiles.shape[1])
     ]
     return pd.concat(tables).to_csv(index=False, date_format="%Y-%m-%d").encode()
 
@@ -79,9 +80,10 @@ class Network:
     """A network that a run looks at.
 
     Attributes:
-        role: lstm (of the current training cutoff), previous (of the one before), or default: the default recipe's, which another recipe is
-            measured beside, on the same test sessions.
+        role: lstm (of the current training cutoff), previous (of the one before), pooled (the one that all stocks train together), or
+            default: the default recipe's, which another recipe is measured beside, on the same test sessions.
         pool: the datasets that it learns from, by ticker; more than its own ticker's when all share one network.
+        base: the model_id of the pooled network that it goes on from; "": it begins anew.
     """
 
     role: str
@@ -91,6 +93,7 @@ class Network:
     dataset: str
     training_cutoff: dt.date
     pool: dict[str, str]
+    base: str = ""
 
     @property
     def file(self) -> str:
@@ -103,39 +106,75 @@ class Network:
 
 
 def compared(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> list[Network]:
-    """The networks that may be published for a ticker, the current one first; none where there is too little history."""
+    """The networks that may be published for a ticker, the current one first; none where there is too little history for any."""
     return [network for network in wanted(parts, run, recipe, ticker) if network.role != "default"]
 
 
 def wanted(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> list[Network]:
-    """All networks that a run needs for a ticker: those compared, and the default recipe's beside another."""
+    """All networks that a run needs for a ticker: those compared, and the default recipe's beside another.
+
+    Where a recipe is tuned per stock, a ticker with too little history for a network of its own has the pooled one.
+    """
     own = datasets.by_role(parts, run, ticker)
-    everyone = parts.rows(DATASETS, run, datasets.passed(parts, run)) if recipe.pooled else None
-    found = []
-    for role, name, of in (("lstm", "training", recipe), ("previous", "previous", recipe), ("default", "default", DEFAULT)):
-        if name not in own or own[name]["reason"]:
-            continue
-        pool = {ticker: own[name]["dataset"]}
-        if of.pooled:
-            members = everyone[(everyone["role"] == name) & (everyone["reason"] == "")]
-            pool = dict(zip(members["ticker"], members["dataset"], strict=True))
-        found.append(
-            Network(
-                role=role,
-                ticker=ticker,
-                recipe=of,
-                model_id=_model_id(of, pool, parts.settings.seed),
-                dataset=own[name]["dataset"],
-                training_cutoff=own[name]["dataset_cutoff"].date(),
-                pool=pool,
-            )
-        )
+    found = [
+        _network(parts, run, of, ticker, role, own[name], _base(parts, run, of, name))
+        for role, name, of in (("lstm", "training", recipe), ("previous", "previous", recipe), ("default", "default", DEFAULT))
+        if name in own and not own[name]["reason"]
+    ]
+    if not found and recipe.fine_tuning and datasets.keeps_its_window(parts, own["training"], recipe):
+        return [replace(network, ticker=ticker, role="pooled") for network in pools(parts, run, recipe)[:1]]
     return found
 
 
-def _model_id(recipe: Recipe, pool: dict[str, str], seed: int) -> str:
-    """What identifies a network: recipe and configuration, tickers, datasets (and with them cutoff, target and horizon), seed."""
-    return _digest([recipe.name, recipe.config_hash(), sorted(pool.items()), seed])
+def pools(parts: Parts, run: Run, recipe: Recipe) -> list[Network]:
+    """The networks that all stocks train together and the stocks' own go on from: of the current and the previous pool cutoff, each once.
+
+    Whether the default recipe stands beside another makes no difference to these; its networks there begin anew, as the other's do.
+    """
+    if not recipe.fine_tuning:
+        return []
+    rows = parts.store.load(DATASETS, **run.key, role=list(datasets.POOLS))
+    rows = rows[rows["ticker"].isin(run.universe.tickers)]
+    found = {}
+    for role, name in datasets.POOLS.items():
+        members = rows[rows["role"] == role]
+        pool = dict(zip(members["ticker"], members["dataset"], strict=True))
+        if pool:
+            model_id = _model_id(recipe.pool, pool, parts.settings.seed)
+            dataset = _digest(sorted(pool.items()))
+            found.setdefault(model_id, Network(role, SHARED, recipe.pool, model_id, dataset, getattr(run, name), pool))
+    return list(found.values())
+
+
+def _base(parts: Parts, run: Run, recipe: Recipe, role: str) -> Network | None:
+    """The pooled network that a stock's own of this dataset role goes on from."""
+    if not recipe.fine_tuning or recipe.name != run.universe.recipe:
+        return None
+    cutoff = run.pool_cutoff if role == "training" else run.previous_pool_cutoff
+    return next((network for network in pools(parts, run, recipe) if network.training_cutoff == cutoff), None)
+
+
+def _network(parts: Parts, run: Run, recipe: Recipe, ticker: str, role: str, row: dict, base: Network | None) -> Network:
+    pool = {ticker: row["dataset"]}
+    if recipe.pooled:
+        everyone = parts.rows(DATASETS, run, datasets.passed(parts, run))
+        members = everyone[(everyone["role"] == row["role"]) & (everyone["reason"] == "")]
+        pool = dict(zip(members["ticker"], members["dataset"], strict=True))
+    return Network(
+        role=role,
+        ticker=ticker,
+        recipe=recipe,
+        model_id=_model_id(recipe, pool, parts.settings.seed, base.model_id if base else ""),
+        dataset=row["dataset"],
+        training_cutoff=row["dataset_cutoff"].date(),
+        pool=pool,
+        base=base.model_id if base else "",
+    )
+
+
+def _model_id(recipe: Recipe, pool: dict[str, str], seed: int, base: str = "") -> str:
+    """What identifies a network: recipe and configuration, tickers, datasets (and with them cutoff, target and horizon), seed, its beginning."""
+    return _digest([recipe.name, recipe.config_hash(), sorted(pool.items()), seed, *([base] if base else [])])
 
 
 def _digest(values: list) -> str:
@@ -145,11 +184,16 @@ def _digest(values: list) -> str:
 def fit_job(parts: Parts, run: Run, network: Network) -> FitJob:
     """What a worker needs to train a network."""
     folder = parts.settings.tensorboard
+    if network.base and not parts.artifacts.exists(model_file(network.base)):
+        raise NothingStored(
+            f"{network.stock} {run.session}: the pooled network {network.base} that it goes on from is not there. Run `pretrain` first."
+        )
     return FitJob(
         ticker=network.ticker,
         recipe=network.recipe,
         datasets={ticker: datasets.read(parts, dataset) for ticker, dataset in network.pool.items()},
         seed=parts.settings.seed,
+        base=parts.artifacts.read(model_file(network.base)) if network.base else None,
         tensorboard=folder
         and str(Path(folder, network.recipe.name, f"{network.stock} {network.training_cutoff} {network.model_id}")),
     )
@@ -176,86 +220,73 @@ def save(parts: Parts, run: Run, network: Network, trained: Trained) -> None:
 
 def symbol_vectors(parts: Parts, run: Run, recipe: Recipe) -> tuple[tuple[str, ...], np.ndarray] | None:
     """(stocks, their vectors) that the run's pooled network has learnt, as `embedding.vectors` has them; None where there is no such network."""
-    for ticker in datasets.passed(parts, run) if recipe.pooled else ():
-        for network in compared(parts, run, recipe, ticker)[:1]:
+    shared = pools(parts, run, recipe)
+    if recipe.pooled:
+        shared = [network for ticker in datasets.passed(parts, run) for network in compared(parts, run, recipe, ticker)[:1]]
+    for network in shared[:1]:
+        if len(network.pool) > 1 and parts.artifacts.exists(network.file):
             return embedding.vectors(parts.artifacts.read(network.file))
     return None
 
 
-def evaluate_baselines(parts: Parts, run: Run, ticker: str) -> None:
+def evaluate_baselines(parts: Parts, the: Stock) -> None:
     """Evaluates and forecasts with every baseline, once per dataset."""
-    rows = datasets.by_role(parts, run, ticker)
-    training, live = rows["training"]["dataset"], rows["live"]["dataset"]
-    if _has(parts, training, live, NAIVE):
+    if all(_has(parts, the.training, the.live, name) for name in BASELINES):
         return
-    dataset, window = datasets.load(parts, training), datasets.load_live(parts, live)
-    horizon = run.universe.horizon
-    for name, baseline in BASELINES.items():
-        _save_evaluation(
-            parts,
-            evaluation.evaluate(dataset, training, name, lambda part, baseline=baseline: baseline(part, horizon)),
-            evaluation.predict(live, name, baseline(window, horizon)),
-        )
+    for name, said in the.baselines.items():
+        _save_evaluation(parts, the, name, said)
 
 
-def evaluate(parts: Parts, run: Run, recipe: Recipe, tickers: list[str]) -> dict[str, StockcastError]:
+def evaluate(parts: Parts, run: Run, recipe: Recipe, stocks: list[Stock]) -> dict[str, StockcastError]:
     """Evaluates the current and the previous network on the current dataset and forecasts with them; the default recipe's on its own."""
-    tasks = {}
-    for ticker in tickers:
-        rows = datasets.by_role(parts, run, ticker)
-        training, live = rows["training"]["dataset"], rows["live"]["dataset"]
-        for network in wanted(parts, run, recipe, ticker):
-            task = _Task(network, network.dataset, None) if network.role == "default" else _Task(network, training, live)
-            if not task.done(parts):
-                dataset = datasets.load(parts, task.training, network.dataset)
-                tasks[task.job(parts, run, dataset)] = task, dataset
+    tasks: dict[PredictJob, tuple[Network, Stock | None, Dataset]] = {}
+    for the in stocks:
+        for network in wanted(parts, run, recipe, the.ticker):
+            if network.role == "default":
+                if not len(parts.store.load(EVALUATIONS, dataset=network.dataset, model=network.model_id)):
+                    dataset = datasets.load(parts, network.dataset)
+                    tasks[_predict_job(parts, run, network, dataset, ())] = network, None, dataset
+            elif not _done(parts, the, network.model_id):
+                fitted_on = network.dataset if network.role != "pooled" else None
+                dataset = datasets.load(parts, the.training, fitted_on)
+                replayed = datasets.load_replay(parts, the.live, fitted_on)
+                tasks[_predict_job(parts, run, network, dataset, (replayed,))] = network, the, dataset
     failures = {}
     for job, outcome in parts.workers.predict_all(list(tasks)) if tasks else ():
+        network, the, dataset = tasks[job]
         if isinstance(outcome, StockcastError):
             failures[job.ticker] = outcome
+        elif the is None:
+            _save_default(parts, network, dataset, outcome)
         else:
-            task, dataset = tasks[job]
-            task.save(parts, dataset, outcome)
+            said = the.distribution(outcome)
+            forecasters.save(parts, the, network.model_id, said)
+            _save_predictions(parts, the.dataset, the.training, network.model_id, said.validation, said.test)
+            _save_evaluation(parts, the, network.model_id, said)
     return failures
 
 
-@dataclass(frozen=True)
-class _Task:
-    """Measuring a network on a dataset and, where a live one is named, forecasting from that."""
-
-    network: Network
-    training: str
-    live: str | None
-
-    def done(self, parts: Parts) -> bool:
-        model = self.network.model_id
-        if self.live is None:
-            return len(parts.store.load(EVALUATIONS, dataset=self.training, model=model)) > 0
-        return _has(parts, self.training, self.live, model)
-
-    def job(self, parts: Parts, run: Run, dataset: Dataset) -> PredictJob:
-        network = self.network
-        if not parts.artifacts.exists(network.file):
-            raise NothingStored(
-                f"{network.ticker} {run.session}: its network {network.model_id} is not there. Run `train` for this session first."
-            )
-        live = [] if self.live is None else [datasets.load_live(parts, self.live, network.dataset)]
-        return PredictJob(
-            ticker=network.ticker,
-            model=parts.artifacts.read(network.file),
-            windows=(dataset.validation, dataset.test, *live),
-            horizon=dataset.spec.horizon,
+def _predict_job(parts: Parts, run: Run, network: Network, dataset: Dataset, more: tuple[Windows, ...]) -> PredictJob:
+    if not parts.artifacts.exists(network.file):
+        raise NothingStored(
+            f"{network.ticker} {run.session}: its network {network.model_id} is not there. Run `train` for this session first."
         )
+    return PredictJob(
+        ticker=network.ticker,
+        model=parts.artifacts.read(network.file),
+        windows=(dataset.validation, dataset.test, *more),
+        horizon=dataset.spec.horizon,
+    )
 
-    def save(self, parts: Parts, dataset: Dataset, said: tuple[np.ndarray, ...]) -> None:
-        model = self.network.model_id
-        splits = {id(dataset.validation): said[0], id(dataset.test): said[1]}
-        evaluations = evaluation.evaluate(dataset, self.training, model, lambda part: splits[id(part)])
-        parts.artifacts.write(predictions_file(self.training, model), predictions_csv(dataset.test, said[1], evaluations))
-        if self.live is None:
-            parts.store.save(EVALUATIONS, evaluations)
-        else:
-            _save_evaluation(parts, evaluations, evaluation.predict(self.live, model, said[2]))
+
+def _save_default(parts: Parts, network: Network, dataset: Dataset, said: tuple[np.ndarray, ...]) -> None:
+    parts.store.save(EVALUATIONS, evaluation.evaluate(dataset, network.dataset, network.model_id, *said))
+    _save_predictions(parts, dataset, network.dataset, network.model_id, *said)
+
+
+def _save_predictions(parts: Parts, dataset: Dataset, name: str, model: str, validation: np.ndarray, test: np.ndarray) -> None:
+    quantiles = evaluation.calibrated_test(dataset, validation, test)
+    parts.artifacts.write(predictions_file(name, model), predictions_csv(dataset.test, quantiles))
 
 
 def look_ahead(parts: Parts, run: Run, recipe: Recipe, tickers: list[str], length: int) -> dict[str, LookAhead | StockcastError]:
@@ -281,10 +312,14 @@ def look_ahead(parts: Parts, run: Run, recipe: Recipe, tickers: list[str], lengt
     return outcomes
 
 
-def _save_evaluation(parts: Parts, evaluations: pd.DataFrame, predictions: pd.DataFrame) -> None:
-    parts.store.save(EVALUATIONS, evaluations)
+def _save_evaluation(parts: Parts, the: Stock, model: str, said: Said) -> None:
+    parts.store.save(EVALUATIONS, evaluation.evaluate(the.dataset, the.training, model, said.validation, said.test))
     # Last: where the predictions are, the evaluations are.
-    parts.store.save(PREDICTIONS, predictions)
+    parts.store.save(PREDICTIONS, evaluation.predict(the.live, model, said.replay[-1]))
+
+
+def _done(parts: Parts, the: Stock, model: str) -> bool:
+    return parts.artifacts.exists(forecasters.file_of(the.training, the.live, model)) and _has(parts, the.training, the.live, model)
 
 
 def _has(parts: Parts, training: str, live: str, model: str) -> bool:

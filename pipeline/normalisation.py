@@ -12,8 +12,12 @@ from functools import partial
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from pipeline.volatility import exponentially_weighted
+
 #: A session without trading has log volume relative to the window's mean of at least this.
 LOWEST_VOLUME_RATIO = 1e-3
+#: A session's log range is at least this part of the volatility.
+LOWEST_RANGE = 0.05
 
 #: (values (n, lead + context, features), target (n, lead + context), position (n,)) -> (past (n, context, features), offset (n,), scale (n,)).
 #: Values in dollars and shares; `position` numbers the session of a window's last row in the history.
@@ -41,11 +45,52 @@ class LastClose:
 def _by_last_close(values: np.ndarray, target: np.ndarray, position: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     last_close = values[:, -1, 3]
     prices = values[:, :, :4] / last_close[:, None, None] - 1
-    volume = values[:, :, 4]
+    return np.concatenate([prices, _log_volume(values[:, :, 4])[:, :, None]], axis=2), target[:, -1], last_close
+
+
+def _log_volume(volume: np.ndarray) -> np.ndarray:
+    """Log of volume (n, sessions) over the window's mean."""
     mean = volume.mean(axis=1, keepdims=True)
     ratio = np.divide(volume, mean, out=np.ones_like(volume), where=mean > 0)
-    logs = np.log(np.maximum(ratio, LOWEST_VOLUME_RATIO))
-    return np.concatenate([prices, logs[:, :, None]], axis=2), target[:, -1], last_close
+    return np.log(np.maximum(ratio, LOWEST_VOLUME_RATIO))
+
+
+@dataclass(frozen=True)
+class ByVolatility:
+    """Every session's change in multiples of the volatility known at the window's end; 0 is a random walk, 1 one standard deviation.
+
+    Seen of a session: open, high, low and close over the close before, minus 1; the log of its range; the log of its volume over the
+    window's mean volume. The target is its change, in the same multiples of its own volatility.
+
+    Attributes:
+        limit: changes beyond so many standard deviations are seen as this many: one wild day does not steer a whole window.
+    """
+
+    limit: float = 10.0
+    lead = 1
+    anchors = ("close",)
+    #: What is seen of open, high, low, close and volume.
+    features = 6
+
+    def fit(self, values: np.ndarray, target: np.ndarray, train_sessions: int, block: int) -> Normalise:
+        return partial(_by_volatility, volatility=exponentially_weighted(target), limit=self.limit)
+
+    def __str__(self) -> str:
+        return "changes by the recent volatility"
+
+
+def _by_volatility(
+    values: np.ndarray, target: np.ndarray, position: np.ndarray, volatility: np.ndarray, limit: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    unit = volatility[position]
+    before, own = values[:, :-1, 3:4], values[:, 1:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        changes = (own[:, :, :4] / before - 1) / unit[:, None, None]
+        span = np.log(own[:, :, 1] / own[:, :, 2])
+    # A day without a range says less than one of a tenth of the volatility's: how much less does not matter.
+    width = np.log(np.maximum(span / unit[:, None], LOWEST_RANGE))
+    past = np.concatenate([np.clip(changes, -limit, limit), width[:, :, None], _log_volume(own[:, :, 4])[:, :, None]], axis=2)
+    return past, target[:, -1], target[:, -1] * unit
 
 
 @dataclass(frozen=True)

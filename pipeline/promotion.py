@@ -1,27 +1,38 @@
-"""Whose forecast is published: this training cutoff's network, the one before it, or the naive forecast. Pure.
+"""Whose forecast is published: this training cutoff's network, the one before it, or a baseline. Pure.
 
-All candidates are measured on the same windows. A network is published when it is not worse than the naive forecast by more than a
-margin on validation, and passes the floor on test; of two that are, the better on validation. Test never chooses between networks.
+All candidates are measured on the same validation sessions by their mean pinball loss, beside their RMSE. The network of the previous cutoff is
+the incumbent: this cutoff's takes its place on evidence, and not on a tie. Either must not be worse than the random walk with EWMA volatility
+by that evidence, and must pass the floor on test. Test never chooses between networks.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
-from pipeline.models.baselines import NAIVE
+import numpy as np
+
+from pipeline.evidence import CONFIDENCE, difference
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Candidate:
-    """A network and its RMSE relative to the naive forecast's on the same windows, mean of all horizons (below 1: better).
+    """A forecaster on the validation and test sessions that all candidates share.
 
-    `name` is the role: "lstm" (the current training cutoff) or "previous".
+    Attributes:
+        name: the role: "lstm" (the current training cutoff), "previous" or "pooled"; or a baseline's name.
+        losses: (n,) mean pinball loss of each validation session, over quantiles and horizons, as a fraction of the price.
+        rmse: of the median, relative to the naive forecast's on validation, mean of all horizons.
+        test_loss: mean pinball loss on test, relative to the EWMA random walk's.
+        test_rmse: of the median, relative to the naive forecast's on test, mean of all horizons.
     """
 
     name: str
     model_id: str
-    validation: float
-    test: float
+    losses: np.ndarray
+    rmse: float
+    test_loss: float
+    test_rmse: float
 
 
 @dataclass(frozen=True)
@@ -31,38 +42,69 @@ class Decision:
     reasons: tuple[str, ...]
 
 
-def decide(candidates: list[Candidate], margin: float, floor: float, no_network: str = "", leak: str = "") -> Decision:
-    """The candidate to publish, with a reason for each that was looked at; the naive forecast when none passes.
+def decide(
+    networks: list[Candidate],
+    naive: Candidate,
+    ewma: Candidate,
+    floor: float,
+    sessions: tuple[date, date],
+    no_network: str = "",
+    leak: str = "",
+) -> Decision:
+    """The candidate to publish, with the sessions, the figures and a reason for each that was looked at.
 
     Args:
-        candidates: in order of preference at equal validation error.
-        margin: validation RMSE may exceed naive's by this fraction.
-        floor: test RMSE may exceed naive's by this fraction.
-        no_network: why there are no candidates, when there are none.
-        leak: how the candidates have peeked, if they have: figures that owe something to the test sessions are never published.
+        networks: the current one, then the incumbent, where there are any.
+        floor: test loss may exceed the EWMA random walk's, and test RMSE naive's, by this fraction.
+        sessions: first and last validation session.
+        no_network: why there are no networks, when there are none.
+        leak: how the networks have peeked, if they have: figures that owe something to the test sessions are never published.
     """
-    if leak and candidates:
-        figures = [f"{candidate.name}: {_figures(candidate)}" for candidate in candidates]
-        return Decision(NAIVE, NAIVE, (*figures, f"never published, because it has peeked ({leak}): the naive forecast is"))
-    judged = [(candidate, _fault(candidate, margin, floor)) for candidate in candidates]
-    reasons = [f"{candidate.name}: {fault or _figures(candidate)}" for candidate, fault in judged]
-    passed = [candidate for candidate, fault in judged if not fault]
+    against_naive = difference(ewma.losses, naive.losses)
+    fallback = naive if against_naive.worse else ewma
+    reasons = [
+        f"validation {sessions[0]} to {sessions[1]}, mean pinball loss with its {CONFIDENCE:.0%} interval",
+        f"ewma against naive: {against_naive}",
+    ]
+    reasons += [f"{network.name} against ewma: {_figures(network, ewma)}" for network in networks]
+    if leak and networks:
+        reasons.append(f"never published, because it has peeked ({leak}): {fallback.name} is")
+        return Decision(fallback.name, fallback.model_id, tuple(reasons))
+    passed = []
+    for network in networks:
+        fault = _fault(network, fallback, floor)
+        if fault:
+            reasons.append(f"{network.name} is not published: {fault}")
+        else:
+            passed.append(network)
     if not passed:
-        return Decision(NAIVE, NAIVE, (*reasons, no_network or "no network passes: the naive forecast is published"))
-    best = min(passed, key=lambda candidate: candidate.validation)
-    return Decision(best.name, best.model_id, (*reasons, f"{best.name} is published"))
+        reasons.append(no_network or f"no network passes: {fallback.name} is published")
+        return Decision(fallback.name, fallback.model_id, tuple(reasons))
+    champion = passed[0]
+    if len(passed) > 1:
+        challenger, incumbent = passed[:2]
+        evidence = difference(challenger.losses, incumbent.losses)
+        champion = challenger if evidence.better else incumbent
+        verdict = "takes its place" if evidence.better else "is no better on this evidence, so the incumbent stays"
+        reasons.append(f"{challenger.name} against {incumbent.name}: {evidence}: {challenger.name} {verdict}")
+    reasons.append(f"{champion.name} is published")
+    return Decision(champion.name, champion.model_id, tuple(reasons))
 
 
-def _fault(candidate: Candidate, margin: float, floor: float) -> str:
-    if candidate.validation == candidate.test == 1:
-        return "it learnt nothing that helped, and repeats the last price as the naive forecast does"
+def _fault(network: Candidate, baseline: Candidate, floor: float) -> str:
     # Written so that NaN fails.
-    if not candidate.validation <= 1 + margin:
-        return f"RMSE {candidate.validation:.4f} of naive's on validation (mean of all horizons), at most {1 + margin:.4f} allowed"
-    if not candidate.test <= 1 + floor:
-        return f"RMSE {candidate.test:.4f} of naive's on test (mean of all horizons), at most {1 + floor:.4f} allowed"
+    evidence = difference(network.losses, baseline.losses)
+    if not evidence.low <= 0:
+        return f"worse than {baseline.name} on this evidence, {evidence}"
+    if not network.test_loss <= 1 + floor:
+        return f"pinball loss {network.test_loss:.4f} of ewma's on test, at most {1 + floor:.4f} allowed"
+    if not network.test_rmse <= 1 + floor:
+        return f"RMSE {network.test_rmse:.4f} of naive's on test (mean of all horizons), at most {1 + floor:.4f} allowed"
     return ""
 
 
-def _figures(candidate: Candidate) -> str:
-    return f"RMSE {candidate.validation:.4f} of naive's on validation, {candidate.test:.4f} on test (means of all horizons)"
+def _figures(network: Candidate, ewma: Candidate) -> str:
+    return (
+        f"{difference(network.losses, ewma.losses)}, RMSE {network.rmse:.4f} of naive's; on test {network.test_loss:.4f} of ewma's loss, "
+        f"RMSE {network.test_rmse:.4f} of naive's"
+    )

@@ -9,9 +9,11 @@ import pandas as pd
 
 from pipeline import charts, datasets, embedding, networks
 from pipeline.lookahead import LookAhead
-from pipeline.metrics import LEVELS, root_mean_squared_error
-from pipeline.models.baselines import BASELINES, NAIVE
+from pipeline.metrics import root_mean_squared_error
+from pipeline.models.baselines import BASELINES, EWMA, NAIVE
+from pipeline.models.optimisation import Pinball
 from pipeline.models.recipe import Recipe
+from pipeline.quantiles import COUNT, INTERVALS
 from pipeline.run import Run
 from pipeline.tables import EVALUATIONS, MODELS
 from pipeline.tracking import StockRun, TrackedModel, Tracker
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from pipeline.assembly import Parts
 
 #: What of a run's settings decides its outcome, besides the recipe and the universe.
-DECISIVE = ("seed", "promotion_margin", "test_floor", "max_quarantined")
+DECISIVE = ("seed", "pool", "test_floor", "max_quarantined")
 
 
 def open_session(parts: Parts, tracker: Tracker, run: Run, recipe: Recipe) -> str:
@@ -165,9 +167,11 @@ def session_metrics(promotions: pd.DataFrame, checks: pd.DataFrame) -> dict[str,
     return {
         "tickers": float(len(checks)),
         "tickers_quarantined": float((checks["verdict"] == "quarantined").sum()),
-        "networks_published": float((promotions["champion"] != NAIVE).sum()),
-        "naive_published": float((promotions["champion"] == NAIVE).sum()),
+        "networks_published": float((~promotions["champion"].isin(list(BASELINES))).sum()),
+        "baselines_published": float(promotions["champion"].isin(list(BASELINES)).sum()),
         "skill_mean": float(promotions["skill"].mean()),
+        "pinball_skill_mean": float(promotions["pinball_skill"].mean()),
+        "weight_mean": float(promotions["weight"].mean()),
     }
 
 
@@ -185,6 +189,7 @@ def _figures(evaluations: pd.DataFrame, model: str) -> dict[str, float]:
     table = evaluations.set_index(["model", "split", "horizon"]).sort_index()
     first = {name: table.loc[(name, "test", 1)] for name in dict.fromkeys((model, *BASELINES))}
     ours, naive = first[model], first[NAIVE]
+    pinball, ewma = (float(table.loc[(name, "test"), "pinball"].mean()) for name in (model, EWMA))
     figures = {
         "test_rmse": ours["rmse"],
         **{f"test_rmse_{name}": first[name]["rmse"] for name in BASELINES},
@@ -194,7 +199,10 @@ def _figures(evaluations: pd.DataFrame, model: str) -> dict[str, float]:
         "test_mase": ours["mase"],
         "test_mase_naive": naive["mase"],
         "test_directional_accuracy": ours["directional_accuracy"],
-        **{f"coverage_{level}": ours[f"coverage_{level}"] for level in LEVELS},
+        "test_pinball": pinball,
+        "test_pinball_ewma": ewma,
+        "pinball_skill": 1 - pinball / ewma if ewma > 0 else float("nan"),
+        **{f"coverage_{level}": ours[f"coverage_{level}"] for level in INTERVALS},
         "val_rmse": table.loc[(model, "validation", 1), "rmse"],
         "val_rmse_naive": table.loc[(NAIVE, "validation", 1), "rmse"],
     }
@@ -210,13 +218,15 @@ def _tracked(parts: Parts, network: networks.Network, dataset: Dataset) -> Track
         training_cutoff=network.training_cutoff,
         content=parts.artifacts.read(networks.model_file(network.model_id)),
         inputs=_inputs(network, dataset),
-        outputs=dataset.spec.outputs,
+        outputs=dataset.spec.outputs * (COUNT if isinstance(network.recipe.loss, Pinball) else 1),
         columns=dataset.spec.columns,
-        told=f"the target, normalised: {dataset.spec.normalisation}",
+        told=f"the target, normalised: {dataset.spec.normalisation}"
+        + (" (seven quantiles a session)" if isinstance(network.recipe.loss, Pinball) else ""),
     )
 
 
 def _inputs(network: networks.Network, dataset: Dataset) -> dict[str, tuple[int, ...]]:
     steps, block = dataset.spec.window.steps, dataset.spec.window.block
-    symbol = {"symbol": (1,)} if network.recipe.pooled else {}
-    return {"past": (steps, block * len(dataset.spec.columns)), **symbol}
+    symbol = {"symbol": (1,)} if network.recipe.knows_symbols else {}
+    features = getattr(dataset.spec.normalisation, "features", len(dataset.spec.columns))
+    return {"past": (steps, block * features), **symbol}

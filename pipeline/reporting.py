@@ -12,7 +12,7 @@ from html import escape
 import pandas as pd
 
 from pipeline.errors import SettingsError
-from pipeline.metrics import LEVELS, realised
+from pipeline.metrics import realised
 from pipeline.models.baselines import NAIVE
 from pipeline.run import Run
 from pipeline.tables import FORECASTS
@@ -89,7 +89,7 @@ def _forecast_lines(published: pd.DataFrame) -> list[str]:
         [
             str(row["session"].date()),
             _price(row["y_hat"]),
-            *(_price(row[f"{side}_{level}"]) for level in LEVELS for side in ("lower", "upper")),
+            *(_price(row[f"{side}_{level}"]) for level in (80, 95) for side in ("lower", "upper")),
         ]
         for row in published.to_dict("records")
     ]

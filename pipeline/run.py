@@ -18,6 +18,8 @@ class Run:
         session: the cutoff: the last session that anything in this run may see.
         training_cutoff: the cutoff of the network that serves this session.
         previous_cutoff: the cutoff of the network before it, its rival in promotion.
+        pool_cutoff, previous_pool_cutoff: the cutoffs of the networks that all stocks train together, from which the stocks' own of
+            `training_cutoff` and `previous_cutoff` go on.
         forecast_sessions: the sessions to forecast, `universe.horizon` of them.
         known_at: prices are read as they were known at this moment (UTC).
         replay: `known_at` was asked for: nothing is fetched, so that a past run can be repeated bit for bit.
@@ -27,6 +29,8 @@ class Run:
     session: dt.date
     training_cutoff: dt.date
     previous_cutoff: dt.date
+    pool_cutoff: dt.date
+    previous_pool_cutoff: dt.date
     forecast_sessions: tuple[dt.date, ...]
     known_at: dt.datetime
     replay: bool = False
@@ -52,6 +56,8 @@ class Run:
             "session": self.session.isoformat(),
             "training_cutoff": self.training_cutoff.isoformat(),
             "previous_cutoff": self.previous_cutoff.isoformat(),
+            "pool_cutoff": self.pool_cutoff.isoformat(),
+            "previous_pool_cutoff": self.previous_pool_cutoff.isoformat(),
             "forecast_sessions": [session.isoformat() for session in self.forecast_sessions],
             "known_at": self.known_at.isoformat(),
             "replay": self.replay,
@@ -65,6 +71,8 @@ class Run:
             session=dt.date.fromisoformat(values["session"]),
             training_cutoff=dt.date.fromisoformat(values["training_cutoff"]),
             previous_cutoff=dt.date.fromisoformat(values["previous_cutoff"]),
+            pool_cutoff=dt.date.fromisoformat(values["pool_cutoff"]),
+            previous_pool_cutoff=dt.date.fromisoformat(values["previous_pool_cutoff"]),
             forecast_sessions=tuple(dt.date.fromisoformat(day) for day in values["forecast_sessions"]),
             known_at=dt.datetime.fromisoformat(values["known_at"]),
             replay=values["replay"],

@@ -90,6 +90,13 @@ class Calendar:
         current = self._cutoff(session, retrain)
         return current, self._cutoff(self.last_session_until(current - dt.timedelta(days=1)), retrain)
 
+    def pool_cutoff(self, training_cutoff: dt.date, cadence: str) -> dt.date:
+        """The last session that the pooled network sees which a stock's own network of `training_cutoff` begins with.
+
+        daily, weekly, monthly, quarterly: the training cutoff itself, or the first session of its week, month or quarter.
+        """
+        return self._cutoff(training_cutoff, cadence)
+
     def _cutoff(self, session: dt.date, retrain: str) -> dt.date:
         if retrain == "daily":
             return session
@@ -97,7 +104,9 @@ class Calendar:
             return self.first_session_from(session - dt.timedelta(days=session.weekday()))
         if retrain == "monthly":
             return self.first_session_from(session.replace(day=1))
-        raise SettingsError(f"retrain is {retrain!r}; daily, weekly or monthly is expected.")
+        if retrain == "quarterly":
+            return self.first_session_from(session.replace(month=(session.month - 1) // 3 * 3 + 1, day=1))
+        raise SettingsError(f"retrain is {retrain!r}; daily, weekly, monthly or quarterly is expected.")
 
     def _known(self, day: dt.date) -> bool:
         return self._calendar.first_session <= pd.Timestamp(day) <= self._calendar.last_session

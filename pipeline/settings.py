@@ -14,6 +14,8 @@ from pathlib import Path
 from pipeline.errors import SettingsError
 
 PREFIX = "STOCKCAST_"
+#: How often something is trained.
+CADENCES = ("daily", "weekly", "monthly", "quarterly")
 #: The settings that say what to run; the others say how.
 CHOICES = ("universe", "source", "data", "tickers", "target", "recipe", "horizon", "home")
 
@@ -48,10 +50,14 @@ class Settings:
         0, "Tickers that one Airflow task handles; 0: one each up to 12 tickers, then as many as 2 tasks a worker need."
     )
     seed: int = _setting(7, "Seed of every random number.")
-    promotion_margin: float = _setting(
-        0.01, "A model is published when its validation RMSE is at most (1 + this) times the naive forecast's."
+    pool: str = _setting(
+        "quarterly",
+        "How often the stocks train a network together, from which their own go on: daily, weekly, monthly or quarterly.",
     )
-    test_floor: float = _setting(0.05, "... and its test RMSE at most (1 + this) times the naive forecast's.")
+    test_floor: float = _setting(
+        0.05,
+        "A network is published when its pinball loss on test is at most (1 + this) times the EWMA random walk's, its RMSE naive's.",
+    )
     max_quarantined: float = _setting(0.5, "A run fails when more than this share of its tickers is quarantined.")
     refetch_sessions: int = _setting(5, "Sessions fetched again at every run, to catch corrected bars.")
     fetch_attempts: int = _setting(4, "Tries per request to a price source before it counts as unavailable.")
@@ -69,7 +75,7 @@ class Settings:
         _check(self.workers >= 1, "workers", self.workers, "at least 1")
         _check(self.shard_size >= 0, "shard_size", self.shard_size, "0 (automatic) or more")
         _check(self.horizon is None or self.horizon >= 1, "horizon", self.horizon, "at least 1 session ahead")
-        _check(0 <= self.promotion_margin < 1, "promotion_margin", self.promotion_margin, "a fraction such as 0.01")
+        _check(self.pool in CADENCES, "pool", self.pool, " or ".join(CADENCES))
         _check(0 <= self.test_floor < 1, "test_floor", self.test_floor, "a fraction such as 0.05")
         _check(0 <= self.max_quarantined <= 1, "max_quarantined", self.max_quarantined, "a fraction such as 0.5")
         _check(self.refetch_sessions >= 0, "refetch_sessions", self.refetch_sessions, "0 or more")

@@ -18,10 +18,20 @@ PARTS = {
     part.__name__: part
     for part in (
         *(splits.Newest, splits.Fraction, splits.RowFraction, splits.LastYear, splits.Since),
-        *(normalisation.LastClose, normalisation.PreviousWindow, normalisation.FirstValue, normalisation.MinMax),
+        *(
+            normalisation.ByVolatility,
+            normalisation.LastClose,
+            normalisation.PreviousWindow,
+            normalisation.FirstValue,
+            normalisation.MinMax,
+        ),
         *(normalisation.BlockMinMax, normalisation.Unscaled),
     )
 }
+
+
+#: Sessions that say something about a forecaster that was not trained on the stock.
+FEWEST_HELD_OUT = 40
 
 
 @dataclass(frozen=True)
@@ -104,10 +114,17 @@ class Spec:
         """Whether one window cannot be cut without the history before it."""
         return bool(self.smoothing) or isinstance(self.normalisation, normalisation.MinMax | normalisation.BlockMinMax)
 
-    def without_training(self, sessions: int) -> Spec:
-        """The spec for a history of only `sessions`: half validation, half test, so that the naive forecast has an error and intervals."""
-        context = max(1, min(self.window.context_length, sessions // 3))
-        held_out = (sessions - context - 2 * (self.horizon - 1)) // 2
+    def without_training(self, sessions: int, as_it_is: bool = False) -> Spec:
+        """The spec for a history of only `sessions`: half validation, half test, so that a baseline has an error and intervals.
+
+        Args:
+            as_it_is: keep window and normalisation where the history leaves `FEWEST_HELD_OUT` sessions for either half: a network that other
+                stocks have trained can then be measured too.
+        """
+        gaps = 2 * (self.horizon - 1)
+        kept = as_it_is and (sessions - self.window.context_length - gaps) // 2 >= FEWEST_HELD_OUT
+        context = self.window.context_length if kept else max(1, min(self.window.context_length, sessions // 3))
+        held_out = (sessions - context - gaps) // 2
         if held_out < 1:
             raise NotEnoughHistory(
                 f"{self.ticker}: {sessions} sessions up to {self.cutoff} leave none to measure a forecast of {self.horizon} sessions on. "
@@ -115,8 +132,8 @@ class Spec:
             )
         return dataclasses.replace(
             self,
-            window=Windowing(context_length=context),
-            normalisation=normalisation.Unscaled(),
+            window=self.window if kept else Windowing(context_length=context),
+            normalisation=self.normalisation if kept else normalisation.Unscaled(),
             split=Split(Newest(held_out), Newest(held_out), min_train_windows=0),
         )
 

@@ -1,6 +1,6 @@
 """The day, told in order: one function per step. Each reads, thinks and writes; each may be repeated and then changes nothing.
 
-    ingest -> check -> build_windows -> train -> evaluate -> promote -> publish -> score -> report
+    ingest -> check -> pretrain -> build_windows -> train -> evaluate -> promote -> publish -> score -> watch -> report
 
 The DAG and the command line call these same functions. What one step leaves for the next is in the store and among the artifacts,
 found by the run's key; only tickers and names travel between tasks.
@@ -14,16 +14,28 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pipeline import charts, datasets, embedding, evaluation, metrics, networks, promotion, records, reporting, scoring, tensorboard
+from pipeline import (
+    charts,
+    choices,
+    combination,
+    datasets,
+    embedding,
+    forecasters,
+    networks,
+    records,
+    reporting,
+    scoring,
+    tensorboard,
+)
 from pipeline.assembly import report_file
 from pipeline.datasets import passed
 from pipeline.errors import NotEnoughHistory, NothingStored, QualityGateFailed, SettingsError, StockcastError, TryAgain
 from pipeline.models import find_recipe
-from pipeline.models.baselines import NAIVE
+from pipeline.models.baselines import BASELINES, EWMA
 from pipeline.models.recipe import Recipe
 from pipeline.prices.source import fetch, newest_session, require_known
 from pipeline.run import Run
-from pipeline.tables import CHECKS, DATASETS, EVALUATIONS, FINDINGS, FORECASTS, PREDICTIONS, PROMOTIONS, SCORES
+from pipeline.tables import CALIBRATIONS, CHECKS, DATASETS, FINDINGS, FORECASTS, PREDICTIONS, PROMOTIONS, SCORES
 from pipeline.universes import Universe, load_universes
 
 if TYPE_CHECKING:
@@ -68,6 +80,8 @@ def plan(parts: Parts, universe: Universe, session: dt.date | None, now: dt.date
         session=session,
         training_cutoff=current,
         previous_cutoff=previous,
+        pool_cutoff=calendar.pool_cutoff(current, parts.settings.pool),
+        previous_pool_cutoff=calendar.pool_cutoff(previous, parts.settings.pool),
         forecast_sessions=tuple(calendar.next_sessions(session, universe.horizon)),
         known_at=known_at or now,
         replay=known_at is not None,
@@ -140,6 +154,21 @@ def check(parts: Parts, run: Run) -> list[str]:
     return passed(parts, run)
 
 
+def pretrain(parts: Parts, run: Run) -> None:
+    """Fits the networks that all stocks train together, from which their own go on; nothing, for a recipe whose stocks begin alone."""
+    recipe = find_recipe(run.universe.recipe)
+    if not recipe.fine_tuning:
+        parts.progress("pretrain", "", f"nothing: {recipe.name} trains no network that others go on from")
+        return
+    for ticker in run.universe.tickers:
+        built = datasets.build_pools(parts, run, recipe, ticker)
+        parts.store.replace(DATASETS, built, **run.key, ticker=ticker, role=list(datasets.POOLS))
+    found = networks.pools(parts, run, recipe)
+    if not found:
+        parts.progress("pretrain", "", f"no ticker has enough history up to {run.pool_cutoff}")
+    _fit(parts, run, "pretrain", found)
+
+
 def build_windows(parts: Parts, run: Run, tickers: list[str]) -> None:
     """Writes the datasets of the current and the previous training cutoff, and the window to forecast from.
 
@@ -155,7 +184,7 @@ def build_windows(parts: Parts, run: Run, tickers: list[str]) -> None:
             parts.progress("build_windows", ticker, str(error))
             _save_checks(parts, run, {ticker: f"build_windows: {error}"}, evidence="")
             continue
-        parts.store.replace(DATASETS, built, **run.key, ticker=ticker)
+        parts.store.replace(DATASETS, built, **run.key, ticker=ticker, role=list(datasets.OWN))
         training = built.set_index("role").loc["training"]
         told = training["reason"] or f"{training['sessions']} sessions up to {training['dataset_cutoff'].date()}"
         parts.progress("build_windows", ticker, f"dataset {training['dataset'][:12]}: {told}")
@@ -166,17 +195,23 @@ def build_windows(parts: Parts, run: Run, tickers: list[str]) -> None:
 def train(parts: Parts, run: Run, tickers: list[str]) -> None:
     """Fits the networks that are not there yet: of the current training cutoff, of the previous one, and the default recipe's beside another."""
     recipe = find_recipe(run.universe.recipe)
-    missing: dict[str, networks.Network] = {}
+    wanted = []
     for ticker in _still_in(parts, run, tickers):
-        found = networks.wanted(parts, run, recipe, ticker)
+        found = [network for network in networks.wanted(parts, run, recipe, ticker) if network.role != "pooled"]
         if not found:
-            parts.progress("train", ticker, "no network to train")
-        for network in found:
-            # With TensorBoard asked for, a network that is there is trained again, to the same bytes.
-            if parts.artifacts.exists(network.file) and not parts.settings.tensorboard:
-                parts.progress("train", ticker, f"{network.role}: model {network.model_id} is there already")
-            else:
-                missing.setdefault(network.model_id, network)
+            parts.progress("train", ticker, "no network of its own to train")
+        wanted += found
+    _fit(parts, run, "train", wanted)
+
+
+def _fit(parts: Parts, run: Run, step: str, wanted: list[networks.Network]) -> None:
+    missing: dict[str, networks.Network] = {}
+    for network in wanted:
+        # With TensorBoard asked for, a network that is there is trained again, to the same bytes.
+        if parts.artifacts.exists(network.file) and not parts.settings.tensorboard:
+            parts.progress(step, network.ticker, f"{network.role}: model {network.model_id} is there already")
+        else:
+            missing.setdefault(network.model_id, network)
     jobs = {networks.fit_job(parts, run, network): network for network in missing.values()}
     failures = {}
     for job, outcome in parts.workers.fit_all(list(jobs)) if jobs else ():
@@ -188,7 +223,7 @@ def train(parts: Parts, run: Run, tickers: list[str]) -> None:
         if job.tensorboard and job.recipe.pooled:
             tensorboard.save_projector(job.tensorboard, *embedding.vectors(outcome.model), run.universe.sectors)
         told = f"{len(outcome.history['loss']) - 1} epochs, best {outcome.best_epoch}, {outcome.seconds:.1f} s"
-        parts.progress("train", network.stock, f"{network.role}: model {network.model_id}, {told}")
+        parts.progress(step, network.stock, f"{network.role}: model {network.model_id}, {told}")
     _raise_together(failures)
 
 
@@ -196,9 +231,10 @@ def evaluate(parts: Parts, run: Run, tickers: list[str]) -> None:
     """Measures networks and baselines on the same windows, forecasts with each of them, and tracks it all in MLflow."""
     recipe = find_recipe(run.universe.recipe)
     tickers = _still_in(parts, run, tickers)
-    for ticker in tickers:
-        networks.evaluate_baselines(parts, run, ticker)
-    _raise_together(networks.evaluate(parts, run, recipe, tickers))
+    stocks = [forecasters.stock(parts, run, ticker) for ticker in tickers]
+    for the in stocks:
+        networks.evaluate_baselines(parts, the)
+    _raise_together(networks.evaluate(parts, run, recipe, stocks))
     tracker = parts.tracker(run.universe)
     parent = records.open_session(parts, tracker, run, recipe)
     for ticker in tickers:
@@ -210,18 +246,21 @@ def evaluate(parts: Parts, run: Run, tickers: list[str]) -> None:
 def promote(parts: Parts, run: Run) -> None:
     """Decides whose forecast is published for each ticker, and says why; a ticker that was not evaluated does not keep the others."""
     recipe = find_recipe(run.universe.recipe)
-    live, tickers, failures = _is_live(parts, run), passed(parts, run), {}
+    live, tickers, failures, chosen = _is_live(parts, run), passed(parts, run), {}, {}
     for ticker in tickers:
         try:
-            row = _decide(parts, run, recipe, ticker)
+            chosen[ticker] = choices.choose(parts, run, recipe, ticker)
         except NothingStored as error:
             failures[ticker] = error
             parts.store.replace(PROMOTIONS, PROMOTIONS.empty(), **run.key, ticker=ticker)
             parts.progress("promote", ticker, str(error))
-            continue
+    # A year of one stock says little; how much networks are worth is judged on all stocks together.
+    weights = combination.weights({ticker: choice.curve for ticker, choice in chosen.items() if choice.curve is not None})
+    for ticker, choice in chosen.items():
+        row = choices.row(parts, run, choice, weights.get(ticker, 0.0))
         parts.store.save(PROMOTIONS, pd.DataFrame([row]))
         if live:
-            parts.tracker(run.universe).set_champion(ticker, None if row["champion"] == NAIVE else row["model_id"])
+            parts.tracker(run.universe).set_champion(ticker, None if row["champion"] in BASELINES else row["model_id"])
         parts.progress("promote", ticker, f"{row['champion']} ({row['reasons']})")
     if len(failures) == len(tickers):
         _raise_together(failures)
@@ -235,9 +274,12 @@ def publish(parts: Parts, run: Run) -> None:
     promotions = parts.rows(PROMOTIONS, run, passed(parts, run))
     if promotions.empty:
         raise NothingStored(f"{run.universe.name} {run.session}: nothing has been promoted. Run `promote` for this session first.")
-    forecasts = FORECASTS.conform(pd.concat([_forecast(parts, run, row) for row in promotions.to_dict("records")]))
+    made = [choices.forecast(parts, run, row) for row in promotions.to_dict("records")]
+    forecasts = FORECASTS.conform(pd.concat([rows for rows, _ in made]))
+    calibrations = CALIBRATIONS.conform(pd.concat([rows for _, rows in made]))
     if not forecasts.equals(parts.rows(FORECASTS, run, list(promotions["ticker"]))):  # what is published has passed already
         parts.gate.check_forecasts(forecasts, list(run.forecast_sessions)).require()
+    parts.store.replace(CALIBRATIONS, calibrations, **run.key, ticker=list(promotions["ticker"]))
     changed = parts.store.replace(FORECASTS, forecasts, **run.key, ticker=list(promotions["ticker"]))
     parts.progress("publish", "", f"{len(forecasts)} forecasts, {changed} of them new or changed")
 
@@ -259,9 +301,16 @@ def score(parts: Parts, run: Run) -> None:
         history, tape = (
             read(run.universe.source_id, str(ticker), until, None) for read in (parts.store.prices, parts.store.raw_prices)
         )
-        scores.append(scoring.score(rows, history, tape, run.universe.target))
+        scores.append(scoring.score(rows, _random_walk(parts, run, str(ticker)), history, tape, run.universe.target))
     changed = parts.store.save(SCORES, pd.concat(scores)) if scores else 0
     parts.progress("score", "", f"{len(due)} forecasts whose session has come, {changed} scores new or changed")
+
+
+def _random_walk(parts: Parts, run: Run, ticker: str) -> pd.DataFrame:
+    """What the EWMA random walk said at every session of this series: PREDICTIONS columns with their cutoff."""
+    live = parts.store.load(DATASETS, **run.series, ticker=ticker, role="live")
+    said = parts.store.load(PREDICTIONS, dataset=sorted(set(live["dataset"])), model=EWMA)
+    return said.merge(live[["cutoff", "dataset"]], on="dataset").drop(columns=["dataset", "model"])
 
 
 def report(parts: Parts, run: Run) -> str:
@@ -302,6 +351,7 @@ def day(parts: Parts, run: Run) -> str:
     if len(failures) == len(run.universe.tickers):
         raise next(iter(failures.values()))
     tickers = check(parts, run)
+    pretrain(parts, run)
     build_windows(parts, run, tickers)
     train(parts, run, tickers)
     evaluate(parts, run, tickers)
@@ -380,47 +430,6 @@ def _reasons(parts: Parts, run: Run, ticker: str) -> str:
     return "" if found.empty else str(found["reasons"].iloc[0])
 
 
-def _decide(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> dict[str, object]:
-    """One PROMOTIONS row."""
-    rows = datasets.by_role(parts, run, ticker)
-    training = rows["training"]["dataset"]
-    evaluations = parts.store.load(EVALUATIONS, dataset=training)
-    compared = networks.compared(parts, run, recipe, ticker)
-    missing = [name for name in (NAIVE, *(network.model_id for network in compared)) if name not in set(evaluations["model"])]
-    if missing:
-        raise NothingStored(
-            f"{ticker} {run.session}: it has not been evaluated. Run `train` and `evaluate` for this session first."
-        )
-    candidates = [
-        promotion.Candidate(
-            network.role,
-            network.model_id,
-            *(evaluation.relative_rmse(evaluations, network.model_id, split, NAIVE) for split in ("validation", "test")),
-        )
-        for network in compared
-    ]
-    decision = promotion.decide(
-        candidates, parts.settings.promotion_margin, parts.settings.test_floor, rows["training"]["reason"], recipe.leak
-    )
-    first = evaluations[(evaluations["split"] == "test") & (evaluations["horizon"] == 1)].set_index("model")
-    # The figures are those of the network that is published, or of the current one beside the naive forecast that is.
-    shown = next((network for network in compared if network.model_id == decision.model_id), compared[0] if compared else None)
-    rmse = float(first.loc[shown.model_id, "rmse"]) if shown else float("nan")
-    naive = float(first.loc[NAIVE, "rmse"])
-    return {
-        **run.key,
-        "ticker": ticker,
-        "champion": decision.champion,
-        "model_id": decision.model_id,
-        "training_cutoff": shown.training_cutoff if shown else rows["training"]["dataset_cutoff"],
-        "test_sessions": int(first.loc[NAIVE, "sessions"]),
-        "test_rmse": rmse,
-        "naive_test_rmse": naive,
-        "skill": 1 - rmse / naive,
-        "reasons": "; ".join(decision.reasons),
-    }
-
-
 def _page(parts: Parts, run: Run) -> str:
     """The day's page, as HTML; its scores are those of forecasts made before this session."""
     forecasts, promotions = parts.rows(FORECASTS, run), parts.rows(PROMOTIONS, run)
@@ -446,31 +455,6 @@ def _is_live(parts: Parts, run: Run) -> bool:
     if any(getattr(run.universe, name) != getattr(declared, name) for name in ("recipe", "target", "horizon")):
         return False
     return bool((parts.store.load(PROMOTIONS, **run.series)["cutoff"] <= pd.Timestamp(run.session)).all())
-
-
-def _forecast(parts: Parts, run: Run, promoted: dict) -> pd.DataFrame:
-    """FORECASTS rows of one ticker."""
-    ticker, model = promoted["ticker"], promoted["model_id"]
-    rows = datasets.by_role(parts, run, ticker)
-    predictions = parts.store.load(PREDICTIONS, dataset=rows["live"]["dataset"], model=model)
-    widths = parts.store.load(EVALUATIONS, dataset=rows["training"]["dataset"], model=model, split="test").set_index("horizon")
-    window = datasets.load_live(parts, rows["live"]["dataset"])
-    bands = {}
-    for level in metrics.LEVELS:
-        half = predictions["horizon"].map(widths[f"half_width_{level}"]).to_numpy()
-        lower, upper = evaluation.interval(predictions["y_hat"].to_numpy()[None, :], window.unit, half)
-        bands |= {f"lower_{level}": lower[0], f"upper_{level}": upper[0]}
-    return FORECASTS.conform(
-        predictions.assign(
-            **_plain(run.key),
-            ticker=ticker,
-            session=pd.to_datetime([run.forecast_sessions[horizon - 1] for horizon in predictions["horizon"]]),
-            last_value=float(window.last[0]),
-            champion=promoted["champion"],
-            model_id=model,
-            **bands,
-        )
-    )
 
 
 def _plain(key: dict[str, object]) -> dict[str, object]:

@@ -179,6 +179,20 @@ class Store:
         with self._reader() as connection:
             return connection.scalar(query)
 
+    def newest_revision(self, source_id: str, ticker: str, cutoff: dt.date, known_at: dt.datetime | None) -> dt.datetime | None:
+        """When the newest of a ticker's revisions up to the cutoff became known, in UTC without a zone: reading as of then gives the same."""
+        newest = []
+        with self._reader() as connection:
+            for table in (PRICE_REVISIONS, ACTION_REVISIONS):
+                revisions = _SQL[table.name].c
+                query = sa.select(sa.func.max(revisions.known_at)).where(
+                    *_conditions(table, {"source_id": source_id, "ticker": ticker}),
+                    revisions.session <= cutoff,
+                    _known_by(revisions.known_at, known_at),
+                )
+                newest.append(connection.scalar(query))
+        return max((moment for moment in newest if moment is not None), default=None)
+
     # Transactions and schema
 
     @contextmanager

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.quantiles import COLUMNS as QUANTILES
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -106,12 +108,21 @@ FINDINGS = Table(
 #: rules judged: while it stays the same, the verdict does.
 CHECKS = Table("checks", {**RUN_KEY, "verdict": "str", "reasons": "str", "evidence": "str"}, tuple(RUN_KEY))
 
-#: Which dataset file serves a run in which role: "live" (cut at the run's session), "training" (at its training cutoff) or
-#: "previous" (at the training cutoff before). `dataset` is the file's content hash; empty when there is too little history,
-#: and then `reason` says so.
+#: Which dataset file serves a run in which role: "live" (cut at the run's session), "training" (at its training cutoff),
+#: "previous" (at the training cutoff before), "default" (the default recipe's beside another), "pool" and "previous_pool" (what a
+#: ticker gives to the networks that all train together). `dataset` is the file's content hash; `reason` says why no network can learn
+#: from it, "" when one can; `known_at` is when the newest of its prices and actions became known.
 DATASETS = Table(
     "datasets",
-    {**RUN_KEY, "role": "str", "dataset_cutoff": SESSION_DTYPE, "dataset": "str", "sessions": "int64", "reason": "str"},
+    {
+        **RUN_KEY,
+        "role": "str",
+        "dataset_cutoff": SESSION_DTYPE,
+        "dataset": "str",
+        "sessions": "int64",
+        "reason": "str",
+        "known_at": MOMENT_DTYPE,
+    },
     (*RUN_KEY, "role"),
 )
 
@@ -134,8 +145,8 @@ MODELS = Table(
 )
 
 #: Errors of one forecaster on one dataset. `model` is a model_id or a baseline's name; `split` is validation or test.
-#: rmse, mae in dollars; mase, directional_accuracy, coverages are fractions; half_widths are multiples of `Windows.unit`,
-#: calibrated on validation for both splits.
+#: rmse, mae of the median in dollars; pinball: mean loss of the seven quantiles as a fraction of the price; mase, directional_accuracy,
+#: coverages are fractions. On validation as the forecaster says it, on test calibrated session by session (see `calibration`).
 EVALUATIONS = Table(
     "evaluations",
     {
@@ -148,41 +159,78 @@ EVALUATIONS = Table(
         "mae": "float64",
         "mase": "float64",
         "directional_accuracy": "float64",
+        "pinball": "float64",
+        "coverage_50": "float64",
         "coverage_80": "float64",
         "coverage_95": "float64",
-        "half_width_80": "float64",
-        "half_width_95": "float64",
     },
     ("dataset", "model", "split", "horizon"),
 )
 
-#: What a forecaster says at a dataset's cutoff, whether or not it is published. y_hat in dollars as traded at the cutoff.
+#: What a forecaster says at a dataset's cutoff, whether or not it is published: seven quantiles in dollars as traded at the cutoff, not
+#: calibrated.
 PREDICTIONS = Table(
     "predictions",
-    {"dataset": "str", "model": "str", "horizon": "int64", "y_hat": "float64"},
+    {"dataset": "str", "model": "str", "horizon": "int64", **dict.fromkeys(QUANTILES, "float64")},
     ("dataset", "model", "horizon"),
 )
 
-#: Whose forecast is published and why. `champion` is lstm, previous or naive; rmse of the first horizon, in dollars.
-#: The figures are the published network's, or the current one's beside a naive forecast that is published; so is
-#: `training_cutoff`. `skill` is 1 - test_rmse / naive_test_rmse: positive means the network beat the naive forecast.
+#: Whose forecast is published and why. `champion` is lstm, previous, pooled, ewma or naive; `weight` is its share of what is published, the
+#: rest is the EWMA random walk's. rmse of the first horizon, in dollars; pinball over all horizons, as a fraction of the price: those of
+#: what is published, or of the current network beside a baseline that is; so is `training_cutoff`. `skill` is 1 - test_rmse /
+#: naive_test_rmse, `pinball_skill` 1 - test_pinball / ewma_test_pinball: positive means better than the baseline.
 PROMOTIONS = Table(
     "promotions",
     {
         **RUN_KEY,
         "champion": "str",
         "model_id": "str",
+        "weight": "float64",
         "training_cutoff": SESSION_DTYPE,
         "test_sessions": "int64",
         "test_rmse": "float64",
         "naive_test_rmse": "float64",
         "skill": "float64",
+        "test_pinball": "float64",
+        "ewma_test_pinball": "float64",
+        "pinball_skill": "float64",
         "reasons": "str",
     },
     tuple(RUN_KEY),
 )
 
-#: One published forecast. `session` is the day forecast, `cutoff` the last day seen; prices in dollars as traded at the cutoff.
+#: How what is published has been calibrated: by replaying it over the sessions before the cutoff. Coverages are shares of the replayed
+#: sessions whose outcome has come, before (`raw_`) and after; `growth` is the log of the factor that each interval is widened by.
+CALIBRATIONS = Table(
+    "calibrations",
+    {
+        **RUN_KEY,
+        "horizon": "int64",
+        "sessions": "int64",
+        **{f"{kind}_{level}": "float64" for kind in ("raw_coverage", "coverage", "growth") for level in (50, 80, 95)},
+    },
+    (*RUN_KEY, "horizon"),
+)
+
+#: Whether a published series is still what it was: over the newest scored `sessions` at a cutoff, the share inside the intervals, 1 - pinball
+#: loss over the EWMA random walk's, and the population stability index of the network's inputs. `warnings` says which have left
+#: their bands; "" when none has.
+DRIFT = Table(
+    "drift",
+    {
+        **RUN_KEY,
+        "sessions": "int64",
+        "coverage_80": "float64",
+        "coverage_95": "float64",
+        "pinball_skill": "float64",
+        "psi": "float64",
+        "warnings": "str",
+    },
+    tuple(RUN_KEY),
+)
+
+#: One published forecast: the median and the bounds of its central intervals. `session` is the day forecast, `cutoff` the last day seen;
+#: prices in dollars as traded at the cutoff.
 FORECASTS = Table(
     "forecasts",
     {
@@ -191,6 +239,8 @@ FORECASTS = Table(
         "session": SESSION_DTYPE,
         "last_value": "float64",
         "y_hat": "float64",
+        "lower_50": "float64",
+        "upper_50": "float64",
         "lower_80": "float64",
         "upper_80": "float64",
         "lower_95": "float64",
@@ -202,7 +252,8 @@ FORECASTS = Table(
 )
 
 #: What became of a forecast. `error` is actual minus forecast, in dollars as traded at the forecast's cutoff (a split since
-#: then is undone in `actual`).
+#: then is undone in `actual`); `pinball` is the mean loss of its quantiles, `ewma_pinball` that of the EWMA random walk's, as
+#: fractions of the last price.
 SCORES = Table(
     "scores",
     {
@@ -214,10 +265,30 @@ SCORES = Table(
         "actual": "float64",
         "error": "float64",
         "naive_error": "float64",
+        "pinball": "float64",
+        "ewma_pinball": "float64",
         "inside_80": "bool",
         "inside_95": "bool",
     },
     (*RUN_KEY, "horizon"),
+)
+
+#: A trial of a hyper-parameter search. `study` names what is searched; `fingerprint` is of its data and search space: trials of another are
+#: not gone on from. `state` is complete, pruned or failed; `value` the mean loss relative to the EWMA random walk's; `params` and
+#: `intermediate` (loss by fold) are JSON.
+TRIALS = Table(
+    "trials",
+    {
+        "study": "str",
+        "fingerprint": "str",
+        "number": "int64",
+        "state": "str",
+        "value": "float64",
+        "params": "str",
+        "intermediate": "str",
+        "seconds": "float64",
+    },
+    ("study", "fingerprint", "number"),
 )
 
 #: All that the store keeps.
@@ -231,6 +302,9 @@ STORED = (
     EVALUATIONS,
     PREDICTIONS,
     PROMOTIONS,
+    CALIBRATIONS,
     FORECASTS,
     SCORES,
+    DRIFT,
+    TRIALS,
 )

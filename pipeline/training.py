@@ -37,6 +37,7 @@ import numpy as np
 from pipeline import characters, lookahead
 from pipeline.errors import LookAtTheData, RunError, StockcastError, TryAgain
 from pipeline.models.recipe import Examples, Exercise, Recipe, Shape
+from pipeline.quantiles import COUNT, MEDIAN, PROBABILITIES
 from pipeline.windows import Dataset, Windows, load_dataset
 
 if TYPE_CHECKING:
@@ -79,13 +80,19 @@ class Trained:
 
 @dataclass(frozen=True, eq=False)
 class FitJob:
-    """One network for the stocks of `datasets` (files of `windows.encode`, by ticker); `tensorboard`: folder for its event files, or ""."""
+    """One network for the stocks of `datasets` (files of `windows.encode`, by ticker).
+
+    Attributes:
+        base: the `.keras` file of the pooled network that it goes on from, where the recipe is tuned per stock; None: it begins anew.
+        tensorboard: folder for its event files, or "".
+    """
 
     ticker: str
     recipe: Recipe
     datasets: dict[str, bytes]
     seed: int
     tensorboard: str = ""
+    base: bytes | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +108,7 @@ class ExerciseJob:
 
 @dataclass(frozen=True, eq=False)
 class PredictJob:
-    """`model`: a `.keras` file. The outcome is dollars (n, horizon) for each of `windows`."""
+    """`model`: a `.keras` file. The outcome is what `predict` says about each of `windows`."""
 
     ticker: str
     model: bytes
@@ -134,8 +141,8 @@ class WriteJob:
 Job = FitJob | ExerciseJob | PredictJob | LookAheadJob | WriteJob
 
 
-def fit(recipe: Recipe, datasets: Mapping[str, Dataset], seed: int, tensorboard: str = "") -> Trained:
-    """Trains one network on the windows of all `datasets` (by ticker) together; see `fit_examples`."""
+def fit(recipe: Recipe, datasets: Mapping[str, Dataset], seed: int, tensorboard: str = "", base: bytes | None = None) -> Trained:
+    """Trains one network on the windows of all `datasets` (by ticker) together, or tunes `base` on them; see `fit_examples`."""
     datasets = dict(sorted(datasets.items()))  # the order of the examples decides the outcome
     for dataset in datasets.values():
         _require_finite(dataset)
@@ -145,7 +152,8 @@ def fit(recipe: Recipe, datasets: Mapping[str, Dataset], seed: int, tensorboard:
     )
     if recipe.pooled:
         train = _some_unknown(train, recipe.network.unknown_share, seed)
-    return fit_examples(recipe, train, validation, test, seed, tensorboard, tuple(datasets) if recipe.pooled else ())
+    symbols = tuple(datasets) if recipe.knows_symbols else ()
+    return fit_examples(recipe if base is None else recipe.tuned, train, validation, test, seed, tensorboard, symbols, base)
 
 
 def fit_examples(
@@ -156,8 +164,10 @@ def fit_examples(
     seed: int,
     tensorboard: str = "",
     symbols: tuple[str, ...] = (),
+    base: bytes | None = None,
 ) -> Trained:
-    """Trains in this process, for `recipe.epochs` epochs or until the validation loss has not improved for `recipe.patience` of them.
+    """Trains in this process, from `base` on or from a new network, for `recipe.epochs` epochs or until the validation loss has not improved
+    for `recipe.patience` of them.
 
     Where the recipe has a patience, the network before its first epoch counts as a candidate: where it is the naive forecast and nothing
     learnt beats it, it is what comes out. `test` is looked at only by a recipe whose leak is to do so.
@@ -165,16 +175,19 @@ def fit_examples(
     import keras
     import tensorflow as tf
 
-    from pipeline.models.fused import FusedLSTM
+    from pipeline.models.fused import FusedLSTM, fused_twin
 
     began = time.monotonic()
     keras.utils.clear_session()  # layer names and graphs must not depend on what this process did before
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     shape = _shape(train, symbols)
-    model = recipe.network.build(shape, FusedLSTM)
-    if hasattr(recipe.network, "start"):
-        recipe.network.start(model, train, validation)
+    if base is not None:
+        model = fused_twin(load_model(base))
+    else:
+        model = recipe.network.build(shape, FusedLSTM)
+        if hasattr(recipe.network, "start"):
+            recipe.network.start(model, train, validation)
     # Keras's own loop runs once an epoch.
     model.compile(
         recipe.optimiser.make(), recipe.loss.make(shape.future_scale), steps_per_execution=-(-len(train) // recipe.batch_size)
@@ -208,7 +221,7 @@ def _examples(recipe: Recipe, windows: Mapping[str, Windows]) -> Examples:
     """The windows of all stocks, one after the other, as a network takes them."""
     parts = list(windows.values())
     inputs = {"past": np.concatenate([part.past for part in parts])}
-    if recipe.pooled:
+    if recipe.knows_symbols:
         inputs["symbol"] = np.concatenate([_symbol(ticker, len(part)) for ticker, part in windows.items()])
     return Examples(inputs, np.concatenate([part.future for part in parts]))
 
@@ -227,7 +240,11 @@ def _some_unknown(examples: Examples, share: float, seed: int) -> Examples:
 def _shape(train: Examples, symbols: tuple[str, ...]) -> Shape:
     past = train.inputs["past"]
     steps, features = (*past.shape[1:], 1)[:2]
-    return Shape(steps, features, train.targets.shape[1], _scale(past), _scale(train.targets), symbols)
+    outputs = train.targets.shape[1]
+    quantiles = np.quantile(train.targets.astype("float64"), PROBABILITIES, axis=0).T if len(train) else np.zeros((outputs, COUNT))
+    return Shape(
+        steps, features, outputs, past.mean(axis=0, dtype="float64"), _scale(past), _scale(train.targets), quantiles, symbols
+    )
 
 
 def _loss(model: keras.Model, examples: Examples) -> float:
@@ -254,26 +271,60 @@ def _tensorboard(folder: str) -> list[keras.callbacks.Callback]:
 
 
 def predict(model: bytes, windows: Sequence[Windows], horizon: int, symbol: str = "") -> tuple[np.ndarray, ...]:
-    """What a `.keras` file makes of windows: dollars (n, horizon), float64, for each of `windows`; beyond its outputs by rolling forward.
+    """What a `.keras` file makes of windows: dollars, float64, for each of `windows`; beyond its outputs by rolling forward.
+
+    (n, horizon), or (n, horizon, Q) for a network that forecasts quantiles (see `quantiles`).
 
     Raises `LookAtTheData` for a file that plain Keras cannot load; no code inside a file is ever run.
     """
-    said = _forecaster(model, symbol)
-    return tuple(lookahead.forecast(some, said, horizon) for some in windows)
+    network = _network(model, symbol)
+    return tuple(
+        _quantiles(network, some)[:, :horizon]
+        if _is_distribution(network, some)
+        else lookahead.forecast(some, _median(network), horizon)
+        for some in windows
+    )
 
 
 def look_ahead(model: bytes, windows: Windows, length: int, symbol: str = "") -> lookahead.LookAhead:
     """The three ways to look ahead with the network in a `.keras` file."""
-    return lookahead.look_ahead(windows, _forecaster(model, symbol), length)
+    return lookahead.look_ahead(windows, _median(_network(model, symbol)), length)
 
 
-def _forecaster(model: bytes, symbol: str) -> lookahead.Predict:
+@dataclass(frozen=True)
+class _Network:
+    """A loaded network that is told `symbol`; `width`: numbers that it says of a window."""
+
+    model: keras.Model
+    symbol: str
+
+    @property
+    def width(self) -> int:
+        return self.model.output_shape[-1]
+
+    def __call__(self, windows: Windows) -> np.ndarray:
+        return _outputs(self.model, {"past": windows.past, "symbol": _symbol(self.symbol, len(windows))})
+
+
+def _network(model: bytes, symbol: str) -> _Network:
     from pipeline.models.fused import fused_twin
 
-    network = fused_twin(load_model(model))
+    return _Network(fused_twin(load_model(model)), symbol)
 
+
+def _is_distribution(network: _Network, windows: Windows) -> bool:
+    return network.width == windows.cut.outputs * COUNT
+
+
+def _quantiles(network: _Network, windows: Windows) -> np.ndarray:
+    """Dollars (n, outputs, Q)."""
+    return windows.to_prices(network(windows)).reshape(len(windows), -1, COUNT)
+
+
+def _median(network: _Network) -> lookahead.Predict:
     def said(windows: Windows) -> np.ndarray:
-        return _outputs(network, {"past": windows.past, "symbol": _symbol(symbol, len(windows))})
+        outputs = network(windows)
+        return outputs.reshape(len(windows), -1, COUNT)[:, :, MEDIAN] if _is_distribution(network, windows) else outputs
 
     return said
 
@@ -601,7 +652,7 @@ def _outcome(task: Callable, job: Job) -> object:
 
 def _fit(job: FitJob) -> Trained:
     datasets = {ticker: load_dataset(data) for ticker, data in job.datasets.items()}
-    return fit(job.recipe, datasets, job.seed, job.tensorboard)
+    return fit(job.recipe, datasets, job.seed, job.tensorboard, job.base)
 
 
 def _exercise(job: ExerciseJob) -> tuple[Trained, np.ndarray]:

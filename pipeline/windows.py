@@ -27,14 +27,13 @@ from pipeline.errors import LookAtTheData, NotEnoughHistory
 from pipeline.normalisation import Normalise, exponentially_smoothed, views
 from pipeline.spec import Spec
 from pipeline.tables import HISTORY, OHLCV, PRICE_COLUMNS, SESSION_DTYPE, column
+from pipeline.volatility import SESSIONS, exponentially_weighted
 
 COLUMNS = (*OHLCV, "adj_close")
 #: A missing cell of these is stood in for by the session before; one of the others by the same session's close.
 CARRIED = ("close", "adj_close", "volume")
-#: Sessions that the recent volatility is measured over: about a month of trading.
-VOLATILITY_SESSIONS = 20
-#: Prices that stood still for a month will not do so for ever: no interval is narrower than this volatility makes it.
-LOWEST_VOLATILITY = 1e-4
+#: The last sessions before a cutoff over which a forecaster is replayed to calibrate it: about a year of trading.
+REPLAYED = 252
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,7 @@ class Windows:
         target_values: float64 (n, lead + context): the target over the same sessions, in dollars.
         ahead: float64 (n, reach): the target in the sessions after, in dollars; NaN at most in a test window, beyond the horizon. (n, 0) for
             the live window.
+        volatility: float64 (n,): of the target's relative change, as known at the window's last session (see `volatility`).
         position: int (n,): number in the history of the window's last session; of one that was rolled forward, the last that came.
         origins: datetime64[D] (n,): that session.
         sessions: datetime64[D] (n, horizon): the sessions forecast.
@@ -65,6 +65,7 @@ class Windows:
     values: np.ndarray
     target_values: np.ndarray
     ahead: np.ndarray
+    volatility: np.ndarray
     position: np.ndarray
     origins: np.ndarray
     sessions: np.ndarray
@@ -122,10 +123,8 @@ class Windows:
 
     @property
     def unit(self) -> np.ndarray:
-        """Dollars (n,) in which the width of an interval is measured: the target's recent volatility times its last value."""
-        changes = np.diff(np.log(self.target_past[:, -(VOLATILITY_SESSIONS + 1) :]), axis=1)
-        volatility = changes.std(axis=1) if changes.shape[1] else np.ones(len(self))
-        return self.last * np.maximum(volatility, LOWEST_VOLATILITY)
+        """Dollars (n,) in which the width of a distribution is measured: the target's recent volatility times its last value."""
+        return self.last * self.volatility
 
     def to_prices(self, prediction: np.ndarray) -> np.ndarray:
         """Normalised predictions (n, h) as dollars (n, h), float64."""
@@ -138,6 +137,7 @@ class Windows:
             values=self.values[rows],
             target_values=self.target_values[rows],
             ahead=self.ahead[rows, :horizon] if horizon == 0 else self.ahead[rows],
+            volatility=self.volatility[rows],
             position=self.position[rows],
             origins=self.origins[rows],
             sessions=self.sessions[rows, :horizon],
@@ -250,16 +250,18 @@ def first_test_session(history: pd.DataFrame, spec: Spec) -> dt.date:
 
 
 def live_part(history: pd.DataFrame, spec: Spec) -> pd.DataFrame:
-    """As much of a history as `load_live` needs: its last window, from a session on that leaves nothing in it to be carried from before."""
+    """As much of a history as `load_replay` needs, from a session on that leaves nothing in it to be carried from before."""
     if spec.needs_history:
         return history
-    span = spec.window.context_length + spec.normalisation.lead
+    span = max(spec.window.context_length + spec.normalisation.lead, SESSIONS + 1) + REPLAYED
     whole = history[list(CARRIED)].notna().all(axis=1).to_numpy()[: max(len(history) - span + 1, 1)]
     return history.iloc[whole.nonzero()[0].max(initial=0) :]
 
 
-def load_live(data: bytes, fitted_on: bytes | None = None) -> Windows:
-    """The one window at the end of a dataset file, whose future is yet to come: n = 1, `ahead` and `sessions` of width 0.
+def load_replay(data: bytes, fitted_on: bytes | None = None) -> Windows:
+    """The window at the end of a dataset file, after those of the `REPLAYED` sessions before; at most, where the history is short.
+
+    What is yet to come is NaN in `ahead` and NaT in `sessions`. Windows with a missing or masked cell that makes them unusable are left out.
 
     Args:
         fitted_on: the dataset file that the network was trained on, which says what its normalisation was fitted on.
@@ -267,8 +269,12 @@ def load_live(data: bytes, fitted_on: bytes | None = None) -> Windows:
     spec, history = decode(data)
     _require_last(history, spec)
     through = _fitted_through(history, spec, fitted_on)
-    windows = _cut(live_part(history, spec), spec, through)
-    return windows.take(slice(-1, None), horizon=0)
+    part = live_part(history, spec)
+    windows = _cut(part, spec, through)
+    usable = np.flatnonzero(_known(part, spec)[windows.position] & _rollable(windows, spec))
+    if not len(usable) or usable[-1] != len(windows) - 1:
+        raise LookAtTheData(f"{spec.ticker} {spec.cutoff}: its last window is not finite, so there is nothing to forecast from.")
+    return windows.take(usable[-(REPLAYED + 1) :])
 
 
 def cut(history: pd.DataFrame, spec: Spec) -> Windows:
@@ -300,6 +306,7 @@ def _cut(history: pd.DataFrame, spec: Spec, fitted_through: np.datetime64) -> Wi
         values=views(np.concatenate([values[:1].repeat(lead, axis=0), values]), lead + context),
         target_values=views(np.concatenate([target[:1].repeat(lead), target])[:, None], lead + context)[:, :, 0],
         ahead=_ahead(known, last, spec.reach, np.nan),
+        volatility=exponentially_weighted(target)[last],
         position=last,
         origins=sessions[last],
         sessions=_ahead(sessions, last, spec.horizon, np.datetime64("NaT")),
@@ -334,10 +341,14 @@ def _ahead(values: np.ndarray, last: np.ndarray, count: int, missing: object) ->
 
 def _complete(windows: Windows, history: pd.DataFrame, spec: Spec) -> np.ndarray:
     """Which windows have a last value, every target and no infinite input, (n,) bool; also when rolled forward to the horizon."""
-    complete = _known(history, spec)[windows.position] & np.isfinite(windows.actual).all(axis=1)
+    return _known(history, spec)[windows.position] & np.isfinite(windows.actual).all(axis=1) & _rollable(windows, spec)
+
+
+def _rollable(windows: Windows, spec: Spec) -> np.ndarray:
+    finite = np.ones(len(windows), bool)
     for ahead in range(0, spec.horizon, spec.outputs):
-        complete &= windows.rolled(np.repeat(windows.last[:, None], ahead, axis=1)).finite
-    return complete
+        finite &= windows.rolled(np.repeat(windows.last[:, None], ahead, axis=1)).finite
+    return finite
 
 
 def _known(history: pd.DataFrame, spec: Spec) -> np.ndarray:

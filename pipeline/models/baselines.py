@@ -1,16 +1,24 @@
-"""Forecasts that need no training: the standing opponents. Each maps windows to dollars (n, horizon)."""
+"""Forecasts that need no network: the standing opponents, as points and as distributions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from pipeline.quantiles import around, shape_of
 
 if TYPE_CHECKING:
     from pipeline.windows import Windows
 
 NAIVE = "naive"
+EWMA = "ewma"
+#: The standard normal distribution's quantiles at `quantiles.PROBABILITIES`.
+NORMAL = (-1.959964, -1.281552, -0.674490, 0.0, 0.674490, 1.281552, 1.959964)
+#: Windows that the shape of a distribution can be learnt from.
+FEWEST = 60
 #: Weight of the newest session in the exponential moving average.
 DECAY = 0.5
 #: Sessions that the linear model sees.
@@ -50,8 +58,44 @@ def _constant(prices: np.ndarray, horizon: int) -> np.ndarray:
     return np.repeat(prices[:, None], horizon, axis=1)
 
 
-BASELINES: dict[str, Callable[[Windows, int], np.ndarray]] = {
-    NAIVE: naive,
-    "window_average": window_average,
-    "ema": exponential_moving_average,
+@dataclass(frozen=True)
+class Baseline:
+    """A point forecast and the unit that its errors are measured in; together with the errors' shape, a distribution.
+
+    Attributes:
+        point: windows, horizon -> dollars (n, H).
+        width: windows -> dollars (n,).
+    """
+
+    point: Callable[[Windows, int], np.ndarray]
+    width: Callable[[Windows], np.ndarray]
+
+    def fit(self, train: Windows, horizon: int) -> Callable[[Windows], np.ndarray]:
+        """The forecaster, windows -> dollars (n, H, Q), whose shape is that of its errors on `train`: filtered historical simulation.
+
+        (Barone-Adesi, Giannopoulos & Vosper 1999.) Fewer than `FEWEST` windows have no shape of their own: then it is the normal one.
+        """
+        width, shape = self.width, np.sqrt(np.arange(1, horizon + 1))[:, None] * np.array(NORMAL)
+        if len(train) >= FEWEST:
+            shape = shape_of(train.actual, self.point(train, horizon), width(train))
+        elif width is _last:
+            width = _recent_volatility
+        return lambda windows: np.maximum(around(self.point(windows, horizon), width(windows), shape), 0.0)
+
+
+def _last(windows: Windows) -> np.ndarray:
+    return windows.last
+
+
+def _recent_volatility(windows: Windows) -> np.ndarray:
+    return windows.unit
+
+
+#: By name. naive: the last price with the spread of all the changes that training saw, in calm and in storm; ewma: the random walk with
+#: exponentially weighted volatility, which is hard to beat.
+BASELINES: dict[str, Baseline] = {
+    NAIVE: Baseline(naive, _last),
+    EWMA: Baseline(naive, _recent_volatility),
+    "window_average": Baseline(window_average, _recent_volatility),
+    "ema": Baseline(exponential_moving_average, _recent_volatility),
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.quantiles import PROBABILITIES
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -220,4 +222,29 @@ class CrossEntropy:
         return "cross-entropy"
 
 
-Loss = MeanSquaredError | Huber | DirectionAware | CrossEntropy
+@dataclass(frozen=True)
+class Pinball:
+    """Mean pinball loss of `quantiles.PROBABILITIES`, horizon by horizon in standard deviations of the training targets.
+
+    A network under this loss answers (batch, outputs * Q): the quantiles of the first session ahead, then those of the second.
+    """
+
+    def make(self, future_scale: np.ndarray) -> Callable:
+        import numpy as np
+        from keras import ops
+
+        probability = np.array(PROBABILITIES, "float32")
+        weights = (1 / future_scale).astype("float32")[None, :, None]
+
+        def loss(actual, forecast):
+            quantiles = ops.reshape(forecast, (-1, len(future_scale), len(probability)))
+            error = (ops.expand_dims(actual, -1) - quantiles) * weights
+            return ops.mean(ops.maximum(probability * error, (probability - 1) * error), axis=(1, 2))
+
+        return loss
+
+    def __str__(self) -> str:
+        return f"pinball of {len(PROBABILITIES)} quantiles, in standard deviations per horizon"
+
+
+Loss = MeanSquaredError | Huber | DirectionAware | CrossEntropy | Pinball

@@ -31,15 +31,18 @@ class Shape:
     Attributes:
         steps, features: of its input "past", (batch, steps, features).
         outputs: of its output, (batch, outputs).
-        past_scale (steps, features), future_scale (outputs,): standard deviations over the training examples.
+        past_mean, past_scale (steps, features), future_scale (outputs,): means and standard deviations over the training examples.
+        future_quantiles (outputs, Q): the training targets' quantiles (see `quantiles`).
         symbols: the stocks that share the network; () where each has its own.
     """
 
     steps: int
     features: int
     outputs: int
+    past_mean: np.ndarray
     past_scale: np.ndarray
     future_scale: np.ndarray
+    future_quantiles: np.ndarray
     symbols: tuple[str, ...] = ()
 
 
@@ -90,6 +93,26 @@ class Exercise:
 
 
 @dataclass(frozen=True)
+class FineTuning:
+    """How each stock's own network goes on from one that all stocks have trained together: fewer, smaller steps on its own windows.
+
+    The pooled network counts as the state before the first epoch: where nothing learnt from the stock alone is better on its validation
+    sessions, the pooled network is what comes out.
+    """
+
+    optimiser: Optimiser
+    epochs: int
+    batch_size: int
+    patience: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.optimiser}, at most {self.epochs} epochs, batches of {self.batch_size}, until {self.patience} bring nothing better "
+            "on the stock's validation sessions"
+        )
+
+
+@dataclass(frozen=True)
 class Faithful:
     """How the published protocol peeked: what of the recipe it had otherwise, and the leak in words."""
 
@@ -113,6 +136,7 @@ class Recipe:
             trained, and the last one's are kept.
         smoothing: weight of the newest value in an exponential smoothing of the target itself; 0: none.
         pooled: all stocks of a run share one network.
+        fine_tuning: how a stock's network goes on from the one that all stocks of a run have trained (see `pool`); None: it begins anew.
         shuffle: whether the examples are shuffled at every epoch.
         faithful: how its source peeked; None where it did not.
         leak: in the mode `faithful`, what leaks.
@@ -138,6 +162,7 @@ class Recipe:
     patience: int | None = None
     smoothing: float = 0.0
     pooled: bool = False
+    fine_tuning: FineTuning | None = None
     shuffle: bool = True
     faithful: Faithful | None = None
     leak: str = ""
@@ -155,6 +180,22 @@ class Recipe:
     def rolls(self) -> bool:
         """Whether farther sessions are forecast from nearer forecasts."""
         return self.window.outputs > 0
+
+    @property
+    def knows_symbols(self) -> bool:
+        """Whether its network is told whose window it sees."""
+        return self.pooled or self.fine_tuning is not None
+
+    @property
+    def pool(self) -> Recipe:
+        """The recipe of the network that `fine_tuning` begins with."""
+        return replace(self, name=f"{self.name}.pool", pooled=True, fine_tuning=None)
+
+    @property
+    def tuned(self) -> Recipe:
+        """This recipe with its fine tuning as its training."""
+        own = self.fine_tuning
+        return replace(self, optimiser=own.optimiser, epochs=own.epochs, batch_size=own.batch_size, patience=own.patience)
 
     def spec(self, ticker: str, cutoff: dt.date, target: str, horizon: int, split: Split | None = None) -> Spec:
         """How a ticker's history is cut for this recipe; `split` instead of its own."""
@@ -184,6 +225,7 @@ class Recipe:
             "optimiser": str(self.optimiser) if self.epochs else "",
             "training": f"{self.epochs} epochs, batches of {self.batch_size}"
             + (f", until {self.patience} bring nothing better on validation" if self.patience is not None else ""),
+            "fine tuning": f"per stock, from a network pooled over all stocks: {self.fine_tuning}" if self.fine_tuning else "",
             "mode": f"faithful, with its leak: {self.leak}" if self.leak else "honest",
             "reproduce": f"stockcast reproduce {self.study}" if self.study else "",
             "also as": f"{self.name}.{FAITHFUL}: as published, with its leak: {self.faithful.leak}" if self.faithful else "",

@@ -43,7 +43,7 @@ class Stack:
         state = inputs[0]
         if self.embedding:
             inputs.append(Input((1,), dtype="string", name="symbol"))
-            vector = _symbol_vector(inputs[1], shape.symbols, self.embedding)
+            vector = symbol_vector(inputs[1], shape.symbols, self.embedding)
             state = layers.Concatenate(name="past_and_symbol")([state, layers.RepeatVector(shape.steps, name="repeated")(vector)])
         layer = lstm if self.cell == "LSTM" else getattr(layers, self.cell)
         for number, (units, dropout) in enumerate(zip(self.units, self.dropouts, strict=True), start=1):
@@ -70,7 +70,7 @@ class Stack:
         return " -> ".join([*before, *parts, "Dense(outputs)"]) + ("" if self.bias else ", no biases")
 
 
-def _symbol_vector(symbol: keras.KerasTensor, symbols: tuple[str, ...], length: int) -> keras.KerasTensor:
+def symbol_vector(symbol: keras.KerasTensor, symbols: tuple[str, ...], length: int) -> keras.KerasTensor:
     """(batch, length): the vector of each symbol; number 0 is any that is not among `symbols`."""
     from keras import initializers, layers
 
