@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -10,15 +11,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pipeline import calibration, combination, datasets, evaluation
+from pipeline import calibration, combination, datasets, evaluation, statistical
 from pipeline.errors import NothingStored
 from pipeline.models.baselines import BASELINES, EWMA
-from pipeline.quantiles import INTERVALS, coverage
+from pipeline.quantiles import INTERVALS, coverage, losses
 from pipeline.run import Run
-from pipeline.windows import Dataset, Windows
+from pipeline.windows import Dataset, Windows, target_series
 
 if TYPE_CHECKING:
     from pipeline.assembly import Parts
+
+#: Every so many test sessions, about a month's, statistical baselines are fitted anew; the last test session is one of them.
+STRIDE = 21
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +114,61 @@ def published(parts: Parts, run: Run, the: Stock, model: str, weight: float) -> 
     """The champion with its share, and the rest of the EWMA random walk."""
     said = read(parts, run, the, model)
     return said if weight == 1 else said.mixed(the.baselines[EWMA], weight)
+
+
+def statistical_file(training: str, name: str) -> str:
+    """The artifact with the figures of a statistical baseline on a training dataset."""
+    return f"statistical/{training}-{name}.json"
+
+
+def evaluate_statistical(parts: Parts, the: Stock) -> None:
+    """Measures the statistical baselines that the settings ask for, each fitted anew at every `STRIDE`-th test session, once per dataset.
+
+    Their figures are beside those of the EWMA random walk at the same sessions; neither is calibrated.
+    """
+    test, horizon = the.dataset.test, the.dataset.spec.horizon
+    rows = np.arange(len(test))[::-STRIDE][::-1]
+    rows = rows[test.position[rows] + 1 >= statistical.FEWEST + horizon]
+    part, ewma = test.take(rows), the.baselines[EWMA].test[rows]
+    for name in parts.settings.baseline_list:
+        file = statistical_file(the.training, name)
+        if parts.artifacts.exists(file):
+            continue
+        series = target_series(datasets.read(parts, the.training))
+        said = [
+            statistical.forecast(name, series[: position + 1], horizon, f"{the.ticker} {origin}")
+            for position, origin in zip(part.position, part.origins, strict=True)
+        ]
+        figures = {
+            "sessions": len(rows),
+            "pinball": None,
+            "pinball_ewma": None,
+            "reasons": [each.reason for each in said if each.reason],
+        }
+        if said:
+            quantiles = np.stack([each.quantiles for each in said])
+            for key, each in (("pinball", quantiles), ("pinball_ewma", ewma)):
+                figures[key] = float(losses(part.actual, each, part.last).mean())
+            told = f"{name}: pinball loss {figures['pinball'] / figures['pinball_ewma']:.3f} of ewma's on {len(rows)} test sessions"
+        else:
+            told = f"{name}: no test session has {statistical.FEWEST} sessions before it"
+        stood_in = figures["reasons"]
+        parts.artifacts.write(file, json.dumps(figures).encode())
+        parts.progress("evaluate", the.ticker, told + (f"; {len(stood_in)} times {stood_in[0]}" if stood_in else ""))
+
+
+def statistical_figures(parts: Parts, training: str) -> dict[str, float]:
+    """What `evaluate_statistical` has left of the baselines that are asked for, as metrics."""
+    metrics: dict[str, float] = {}
+    for name in parts.settings.baseline_list:
+        figures = json.loads(parts.artifacts.read(statistical_file(training, name)))
+        if figures["sessions"]:
+            metrics |= {
+                f"test_pinball_{name}": figures["pinball"],
+                f"test_pinball_ewma_every_{STRIDE}": figures["pinball_ewma"],
+                f"test_sessions_every_{STRIDE}": float(figures["sessions"]),
+            }
+    return metrics
 
 
 def calibrated(the: Stock, said: Said) -> tuple[np.ndarray, pd.DataFrame]:

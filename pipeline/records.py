@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pipeline import charts, datasets, embedding, networks
+from pipeline import charts, datasets, embedding, forecasters, networks
 from pipeline.lookahead import LookAhead
 from pipeline.metrics import root_mean_squared_error
 from pipeline.models.baselines import BASELINES, EWMA, NAIVE
@@ -65,9 +65,10 @@ def stock_run(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> StockRun:
         **{f"recipe.{name}": value for name, value in recipe.parameters().items()},
     }
     tags = {"dataset": training, "cutoff": str(run.session), "source_id": run.universe.source_id, **about_recipe(recipe)}
+    statistical = forecasters.statistical_figures(parts, training)
     if not compared:
         tags["no_network"] = rows["training"]["reason"]
-        return StockRun(ticker=ticker, params=params, metrics=_figures(evaluations, NAIVE), tags=tags)
+        return StockRun(ticker=ticker, params=params, metrics=_figures(evaluations, NAIVE) | statistical, tags=tags)
     current = compared[0]
     about = json.loads(parts.artifacts.read(networks.history_file(current.model_id)))
     model = parts.store.load(MODELS, model_id=current.model_id).iloc[0]
@@ -84,6 +85,7 @@ def stock_run(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> StockRun:
             "epochs": float(model["epochs"]),
             "best_epoch": float(about["best_epoch"]),
             "training_seconds": about["seconds"],
+            **statistical,
         },
         history=about["history"],
         tags={

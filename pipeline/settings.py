@@ -59,6 +59,9 @@ class Settings:
         "A network is published when its pinball loss on test is at most (1 + this) times the EWMA random walk's, its RMSE naive's.",
     )
     max_quarantined: float = _setting(0.5, "A run fails when more than this share of its tickers is quarantined.")
+    baselines: str = _setting(
+        "", "Statistical baselines that are measured on every 21st test session, comma-separated (such as drift,garch); empty: none."
+    )
     refetch_sessions: int = _setting(5, "Sessions fetched again at every run, to catch corrected bars.")
     fetch_attempts: int = _setting(4, "Tries per request to a price source before it counts as unavailable.")
     fetch_timeout: float = _setting(20.0, "Seconds before a price source's answer is given up on.")
@@ -108,6 +111,11 @@ class Settings:
     def ticker_list(self) -> list[str]:
         """`tickers`, apart."""
         return [ticker.strip() for ticker in self.tickers.split(",") if ticker.strip()]
+
+    @property
+    def baseline_list(self) -> list[str]:
+        """`baselines`, apart, each once."""
+        return list(dict.fromkeys(name.strip() for name in self.baselines.split(",") if name.strip()))
 
     def to_environ(self) -> dict[str, str]:
         """The variables that make `from_env` build these settings again, for child processes."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,8 +81,7 @@ def forecast(name: str, prices: np.ndarray, horizon: int, told: str = "the histo
         LookAtTheData: a price that is missing or not above zero.
         NotEnoughHistory: fewer than `FEWEST` + `horizon` prices.
     """
-    if name not in METHODS:
-        raise SettingsError(f"There is no statistical baseline {name!r}. There are: {', '.join(NAMES)}.")
+    require_known([name])
     prices = np.asarray(prices, "float64")
     _check(name, prices, horizon, told)
     prices = prices[-LONGEST:]
@@ -94,6 +93,13 @@ def forecast(name: str, prices: np.ndarray, horizon: int, told: str = "the histo
     except CannotFit as error:
         return Forecast(_stand_in(prices, horizon), f"the random walk with EWMA volatility stands in: {error}")
     return Forecast(prices[-1] * np.exp(said), "")
+
+
+def require_known(names: Iterable[str]) -> None:
+    """`SettingsError` for a name that is none of `NAMES`."""
+    for name in names:
+        if name not in METHODS:
+            raise SettingsError(f"There is no statistical baseline {name!r}. There are: {', '.join(NAMES)}.")
 
 
 def _check(name: str, prices: np.ndarray, horizon: int, told: str) -> None:

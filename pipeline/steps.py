@@ -25,6 +25,7 @@ from pipeline import (
     records,
     reporting,
     scoring,
+    statistical,
     tensorboard,
 )
 from pipeline.assembly import report_file
@@ -66,6 +67,7 @@ def plan(parts: Parts, universe: Universe, session: dt.date | None, now: dt.date
         )
     if universe.target not in recipe.targets:
         raise SettingsError(f"Recipe {recipe.name} does not forecast {universe.target}; it forecasts {', '.join(recipe.targets)}.")
+    statistical.require_known(parts.settings.baseline_list)
     calendar, source = parts.calendar(universe), parts.source(universe)
     require_known(source, list(universe.tickers))
     newest = newest_session(source, list(universe.tickers), calendar, now)
@@ -234,6 +236,7 @@ def evaluate(parts: Parts, run: Run, tickers: list[str]) -> None:
     stocks = [forecasters.stock(parts, run, ticker) for ticker in tickers]
     for the in stocks:
         networks.evaluate_baselines(parts, the)
+        forecasters.evaluate_statistical(parts, the)
     _raise_together(networks.evaluate(parts, run, recipe, stocks))
     tracker = parts.tracker(run.universe)
     parent = records.open_session(parts, tracker, run, recipe)

@@ -243,6 +243,13 @@ def load_dataset(data: bytes, fitted_on: bytes | None = None) -> Dataset:
     )
 
 
+def target_series(data: bytes) -> np.ndarray:
+    """Dollars (sessions,): the target at every session of a dataset file, as its windows see it; `Windows.position` numbers them."""
+    spec, history = decode(data)
+    target = column(_carried(history), spec.target).to_numpy("float64")
+    return exponentially_smoothed(target, spec.smoothing) if spec.smoothing else target
+
+
 def first_test_session(history: pd.DataFrame, spec: Spec) -> dt.date:
     """The first session that a test window of this history forecasts."""
     sessions = history["session"].to_numpy().astype("datetime64[D]")

@@ -7,11 +7,15 @@ import logging
 import numpy as np
 import pytest
 
-from pipeline import statistical
+from pipeline import assembly, forecasters, statistical, windows
 from pipeline.errors import LookAtTheData, NotEnoughHistory, SettingsError
 from pipeline.models.baselines import BASELINES, NORMAL
-from pipeline.quantiles import COUNT, MEDIAN
+from pipeline.quantiles import COUNT, MEDIAN, losses
+from pipeline.settings import Settings
+from pipeline.spec import Windowing
+from pipeline.splits import Newest, Split
 from pipeline.statistical import NAMES
+from tests import made_windows
 
 HORIZON = 5
 
@@ -192,3 +196,28 @@ def test_all_histories_are_forecast_each_by_itself(name):
     histories = [walk(120, 1), walk(300, 2)]
     together = statistical.forecast_all(name, histories, 2)
     assert np.array_equal(together, np.stack([statistical.quantiles(name, prices, 2) for prices in histories]))
+
+
+def test_asked_for_in_the_daily_run_they_are_measured_on_every_21st_test_session_beside_ewma(tmp_path):
+    history = made_windows.walk(500)
+    spec = made_windows.spec_of(history, Windowing(10), horizon=2, split=Split(Newest(100), Newest(100), min_train_windows=50))
+    file = windows.encode(history, spec)
+    settings = Settings(home=tmp_path, store_url=f"sqlite:///{tmp_path}/s.db", baselines="drift, random_walk")
+    told = []
+    with assembly.parts(settings, progress=lambda *words: told.append(words)) as parts:
+        name = parts.artifacts.put_content("datasets", ".npz", file)
+        the = forecasters.Stock("IBM", name, name, windows.load_dataset(file), windows.load_replay(file))
+        forecasters.evaluate_statistical(parts, the)
+        figures = forecasters.statistical_figures(parts, name)
+        forecasters.evaluate_statistical(parts, the)
+    assert len(told) == 2  # once per dataset
+    close, test = history["close"].to_numpy(), the.dataset.test
+    rows = [15, 36, 57, 78, 99]
+    assert len(test) == 100
+    for baseline in ("drift", "random_walk"):
+        said = np.stack([statistical.quantiles(baseline, close[: test.position[row] + 1], 2) for row in rows])
+        part = test.take(np.array(rows))
+        assert figures[f"test_pinball_{baseline}"] == pytest.approx(losses(part.actual, said, part.last).mean())
+    ewma = losses(part.actual, the.baselines["ewma"].test[rows], part.last).mean()
+    assert figures["test_pinball_ewma_every_21"] == pytest.approx(ewma)
+    assert figures["test_sessions_every_21"] == 5
