@@ -235,7 +235,7 @@ def _as_it_is(values: np.ndarray, target: np.ndarray, position: np.ndarray) -> t
     return values, np.zeros(len(values)), np.ones(len(values))
 
 
-Normalisation = LastClose | PreviousWindow | FirstValue | MinMax | BlockMinMax | Unscaled
+Normalisation = LastClose | ByVolatility | PreviousWindow | FirstValue | MinMax | BlockMinMax | Unscaled
 
 
 def exponentially_smoothed(values: np.ndarray, weight: float) -> np.ndarray:

@@ -78,7 +78,7 @@ def decide(
         else:
             passed.append(network)
     if not passed:
-        reasons.append(no_network or f"no network passes: {fallback.name} is published")
+        reasons.append(f"{no_network or 'no network passes'}: {fallback.name} is published")
         return Decision(fallback.name, fallback.model_id, tuple(reasons))
     champion = passed[0]
     if len(passed) > 1:

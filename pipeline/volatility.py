@@ -18,7 +18,8 @@ def exponentially_weighted(prices: np.ndarray) -> np.ndarray:
     The root of the weighted mean of the last `SESSIONS` squared log changes; the mean change counts as zero.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        squares = np.diff(np.log(prices), prepend=np.nan) ** 2
+        # The ratio first: a two-for-one split then changes not one bit.
+        squares = np.log(prices / np.concatenate([[np.nan], prices[:-1]])) ** 2
     known = np.isfinite(squares)
     weights = DECAY ** np.arange(SESSIONS)
     total = _weighted(np.where(known, squares, 0.0), weights)

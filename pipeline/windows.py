@@ -54,8 +54,8 @@ class Windows:
     Attributes:
         values: float64 (n, lead + context, columns): dollars and shares; gaps filled with the last known.
         target_values: float64 (n, lead + context): the target over the same sessions, in dollars.
-        ahead: float64 (n, reach): the target in the sessions after, in dollars; NaN at most in a test window, beyond the horizon. (n, 0) for
-            the live window.
+        ahead: float64 (n, reach): the target in the sessions after, in dollars; NaN at most in a test window, beyond the horizon, and in what
+            is replayed up to a cutoff, beyond that. (n, 0) of one that was rolled forward.
         volatility: float64 (n,): of the target's relative change, as known at the window's last session (see `volatility`).
         position: int (n,): number in the history of the window's last session; of one that was rolled forward, the last that came.
         origins: datetime64[D] (n,): that session.
@@ -281,7 +281,7 @@ def load_replay(data: bytes, fitted_on: bytes | None = None) -> Windows:
     usable = np.flatnonzero(_known(part, spec)[windows.position] & _rollable(windows, spec))
     if not len(usable) or usable[-1] != len(windows) - 1:
         raise LookAtTheData(f"{spec.ticker} {spec.cutoff}: its last window is not finite, so there is nothing to forecast from.")
-    return windows.take(usable[-(REPLAYED + 1) :])
+    return windows.take(usable[usable >= len(windows) - 1 - REPLAYED])
 
 
 def cut(history: pd.DataFrame, spec: Spec) -> Windows:
