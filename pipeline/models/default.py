@@ -122,9 +122,9 @@ def _anchor(quantiles: np.ndarray) -> list[np.ndarray]:
 
 
 def _given(model: keras.Model, part: Examples) -> list:
-    import tensorflow as tf
+    from keras import ops
 
-    return [tf.convert_to_tensor(part.inputs[tensor.name]) for tensor in model.inputs]
+    return [ops.convert_to_tensor(part.inputs[tensor.name]) for tensor in model.inputs]
 
 
 def _with_one(values: object) -> np.ndarray:
