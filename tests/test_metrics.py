@@ -30,33 +30,28 @@ def test_directions_count_only_where_there_are_any():
     assert np.isnan(metrics.directional_accuracy(ACTUAL, np.full((3, 2), 100.0), LAST)).all()
 
 
-def test_half_widths_are_the_conformal_order_statistic():
-    errors = np.arange(1, 20)[:, None] / 100  # 0.01 .. 0.19: n = 19
-    last = np.full(19, 50.0)
-    actual = 50 + errors * 50
-    widths = [metrics.half_widths(actual, np.full((19, 1), 50.0), last, level)[0] for level in (80, 95)]
-    np.testing.assert_allclose(widths, [0.16, 0.19])  # ceil(20 * .8) = 16th, ceil(20 * .95) = 19th
+def test_evaluate_gives_one_row_per_horizon_and_measures_the_median_as_the_point():
+    quantiles = FORECAST[:, :, None] + np.array([-3.0, -2.0, -0.5, 0.0, 0.5, 2.0, 3.0])
+    table = metrics.evaluate(ACTUAL, quantiles, LAST, 2.0)
+    shares = ["horizon", "sessions", "coverage_50", "coverage_80", "coverage_95"]
+    assert table[shares].values.tolist() == [[1, 3, 0.0, 1.0, 1.0], [2, 3, 1 / 3, 2 / 3, 2 / 3]]
+    assert table["rmse"].tolist() == metrics.root_mean_squared_error(ACTUAL, FORECAST).tolist()
+    assert table["mae"].tolist() == [4 / 3, 5 / 3] and table["mase"].tolist() == [4 / 6, 5 / 6]
+    assert table["directional_accuracy"].tolist() == [0.5, 1.0]
 
 
-def test_half_widths_of_too_few_errors_are_the_largest():
-    assert metrics.half_widths(ACTUAL, FORECAST, LAST, 95).tolist() == [0.02, 0.04]
-
-
-def test_intervals_calibrated_on_exchangeable_errors_cover_as_promised():
-    random = np.random.default_rng(1)
-    draw = lambda: 100 + random.standard_t(4, size=(4000, 1))  # noqa: E731
-    last, forecast = np.full(4000, 100.0), np.full((4000, 1), 100.0)
-    widths = metrics.half_widths(draw(), forecast, last, 80)
-    assert abs(metrics.coverage(draw(), forecast, last, widths)[0] - 0.8) < 0.02
-
-
-def test_evaluate_gives_one_row_per_horizon():
-    widths = {80: np.array([0.01, 0.01]), 95: np.array([0.03, 0.03])}
-    table = metrics.evaluate(ACTUAL, FORECAST, LAST, LAST, 2.0, widths)
-    assert table[["horizon", "sessions", "coverage_80", "coverage_95"]].values.tolist() == [
-        [1, 3, 2 / 3, 1.0],
-        [2, 3, 2 / 3, 2 / 3],
-    ]
+def test_the_pinball_loss_of_an_evaluation_is_a_fraction_of_the_price():
+    quantiles = FORECAST[:, :, None] + np.array([-3.0, -2.0, -0.5, 0.0, 0.5, 2.0, 3.0])
+    last = np.array([100.0, 50.0, 200.0])
+    expected = []
+    for horizon in range(2):
+        total = 0.0
+        for row in range(3):
+            for probability, quantile in zip((0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975), quantiles[row, horizon], strict=True):
+                error = ACTUAL[row, horizon] - quantile
+                total += (probability * error if error > 0 else (probability - 1) * error) / last[row]
+        expected.append(total / 21)
+    np.testing.assert_allclose(metrics.evaluate(ACTUAL, quantiles, last, 2.0)["pinball"], expected)
 
 
 def test_realised_scores_stand_beside_the_naive_forecast():
@@ -70,6 +65,8 @@ def test_realised_scores_stand_beside_the_naive_forecast():
             "session": pd.to_datetime(["2013-03-04", "2013-03-05"]),
             "error": [3.0, 4.0],
             "naive_error": [5.0, 5.0],
+            "pinball": [0.01, 0.02],
+            "ewma_pinball": [0.02, 0.03],
             "inside_80": [True, False],
             "inside_95": [True, True],
         }
@@ -77,3 +74,17 @@ def test_realised_scores_stand_beside_the_naive_forecast():
     row = metrics.realised(scores).iloc[0]
     assert (row["forecasts"], row["naive_rmse"], row["inside_80"], row["inside_95"]) == (2, 5.0, 0.5, 1.0)
     assert math.isclose(row["rmse"], math.sqrt(12.5)) and math.isclose(row["skill"], 1 - math.sqrt(12.5) / 5)
+    assert math.isclose(row["pinball_skill"], 1 - 0.015 / 0.025)
+
+
+def test_scores_from_before_there_were_distributions_leave_their_pinball_skill_open():
+    scores = pd.DataFrame(
+        {
+            **{"universe": "u", "recipe": "r", "target": "close", "ticker": "IBM", "horizon": [1, 1]},
+            "session": pd.to_datetime(["2013-03-04", "2013-03-05"]),
+            **{"error": [3.0, 4.0], "naive_error": [5.0, 5.0], "inside_80": True, "inside_95": True},
+            **{"pinball": math.nan, "ewma_pinball": math.nan},
+        }
+    )
+    row = metrics.realised(scores).iloc[0]
+    assert math.isnan(row["pinball_skill"]) and row["forecasts"] == 2 and row["naive_rmse"] == 5.0

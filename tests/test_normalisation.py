@@ -4,10 +4,21 @@ import numpy as np
 import pytest
 
 from pipeline import windows
-from pipeline.normalisation import BlockMinMax, FirstValue, LastClose, MinMax, PreviousWindow, Unscaled, exponentially_smoothed
+from pipeline.normalisation import (
+    LOWEST_RANGE,
+    BlockMinMax,
+    ByVolatility,
+    FirstValue,
+    LastClose,
+    MinMax,
+    PreviousWindow,
+    Unscaled,
+    exponentially_smoothed,
+)
 from pipeline.spec import Windowing
 from pipeline.splits import Newest, Split
 from pipeline.tables import OHLCV
+from pipeline.volatility import exponentially_weighted
 from tests.made_windows import history_of, spec_of, walk
 
 
@@ -91,6 +102,71 @@ def test_no_volume_is_a_thousandth_of_the_mean_and_none_at_all_is_nothing_specia
     assert cut([10, 20], seen, LastClose(), volume=[0, 0]).past[0, :, 4].tolist() == [0, 0]
 
 
+# --- by the recent volatility -------------------------------------------------------------------------------------------------------
+
+SIX = Windowing(6, columns=tuple(OHLCV), outputs=0)
+
+
+def test_changes_are_counted_in_the_volatility_known_at_the_windows_end():
+    history = walk(40)
+    made = windows.cut(history, spec_of(history, SIX, ByVolatility(), horizon=2))
+    volatility = exponentially_weighted(history["close"].to_numpy())
+    assert made.past.shape == (35, 6, 6)
+    for row in (1, 20, 34):
+        last = row + 5
+        volumes = history["volume"][row : last + 1]
+        for step, day in enumerate(range(row, last + 1)):
+            bar, before = history.iloc[day], history["close"][day - 1]
+            expected = [(bar[name] / before - 1) / volatility[last] for name in ("open", "high", "low", "close")]
+            expected += [np.log(np.log(bar["high"] / bar["low"]) / volatility[last]), np.log(bar["volume"] / volumes.mean())]
+            np.testing.assert_allclose(made.past[row, step], expected, rtol=1e-5, atol=1e-6)
+    closes = history["close"].to_numpy()
+    for row in (1, 20):
+        last = row + 5
+        expected = [(closes[last + ahead] / closes[last] - 1) / volatility[last] for ahead in (1, 2)]
+        np.testing.assert_allclose(made.future[row], expected, rtol=1e-5)
+
+
+def test_nought_is_the_last_price_and_one_is_one_volatility_of_it():
+    history = walk(40)
+    for target in ("close", "high"):
+        made = windows.cut(history, spec_of(history, SIX, ByVolatility(), horizon=2, target=target))
+        values = history[target].to_numpy()
+        volatility = exponentially_weighted(values)[5:]  # of what is forecast, which is not always the close
+        np.testing.assert_array_equal(made.to_prices(np.zeros((35, 2))), np.column_stack([values[5:], values[5:]]))
+        np.testing.assert_array_equal(made.scale, values[5:] * volatility)
+        np.testing.assert_array_equal(made.scale, made.unit)
+
+
+def test_a_wild_day_is_seen_as_so_many_volatilities_and_no_more():
+    closes = np.r_[walk(30)["close"], 1e6, 1.0]
+    past = cut(closes, SIX, ByVolatility(limit=1.5)).past[:, :, :4]
+    assert (past.max(), past.min()) == (1.5, -1.5)
+
+
+def test_a_bar_without_height_has_the_least_range_and_a_first_session_no_change():
+    made = cut([10, 20, 10, 20, 10, 20, 10], SIX, ByVolatility())
+    np.testing.assert_allclose(made.past[:, :, 4], np.log(LOWEST_RANGE), rtol=1e-6)
+    assert made.past[0, 0, :4].tolist() == [0, 0, 0, 0]  # no session before the history's first
+    assert made.past[1, 0, 3] > 0
+
+
+def test_a_year_of_no_change_is_finite():
+    made = cut([7.0] * 30, SIX, ByVolatility())
+    assert np.isfinite(made.past).all() and made.finite.all() and (made.past[:, :, :4] == 0).all()
+
+
+@pytest.mark.parametrize("ratio", [2, 3])
+def test_a_split_of_the_shares_changes_no_input(ratio):
+    history = walk(60)
+    parts = history.assign(**{name: history[name] / ratio for name in windows.COLUMNS if name != "volume"})
+    parts["volume"] = history["volume"] * ratio
+    ours, theirs = (windows.cut(table, spec_of(table, SIX, ByVolatility(), horizon=2)) for table in (history, parts))
+    np.testing.assert_allclose(ours.past, theirs.past, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(ours.future, theirs.future, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(ours.scale, ratio * theirs.scale)
+
+
 # --- by least and greatest ----------------------------------------------------------------------------------------------------------
 
 #: Of ten sessions, all windows of two: training sees the first six sessions.
@@ -148,7 +224,16 @@ def test_until_a_block_is_complete_the_range_is_of_what_training_saw():
 # --- what they must not know --------------------------------------------------------------------------------------------------------
 
 ALL = tuple(OHLCV)
-HONEST = [LastClose(), PreviousWindow(), FirstValue(), MinMax("train"), BlockMinMax(25), BlockMinMax(500), Unscaled()]
+HONEST = [
+    LastClose(),
+    ByVolatility(),
+    PreviousWindow(),
+    FirstValue(),
+    MinMax("train"),
+    BlockMinMax(25),
+    BlockMinMax(500),
+    Unscaled(),
+]
 LEAKS = [MinMax("all"), BlockMinMax(25, "own"), BlockMinMax(500, "own")]
 
 

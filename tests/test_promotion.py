@@ -1,61 +1,136 @@
-"""The choice of what is published."""
+"""The choice of what is published: on evidence, on the same sessions for all."""
 
+import datetime as dt
 import math
 
+import numpy as np
 import pytest
 
-from pipeline.promotion import Candidate, Decision, decide
+from pipeline.evidence import difference
+from pipeline.promotion import Candidate, decide
 
-NEW = Candidate("lstm", "new", validation=0.98, test=1.0)
-OLD = Candidate("previous", "old", validation=0.97, test=1.0)
-
-
-def choose(*candidates, **changes):
-    return decide(list(candidates), **{"margin": 0.01, "floor": 0.05, **changes})
-
-
-def test_the_better_of_two_on_validation_is_published():
-    assert choose(NEW, OLD).champion == "previous"
-    assert choose(NEW, Candidate("previous", "old", validation=0.99, test=0.5)).champion == "lstm"
+COUNT = 252
+SESSIONS = (dt.date(2016, 1, 4), dt.date(2016, 12, 30))
+RANDOM = np.random.default_rng(0)
+#: What the random walk loses session by session; calm and storm come in turns.
+STORMS = 0.01 * np.exp(np.sin(np.arange(COUNT) / 20)) * RANDOM.uniform(0.5, 1.5, COUNT)
+#: Of mean nought: who differs by these alone is neither better nor worse.
+LUCK = RANDOM.normal(0, 0.3, COUNT)
+LUCK -= (LUCK * STORMS).sum() / STORMS.sum()
 
 
-def test_a_protocol_that_has_peeked_is_never_published_however_good_it_looks():
-    decision = choose(Candidate("lstm", "new", validation=0.1, test=0.1), leak="it saw the test sessions")
-    assert decision.champion == "naive"
-    assert "never published, because it has peeked (it saw the test sessions)" in decision.reasons[-1]
-    assert "0.1000 of naive's on validation" in decision.reasons[0]
+def candidate(name, ratio=1.0, luck=0.0, **changes):
+    """Loses `ratio` times what the random walk loses, with so much luck session by session."""
+    given = {"rmse": 1.0, "test_loss": 1.0, "test_rmse": 1.0, **changes}
+    return Candidate(name, f"{name}-id", STORMS * (ratio + luck * LUCK), **given)
 
 
-def test_at_equal_validation_error_the_newer_network_is_published():
-    assert choose(NEW, Candidate("previous", "old", validation=0.98, test=0.9)).champion == "lstm"
+NAIVE, EWMA = candidate("naive", 1.1), candidate("ewma")
+BETTER, NO_WORSE, WORSE = 0.97, 1.0, 1.03
+
+
+def choose(*networks, naive=NAIVE, **changes):
+    return decide(list(networks), naive, EWMA, **{"floor": 0.05, "sessions": SESSIONS, **changes})
+
+
+def test_the_current_network_takes_the_incumbents_place_on_evidence():
+    decision = choose(candidate("lstm", 0.95), candidate("previous", 0.98))
+    assert (decision.champion, decision.model_id) == ("lstm", "lstm-id")
+    assert "lstm takes its place" in decision.reasons[-2] and decision.reasons[-1] == "lstm is published"
 
 
 @pytest.mark.parametrize(
-    ("validation", "test", "champion"),
-    [(1.01, 1.05, "lstm"), (1.0101, 1.0, "naive"), (1.0, 1.0501, "naive"), (math.nan, 1.0, "naive"), (1.0, math.nan, "naive")],
+    ("lstm", "previous"),
+    [((0.98, 0.0), (0.95, 0.0)), ((0.96, 0.0), (0.96, 0.0)), ((0.959, 0.1), (0.96, 0.0))],
+    ids=["worse", "equal", "better by luck"],
 )
-def test_margin_and_floor_are_the_last_values_that_pass(validation, test, champion):
-    assert choose(Candidate("lstm", "new", validation, test)).champion == champion
+def test_the_incumbent_stays_where_there_is_no_evidence_that_the_current_network_is_better(lstm, previous):
+    decision = choose(candidate("lstm", *lstm), candidate("previous", *previous))
+    assert (decision.champion, decision.model_id) == ("previous", "previous-id")
+    assert "so the incumbent stays" in decision.reasons[-2]
 
 
-def test_a_network_that_fails_on_test_leaves_the_place_to_the_other():
-    assert choose(NEW, Candidate("previous", "old", validation=0.5, test=1.2)).champion == "lstm"
+def test_without_an_incumbent_a_network_that_is_not_worse_than_the_random_walk_is_published():
+    assert choose(candidate("lstm", NO_WORSE, 0.1)).champion == "lstm"
+    assert choose(candidate("lstm", BETTER)).champion == "lstm"
+    assert choose(candidate("pooled", BETTER)).champion == "pooled"
 
 
-def test_a_network_that_only_repeats_the_last_price_is_not_published_as_a_network():
-    assert choose(Candidate("lstm", "new", 1.0, 1.0)).champion == "naive"
+def test_a_network_that_is_worse_than_the_random_walk_on_evidence_is_not_published():
+    decision = choose(candidate("lstm", WORSE))
+    assert (decision.champion, decision.model_id) == ("ewma", "ewma-id")
+    assert any(reason.startswith("lstm is not published: worse than ewma on this evidence, +3.00%") for reason in decision.reasons)
+    assert decision.reasons[-1] == "no network passes: ewma is published"
 
 
-def test_every_decision_says_why():
-    assert choose(NEW, Candidate("previous", "old", 1.02, 1.0)) == Decision(
-        "lstm",
-        "new",
-        (
-            "lstm: RMSE 0.9800 of naive's on validation, 1.0000 on test (means of all horizons)",
-            "previous: RMSE 1.0200 of naive's on validation (mean of all horizons), at most 1.0100 allowed",
-            "lstm is published",
-        ),
+@pytest.mark.parametrize("fault", [{"test_loss": 1.0501}, {"test_rmse": 1.0501}, {"test_loss": math.nan}, {"test_rmse": math.nan}])
+def test_the_floor_holds_for_loss_and_for_rmse_and_nothing_is_not_enough(fault):
+    decision = choose(candidate("lstm", BETTER, **fault))
+    assert decision.champion == "ewma"
+    [figure] = fault.values()
+    told = "pinball loss {:.4f} of ewma's on test, at most 1.0500" if "test_loss" in fault else "RMSE {:.4f} of naive's on test"
+    assert any(told.format(figure) in reason for reason in decision.reasons)
+
+
+def test_what_lies_on_the_floor_passes():
+    assert choose(candidate("lstm", BETTER, test_loss=1.05, test_rmse=1.05)).champion == "lstm"
+
+
+def test_test_never_chooses_between_networks():
+    previous = candidate("previous", 0.98)
+    for test in (0.5, 1.0, 1.05):
+        assert choose(candidate("lstm", 0.95, test_loss=test, test_rmse=test), previous).champion == "lstm"
+        assert choose(candidate("lstm", 0.98, test_loss=test, test_rmse=test), previous).champion == "previous"
+
+
+def test_a_network_that_says_no_numbers_is_not_published():
+    broken = Candidate("lstm", "lstm-id", np.full(COUNT, math.nan), math.nan, math.nan, math.nan)
+    assert choose(broken).champion == "ewma"
+    assert choose(broken, candidate("previous")).champion == "previous"
+
+
+def test_a_network_that_fails_leaves_the_place_to_the_other():
+    assert choose(candidate("lstm", 0.9, test_loss=1.2), candidate("previous", 0.98)).champion == "previous"
+    decision = choose(candidate("lstm", BETTER), candidate("previous", 0.5, test_rmse=1.2))
+    assert decision.champion == "lstm"
+    assert not any("incumbent" in reason or "takes its place" in reason for reason in decision.reasons)
+
+
+def test_a_protocol_that_has_peeked_is_never_published_however_good_it_looks():
+    decision = choose(candidate("lstm", 0.1, rmse=0.1, test_loss=0.1, test_rmse=0.1), leak="it saw the test sessions")
+    assert decision.champion == "ewma"
+    assert decision.reasons[-1] == "never published, because it has peeked (it saw the test sessions): ewma is"
+    assert "lstm against ewma: -90.00%" in decision.reasons[2]
+
+
+def test_without_networks_the_reason_why_there_are_none_is_given():
+    decision = choose(no_network="no network of its own: 196 sessions, 500 needed")
+    assert (decision.champion, decision.model_id) == ("ewma", "ewma-id")
+    assert decision.reasons[-1] == "no network of its own: 196 sessions, 500 needed: ewma is published"
+
+
+def test_the_naive_forecast_is_published_where_the_random_walk_is_worse_on_evidence():
+    assert choose(naive=candidate("naive", 0.95)).champion == "naive"
+    assert choose(naive=candidate("naive", 0.999, 0.1)).champion == "ewma", "by luck alone it is not"
+    # Whoever is to be published then must not be worse than that.
+    assert choose(candidate("lstm", 0.98), naive=candidate("naive", 0.9)).champion == "naive"
+    assert choose(candidate("lstm", 0.88), naive=candidate("naive", 0.9)).champion == "lstm"
+
+
+def test_every_decision_names_its_sessions_its_figures_and_its_reason():
+    lstm, previous = candidate("lstm", 0.95, rmse=0.9876, test_loss=0.99, test_rmse=1.001), candidate("previous", 0.98, 0.05)
+    decision = choose(lstm, previous)
+    assert decision.reasons == (
+        "validation 2016-01-04 to 2016-12-30, mean pinball loss with its 90% interval",
+        f"ewma against naive: {difference(EWMA.losses, NAIVE.losses)}",
+        "lstm against ewma: -5.00% [-5.00%, -5.00%], RMSE 0.9876 of naive's; on test 0.9900 of ewma's loss, RMSE 1.0010 of naive's",
+        f"previous against ewma: {difference(previous.losses, EWMA.losses)}, RMSE 1.0000 of naive's; "
+        "on test 1.0000 of ewma's loss, RMSE 1.0000 of naive's",
+        f"lstm against previous: {difference(lstm.losses, previous.losses)}: lstm takes its place",
+        "lstm is published",
     )
-    assert choose(no_network="no network: 196 sessions, 500 needed") == Decision(
-        "naive", "naive", ("no network: 196 sessions, 500 needed",)
-    )
+
+
+def test_the_same_figures_make_the_same_decision():
+    networks = candidate("lstm", 0.97, 0.2), candidate("previous", 0.98, -0.1)
+    assert choose(*networks) == choose(*networks)

@@ -58,7 +58,12 @@ def test_a_day_that_is_no_finished_session_is_refused_with_one_that_is(asked, to
 
 @pytest.mark.parametrize(
     ("retrain", "cutoffs"),
-    [("daily", ("2013-03-20", "2013-03-19")), ("weekly", ("2013-03-18", "2013-03-11")), ("monthly", ("2013-03-01", "2013-02-01"))],
+    [
+        ("daily", ("2013-03-20", "2013-03-19")),
+        ("weekly", ("2013-03-18", "2013-03-11")),
+        ("monthly", ("2013-03-01", "2013-02-01")),
+        ("quarterly", ("2013-01-02", "2012-10-01")),
+    ],
 )
 def test_training_cutoffs_depend_on_the_calendar_alone(retrain, cutoffs):
     assert XNYS.training_cutoffs(day("2013-03-20"), retrain) == tuple(map(day, cutoffs))
@@ -66,9 +71,35 @@ def test_training_cutoffs_depend_on_the_calendar_alone(retrain, cutoffs):
 
 def test_a_training_cutoff_is_never_after_its_session():
     for session in XNYS.sessions(day("2012-10-01"), day("2013-03-01")):
-        for retrain in ("daily", "weekly", "monthly"):
+        for retrain in ("daily", "weekly", "monthly", "quarterly"):
             current, previous = XNYS.training_cutoffs(session, retrain)
             assert previous < current <= session and XNYS.is_session(current) and XNYS.is_session(previous)
+
+
+@pytest.mark.parametrize(
+    ("cadence", "cutoffs"),
+    [
+        ("daily", ["2013-03-11", "2013-04-01", "2013-07-01", "2013-01-02"]),
+        ("weekly", ["2013-03-11", "2013-04-01", "2013-07-01", "2012-12-31"]),
+        ("monthly", ["2013-03-01", "2013-04-01", "2013-07-01", "2013-01-02"]),
+        ("quarterly", ["2013-01-02", "2013-04-01", "2013-07-01", "2013-01-02"]),
+    ],
+)
+def test_the_pool_ends_with_the_first_session_of_the_period_of_the_training_cutoff(cadence, cutoffs):
+    cutoff_of = [day(text) for text in ("2013-03-11", "2013-04-01", "2013-07-01", "2013-01-02")]
+    assert [XNYS.pool_cutoff(cutoff, cadence) for cutoff in cutoff_of] == list(map(day, cutoffs))
+
+
+def test_a_pool_never_ends_after_the_training_cutoff_that_it_serves():
+    for session in XNYS.sessions(day("2012-10-01"), day("2013-03-01")):
+        for cadence in ("daily", "weekly", "monthly", "quarterly"):
+            cutoff = XNYS.pool_cutoff(session, cadence)
+            assert cutoff <= session and XNYS.is_session(cutoff)
+
+
+def test_an_unknown_cadence_names_the_good_ones():
+    with pytest.raises(SettingsError, match="daily, weekly, monthly or quarterly is expected"):
+        XNYS.training_cutoffs(day("2013-03-20"), "yearly")
 
 
 def test_an_unknown_calendar_names_good_ones():

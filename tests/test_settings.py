@@ -15,7 +15,7 @@ def test_a_flag_wins_over_a_variable_and_an_empty_variable_counts_for_nothing():
 
 
 def test_settings_survive_the_way_through_a_child_process():
-    settings = Settings(home=Path("/srv/x"), seed=9, promotion_margin=0.02, tickers="IBM,AAPL")
+    settings = Settings(home=Path("/srv/x"), seed=9, pool="monthly", test_floor=0.02, tickers="IBM,AAPL")
     assert Settings.from_env(settings.to_environ()) == settings
     assert sorted(settings.to_environ()) == sorted(variables())
 
@@ -27,6 +27,9 @@ def test_settings_survive_the_way_through_a_child_process():
         ("STOCKCAST_WORKERS", "0", "workers is 0; at least 1"),
         ("STOCKCAST_HORIZON", "0", "horizon is 0; at least 1"),
         ("STOCKCAST_MAX_QUARANTINED", "5", "max_quarantined is 5.0; a fraction"),
+        ("STOCKCAST_POOL", "yearly", "pool is yearly; daily or weekly or monthly or quarterly"),
+        ("STOCKCAST_TEST_FLOOR", "1", "test_floor is 1.0; a fraction"),
+        ("STOCKCAST_PROMOTION_MARGIN", "0.01", "STOCKCAST_PROMOTION_MARGIN is no setting"),
         ("STOCKCAST_AIRFLOW_PORT", "70000", "airflow_port is 70000; a port"),
         ("STOCKCAST_TICKER", "IBM", "STOCKCAST_TICKER is no setting.*STOCKCAST_TICKERS"),
     ],

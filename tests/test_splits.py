@@ -72,6 +72,7 @@ SPLITS = [
     Split(LastYear()),
     Split(Fraction(0.5)),
 ]
+EMBARGOED = [Split(Newest(252), Newest(252), embargo=5), Split(LastYear(), embargo=20)]
 
 
 #: Rows are cut before windows are.
@@ -134,12 +135,30 @@ def test_validation_is_taken_from_what_comes_before_the_test():
     assert Split(Fraction(0.1)).starts(sessions, 5, 20) == (86, 86, 86, 90)
 
 
+def test_an_embargo_lies_between_the_parts_beyond_the_sessions_that_windows_share():
+    sessions = np.arange(100).astype("datetime64[D]")
+    assert Split(Newest(10), Newest(20), embargo=3).starts(sessions, 1, 20) == (64, 67, 87, 90)
+    assert Split(Newest(10), Newest(20), embargo=3).starts(sessions, 5, 20) == (56, 63, 83, 90)
+    assert Split(Newest(10), embargo=3).starts(sessions, 1, 20) == (87, 87, 87, 90)
+    assert Split(RowFraction(0.5), embargo=3).starts(sessions, 1, 20)[2:] == (37, 60)  # rows 0..59 before, windows of 20
+
+
+@pytest.mark.parametrize("embargo", [0, 1, 7])
+@pytest.mark.parametrize("reach", [1, 5])
+def test_so_many_sessions_as_the_embargo_says_are_known_to_no_part(embargo, reach):
+    sessions = weekdays("2012-01-02", "2017-12-29")
+    split = Split(Newest(252), Newest(252), embargo=embargo)
+    train_end, validation, validation_end, test = split.starts(sessions, reach, 20)
+    last_of_train, last_of_validation = train_end - 1 + reach - 1, validation_end - 1 + reach - 1
+    assert (validation - last_of_train - 1, test - last_of_validation - 1) == (embargo, embargo)
+
+
 def test_a_history_shorter_than_what_is_held_out_has_no_train():
     sessions = np.arange(30).astype("datetime64[D]")
     assert Split(Newest(20), Newest(20)).starts(sessions, 5, 20) == (0, 0, 6, 10)
 
 
-@pytest.mark.parametrize("split", [*SPLITS, *ROWS], ids=str)
+@pytest.mark.parametrize("split", [*SPLITS, *ROWS, *EMBARGOED], ids=repr)
 @pytest.mark.parametrize("reach", [1, 5])
 @pytest.mark.parametrize("last", [dt.date(2017, 12, 29), dt.date(2017, 6, 1)])
 def test_the_fewest_windows_are_the_first_count_that_is_enough(split, reach, last):

@@ -16,16 +16,19 @@ import sqlalchemy as sa
 
 from pipeline import embedded_postgres, migrations
 from pipeline.errors import SettingsError, StoreTooNew, StoreUnavailable
+from pipeline.quantiles import COLUMNS as QUANTILES
 from pipeline.store import Store, sql_metadata
 from pipeline.tables import (
     ACTIONS,
     CHECKS,
+    DATASETS,
     EVALUATIONS,
     FORECASTS,
     MODELS,
     PREDICTIONS,
     PRICE_REVISIONS,
     PRICES,
+    PROMOTIONS,
     SCORES,
     STORED,
     Table,
@@ -55,9 +58,10 @@ def acts(*rows: tuple) -> pd.DataFrame:
     return ACTIONS.conform(pd.DataFrame(rows, columns=list(ACTIONS.columns)).astype({"session": "datetime64[s]"}))
 
 
-def predictions(count: int, y_hat: float = 1.0, model: str = "naive") -> pd.DataFrame:
+def predictions(count: int, median: float = 1.0, model: str = "naive") -> pd.DataFrame:
     names = [f"dataset-{number:05d}" for number in range(count)]
-    return PREDICTIONS.conform(pd.DataFrame({"dataset": names, "model": model, "horizon": 1, "y_hat": y_hat}))
+    quantiles = dict.fromkeys(QUANTILES, median)
+    return PREDICTIONS.conform(pd.DataFrame({"dataset": names, "model": model, "horizon": 1, **quantiles}))
 
 
 def any_rows(table: Table, count: int = 3) -> pd.DataFrame:
@@ -90,9 +94,9 @@ def test_what_is_saved_is_what_is_loaded_in_every_table(store, table):
 def test_a_save_counts_and_rewrites_only_what_differs(store):
     store.save(PREDICTIONS, predictions(3))
     changed = predictions(4)
-    changed.loc[1, "y_hat"] = np.nan
+    changed.loc[1, "q500"] = np.nan
     assert store.save(PREDICTIONS, changed) == 2
-    assert store.load(PREDICTIONS)["y_hat"].tolist() == pytest.approx([1.0, np.nan, 1.0, 1.0], nan_ok=True)
+    assert store.load(PREDICTIONS)["q500"].tolist() == pytest.approx([1.0, np.nan, 1.0, 1.0], nan_ok=True)
 
 
 def test_twenty_thousand_rows_are_saved_and_filtered(store):
@@ -129,7 +133,7 @@ def test_rows_without_a_key_or_with_the_same_key_are_refused(store):
 def test_replacing_leaves_exactly_these_rows_in_the_group_and_others_alone(store):
     store.save(PREDICTIONS, pd.concat([predictions(3, model="naive"), predictions(3, model="lstm")]))
     assert store.replace(PREDICTIONS, predictions(3, model="naive"), model="naive") == 0
-    new = predictions(4, model="naive").iloc[1:].assign(y_hat=[1.0, 2.0, 1.0])
+    new = predictions(4, model="naive").iloc[1:].assign(q500=[1.0, 2.0, 1.0])
     assert store.replace(PREDICTIONS, new, model="naive") == 3  # one gone, one changed, one new
     expected = PREDICTIONS.conform(pd.concat([new, predictions(3, model="lstm")]))
     pd.testing.assert_frame_equal(store.load(PREDICTIONS), expected)
@@ -219,6 +223,30 @@ def test_the_last_session_is_the_newest_known_one_until_a_day(store):
     assert store.last_session("yahoo", "AAPL", MONDAY, EVENING) is None
 
 
+def test_the_moment_of_the_newest_revision_is_of_bars_or_actions_up_to_the_cutoff_and_known_by_then(store):
+    prices = bars(("IBM", MONDAY, 10.0), ("IBM", TUESDAY, 11.0))
+    store.save_prices("yahoo", prices, ACTIONS.empty(), MONDAY, TUESDAY, EVENING)
+    store.save_prices("yahoo", prices, acts(("IBM", TUESDAY, "dividend", 0.5)), MONDAY, TUESDAY, EVENING + HOUR)
+    store.save_prices("yahoo", bars(("IBM", WEDNESDAY, 12.0)), ACTIONS.empty(), WEDNESDAY, WEDNESDAY, EVENING + 2 * HOUR)
+    store.save_prices("yahoo", bars(("AAPL", MONDAY, 1.0)), ACTIONS.empty(), MONDAY, MONDAY, EVENING + 3 * HOUR)
+    at = [moment.replace(tzinfo=None) for moment in (EVENING, EVENING + HOUR, EVENING + 2 * HOUR)]
+    for known_at in (None, EVENING + 9 * HOUR):
+        newest = [store.newest_revision("yahoo", "IBM", cutoff, known_at) for cutoff in (MONDAY, TUESDAY, WEDNESDAY)]
+        assert newest == at
+    assert store.newest_revision("yahoo", "IBM", WEDNESDAY, EVENING + HOUR) == at[1]
+    assert store.newest_revision("yahoo", "IBM", WEDNESDAY, EVENING) == at[0]
+    assert store.newest_revision("yahoo", "IBM", WEDNESDAY, EVENING - HOUR) is None
+    assert store.newest_revision("csv", "IBM", WEDNESDAY, None) is None
+
+
+def test_reading_as_of_the_newest_revision_gives_what_reading_now_does(store):
+    for hour, close in enumerate((10.0, 10.5, 10.5)):
+        store.save_prices("yahoo", bars(("IBM", MONDAY, close)), ACTIONS.empty(), MONDAY, MONDAY, EVENING + hour * HOUR)
+    newest = store.newest_revision("yahoo", "IBM", MONDAY, None)
+    assert newest == (EVENING + HOUR).replace(tzinfo=None)  # the third said nothing new
+    pd.testing.assert_frame_equal(store.prices("yahoo", "IBM", MONDAY, newest), store.prices("yahoo", "IBM", MONDAY, None))
+
+
 def test_the_newest_revisions_are_those_of_a_plain_loop(store):
     rng = np.random.default_rng(7)
     days = pd.bdate_range("2020-01-01", periods=20).date
@@ -297,7 +325,7 @@ def test_a_writer_that_fails_in_the_middle_leaves_nothing(store):
 
     sa.event.listen(store._engine, "after_cursor_execute", fail)
     with pytest.raises(RuntimeError):
-        store.replace(PREDICTIONS, predictions(1, y_hat=2.0))
+        store.replace(PREDICTIONS, predictions(1, median=2.0))
     sa.event.remove(store._engine, "after_cursor_execute", fail)
     pd.testing.assert_frame_equal(store.load(PREDICTIONS), predictions(3))
 
@@ -365,7 +393,8 @@ def shape(engine: sa.Engine) -> dict:
     inspector = sa.inspect(engine)
     return {
         name: {
-            "columns": [(column["name"], str(column["type"]), column["nullable"]) for column in inspector.get_columns(name)],
+            # What a later revision added stands at the end; every statement names its columns.
+            "columns": sorted((column["name"], str(column["type"]), column["nullable"]) for column in inspector.get_columns(name)),
             "key": inspector.get_pk_constraint(name)["constrained_columns"],
             "indexes": sorted((index["name"], tuple(index["column_names"])) for index in inspector.get_indexes(name)),
         }
@@ -390,6 +419,64 @@ def test_the_listed_revisions_are_those_of_the_files():
 
     walked = ScriptDirectory(str(Path(migrations.__file__).parent)).walk_revisions()
     assert tuple(script.revision for script in walked)[::-1] == migrations.REVISIONS
+
+
+def test_a_store_of_the_first_version_keeps_its_forecasts_scores_and_promotions(unused_url):
+    made_by_the_first_version(unused_url)
+    engine = sa.create_engine(unused_url)
+    columns = {name: [name for name, *_ in about["columns"]] for name, about in shape(engine).items()}
+    kept = [(table, any_rows(table, 2)) for table in (FORECASTS, SCORES, PROMOTIONS, DATASETS, MODELS, PRICE_REVISIONS)]
+    with engine.begin() as connection:
+        for table, rows in [*kept, (EVALUATIONS, any_rows(EVALUATIONS, 2))]:
+            there = [name for name in columns[table.name] if name in table.columns]
+            records = rows[there].astype(object).where(rows[there].notna(), None).to_dict("records")
+            connection.execute(sa.insert(sa.Table(table.name, sa.MetaData(), autoload_with=connection)), records)
+    engine.dispose()
+
+    for _ in range(2):  # the second time there is nothing left to do
+        store = Store.open(unused_url)
+        for table, rows in kept:
+            new = [name for name in table.columns if name not in columns[table.name]]
+            loaded = store.load(table)
+            assert loaded[new].isna().all(axis=None)
+            pd.testing.assert_frame_equal(loaded.drop(columns=new), rows.drop(columns=new))
+        # Made again from the networks, which are kept.
+        assert len(store.load(EVALUATIONS)) == len(store.load(PREDICTIONS)) == 0
+        store.close()
+    added = {table.name: [name for name in table.columns if name not in columns[table.name]] for table, _ in kept}
+    assert added == {
+        "forecasts": ["lower_50", "upper_50"],
+        "scores": ["pinball", "ewma_pinball"],
+        "promotions": ["weight", "test_pinball", "ewma_test_pinball", "pinball_skill"],
+        "datasets": ["known_at"],
+        "models": [],
+        "price_revisions": [],
+    }
+
+
+def test_a_store_of_the_first_version_comes_to_the_schema_of_a_new_one(unused_url):
+    made_by_the_first_version(unused_url)
+    Store.open(unused_url).close()
+    engine = sa.create_engine(unused_url)
+    migrated = shape(engine)
+    with engine.connect() as connection:
+        assert connection.scalar(sa.text(f"SELECT version_num FROM {migrations.VERSION_TABLE}")) == migrations.REVISIONS[-1]
+    sql_metadata().drop_all(engine)
+    sql_metadata().create_all(engine)
+    assert migrated == shape(engine)
+    engine.dispose()
+
+
+def made_by_the_first_version(url: str) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config, engine = Config(), sa.create_engine(url)
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    engine.dispose()
 
 
 def test_several_processes_may_make_the_schema_at_once(unused_url):

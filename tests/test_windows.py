@@ -12,11 +12,12 @@ import pytest
 
 from pipeline import windows
 from pipeline.errors import LookAtTheData, NotEnoughHistory
-from pipeline.models.baselines import BASELINES
-from pipeline.normalisation import BlockMinMax, FirstValue, LastClose, MinMax, PreviousWindow, Unscaled
+from pipeline.models import baselines
+from pipeline.normalisation import BlockMinMax, ByVolatility, FirstValue, LastClose, MinMax, PreviousWindow, Unscaled
 from pipeline.spec import Spec, Windowing
 from pipeline.splits import Fraction, LastYear, Newest, Since, Split
 from pipeline.tables import OHLCV, column
+from pipeline.volatility import LOWEST, exponentially_weighted
 from tests.made_windows import FIRST, history_of, spec_of, walk
 
 ALL = tuple(OHLCV)
@@ -34,6 +35,8 @@ NORMALISATIONS = [
     BlockMinMax(25, "own"),
     Unscaled(),
 ]
+#: Sees open, high, low, close and volume, whichever the window's columns would be.
+BY_VOLATILITY = ByVolatility()
 
 
 def default_spec(history, **changes):
@@ -115,7 +118,7 @@ def test_what_predicts_no_change_is_the_naive_forecast():
     closes = history.set_index("session")["close"]
     expected = [[closes[pd.Timestamp(day)]] * 2 for day in test.origins]
     np.testing.assert_array_equal(test.to_prices(np.zeros((len(test), 2))), expected)
-    np.testing.assert_array_equal(BASELINES["naive"](test, 2), expected)
+    np.testing.assert_array_equal(baselines.naive(test, 2), expected)
 
 
 @pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=str)
@@ -124,7 +127,7 @@ def test_the_naive_forecast_is_the_last_price_however_it_is_normalised(normalisa
     test = loaded(history, default_spec(history, normalisation=normalisation)).test
     closes = history.set_index("session")["close"]
     np.testing.assert_array_equal(test.last, [closes[pd.Timestamp(day)] for day in test.origins])
-    np.testing.assert_array_equal(BASELINES["naive"](test, 2), np.column_stack([test.last, test.last]))
+    np.testing.assert_array_equal(baselines.naive(test, 2), np.column_stack([test.last, test.last]))
 
 
 @pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=str)
@@ -133,7 +136,7 @@ def test_baselines_see_the_sessions_of_the_window_and_none_before(normalisation)
     test = loaded(history, default_spec(history, normalisation=normalisation)).test
     closes = history["close"].tolist()
     means = [sum(closes[last - 3 : last + 1]) / 4 for last in test.position]
-    np.testing.assert_allclose(BASELINES["window_average"](test, 2), [[mean, mean] for mean in means])
+    np.testing.assert_allclose(baselines.window_average(test, 2), [[mean, mean] for mean in means])
 
 
 def test_halfway_between_high_and_low():
@@ -247,7 +250,7 @@ def test_a_short_history_is_measured_without_training():
     dataset = loaded(history, spec)
     assert not dataset.trainable
     assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (0, 12, 12)
-    naive = BASELINES["naive"](dataset.test, 2)
+    naive = baselines.naive(dataset.test, 2)
     closes = history["close"].to_numpy()
     np.testing.assert_array_equal(naive[:, 0], closes[16:28])
     assert np.isfinite(dataset.test.unit).all()
@@ -344,29 +347,57 @@ def test_an_index_without_any_volume_cannot_be_trained_on_where_volume_counts():
 
 
 def assert_same_windows(ours, theirs):
-    for name in ("past", "offset", "scale", "target_values", "values", "origins"):
+    for name in ("past", "offset", "scale", "target_values", "values", "origins", "volatility", "ahead", "sessions"):
         np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name), err_msg=name)
 
 
+#: A year is a long time for a test.
+@pytest.fixture
+def ten_replayed(monkeypatch):
+    monkeypatch.setattr(windows, "REPLAYED", 10)
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-@pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=str)
+@pytest.mark.parametrize("normalisation", [*NORMALISATIONS, BY_VOLATILITY], ids=str)
 @pytest.mark.parametrize("window", [WHOLE, Windowing(6, columns=ALL, block=3, outputs=3)], ids=str)
-def test_the_live_window_is_the_last_one_of_the_whole_history_and_has_no_future(normalisation, window, smoothing):
-    history = walk(60)
-    history.loc[[44, 45, 54, 55, 56, 57], ["open", "close", "volume"]] = (
-        np.nan
-    )  # what the window begins with is carried from before it
+def test_a_replay_ends_with_the_live_window_and_is_cut_from_the_newest_sessions_alike(
+    normalisation, window, smoothing, ten_replayed
+):
+    if normalisation == BY_VOLATILITY and window.block > 1:
+        pytest.skip("it has no blocks")
+    history = walk(200)
+    # One of them in what is replayed, and what the windows would begin with is carried from before them.
+    history.loc[[80, 81, 82, 83, 84, 192], ["open", "close", "volume"]] = np.nan
     spec = default_spec(history, window=window, normalisation=normalisation, smoothing=smoothing)
     whole, kept = windows.encode(history, spec), windows.encode(windows.live_part(history, spec), spec)
-    assert spec.needs_history or len(windows.live_part(history, spec)) < 10
-    last = windows.cut(history, spec).take(slice(-1, None))
-    live = windows.load_live(whole)
-    assert_same_windows(live, last)
-    assert_same_windows(windows.load_live(kept, whole), last)
-    assert (live.ahead.shape, live.sessions.shape, live.last.tolist()) == ((1, 0), (1, 0), last.last.tolist())
+    assert spec.needs_history or len(windows.live_part(history, spec)) < 125
+    cut = windows.cut(history, spec)
+    expected = cut.take(np.array([at for at in range(len(cut) - 11, len(cut)) if cut.position[at] != 192]))
+    for replayed in (windows.load_replay(whole), windows.load_replay(kept, whole)):
+        assert len(replayed) == 10
+        assert_same_windows(replayed, expected)
+        np.testing.assert_array_equal(np.diff(replayed.position), np.diff(expected.position))
 
 
-@pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=str)
+def test_what_is_yet_to_come_is_missing_from_a_replay_and_what_has_come_is_there(ten_replayed):
+    history = walk(60)
+    replayed = windows.load_replay(windows.encode(history, default_spec(history)))
+    closes = history["close"].tolist()
+    assert len(replayed) == 11
+    for row, last in enumerate(range(49, 60)):
+        ahead = [closes[day] if day < 60 else math.nan for day in (last + 1, last + 2)]
+        np.testing.assert_array_equal(replayed.actual[row], ahead)
+        assert replayed.last[row] == closes[last]
+        assert np.isnat(replayed.sessions[row]).tolist() == [day >= 60 for day in (last + 1, last + 2)]
+
+
+def test_a_short_history_is_replayed_as_far_as_it_goes():
+    history = walk(60)
+    replayed = windows.load_replay(windows.encode(history, default_spec(history)))
+    assert replayed.position.tolist() == list(range(3, 60))
+
+
+@pytest.mark.parametrize("normalisation", [*NORMALISATIONS, BY_VOLATILITY], ids=str)
 def test_a_split_of_the_shares_changes_the_dollars_and_nothing_that_a_network_sees(normalisation):
     """The network was trained 20 sessions ago in dollars of then; two for one since, and history is told in halves."""
     history = walk(80)
@@ -375,18 +406,19 @@ def test_a_split_of_the_shares_changes_the_dollars_and_nothing_that_a_network_se
     )
     trained = windows.encode(history.head(60), default_spec(history.head(60), normalisation=normalisation))
     prediction = np.array([[0.25, -0.5]])
-    lives, tests = [], []
+    replays, tests = [], []
     for table in (history, halved):
         data = windows.encode(table, default_spec(table, normalisation=normalisation))
-        lives.append(windows.load_live(data, trained))
+        replays.append(windows.load_replay(data, trained))
         tests.append(windows.load_dataset(data, trained).test)
     if normalisation != Unscaled():
-        np.testing.assert_array_equal(lives[0].past, lives[1].past)
+        np.testing.assert_array_equal(replays[0].past, replays[1].past)
         np.testing.assert_array_equal(tests[0].past, tests[1].past)
         np.testing.assert_array_equal(tests[0].future, tests[1].future)
-        np.testing.assert_array_equal(lives[0].to_prices(prediction), 2 * lives[1].to_prices(prediction))
+        np.testing.assert_array_equal(replays[0].to_prices(prediction), 2 * replays[1].to_prices(prediction))
     np.testing.assert_array_equal(tests[0].actual, 2 * tests[1].actual)
-    np.testing.assert_array_equal(lives[0].last, 2 * lives[1].last)
+    np.testing.assert_array_equal(replays[0].last, 2 * replays[1].last)
+    np.testing.assert_array_equal(replays[0].unit, 2 * replays[1].unit)
 
 
 def test_a_live_window_is_scaled_by_what_its_network_learnt_from():
@@ -394,7 +426,7 @@ def test_a_live_window_is_scaled_by_what_its_network_learnt_from():
     trained = windows.encode(history.head(60), default_spec(history.head(60), window=Windowing(4), normalisation=MinMax("train")))
     data = windows.encode(history, default_spec(history, window=Windowing(4), normalisation=MinMax("train")))
     learnt = history["close"][:40]  # of the 60: 8 of test, 10 of validation, one between each
-    for made in (windows.load_live(data, trained), windows.load_dataset(data, trained).test):
+    for made in (windows.load_replay(data, trained), windows.load_dataset(data, trained).test):
         assert made.offset[0] == learnt.min()
         assert made.scale[0] == learnt.max() - learnt.min()
     assert windows.load_dataset(data).test.scale[0] != made.scale[0]
@@ -405,12 +437,12 @@ def test_a_masked_price_to_forecast_from_is_refused(target, named):
     history = walk(60)
     history.loc[59, ["high", "close"]] = np.nan
     with pytest.raises(LookAtTheData, match=rf"IBM 2020-02-29: its {named} is missing or masked"):
-        windows.load_live(windows.encode(history, default_spec(history, target=target)))
+        windows.load_replay(windows.encode(history, default_spec(history, target=target)))
 
 
 def test_too_few_sessions_for_one_window_are_refused():
     history = walk(3)
-    for cut in (windows.cut, lambda history, spec: windows.load_live(windows.encode(history, spec))):
+    for cut in (windows.cut, lambda history, spec: windows.load_replay(windows.encode(history, spec))):
         with pytest.raises(NotEnoughHistory, match=r"IBM: 3 sessions .* 4 needed"):
             cut(history, default_spec(history))
 
@@ -425,6 +457,7 @@ def test_too_few_sessions_for_one_window_are_refused():
         *({"split": split} for split, _ in WEEKDAY_SPLITS),
         *({"window": window} for window in (Windowing(4), Windowing(6, block=3, outputs=3, stride=3))),
         {"smoothing": 0.1},
+        {"normalisation": ByVolatility(limit=4.0), "split": Split(Newest(8), Newest(10), embargo=5)},
     ],
     ids=str,
 )
@@ -447,8 +480,16 @@ def test_whatever_differs_makes_another_file():
         default_spec(history, **change) for change in ({}, {"horizon": 3}, {"smoothing": 0.1}, {"normalisation": FirstValue()})
     ]
     specs += [default_spec(history, split=Split(Newest(8))), default_spec(history, window=Windowing(4))]
+    specs += [default_spec(history, split=dataclasses.replace(HELD_OUT, embargo=1))]
     files = [windows.encode(history, spec) for spec in specs] + [windows.encode(changed, specs[0])]
-    assert len(set(files)) == 7
+    assert len(set(files)) == 8
+
+
+def test_a_dataset_file_from_before_there_were_embargoes_has_none():
+    history = walk(40)
+    about = default_spec(history).to_json()
+    del about["split"]["embargo"]
+    assert Spec.from_json(about) == default_spec(history)
 
 
 def damaged_files():
@@ -527,12 +568,39 @@ def test_windows_before_a_day_do_not_depend_on_it():
     np.testing.assert_array_equal(ours.future[: until - 2], theirs.future[: until - 2])
 
 
-def test_the_recent_volatility_is_that_of_the_last_month():
+def test_the_unit_is_the_volatility_at_the_windows_last_session_in_dollars_whatever_the_window_spans():
     history = walk(60)
-    made = windows.cut(history, spec_of(history, Windowing(30), PreviousWindow()))
-    changes = np.diff(np.log(history["close"].to_numpy()))
-    np.testing.assert_allclose(made.unit[-1], changes[-20:].std() * history["close"][59])
-    assert windows.cut(history, spec_of(history, Windowing(1))).unit[-1] == history["close"][59]
+    history.loc[30, "close"] = np.nan  # stands still for a day
+    volatility = exponentially_weighted(history["close"].ffill().to_numpy())
+    for context in (1, 30):
+        made = windows.cut(history, spec_of(history, Windowing(context), PreviousWindow()))
+        np.testing.assert_array_equal(made.unit, (volatility * history["close"].ffill())[context - 1 :])
+
+
+def test_prices_that_stood_still_still_have_a_unit():
+    history = walk(60).assign(close=100.0)
+    assert windows.cut(history, spec_of(history, Windowing(30))).unit.tolist() == [100 * LOWEST] * 31
+
+
+def test_an_embargo_is_between_the_parts_of_a_dataset():
+    history = walk(60)
+    dataset = loaded(history, default_spec(history, split=dataclasses.replace(HELD_OUT, embargo=3)))
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (29, 10, 8)
+    for earlier, later in ((dataset.train, dataset.validation), (dataset.validation, dataset.test)):
+        assert later.sessions.min() - earlier.sessions.max() == np.timedelta64(4, "D")
+
+
+def test_a_short_history_keeps_its_window_where_other_stocks_network_is_to_be_measured_on_it():
+    spec = default_spec(walk(100), window=Windowing(10, columns=ALL, outputs=0), normalisation=ByVolatility(), horizon=2)
+    enough = 10 + 2 + 2 * 40  # a window, the sessions that two parts share, 40 for either
+    kept, cut_short, asked_for_less = (
+        spec.without_training(enough, as_it_is=True),
+        spec.without_training(enough - 1, as_it_is=True),
+        spec.without_training(enough),
+    )
+    assert (kept.window, kept.normalisation, kept.split.test) == (spec.window, ByVolatility(), Newest(40))
+    for other in (cut_short, asked_for_less):
+        assert (other.window, other.normalisation) == (Windowing(10), Unscaled())
 
 
 def test_every_column_can_be_a_target():

@@ -15,6 +15,7 @@ from pipeline.models.optimisation import (
     Huber,
     MeanSquaredError,
     Optimiser,
+    Pinball,
 )
 from pipeline.models.recipe import Examples, Recipe
 from pipeline.models.recurrent import Stack
@@ -85,6 +86,31 @@ def test_the_huber_loss_is_that_of_a_plain_loop(relative):
             total += 0.5 * error**2 if error <= 1 else error - 0.5
     loss = Huber(relative=relative).make(scale)(ACTUAL, FORECAST)
     assert float(np.mean(loss)) == pytest.approx(total / ACTUAL.size, rel=1e-4)
+
+
+def test_the_pinball_loss_is_that_of_a_plain_loop():
+    from pipeline.quantiles import PROBABILITIES
+
+    scale, said = np.array([0.02, 0.5]), np.random.default_rng(0).normal(0, 0.02, (3, 14)).astype("float32")
+    totals = []
+    for actual, quantiles in zip(ACTUAL, said, strict=True):
+        total = 0.0
+        for session in range(2):
+            for place, probability in enumerate(PROBABILITIES):  # of the first session ahead, then of the second
+                error = (float(actual[session]) - float(quantiles[7 * session + place])) / scale[session]
+                total += probability * error if error > 0 else (probability - 1) * error
+        totals.append(total / 14)
+    loss = Pinball().make(scale)(ACTUAL, said)
+    np.testing.assert_allclose(np.asarray(loss), totals, rtol=1e-5)
+    assert str(Pinball()) == "pinball of 7 quantiles, in standard deviations per horizon"
+
+
+def test_the_pinball_loss_of_training_is_that_of_evaluation():
+    from pipeline import quantiles
+
+    said = np.random.default_rng(1).normal(0, 0.02, (3, 14)).astype("float32")
+    loss = float(np.mean(Pinball().make(np.ones(2))(ACTUAL, said)))
+    assert loss == pytest.approx(quantiles.losses(ACTUAL, said.reshape(3, 2, 7), np.ones(3)).mean(), rel=1e-5)
 
 
 def test_the_mean_squared_error_is_just_that():
