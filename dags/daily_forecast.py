@@ -1,7 +1,8 @@
 """The Airflow DAGs: one per universe, `daily_forecast_<universe>`:
 
-    plan -> ingest per shard -> check -> (build_windows -> train -> evaluate) per shard
-         -> promote -> publish -> score -> report
+    plan -> ingest per shard -> check -> pretrain -> (build_windows -> train -> evaluate) per shard
+         -> promote -> publish -> score -> watch -> report
+                                             -> drift_warning per warning
 
 The tasks are in `pipeline/scheduling/factory.py`, their work in `pipeline/steps.py`, the universes in `pipeline/universes.toml`
 or in the file that STOCKCAST_UNIVERSES names.

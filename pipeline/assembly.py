@@ -145,6 +145,17 @@ def study_whereabouts(parts: Parts, study: str) -> list[str]:
     return [f"Files     {parts.artifacts.url(f'studies/{study}')}", f"MLflow    {_experiments(parts)}, experiment studies"]
 
 
+def backtest_whereabouts(parts: Parts, folder: str) -> list[str]:
+    """The same for a backtest."""
+    return [f"Files     {parts.artifacts.url(folder)}", f"MLflow    {_experiments(parts)}, experiment backtests"]
+
+
+def tuning_whereabouts(parts: Parts, definition: str) -> list[str]:
+    """The same for a search: its winner is a recipe, as a module."""
+    told = "copy it to pipeline/models/ and add its name to FILES there to use it"
+    return [f"Winner    {parts.artifacts.url(definition)} ({told})", f"MLflow    {_experiments(parts)}, experiment tuning"]
+
+
 def exercises_whereabouts(parts: Parts) -> list[str]:
     """The same for exercises."""
     return [f"Files     {parts.artifacts.url('exercises')}", f"MLflow    {_experiments(parts)}, experiment exercises"]

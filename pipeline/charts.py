@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline import embedding
+from pipeline.drift import HIGHEST_PSI, LOWEST_SKILL, SESSIONS, coverage_band
+from pipeline.quantiles import INTERVALS
 from pipeline.reporting import counted, dollars
 from pipeline.tables import column
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Sessions of history beside a forecast.
 SHOWN_SESSIONS = 60
+#: Sessions of a chart of what is watched: about a year.
+WATCHED_SESSIONS = 252
 #: Readable on white and on a dark page alike: the charts have no background of their own.
 INK, ACTUAL, NETWORK, REFERENCE = "#808890", "#8492a0", "#3b82c4", "#d9822b"
 #: More lines of one chart.
@@ -73,9 +77,9 @@ def forecast_chart(history: pd.DataFrame, forecasts: pd.DataFrame) -> bytes:
     # Positions, not dates: weekends are no gaps.
     before, after = range(1 - len(past), 1), range(len(forecasts) + 1)
     last = float(forecasts["last_value"].iloc[0])
-    figure, axes = _figure(6.4, 2.7)
+    figure, axes = _figure(5.4, 2.6)
     axes.plot(before, column(past, target).to_numpy(), color=ACTUAL, linewidth=1.4)
-    for level, opacity in ((95, 0.18), (80, 0.30)):
+    for level, opacity in ((95, 0.14), (80, 0.18), (50, 0.26)):  # each lies upon the one before
         low, high = ([last, *forecasts[f"{side}_{level}"]] for side in ("lower", "upper"))
         axes.fill_between(after, low, high, color=NETWORK, alpha=opacity, linewidth=0)
     axes.plot(after, [last, *forecasts["y_hat"]], color=NETWORK, linewidth=1.6, marker="o", markersize=2.5)
@@ -87,19 +91,82 @@ def forecast_chart(history: pd.DataFrame, forecasts: pd.DataFrame) -> bytes:
     return _png(figure)
 
 
+def calibration_chart(calibrations: pd.DataFrame) -> bytes:
+    """Coverage of the three intervals by horizon, before and after calibration: a dot per ticker, a line for their mean; a PNG without background.
+
+    Args:
+        calibrations: CALIBRATIONS rows of one run.
+    """
+    figure, panels = _panels(9, 2.3, len(INTERVALS), background="none", beside=True)
+    for axes, level in zip(panels, INTERVALS, strict=True):
+        for kind, label, colour, aside in (
+            ("raw_coverage", "as said", REFERENCE, -0.12),
+            ("coverage", "calibrated", NETWORK, 0.12),
+        ):
+            shares = 100 * calibrations[f"{kind}_{level}"]
+            axes.scatter(calibrations["horizon"] + aside, shares, color=colour, s=9, alpha=0.45, linewidth=0)
+            mean = shares.groupby(calibrations["horizon"]).mean()
+            axes.plot(mean.index + aside, mean.to_numpy(), color=colour, linewidth=1.5, label=label)
+        axes.axhline(level, color=INK, linewidth=1, linestyle="--")
+        axes.set_xticks(sorted(set(calibrations["horizon"]))[:: max(calibrations["horizon"].max() // 6, 1)])
+        axes.set_title(f"inside the {level} % interval, in %", fontsize=8, color=INK, loc="left")
+        axes.set_xlabel("sessions ahead", fontsize=8, color=INK)
+    panels[0].legend(fontsize=7, frameon=False, labelcolor=INK)
+    return _png(figure)
+
+
+def drift_chart(watched: pd.DataFrame) -> bytes:
+    """Coverage, pinball skill and stability index of each ticker through the sessions, between their bands; a PNG without background.
+
+    Args:
+        watched: DRIFT rows of one series up to a session.
+    """
+    tickers = sorted(set(watched["ticker"]))
+    newest = np.sort(watched["cutoff"].unique())[-WATCHED_SESSIONS:]
+    watched = watched[watched["cutoff"].isin(newest)].sort_values("cutoff")
+    bands = {
+        "coverage_80": [100 * bound for bound in coverage_band(80, SESSIONS)],
+        "coverage_95": [100 * bound for bound in coverage_band(95, SESSIONS)],
+        "pinball_skill": [100 * LOWEST_SKILL],
+        "psi": [HIGHEST_PSI],
+    }
+    titles = ("inside 80 %, in %", "inside 95 %, in %", "pinball skill, in %", "stability index")
+    figure, panels = _panels(9, 2.4, len(bands), background="none", beside=True)
+    for axes, (name, bounds), title in zip(panels, bands.items(), titles, strict=True):
+        for bound in bounds:
+            axes.axhline(bound, color=REFERENCE, linewidth=0.9, linestyle="--")
+        for place, ticker in enumerate(tickers):
+            own = watched[watched["ticker"] == ticker]
+            colour = (NETWORK, *SERIES)[place] if len(tickers) <= len(SERIES) + 1 else ACTUAL
+            values = own[name].to_numpy() * (1 if name == "psi" else 100)
+            axes.plot(
+                np.searchsorted(newest, own["cutoff"].to_numpy()), values, color=colour, linewidth=1.1, marker=".", markersize=2
+            )
+        marks = sorted({0, len(newest) - 1})
+        axes.set_xticks(marks, [f"{pd.Timestamp(newest[mark]):%Y-%m-%d}" for mark in marks])
+        for label, side in zip(axes.get_xticklabels(), ("left", "right"), strict=False):
+            label.set_horizontalalignment(side)
+        axes.set_title(title, fontsize=8, color=INK, loc="left")
+    if len(tickers) <= len(SERIES) + 1:
+        lines = panels[-1].lines[len(bands["psi"]) :]
+        figure.legend(lines, tickers, fontsize=7, frameon=False, labelcolor=INK, ncols=len(tickers), loc="outside lower center")
+    return _png(figure)
+
+
 def _figure(width: float, height: float, background: str = "none") -> tuple[Figure, Axes]:
     figure, (axes,) = _panels(width, height, 1, background)
     return figure, axes
 
 
-def _panels(width: float, height: float, count: int, background: str = "white") -> tuple[Figure, list[Axes]]:
-    """A figure of its own, outside pyplot's global state, with so many charts below each other."""
+def _panels(width: float, height: float, count: int, background: str = "white", beside: bool = False) -> tuple[Figure, list[Axes]]:
+    """A figure of its own, outside pyplot's global state, with so many charts below or beside each other."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=130, facecolor=background, layout="constrained")
     FigureCanvasAgg(figure)
-    panels = [figure.add_subplot(count, 1, place, facecolor="none") for place in range(1, count + 1)]
+    grid = (1, count) if beside else (count, 1)
+    panels = [figure.add_subplot(*grid, place, facecolor="none") for place in range(1, count + 1)]
     for axes in panels:
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(INK)
@@ -253,3 +320,132 @@ def embedding_picture(points: np.ndarray, symbols: Sequence[str], sectors: Mappi
     axes.set_yticks([])
     axes.legend(fontsize=8, frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.02))
     return _png(figure)
+
+
+def reliability_plot(title: str, reliability: pd.DataFrame) -> bytes:
+    """How far the observed share at or below each quantile is from what the quantile promised, a line per forecaster; a PNG.
+
+    Args:
+        reliability: columns recipe, quantile, observed; of `leaderboard.reliability`.
+    """
+    figure, axes = _figure(8, 4.6, background="white")
+    for name, colour in _forecaster_colours(reliability["recipe"]).items():
+        own = reliability[reliability["recipe"] == name]
+        off = 100 * (own["observed"] - own["quantile"]).to_numpy()
+        axes.plot(own["quantile"].to_numpy(), off, color=colour, linewidth=1.3, marker="o", markersize=4, label=name)
+    axes.axhline(0, color="#222222", linewidth=0.8)
+    promised = sorted(reliability["quantile"].unique())
+    axes.set_xticks(promised, [f"{100 * quantile:g}" for quantile in promised])
+    axes.set_xlabel("quantile, %", fontsize=8, color=INK)
+    axes.set_ylabel("observed share less promised, points", fontsize=8, color=INK)
+    axes.set_title(f"Reliability: {title}. 0 is what was promised", fontsize=10, loc="left")
+    _legend_below(axes)
+    return _png(figure)
+
+
+def sharpness_plot(title: str, board: pd.DataFrame) -> bytes:
+    """Mean width of the central intervals by horizon, one chart per interval and a line per forecaster; a PNG.
+
+    Args:
+        board: of `leaderboard.leaderboard`.
+    """
+    rows = board[board["horizon"] > 0]
+    levels = sorted(int(name.removeprefix("width_")) for name in board.columns if name.startswith("width_"))
+    figure, panels = _panels(8, 8, len(levels))
+    for axes, level in zip(panels, levels, strict=True):
+        for name, colour in _forecaster_colours(rows["recipe"]).items():
+            own = rows[rows["recipe"] == name]
+            width = 100 * own[f"width_{level}"].to_numpy()
+            axes.plot(own["horizon"].to_numpy(), width, color=colour, linewidth=1.3, marker="o", markersize=4, label=name)
+        axes.set_xticks(sorted(rows["horizon"].unique()))
+        axes.set_ylim(bottom=0)
+        axes.set_ylabel("% of the price", fontsize=8, color=INK)
+        axes.set_title(f"mean width of the {level} % interval", fontsize=9, loc="left")
+    panels[-1].set_xlabel("sessions ahead", fontsize=8, color=INK)
+    figure.suptitle(f"Sharpness: {title}", fontsize=10)
+    _legend_below(panels[-1])
+    return _png(figure)
+
+
+def pit_plot(title: str, pit: pd.DataFrame) -> bytes:
+    """Probability integral transform: how often what came lay between two quantiles, over how often it should; a chart per forecaster; a PNG.
+
+    Args:
+        pit: columns recipe, low, high, share, expected; of `leaderboard.pit`.
+    """
+    colours = _forecaster_colours(pit["recipe"])
+    figure, panels = _panels(8, 1.2 + 1.5 * len(colours), len(colours))
+    highest = max(2.0, 1.1 * float((pit["share"] / pit["expected"]).max()))
+    for axes, (name, colour) in zip(panels, colours.items(), strict=True):
+        own = pit[pit["recipe"] == name]
+        low, high = own["low"].to_numpy(), own["high"].to_numpy()
+        axes.bar(low, (own["share"] / own["expected"]).to_numpy(), width=high - low, align="edge", color=colour, edgecolor="white")
+        axes.axhline(1, color="#222222", linewidth=0.8)
+        axes.set_ylim(0, highest)
+        axes.set_xlim(0, 1)
+        axes.set_title(name, fontsize=9, loc="left")
+    panels[-1].set_xlabel("probability that the forecast gave to at most what came", fontsize=8, color=INK)
+    figure.suptitle(f"PIT histogram: {title}. 1 everywhere is calibrated", fontsize=10)
+    return _png(figure)
+
+
+def horizons_plot(title: str, board: pd.DataFrame) -> bytes:
+    """Skill against the EWMA random walk by horizon with its interval, above the loss itself; a line per forecaster; a PNG.
+
+    Args:
+        board: of `leaderboard.leaderboard`.
+    """
+    rows = board[board["horizon"] > 0]
+    figure, (upper, lower) = _panels(8, 7.5, 2)
+    colours = _forecaster_colours(rows["recipe"])
+    for place, (name, colour) in enumerate(colours.items()):
+        own = rows[rows["recipe"] == name]
+        horizons = own["horizon"].to_numpy()
+        lower.plot(horizons, 100 * own["pinball"].to_numpy(), color=colour, linewidth=1.3, marker="o", markersize=4, label=name)
+        skill, low, high = (100 * own[f"skill_ewma{end}"].to_numpy() for end in ("", "_low", "_high"))
+        beside = horizons + 0.04 * (place - (len(colours) - 1) / 2)  # bars must not hide each other
+        bars = np.nan_to_num([skill - low, high - skill])
+        upper.errorbar(beside, skill, yerr=bars, color=colour, linewidth=1.3, marker="o", markersize=4, capsize=3, label=name)
+    upper.axhline(0, color="#222222", linewidth=0.8)
+    upper.set_title("skill against ewma, %: above 0 is better", fontsize=9, loc="left")
+    lower.set_title("pinball loss, % of the price", fontsize=9, loc="left")
+    lower.set_ylim(bottom=0)
+    for axes in (upper, lower):
+        axes.set_xticks(sorted(rows["horizon"].unique()))
+    lower.set_xlabel("sessions ahead", fontsize=8, color=INK)
+    figure.suptitle(f"Error by horizon: {title}", fontsize=10)
+    _legend_below(lower)
+    return _png(figure)
+
+
+def through_time_plot(title: str, series: pd.DataFrame, moving: int) -> bytes:
+    """Loss relative to the EWMA random walk's, means of the last so many cutoffs, a line per forecaster; below it, the loss of ewma; a PNG.
+
+    Args:
+        series: columns recipe, cutoff, ewma_loss, ratio; of `leaderboard.through_time`.
+        moving: cutoffs of a mean.
+    """
+    figure, (upper, lower) = _panels(10, 6.5, 2)
+    for name, colour in _forecaster_colours(series["recipe"]).items():
+        own = series[series["recipe"] == name]
+        upper.plot(own["cutoff"].to_numpy(), own["ratio"].to_numpy(), color=colour, linewidth=1.3, label=name)
+    one = series.drop_duplicates("cutoff")
+    lower.plot(one["cutoff"].to_numpy(), 100 * one["ewma_loss"].to_numpy(), color=ACTUAL, linewidth=1)
+    lower.set_ylim(bottom=0)
+    upper.set_title(f"loss over ewma's, means of the last {moving} cutoffs: below 1 is better", fontsize=9, loc="left")
+    lower.set_title("what ewma lost at each cutoff, % of the price", fontsize=9, loc="left")
+    figure.suptitle(f"Through time: {title}", fontsize=10)
+    handles, labels = upper.get_legend_handles_labels()
+    lower.legend(handles, labels, fontsize=8, frameon=False, ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.14))
+    return _png(figure)
+
+
+def _forecaster_colours(names: pd.Series) -> dict[str, str]:
+    """Each forecaster once, in order, with its colour; the opponents have the same in every picture."""
+    fixed = {"ewma": REFERENCE, "naive": INK}
+    others = itertools.cycle((NETWORK, *SERIES))
+    return {name: fixed.get(name) or next(others) for name in dict.fromkeys(names)}
+
+
+def _legend_below(axes: Axes) -> None:
+    axes.legend(fontsize=8, frameon=False, ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.16))

@@ -24,16 +24,18 @@ FORMATS = ("table", "json", "csv")
 SEQUENCE_LENGTH = 50
 #: The steps that take a list of tickers, and those that look at the whole session.
 TICKER_STEPS = ("ingest", "build_windows", "train", "evaluate")
-SESSION_STEPS = ("check", "promote", "publish", "score", "report")
+SESSION_STEPS = ("check", "pretrain", "promote", "publish", "score", "watch", "report")
 STEP_HELP = {
     "ingest": "fetch prices and store what is new",
     "check": "validate what was ingested; quarantine tickers that break the rules",
+    "pretrain": "fit the network that all stocks train together, from which their own go on",
     "build_windows": "write the datasets of the training cutoffs, and the window to forecast from",
     "train": "fit the networks that are not there yet",
     "evaluate": "measure networks and baselines on the same sessions; track them in MLflow",
     "promote": "decide whose forecast is published, and why",
     "publish": "write the forecasts with their intervals",
     "score": "give earlier forecasts their realised errors",
+    "watch": "warn where coverage, pinball skill or the networks' inputs have left their bands",
     "report": "write the day's page",
 }
 
@@ -76,7 +78,7 @@ def parser() -> Parser:
     backfill = _command(commands, "backfill", "all steps of every session in a range", _backfill)
     backfill.add_argument("--from", dest="first", required=True, type=_date, metavar="DATE", help="first session")
     backfill.add_argument("--to", dest="last", required=True, type=_date, metavar="DATE", help="last session")
-    for step in (*TICKER_STEPS[:1], "check", *TICKER_STEPS[1:], *SESSION_STEPS[1:]):
+    for step in STEP_HELP:
         _session_arguments(_command(commands, step, f"step: {STEP_HELP[step]}", _step, step=step))
 
     forecasts = _command(commands, "forecasts", "print published forecasts", _forecasts)
@@ -94,6 +96,8 @@ def parser() -> Parser:
         "--length", type=int, default=SEQUENCE_LENGTH, help="sessions of one of the multiple sequences (default: %(default)s)"
     )
     _study_commands(commands)
+    _backtest_command(commands)
+    _tune_command(commands)
     exercise = _command(commands, "exercise", "train recipes that need no prices (--recipe NAME,NAME; default: all)", _exercise)
     exercise.add_argument("--text", metavar="FILE", help="a text of your own for the recipe that learns one")
     _format_argument(exercise)
@@ -116,6 +120,39 @@ def _command(commands: argparse._SubParsersAction, name: str, told: str, run: Ca
     return command
 
 
+def _backtest_command(commands: argparse._SubParsersAction) -> None:
+    command = _command(
+        commands, "backtest", "recipes, baselines and statistical models over rolling cutoffs, side by side", _backtest
+    )
+    command.add_argument(
+        "--recipes", default="default", metavar="NAME,NAME", help="who takes part, beside naive and ewma (default: %(default)s)"
+    )
+    command.add_argument("--from", dest="first", required=True, type=_date, metavar="DATE", help="the first cutoff")
+    command.add_argument("--to", dest="last", required=True, type=_date, metavar="DATE", help="no cutoff after this day")
+    command.add_argument(
+        "--step", type=int, default=5, metavar="N", help="every so many-th session is a cutoff (default: %(default)s)"
+    )
+    command.add_argument(
+        "--refit",
+        type=int,
+        default=25,
+        metavar="N",
+        help="networks are fitted at every so many-th cutoff; 0: once (default: %(default)s)",
+    )
+    command.add_argument(
+        "--embargo", type=int, metavar="N", help="sessions between what networks know and what they forecast (default: the horizon)"
+    )
+    command.add_argument("--warm-start", action="store_true", help="networks go on from those of the first fit")
+    command.add_argument(
+        "--seeds",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="seeds, from --seed on, each a line of the leaderboard (default: %(default)s)",
+    )
+    _format_argument(command)
+
+
 def _study_commands(commands: argparse._SubParsersAction) -> None:
     reproduce = _command(
         commands, "reproduce", "train a source's recipes as published, beside naive, linear and default", _reproduce
@@ -133,6 +170,20 @@ def _study_commands(commands: argparse._SubParsersAction) -> None:
         command.add_argument(
             "--seeds", type=_count, default=seeds, metavar="N", help="seeds, from --seed on (default: %(default)s)"
         )
+
+
+def _tune_command(commands: argparse._SubParsersAction) -> None:
+    command = _command(
+        commands, "tune", "search for better hyper-parameters of a recipe, on years before its test sessions (--recipe NAME)", _tune
+    )
+    command.add_argument(
+        "--trials", type=_count, default=20, metavar="N", help="that there are to be in the end; those done count (default: %(default)s)"
+    )
+    command.add_argument("--folds", type=_count, default=3, metavar="K", help="years that each is measured on (default: %(default)s)")
+    command.add_argument("--from", dest="first", type=_date, metavar="DATE", help="first session used (default: the universe's own)")
+    command.add_argument(
+        "--to", dest="last", type=_date, metavar="DATE", help="last session; the newest before it are kept back (default: the newest)"
+    )
 
 
 def _session_arguments(command: Parser) -> None:
@@ -314,6 +365,35 @@ def _ablate(arguments: argparse.Namespace) -> int:
         )
         _print_study(parts, outcome.folder, outcome.text)
         return 1 if outcome.failures else 0
+
+
+def _backtest(arguments: argparse.Namespace) -> None:
+    from pipeline import assembly, backtest
+
+    settings, quiet = _settings(arguments), arguments.format != "table"
+    asked = backtest.Asked(
+        recipes=[name.strip() for name in arguments.recipes.split(",") if name.strip()],
+        **{name: getattr(arguments, name) for name in ("first", "last", "step", "refit", "embargo", "warm_start", "seeds")},
+    )
+    with assembly.parts(settings, progress=_to_stderr if quiet else None) as parts:
+        # The universe's own recipe is that of the daily run, and would bring its column along.
+        universe = assembly.universe_of(dataclasses.replace(settings, recipe=""))
+        outcome = backtest.backtest(parts, universe, asked, dt.datetime.now(dt.UTC))
+        if quiet:
+            _print_rows(outcome.board, arguments.format)
+            return
+        print("", outcome.text, "", *assembly.backtest_whereabouts(parts, outcome.folder), sep="\n")
+
+
+def _tune(arguments: argparse.Namespace) -> None:
+    from pipeline import assembly, tuning
+    from pipeline.models import find_recipe
+
+    asked = tuning.Asked(arguments.trials, arguments.folds, arguments.first, arguments.last)
+    with assembly.parts(_settings(arguments)) as parts:
+        universe = assembly.universe_of(parts.settings)
+        outcome = tuning.tune(parts, universe, find_recipe(universe.recipe), asked, dt.datetime.now(dt.UTC))
+        print("", outcome.text, "", *assembly.tuning_whereabouts(parts, outcome.definition), sep="\n")
 
 
 def _exercise(arguments: argparse.Namespace) -> None:

@@ -80,7 +80,7 @@ def _trained(
     if recipe.fine_tuning:
         pool, name = _job(recipe.pool, SHARED, begin or files, seed, None)
         failure = _fit(parts, step, {name: pool}).get(name)
-        bases = {ticker: failure or name for ticker in files}
+        bases = dict.fromkeys(files, failure or name)
     elif begin:
         bases = _trained(parts, step, recipe, {ticker: begin[ticker] for ticker in files if ticker in begin}, seed, None)
     jobs, names = {}, {}

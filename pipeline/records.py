@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from pipeline import charts, datasets, embedding, forecasters, networks
+from pipeline.assembly import code_version
 from pipeline.lookahead import LookAhead
 from pipeline.metrics import root_mean_squared_error
 from pipeline.models.baselines import BASELINES, EWMA, NAIVE
@@ -15,7 +19,7 @@ from pipeline.models.optimisation import Pinball
 from pipeline.models.recipe import Recipe
 from pipeline.quantiles import COUNT, INTERVALS
 from pipeline.run import Run
-from pipeline.tables import EVALUATIONS, MODELS
+from pipeline.tables import EVALUATIONS, MODELS, RUNS
 from pipeline.tracking import StockRun, TrackedModel, Tracker
 from pipeline.windows import Dataset
 
@@ -104,6 +108,27 @@ def stock_run(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> StockRun:
     )
 
 
+def runs(parts: Parts, run: Run, tickers: list[str]) -> pd.DataFrame:
+    """RUNS rows of these tickers: the same, whenever the same run is repeated on the same prices with the same program."""
+    universe = run.universe
+    newest = [parts.store.newest_revision(universe.source_id, ticker, run.session, run.known_at) for ticker in universe.tickers]
+    row = {
+        **run.key,
+        "source_id": universe.source_id,
+        "known_at": max((moment for moment in newest if moment is not None), default=None),
+        "request": json.dumps(run.to_json()["universe"], sort_keys=True),
+        "settings": json.dumps({name: getattr(parts.settings, name) for name in DECISIVE}, sort_keys=True),
+        "code_version": code_version(),
+        "libraries": json.dumps(libraries(), sort_keys=True),
+    }
+    return RUNS.conform(pd.DataFrame([{**row, "ticker": ticker} for ticker in tickers]))
+
+
+def libraries() -> dict[str, str]:
+    """The versions of what the numbers depend on."""
+    return {"python": platform.python_version(), **{name: version(name) for name in ("keras", "numpy", "pandas", "tensorflow")}}
+
+
 def about_recipe(recipe: Recipe) -> dict[str, str]:
     """Tags that say where a network comes from, and how its protocol peeks, if it does."""
     return {"mode": recipe.mode, "recipe_source": recipe.source, **({"leak": recipe.leak} if recipe.leak else {})}
@@ -164,8 +189,9 @@ def session_files(parts: Parts, run: Run, recipe: Recipe) -> dict[str, bytes]:
     return {"symbol_embedding.png": charts.embedding_picture(points, symbols, run.universe.sectors)}
 
 
-def session_metrics(promotions: pd.DataFrame, checks: pd.DataFrame) -> dict[str, float]:
-    """What a session comes to, for its parent run: `skill_mean` is over the stocks that have a network."""
+def session_metrics(promotions: pd.DataFrame, checks: pd.DataFrame, drift: pd.DataFrame) -> dict[str, float]:
+    """What a session comes to, for its parent run: `skill_mean` is over the stocks that have a network; of `drift`, what can be judged."""
+    watched = {f"drift_{name}_mean": drift[name].mean() for name in ("coverage_80", "coverage_95", "pinball_skill", "psi")}
     return {
         "tickers": float(len(checks)),
         "tickers_quarantined": float((checks["verdict"] == "quarantined").sum()),
@@ -174,7 +200,21 @@ def session_metrics(promotions: pd.DataFrame, checks: pd.DataFrame) -> dict[str,
         "skill_mean": float(promotions["skill"].mean()),
         "pinball_skill_mean": float(promotions["pinball_skill"].mean()),
         "weight_mean": float(promotions["weight"].mean()),
+        "tickers_drifted": float((drift["warnings"] != "").sum()),
+        **{name: float(mean) for name, mean in watched.items() if pd.notna(mean)},
     }
+
+
+def promoted(row: Mapping[str, Any]) -> str:
+    """A PROMOTIONS row in one line: who is published, with how much of it, and what it was worth on test."""
+    weight = f", {row['weight']:.0%} of it and the rest of {EWMA}" if row["champion"] not in BASELINES else ""
+    if pd.isna(row["test_rmse"]):
+        return f"{row['champion']}; no network"
+    whose = "" if weight else "the network's "
+    return (
+        f"{row['champion']}{weight}: {whose}test pinball skill {row['pinball_skill']:+.2%} against {EWMA}, RMSE skill {row['skill']:+.2%} "
+        f"against {NAIVE}"
+    )
 
 
 def headline(metrics: dict[str, float]) -> str:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 
 import pandas as pd
 
+from pipeline import drift
 from pipeline.errors import SettingsError
 from pipeline.metrics import realised
-from pipeline.models.baselines import NAIVE
+from pipeline.models.baselines import BASELINES
+from pipeline.quantiles import INTERVALS
 from pipeline.run import Run
 from pipeline.tables import FORECASTS
 
@@ -21,6 +25,14 @@ FORMATS = ("table", "json", "csv")
 TEXT_WIDTH = 110
 #: Of a study's table and sentences: a recipe has many rivals.
 STUDY_WIDTH = 130
+#: What a champion is, in words.
+CHAMPIONS = {
+    "lstm": "the network of this training cutoff",
+    "previous": "the network of the training cutoff before",
+    "pooled": "the network that all stocks have trained together",
+    "ewma": "the random walk with EWMA volatility",
+    "naive": "the last price with the spread of all changes",
+}
 #: Findings of one rule about one ticker that the page spells out; the store has them all.
 SHOWN_FINDINGS = 3
 
@@ -71,17 +83,20 @@ def _title(check: pd.Series) -> str:
 
 
 def _headline(forecast: pd.Series, promotion: dict) -> str:
-    parts = [
-        f"{forecast['ticker']:<6} last {forecast['target']} {_price(forecast['last_value'])}",
-        f"champion {forecast['champion']}",
-    ]
+    parts = [f"{forecast['ticker']:<6} last {forecast['target']} {_price(forecast['last_value'])}", _published(promotion)]
     if math.isnan(promotion["test_rmse"]):
-        parts.append(f"test RMSE: naive {_price(promotion['naive_test_rmse'], 4)}, no network")
-    else:
-        network, naive = (_price(promotion[name], 4) for name in ("test_rmse", "naive_test_rmse"))
-        parts += [f"test RMSE: lstm {network}, naive {naive}", f"skill {promotion['skill']:+.2%}"]
-        parts += ["(loses to naive one session ahead)"] if promotion["skill"] < 0 else []
-    return "   ".join(parts)
+        return "   ".join([*parts, "no network"])
+    losses = {"ewma": promotion["pinball_skill"], "naive one session ahead": promotion["skill"]}
+    lost = [f"loses to {rival}" for rival, skill in losses.items() if skill < 0]
+    whose = "test" if promotion["weight"] > 0 else "test of the network"
+    parts.append(f"{whose}: pinball {promotion['pinball_skill']:+.2%} against ewma, RMSE {promotion['skill']:+.2%} against naive")
+    return "   ".join(parts) + (f"\n       ({', '.join(lost)})" if lost else "")
+
+
+def _published(promotion: Mapping) -> str:
+    """Who is published, with how much of it."""
+    champion, weight = promotion["champion"], promotion["weight"]
+    return champion if champion in BASELINES or weight == 1 else f"{champion} {weight:.0%} + ewma {1 - weight:.0%}"
 
 
 def _forecast_lines(published: pd.DataFrame) -> list[str]:
@@ -89,14 +104,18 @@ def _forecast_lines(published: pd.DataFrame) -> list[str]:
         [
             str(row["session"].date()),
             _price(row["y_hat"]),
-            *(_price(row[f"{side}_{level}"]) for level in (80, 95) for side in ("lower", "upper")),
+            *(_price(row[f"{side}_{level}"]) for level in INTERVALS for side in ("lower", "upper")),
         ]
         for row in published.to_dict("records")
     ]
     wide = max(len(cell) for row in cells for cell in row[1:])
     return [
-        f"       {session}   {value:>{wide}}    80 %  {low:>{wide}} .. {high:>{wide}}    95 %  {lowest:>{wide}} .. {highest:>{wide}}"
-        for session, value, low, high, lowest, highest in cells
+        f"       {session}   {value:>{wide}}"
+        + "".join(
+            f"    {level} %  {low:>{wide}} .. {high:>{wide}}"
+            for level, low, high in zip(INTERVALS, bounds[::2], bounds[1::2], strict=True)
+        )
+        for session, value, *bounds in cells
     ]
 
 
@@ -143,39 +162,50 @@ def _aligned(columns: list[str], cells: list[list[str]], right: list[bool]) -> s
 # The day's page
 
 
-def day_page(
-    run: Run,
-    forecasts: pd.DataFrame,
-    promotions: pd.DataFrame,
-    findings: pd.DataFrame,
-    checks: pd.DataFrame,
-    scores: pd.DataFrame,
-    charts: Mapping[str, bytes],
-) -> str:
+@dataclass(frozen=True, eq=False)
+class Day:
+    """The tables that a day's page is made of: rows of its run; `scores` are those of all earlier forecasts whose session has come."""
+
+    forecasts: pd.DataFrame
+    promotions: pd.DataFrame
+    calibrations: pd.DataFrame
+    findings: pd.DataFrame
+    checks: pd.DataFrame
+    scores: pd.DataFrame
+    drift: pd.DataFrame
+
+
+def day_page(run: Run, day: Day, charts: Mapping[str, bytes], pictures: Mapping[str, bytes]) -> str:
     """The day's page as one HTML file that needs nothing else.
 
     Args:
-        forecasts, promotions, findings, checks: rows of this run.
-        scores: SCORES rows of earlier forecasts, as far as they should be summed up.
-        charts: ticker -> PNG.
+        charts: ticker -> PNG of its forecast.
+        pictures: "calibration" and "drift" -> PNG, where there is something to draw.
     """
-    forecasts = FORECASTS.conform(forecasts)
+    forecasts = FORECASTS.conform(day.forecasts)
     universe = run.universe
     title = f"{universe.name} · {run.session}"
     parts = [
         f"<h1>{escape(universe.name)} <small>forecasts of {escape(universe.target)} after {run.session}</small></h1>",
-        f"<p class=lead>{_day_in_words(forecasts, promotions, checks)}</p>",
-        _overview(forecasts, promotions),
+        f"<p class=lead>{_day_in_words(day)}</p>",
+        _overview(day),
         "<h2>Forecasts</h2>",
-        *(_card(ticker, rows, promotions, charts.get(ticker)) for ticker, rows in forecasts.groupby("ticker")),
-        "<h2>Quality of the prices</h2>",
-        _quality(checks, findings),
+        "<p class=dim>The line is the median, what comes is as likely above as below it; the shades are the central intervals of 50, 80 and "
+        "95 %.</p>",
+        *(_card(ticker, rows, day.promotions, charts.get(ticker)) for ticker, rows in forecasts.groupby("ticker")),
+        "<h2>Calibration</h2>",
+        _calibration(day.calibrations, pictures.get("calibration", b"")),
+        "<h2>Drift</h2>",
+        _drift(day.drift, pictures.get("drift", b"")),
         "<h2>How earlier forecasts did</h2>",
-        _record(scores),
+        _record(day.scores),
+        "<h2>Quality of the prices</h2>",
+        _quality(day.checks, day.findings),
         f"<footer>Recipe {escape(universe.recipe)}, network trained up to {run.training_cutoff}, prices as known at "
-        f"{run.known_at:%Y-%m-%d %H:%M} UTC. RMSE: in dollars, one session ahead, on test sessions that training did not see. "
-        "Skill: 1 − RMSE ÷ RMSE of the naive forecast, which says that the price stays where it is; below zero, the network is the "
-        "worse of the two. No advice to buy or sell anything.</footer>",
+        f"{run.known_at:%Y-%m-%d %H:%M} UTC. Test figures are of sessions that training did not see. Pinball skill: 1 − pinball loss of all "
+        "seven quantiles and all horizons ÷ that of the random walk with EWMA volatility, which says how wide the next days are and is hard to "
+        "beat. RMSE skill: 1 − RMSE of the median one session ahead ÷ RMSE of the naive forecast, which says that the price stays where it "
+        "is. Below zero, what is published is the worse of the two. No advice to buy or sell anything.</footer>",
     ]
     body = "\n".join(parts)
     return f"""<!doctype html>
@@ -187,25 +217,29 @@ def day_page(
 """
 
 
-def _day_in_words(forecasts: pd.DataFrame, promotions: pd.DataFrame, checks: pd.DataFrame) -> str:
+def _day_in_words(day: Day) -> str:
+    promotions = day.promotions
     measured = promotions[promotions["test_rmse"].notna()]
-    networks, better = (promotions["champion"] != NAIVE).sum(), (measured["skill"] > 0).sum()
-    quarantined = (checks["verdict"] == "quarantined").sum()
+    networks = (~promotions["champion"].isin(list(BASELINES))).sum()
+    quarantined, drifted = (day.checks["verdict"] == "quarantined").sum(), (day.drift["warnings"] != "").sum()
     said = [
-        f"{counted(forecasts['ticker'].nunique(), 'ticker')} forecast: {networks} by a network, "
-        f"{len(promotions) - networks} by the naive forecast.",
-        f"On test sessions the network of {better} out of {counted(len(measured), 'ticker')} beats the naive forecast."
+        f"{counted(day.forecasts['ticker'].nunique(), 'ticker')} forecast: {networks} with the help of a network, "
+        f"{len(promotions) - networks} by a baseline alone.",
+        f"On test sessions networks beat the EWMA random walk's distribution for {(measured['pinball_skill'] > 0).sum()} out of "
+        f"{counted(len(measured), 'ticker')}, and the naive forecast's RMSE for {(measured['skill'] > 0).sum()}."
         if len(measured)
         else "",
+        f'<b class=bad><a href="#drift">{counted(drifted, "ticker")} drifted.</a></b>' if drifted else "",
         f"<b class=bad>{counted(quarantined, 'ticker')} quarantined.</b>" if quarantined else "",
     ]
     return " ".join(filter(None, said))
 
 
-def _overview(forecasts: pd.DataFrame, promotions: pd.DataFrame) -> str:
-    first = forecasts[forecasts["horizon"] == 1].set_index("ticker")
+def _overview(day: Day) -> str:
+    first = day.forecasts[day.forecasts["horizon"] == 1].set_index("ticker")
+    drifted = day.drift.set_index("ticker")["warnings"]
     body = []
-    for row in promotions.sort_values("ticker").to_dict("records"):
+    for row in day.promotions.sort_values("ticker").to_dict("records"):
         ticker = row["ticker"]
         if ticker not in first.index:
             continue
@@ -218,47 +252,172 @@ def _overview(forecasts: pd.DataFrame, promotions: pd.DataFrame) -> str:
                 _price(forecast["y_hat"]),
                 f"{change:+.2%}",
                 _interval(forecast, 80),
-                _badge(row["champion"]),
-                _or_dash(row["test_rmse"], lambda value: _price(value, 4)),
-                _price(row["naive_test_rmse"], 4),
+                _champion(row),
+                _skill(row["pinball_skill"]),
                 _skill(row["skill"]),
+                _drift_badges(drifted.get(ticker)),
             ]
         )
-    head = ["Ticker", "Last", "Next session", "Change", "80 % interval", "Published", "Test RMSE", "… of naive", "Skill"]
-    return _table(head, body, words={0, 5})
+    head = ["Ticker", "Last", "Next session", "Change", "80 % interval", "Published", "Pinball skill", "RMSE skill", "Drift"]
+    return _table(head, body, words={0, 5, 8})
+
+
+def _champion(promotion: Mapping) -> str:
+    """A badge, and how much of the champion there is in what is published."""
+    champion, weight = promotion["champion"], promotion["weight"]
+    share = "" if champion in BASELINES else f" <span class=dim>{weight:.0%}</span>"
+    return _badge(champion, CHAMPIONS.get(champion, "")) + share
 
 
 def _card(ticker: str, rows: pd.DataFrame, promotions: pd.DataFrame, chart: bytes | None) -> str:
     rows = rows.sort_values("horizon")
     promotion = next(iter(promotions[promotions["ticker"] == ticker].to_dict("records")), None)
     table = _table(
-        ["Session", "Forecast", "80 %", "95 %"],
-        [[str(r["session"].date()), _price(r["y_hat"]), _interval(r, 80), _interval(r, 95)] for r in rows.to_dict("records")],
+        ["Session", "Median", *(f"{level} %" for level in INTERVALS)],
+        [
+            [str(row["session"].date()), _price(row["y_hat"]), *(_interval(row, level) for level in INTERVALS)]
+            for row in rows.to_dict("records")
+        ],
         words={0},
     )
     image = f'<img alt="{escape(ticker)}: recent prices and forecasts" src="{_inline(chart)}">' if chart else ""
     why = "".join(f"<li>{escape(reason)}</li>" for reason in (promotion["reasons"].split("; ") if promotion else ()))
     last = f"last {rows['target'].iloc[0]} {_price(rows['last_value'].iloc[0])}"
+    badge = _champion(promotion) if promotion else _badge(rows["champion"].iloc[0])
     return (
-        f'<section class=card id="{escape(ticker)}"><h3>{escape(ticker)} {_badge(rows["champion"].iloc[0])} '
+        f'<section class=card id="{escape(ticker)}"><h3>{escape(ticker)} {badge} '
         f"<small>{escape(last)}</small></h3>"
-        f"<p>{_verdict(promotion)}</p><div class=two><div>{image}</div><div>{table}</div></div><ul class=why>{why}</ul></section>"
+        f"<p>{_verdict(promotion)}</p><div class=two><div>{image}</div><div>{table}</div></div>"
+        f"<details><summary>Why</summary><ul class=why>{why}</ul></details></section>"
     )
 
 
 def _verdict(promotion: dict | None) -> str:
-    """In words, whether the network is worth its while."""
+    """In words: what is published, and whether the network is worth its while."""
     if promotion is None:
         return ""
-    naive = f"{_price(promotion['naive_test_rmse'], 4)}"
+    champion, weight = promotion["champion"], promotion["weight"]
+    told = f"Published is {CHAMPIONS.get(champion, escape(champion))}"
+    if champion not in BASELINES:
+        told = (
+            f"Published are {weight:.0%} of {CHAMPIONS.get(champion, escape(champion))} and {1 - weight:.0%} of {CHAMPIONS['ewma']}"
+        )
     if math.isnan(promotion["test_rmse"]):
-        return f"There is no network for this ticker. Test RMSE of the naive forecast: {naive}."
-    ours, skill = _price(promotion["test_rmse"], 4), promotion["skill"]
-    outcome = "beats" if skill > 0 else "loses to" if skill < 0 else "equals"
+        return f"{told}; there is no network for this ticker. Test RMSE of the naive forecast: {_price(promotion['naive_test_rmse'], 4)}."
+    whose = "It" if champion not in BASELINES else "The network, which is not published,"
+    losses = f"pinball loss {promotion['test_pinball']:.3%} of the price against {promotion['ewma_test_pinball']:.3%}"
+    errors = f"RMSE {_price(promotion['test_rmse'], 4)} against {_price(promotion['naive_test_rmse'], 4)}"
     return (
-        f"The network <b class={'good' if skill > 0 else 'bad'}>{outcome}</b> the naive forecast on {promotion['test_sessions']} test "
-        f"sessions: RMSE {ours} against {naive}, skill {skill:+.2%}."
+        f"{told}. {whose} {_outcome(promotion['pinball_skill'])} the EWMA random walk on {promotion['test_sessions']} test sessions: {losses}, "
+        f"skill {promotion['pinball_skill']:+.2%}. One session ahead, its median {_outcome(promotion['skill'])} the naive forecast: {errors}, "
+        f"skill {promotion['skill']:+.2%}."
     )
+
+
+def _outcome(skill: float) -> str:
+    word = "beats" if skill > 0 else "loses to" if skill < 0 else "equals"
+    return f"<b class={'good' if skill > 0 else 'bad'}>{word}</b>"
+
+
+def _calibration(calibrations: pd.DataFrame, picture: bytes) -> str:
+    """How often each interval held what came in the sessions replayed, before and after calibration: per ticker, and per horizon."""
+    if calibrations.empty:
+        return "<p>Nothing has been calibrated.</p>"
+    head = [name for level in INTERVALS for name in (f"Inside {level} %", "width")]
+
+    def cells(row: Mapping) -> list[str]:
+        return [
+            text
+            for level in INTERVALS
+            for text in (
+                f"{_share(row[f'raw_coverage_{level}'])} → {_share(row[f'coverage_{level}'])}",
+                f"× {math.exp(row[f'growth_{level}']):.2f}",
+            )
+        ]
+
+    means = calibrations.groupby("ticker").mean(numeric_only=True).reset_index().to_dict("records")
+    summary = [[escape(row["ticker"]), f"{row['sessions']:.0f}", *cells(row)] for row in means]
+    each = [
+        [escape(row["ticker"]), str(row["horizon"]), str(row["sessions"]), *cells(row)]
+        for row in calibrations.sort_values(["ticker", "horizon"]).to_dict("records")
+    ]
+    return "\n".join(
+        [
+            "<p>Shares of what came that lay inside the intervals, over the sessions before this one: as they were said, and as calibration would "
+            "have made them day by day. Width: what calibration now multiplies the interval's by.</p>",
+            _picture(picture, "Coverage by horizon, before and after calibration"),
+            _table(["Ticker", "Sessions", *head], summary, words={0}),
+            "<details><summary>By horizon</summary>",
+            _table(["Ticker", "Sessions ahead", "Sessions", *head], each, words={0}),
+            "</details>",
+        ]
+    )
+
+
+def _share(value: float) -> str:
+    return _or_dash(value, "{:.1%}".format)
+
+
+def _drift(watched: pd.DataFrame, picture: bytes) -> str:
+    """What has left its band; DRIFT rows of this run."""
+    if watched.empty:
+        return '<p id="drift">Nothing has been watched.</p>'
+    few = watched["sessions"] < drift.FEWEST
+    body = [
+        [
+            escape(row["ticker"]),
+            str(row["sessions"]),
+            *(_or_dash(row[f"coverage_{level}"], "{:.0%}".format) for level in (80, 95)),
+            _or_dash(row["pinball_skill"], "{:+.2%}".format),
+            _or_dash(row["psi"], "{:.2f}".format),
+            _drift_badges(row["warnings"]),
+        ]
+        for row in watched.sort_values("ticker").to_dict("records")
+    ]
+    told = [
+        f"<li><b>{escape(row['ticker'])}</b>, {DRIFT_WORDS.get(kind, escape(kind))}: {_with_code(warning)}.</li>"
+        for row in watched.sort_values("ticker").to_dict("records")
+        for kind, warning in drift.warnings_of(row["warnings"]).items()
+    ]
+    waiting = f" {counted(few.sum(), 'ticker')} with fewer than {drift.FEWEST} scored sessions cannot be judged by coverage and skill yet."
+    head = ["Ticker", "Scored sessions", "Inside 80 %", "Inside 95 %", "Pinball skill", "Stability index", "State"]
+    return "\n".join(
+        [
+            f'<p id="drift">Over the last {drift.SESSIONS} scored sessions at most, all horizons together. Stability index: how unlike the inputs '
+            f"of the last year are to those that the network learnt from; above {drift.HIGHEST_PSI:g} they have changed. Dashed: the bands."
+            f"{waiting if few.any() else ''}</p>",
+            _table(head, body, words={0, 6}),
+            f"<ul class=warned>{''.join(told)}</ul>" if told else "",
+            _picture(picture, "Coverage, pinball skill and stability index through time"),
+        ]
+    )
+
+
+def _with_code(text: str) -> str:
+    """Escaped, with what stands between backticks as code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
+
+
+#: What has left its band, in words.
+DRIFT_WORDS = {
+    "coverage_80": "80 % interval",
+    "coverage_95": "95 % interval",
+    "pinball_skill": "pinball skill",
+    "psi": "inputs",
+}
+
+
+def _drift_badges(warnings: str | None) -> str:
+    if warnings is None:
+        return "–"
+    kinds = drift.warnings_of(warnings)
+    if not kinds:
+        return '<span class="badge fine">in band</span>'
+    return " ".join(f'<span class="badge quarantine">{DRIFT_WORDS.get(kind, escape(kind))}</span>' for kind in kinds)
+
+
+def _picture(image: bytes, told: str) -> str:
+    return f'<div class="scroll wide"><img alt="{escape(told)}" src="{_inline(image)}"></div>' if image else ""
 
 
 def _quality(checks: pd.DataFrame, findings: pd.DataFrame) -> str:
@@ -290,12 +449,23 @@ def _record(scores: pd.DataFrame) -> str:
             _price(row["rmse"], 4),
             _price(row["naive_rmse"], 4),
             _skill(row["skill"]),
+            _skill(row["pinball_skill"]),
             f"{row['inside_80']:.0%}",
             f"{row['inside_95']:.0%}",
         ]
         for row in realised(scores).to_dict("records")
     ]
-    head = ["Ticker", "Sessions ahead", "Forecasts", "RMSE", "… of naive", "Skill", "Inside 80 %", "Inside 95 %"]
+    head = [
+        "Ticker",
+        "Sessions ahead",
+        "Forecasts",
+        "RMSE",
+        "… of naive",
+        "RMSE skill",
+        "Pinball skill",
+        "Inside 80 %",
+        "Inside 95 %",
+    ]
     return _table(head, body, words={0})
 
 
@@ -312,8 +482,9 @@ def _interval(row: Mapping, level: int) -> str:
     return f"{_price(row[f'lower_{level}'])} – {_price(row[f'upper_{level}'])}"
 
 
-def _badge(word: str) -> str:
-    return f'<span class="badge {escape(word)}">{escape(word)}</span>'
+def _badge(word: str, told: str = "") -> str:
+    title = f' title="{escape(told)}"' if told else ""
+    return f'<span class="badge {escape(word)}"{title}>{escape(word)}</span>'
 
 
 def _skill(value: float) -> str:
@@ -337,7 +508,7 @@ STYLE = """
 @media (prefers-color-scheme:dark){:root{--ink:#e4e8ee;--dim:#97a2b0;--page:#14181d;--card:#1d232b;--line:#323b47;--good:#4fc48a;
 --bad:#f08573;--net:#6fb1f0;--nai:#eaa45f}}
 *{box-sizing:border-box}body{margin:0;background:var(--page);color:var(--ink);font:15px/1.5 system-ui,"Segoe UI",sans-serif}
-main{max-width:1080px;margin:0 auto;padding:28px 20px 40px}h1{font-size:26px;margin:0 0 4px}h2{font-size:19px;margin:36px 0 10px}
+main{max-width:1160px;margin:0 auto;padding:28px 20px 40px}h1{font-size:26px;margin:0 0 4px}h2{font-size:19px;margin:36px 0 10px}
 h3{font-size:17px;margin:0 0 4px}small{color:var(--dim);font-weight:400;font-size:.72em;margin-left:6px}.lead{margin:0 0 18px}
 a{color:inherit}.dim,footer{color:var(--dim)}footer{font-size:13px;margin-top:36px;border-top:1px solid var(--line);padding-top:12px}
 .scroll{overflow-x:auto;margin-bottom:12px;background:var(--card);border:1px solid var(--line);border-radius:8px}
@@ -347,10 +518,14 @@ th{color:var(--dim);font-weight:600;font-size:12.5px}.w{text-align:left}td.w:las
 .card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:14px 16px;margin:0 0 14px;break-inside:avoid}
 .card p{margin:0 0 8px}.card .scroll{margin:0;border:0;border-radius:0}.card th,.card td{padding:5px 8px}
 .card td.w:last-child{min-width:0}.two{display:grid;grid-template-columns:minmax(0,1fr) auto;gap:16px;align-items:center}
-img{max-width:100%;display:block}.why{margin:8px 0 0;padding-left:18px;color:var(--dim);font-size:13px}
+img{max-width:100%;display:block}.wide{padding:10px 12px}
+summary{cursor:pointer;color:var(--dim);font-size:13px}
+details .scroll{margin-top:8px}.warned{margin:4px 0 12px;padding-left:18px;font-size:14px}
+.why{margin:8px 0 0;padding-left:18px;color:var(--dim);font-size:13px}
 .good{color:var(--good)}.bad{color:var(--bad);white-space:nowrap}
 .badge{display:inline-block;padding:0 8px;border-radius:9px;font-size:12px;font-weight:600;
-border:1px solid currentColor;color:var(--dim)}.badge.lstm,.badge.previous{color:var(--net)}.badge.naive,.badge.mask{color:var(--nai)}
+border:1px solid currentColor;color:var(--dim)}.badge.lstm,.badge.previous,.badge.pooled{color:var(--net)}.badge.fine{color:var(--good)}.badge.naive,
+.badge.ewma,.badge.mask{color:var(--nai)}
 .badge.quarantine{color:var(--bad)}@media (max-width:760px){.two{grid-template-columns:1fr}}
 @media print{body{background:#fff;font-size:12px}main{max-width:none;padding:0}}
 """

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import logging
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -19,6 +20,7 @@ from pipeline import (
     choices,
     combination,
     datasets,
+    drift,
     embedding,
     forecasters,
     networks,
@@ -36,12 +38,15 @@ from pipeline.models.baselines import BASELINES, EWMA
 from pipeline.models.recipe import Recipe
 from pipeline.prices.source import fetch, newest_session, require_known
 from pipeline.run import Run
-from pipeline.tables import CALIBRATIONS, CHECKS, DATASETS, FINDINGS, FORECASTS, PREDICTIONS, PROMOTIONS, SCORES
+from pipeline.tables import CALIBRATIONS, CHECKS, DATASETS, DRIFT, FINDINGS, FORECASTS, PREDICTIONS, PROMOTIONS, RUNS, SCORES
 from pipeline.universes import Universe, load_universes
 
 if TYPE_CHECKING:
     from pipeline.assembly import Parts
     from pipeline.sessions import Calendar
+
+#: What is too long for a line of progress: the reasons of a decision.
+log = logging.getLogger(__name__)
 
 #: Tickers that are validated together.
 CHECKED_TOGETHER = 200
@@ -76,6 +81,12 @@ def plan(parts: Parts, universe: Universe, session: dt.date | None, now: dt.date
         raise SettingsError(
             f"{session} is after {newest}, the last session that the {source.name} source has. Use that one or an earlier one."
         )
+    return run_of(parts, universe, session, known_at or now, replay=known_at is not None)
+
+
+def run_of(parts: Parts, universe: Universe, session: dt.date, known_at: dt.datetime, replay: bool) -> Run:
+    """The run of a session, whose cutoffs follow from the calendar and the settings; nothing is checked."""
+    calendar = parts.calendar(universe)
     current, previous = calendar.training_cutoffs(session, universe.retrain)
     return Run(
         universe=universe,
@@ -85,8 +96,8 @@ def plan(parts: Parts, universe: Universe, session: dt.date | None, now: dt.date
         pool_cutoff=calendar.pool_cutoff(current, parts.settings.pool),
         previous_pool_cutoff=calendar.pool_cutoff(previous, parts.settings.pool),
         forecast_sessions=tuple(calendar.next_sessions(session, universe.horizon)),
-        known_at=known_at or now,
-        replay=known_at is not None,
+        known_at=known_at,
+        replay=replay,
     )
 
 
@@ -264,7 +275,9 @@ def promote(parts: Parts, run: Run) -> None:
         parts.store.save(PROMOTIONS, pd.DataFrame([row]))
         if live:
             parts.tracker(run.universe).set_champion(ticker, None if row["champion"] in BASELINES else row["model_id"])
-        parts.progress("promote", ticker, f"{row['champion']} ({row['reasons']})")
+        parts.progress("promote", ticker, records.promoted(row))
+        for reason in str(row["reasons"]).split("; "):
+            log.info("promote %s: %s", ticker, reason)
     if len(failures) == len(tickers):
         _raise_together(failures)
 
@@ -283,6 +296,7 @@ def publish(parts: Parts, run: Run) -> None:
     if not forecasts.equals(parts.rows(FORECASTS, run, list(promotions["ticker"]))):  # what is published has passed already
         parts.gate.check_forecasts(forecasts, list(run.forecast_sessions)).require()
     parts.store.replace(CALIBRATIONS, calibrations, **run.key, ticker=list(promotions["ticker"]))
+    parts.store.replace(RUNS, records.runs(parts, run, list(promotions["ticker"])), **run.key, ticker=list(promotions["ticker"]))
     changed = parts.store.replace(FORECASTS, forecasts, **run.key, ticker=list(promotions["ticker"]))
     parts.progress("publish", "", f"{len(forecasts)} forecasts, {changed} of them new or changed")
 
@@ -316,6 +330,57 @@ def _random_walk(parts: Parts, run: Run, ticker: str) -> pd.DataFrame:
     return said.merge(live[["cutoff", "dataset"]], on="dataset").drop(columns=["dataset", "model"])
 
 
+def watch(parts: Parts, run: Run) -> list[dict[str, str]]:
+    """Says of each ticker whether its published forecasts and its network's inputs are within their bands.
+
+    Returns what has left them: ticker, kind and the warning in words. Sessions after this one that have been run already are judged again, with
+    the scores that this one has added, so a backfill leaves the same rows in any order.
+    """
+    promoted = list(parts.rows(PROMOTIONS, run, passed(parts, run))["ticker"])
+    seen = {ticker: _stability(parts, run, ticker) for ticker in promoted}
+    rows = [{**_plain(run.key), "ticker": ticker, "psi": psi} for ticker, psi in seen.items()]
+    own = _judged(parts, run, pd.DataFrame(rows, columns=["ticker", "cutoff", "psi"]))
+    parts.store.replace(DRIFT, own, **run.key, ticker=list(run.universe.tickers))
+    # Until nothing changes: another session may be scored at the same time.
+    while parts.store.save(DRIFT, _judged(parts, run, _judged_from_here_on(parts, run))):
+        pass
+    warnings = [
+        {"ticker": row.ticker, "kind": kind, "warning": told}
+        for row in parts.rows(DRIFT, run, promoted).itertuples()
+        for kind, told in drift.warnings_of(row.warnings).items()
+    ]
+    for warning in warnings:
+        parts.progress("watch", warning["ticker"], f"WARNING {warning['kind']}: {warning['warning']}")
+    if not warnings:
+        parts.progress("watch", "", f"{reporting.counted(len(promoted), 'ticker')} watched, none has left its bands")
+    return warnings
+
+
+def _stability(parts: Parts, run: Run, ticker: str) -> float:
+    """Population stability index of the newest sessions that a ticker's network sees, against those that it learnt from."""
+    rows = datasets.by_role(parts, run, ticker)
+    training = rows["training"]["dataset"]
+    learnt, seen = datasets.load(parts, training).train, datasets.load_replay(parts, rows["live"]["dataset"], training)
+    return drift.population_stability(learnt.past[:, -1], seen.past[:, -1]) if len(learnt) else float("nan")
+
+
+def _judged_from_here_on(parts: Parts, run: Run) -> pd.DataFrame:
+    rows = parts.store.load(DRIFT, **run.series, ticker=list(run.universe.tickers))
+    return rows[rows["cutoff"] >= pd.Timestamp(run.session)]
+
+
+def _judged(parts: Parts, run: Run, rows: pd.DataFrame) -> pd.DataFrame:
+    """DRIFT rows for (ticker, cutoff, psi), by the scores of sessions that have come by the cutoff."""
+    scores = parts.store.load(SCORES, **run.series, ticker=list(run.universe.tickers))
+    by_ticker = dict(list(scores.groupby("ticker")))
+    judged = []
+    for row in rows.itertuples():
+        known = by_ticker.get(row.ticker, SCORES.empty())
+        judgement = drift.judge(known[known["session"] <= row.cutoff], row.psi)
+        judged.append({**run.series, "ticker": row.ticker, "cutoff": row.cutoff, **judgement.row()})
+    return DRIFT.conform(pd.DataFrame(judged)) if judged else DRIFT.empty()
+
+
 def report(parts: Parts, run: Run) -> str:
     """Writes the day's page and closes the session in MLflow; returns where the page is."""
     passed(parts, run)
@@ -324,7 +389,7 @@ def report(parts: Parts, run: Run) -> str:
     tracker = parts.tracker(run.universe)
     recipe = find_recipe(run.universe.recipe)
     parent = records.open_session(parts, tracker, run, recipe)
-    metrics = records.session_metrics(parts.rows(PROMOTIONS, run), parts.rows(CHECKS, run))
+    metrics = records.session_metrics(parts.rows(PROMOTIONS, run), parts.rows(CHECKS, run), parts.rows(DRIFT, run))
     tracker.close_session(parent, metrics, records.session_files(parts, run, recipe))
     parts.progress("report", "", parts.artifacts.url(name))
     return parts.artifacts.url(name)
@@ -361,6 +426,7 @@ def day(parts: Parts, run: Run) -> str:
     promote(parts, run)
     publish(parts, run)
     score(parts, run)
+    watch(parts, run)
     return report(parts, run)
 
 
@@ -441,14 +507,24 @@ def _page(parts: Parts, run: Run) -> str:
     for ticker in forecasts["ticker"].unique():
         history = parts.store.prices(run.universe.source_id, ticker, run.session, run.known_at)
         pictures[ticker] = charts.forecast_chart(history, forecasts[forecasts["ticker"] == ticker])
+    calibrations, watched = parts.rows(CALIBRATIONS, run), parts.store.load(DRIFT, **run.series, ticker=list(run.universe.tickers))
+    watched = watched[watched["cutoff"] <= pd.Timestamp(run.session)]
     return reporting.day_page(
         run,
-        forecasts,
-        promotions,
-        parts.rows(FINDINGS, run),
-        parts.rows(CHECKS, run),
-        scores[scores["session"] <= pd.Timestamp(run.session)],
+        reporting.Day(
+            forecasts=forecasts,
+            promotions=promotions,
+            calibrations=calibrations,
+            findings=parts.rows(FINDINGS, run),
+            checks=parts.rows(CHECKS, run),
+            scores=scores[scores["session"] <= pd.Timestamp(run.session)],
+            drift=watched[watched["cutoff"] == pd.Timestamp(run.session)],
+        ),
         pictures,
+        {
+            "calibration": charts.calibration_chart(calibrations) if len(calibrations) else b"",
+            "drift": charts.drift_chart(watched) if watched["coverage_80"].notna().any() else b"",
+        },
     )
 
 

@@ -25,6 +25,7 @@ from pipeline.lookahead import SEQUENCE_LENGTH, LookAhead
 from pipeline.models.recipe import Recipe
 from pipeline.prices.adjustment import adjust
 from pipeline.prices.source import fetch
+from pipeline.quantiles import MEDIAN
 from pipeline.spec import Spec
 from pipeline.splits import Split
 from pipeline.training import SHARED, FitJob, LookAheadJob, PredictJob, Trained
@@ -224,7 +225,12 @@ def _predict(parts: Parts, networks: Iterable[Network], failures: dict[str, Stoc
                 f"{job.ticker}: {network.recipe.name} with seed {network.seed} forecasts no numbers: its training has diverged. Try another seed."
             )
         else:
-            parts.artifacts.write(network.said(job.ticker), _npy(outcome[0][:, 0]))
+            parts.artifacts.write(network.said(job.ticker), _npy(_points(outcome[0][:, 0])))
+
+
+def _points(said: np.ndarray) -> np.ndarray:
+    """(n,): the median, where quantiles (n, Q) were said."""
+    return said[:, MEDIAN] if said.ndim == 2 else said
 
 
 def said(parts: Parts, network: Network, ticker: str) -> np.ndarray:
@@ -297,9 +303,10 @@ def record(
     runs: Iterable[StockRun],
     metrics: dict[str, float],
     files: dict[str, bytes],
+    experiment: str = FOLDER,
 ) -> None:
     """A parent run with a child for each of `runs`; repeating it changes nothing, and other `params` make other runs."""
-    tracked = parts.tracker(dataclasses.replace(universe, name=FOLDER))  # all studies are one experiment
+    tracked = parts.tracker(dataclasses.replace(universe, name=experiment))  # all studies are one experiment
     parent = tracked.open_parent(f"{title} {_digest(universe, params)}", title, {"study": title}, params)
     for run in runs:
         tracked.record(parent, run)

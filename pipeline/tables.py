@@ -251,6 +251,23 @@ FORECASTS = Table(
     (*RUN_KEY, "horizon"),
 )
 
+#: What a published forecast was asked for, so that it can be made again: one row per ticker, as a later run may be of other tickers. `known_at`
+#: is when the newest of all its tickers' prices and actions up to the cutoff became known. `request` (a universe, all tickers of the run among
+#: them), `settings` (those that decide) and `libraries` (those that compute, by version) are JSON.
+RUNS = Table(
+    "runs",
+    {
+        **RUN_KEY,
+        "source_id": "str",
+        "known_at": MOMENT_DTYPE,
+        "request": "str",
+        "settings": "str",
+        "code_version": "str",
+        "libraries": "str",
+    },
+    tuple(RUN_KEY),
+)
+
 #: What became of a forecast. `error` is actual minus forecast, in dollars as traded at the forecast's cutoff (a split since
 #: then is undone in `actual`); `pinball` is the mean loss of its quantiles, `ewma_pinball` that of the EWMA random walk's, as
 #: fractions of the last price.
@@ -291,6 +308,25 @@ TRIALS = Table(
     ("study", "fingerprint", "number"),
 )
 
+#: What forecasters said at a backtest's cutoffs, beside what came: the long table that leaderboards are made of, one row per quantile. `recipe`
+#: also names baselines and statistical models; all forecasters have the same tickers and cutoffs. `forecast`, `actual` and `last` (the target
+#: at the cutoff) in dollars as adjusted for the splits up to the end of the cutoff's block. It is an artifact, not in the store.
+BACKTESTS = Table(
+    "backtests",
+    {
+        "recipe": "str",
+        "ticker": "str",
+        "cutoff": SESSION_DTYPE,
+        "horizon": "int64",
+        "session": SESSION_DTYPE,
+        "quantile": "float64",
+        "forecast": "float64",
+        "actual": "float64",
+        "last": "float64",
+    },
+    ("recipe", "ticker", "cutoff", "horizon", "quantile"),
+)
+
 #: All that the store keeps.
 STORED = (
     PRICE_REVISIONS,
@@ -304,6 +340,7 @@ STORED = (
     PROMOTIONS,
     CALIBRATIONS,
     FORECASTS,
+    RUNS,
     SCORES,
     DRIFT,
     TRIALS,

@@ -153,7 +153,9 @@ def fit(recipe: Recipe, datasets: Mapping[str, Dataset], seed: int, tensorboard:
     if recipe.pooled:
         train = _some_unknown(train, recipe.network.unknown_share, seed)
     symbols = tuple(datasets) if recipe.knows_symbols else ()
-    return fit_examples(recipe.tuned if base is not None and recipe.fine_tuning else recipe, train, validation, test, seed, tensorboard, symbols, base)
+    if base is not None and recipe.fine_tuning:
+        recipe = recipe.tuned
+    return fit_examples(recipe, train, validation, test, seed, tensorboard, symbols, base)
 
 
 def fit_examples(

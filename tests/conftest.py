@@ -14,8 +14,10 @@ import pytest
 import sqlalchemy as sa
 
 from pipeline import embedded_postgres
+from pipeline.run import Run
 from pipeline.store import Store, sql_metadata
 from pipeline.tracking import Tracker
+from tests.made_days import TRAINED, MadeParts, made_source, run_day
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +58,15 @@ def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mlflow")
     Tracker(f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts"), "none").prepare()
     return folder / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def made_day(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Iterator[tuple[MadeParts, Run]]:
+    """A whole day of `made_days.TRAINED`, for tests that look at what it left and change nothing."""
+    home = tmp_path_factory.mktemp("made_day")
+    shutil.copy(mlflow_database, home / "mlflow.db")
+    with MadeParts(home, made_source()) as parts:
+        yield parts, run_day(parts, universe=TRAINED)
 
 
 @pytest.fixture

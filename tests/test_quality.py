@@ -335,7 +335,7 @@ def forecast(ticker: str, **changes: object) -> pd.DataFrame:
         {"ticker": ticker, "horizon": [1, 2, 3], "session": AHEAD, "cutoff": CUTOFF, "y_hat": [100.0, 101.0, 102.0]}
     )
     rows = rows.assign(universe="made", recipe="default", target="close", last_value=100.0, champion="naive", model_id="")
-    for width, level in ((2, "80"), (4, "95")):
+    for width, level in ((1, "50"), (2, "80"), (4, "95")):
         rows[f"lower_{level}"], rows[f"upper_{level}"] = rows["y_hat"] - width, rows["y_hat"] + width
     for column, value in changes.items():
         rows[column] = rows[column].astype(object)
@@ -348,12 +348,18 @@ BAD_FORECASTS = {
     "HOLIDAY": ({"session": dt.date(2017, 12, 25)}, {"wrong_session"}),
     "TWICE": ({"horizon": 1}, {"horizon_repeated", "horizon_missing", "wrong_session"}),
     "NONE": ({"y_hat": np.nan}, {"value_missing"}),
+    "NOMIDDLE": ({"lower_50": np.nan}, {"value_missing"}),
     "NOUPPER": ({"upper_95": np.nan}, {"value_missing"}),
-    "MINUS": ({"y_hat": -1.0, "lower_80": -2.0, "lower_95": -3.0}, {"price_not_positive", "forecast_far_off"}),
-    "ENDLESS": ({"y_hat": np.inf, "upper_80": np.inf, "upper_95": np.inf}, {"price_not_positive", "forecast_far_off"}),
+    "MINUS": ({"y_hat": -1.0, "lower_50": -1.5, "lower_80": -2.0, "lower_95": -3.0}, {"price_not_positive", "forecast_far_off"}),
+    "BELOW_ZERO": ({"lower_95": -3.0}, {"price_not_positive"}),
+    "ENDLESS": (
+        {"y_hat": np.inf, "upper_50": np.inf, "upper_80": np.inf, "upper_95": np.inf},
+        {"price_not_positive", "forecast_far_off"},
+    ),
     "CROSSED": ({"lower_95": 100.0}, {"interval_order"}),
+    "CROSSED_WITHIN": ({"upper_50": 103.5}, {"interval_order"}),
     "OUTSIDE": ({"y_hat": 104.0}, {"interval_order"}),
-    "FAR": ({"y_hat": 250.0, "upper_80": 251.0, "upper_95": 252.0}, {"forecast_far_off"}),
+    "FAR": ({"y_hat": 250.0, "upper_50": 250.5, "upper_80": 251.0, "upper_95": 252.0}, {"forecast_far_off"}),
 }
 
 
@@ -376,7 +382,7 @@ def test_good_forecasts_pass_beside_bad_ones(bad_forecasts):
 
 def test_require_names_rule_ticker_and_rows():
     verdict = GATE.check_forecasts(forecast("AAPL", y_hat=104.0), AHEAD)
-    with pytest.raises(QualityGateFailed, match=r"^AAPL breaks interval_order: 2017-12-04: upper_80 103 is below y_hat 104$"):
+    with pytest.raises(QualityGateFailed, match=r"^AAPL breaks interval_order: 2017-12-04: upper_50 102 is below y_hat 104$"):
         verdict.require()
 
 

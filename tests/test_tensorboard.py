@@ -14,6 +14,7 @@ import pytest
 from pipeline import embedding, tensorboard
 from pipeline.errors import SettingsError
 from pipeline.models.default import DEFAULT
+from pipeline.models.optimisation import MeanSquaredError
 from pipeline.models.recurrent import Stack
 from pipeline.normalisation import PreviousWindow
 from pipeline.spec import Spec, Windowing
@@ -31,9 +32,11 @@ POOLED = replace(
     normalisation=PreviousWindow(),
     split=Split(test=Fraction(0.2), validation=Newest(40)),
     network=Stack((4,), dropout=0.2, embedding=2),
+    loss=MeanSquaredError(),
     epochs=3,
     patience=None,
     pooled=True,
+    fine_tuning=None,
 )
 STOCKS = ("AAA", "BBB", "CCC")
 

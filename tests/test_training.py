@@ -20,8 +20,9 @@ import pytest
 
 from pipeline.errors import LookAtTheData, RunError, TryAgain
 from pipeline.models.default import DEFAULT
-from pipeline.models.optimisation import Constant, DecayAfter, HalvedOnPlateau, Optimiser
+from pipeline.models.optimisation import Constant, DecayAfter, HalvedOnPlateau, MeanSquaredError, Optimiser
 from pipeline.models.recurrent import Stack
+from pipeline.quantiles import PROBABILITIES
 from pipeline.spec import Spec
 from pipeline.splits import Newest, Split
 from pipeline.training import FitJob, LookAheadJob, PredictJob, Workers, fit, load_model, look_ahead, predict, shared_workers
@@ -63,9 +64,14 @@ def small(**changes: object):
 
 
 def relative(trained: bytes, windows: Windows) -> np.ndarray:
-    """What a network says, as fractions of the last close."""
-    [prices] = predict(trained, (windows,), 2)
-    return (prices - windows.offset[:, None]) / windows.scale[:, None]
+    """What a network says (n, 2, 7), as changes in multiples of the volatility."""
+    [prices] = predict(trained, (windows,), 2, "UP")
+    return (prices - windows.offset[:, None, None]) / windows.scale[:, None, None]
+
+
+def anchor(dataset: Dataset) -> np.ndarray:
+    """What a network without opinion says of every window (2, 7): the quantiles of what training saw."""
+    return np.array([np.quantile(column, PROBABILITIES) for column in dataset.train.future.T.astype("float64")])
 
 
 @pytest.fixture(scope="module")
@@ -85,15 +91,19 @@ def workers():
 
 
 def validation_loss(dataset: Dataset, forecast: np.ndarray) -> float:
-    """The default recipe's loss, the dull way: half the square of an error up to .5, half its size less an eighth beyond."""
-    scale = dataset.train.future.std(axis=0, dtype="float64") * [1, 2**0.5]
-    error = np.abs((dataset.validation.future - forecast) / scale)
-    return float(np.mean(np.where(error <= 0.5, 0.5 * error**2, 0.5 * (error - 0.25))))
+    """The default recipe's loss, the dull way: what lies above a quantile costs p of its distance, what lies below 1 - p."""
+    scale, total = dataset.train.future.std(axis=0, dtype="float64"), []
+    for actual, said in zip(dataset.validation.future, np.broadcast_to(forecast, (len(dataset.validation), 2, 7)), strict=True):
+        for horizon in range(2):
+            for probability, quantile in zip(PROBABILITIES, said[horizon], strict=True):
+                error = (actual[horizon] - quantile) / scale[horizon]
+                total.append(probability * error if error > 0 else (probability - 1) * error)
+    return float(np.mean(total))
 
 
 def test_it_learns_what_there_is_to_learn(dataset, trained):
-    naive = validation_loss(dataset, np.zeros_like(dataset.validation.future))
-    assert trained.history["val_loss"][0] < 0.85 * naive  # the straight line alone
+    walk = validation_loss(dataset, anchor(dataset))
+    assert trained.history["val_loss"][0] < 0.9 * walk  # the straight line alone
     assert min(trained.history["val_loss"]) <= trained.history["val_loss"][0]
     assert len({len(entries) for entries in trained.history.values()}) == 1
 
@@ -105,19 +115,22 @@ def test_the_weights_kept_are_those_of_the_best_epoch(dataset, trained):
 
 
 def test_saved_and_loaded_by_keras_alone_it_forecasts_the_same(dataset, trained):
-    plain = load_model(trained.model)
+    import tensorflow as tf
+
+    plain, test = load_model(trained.model), dataset.test
     assert {type(layer).__module__.split(".")[0] for layer in plain.layers} == {"keras"}
-    np.testing.assert_allclose(plain(dataset.test.past), relative(trained.model, dataset.test), atol=1e-6)
+    said = plain([tf.constant(test.past), tf.constant([["UP"]] * len(test))])
+    np.testing.assert_allclose(np.reshape(said, (-1, 2, 7)), relative(trained.model, test), atol=1e-5)
 
 
-def test_when_nothing_learnt_helps_the_naive_forecast_comes_out():
+def test_when_nothing_learnt_helps_the_random_walk_comes_out():
     walk = load_dataset(dataset_file(pull=0.0))
 
     result = fit(small(optimiser=Optimiser("Adam", Constant(1.0)), patience=2, epochs=20), {"UP": walk}, seed=7)
     assert result.best_epoch == 0
     assert len(result.history["val_loss"]) == 3
-    [prices] = predict(result.model, (walk.test,), 2)
-    np.testing.assert_array_equal(prices, np.repeat(walk.test.last[:, None], 2, axis=1))
+    said = relative(result.model, walk.test)
+    np.testing.assert_allclose(said, np.broadcast_to(anchor(walk), said.shape), atol=1e-5)
 
 
 def test_without_patience_all_epochs_are_trained_and_the_last_is_kept(dataset):
@@ -153,7 +166,7 @@ def test_only_a_schedule_that_says_so_looks_at_the_test_windows(dataset, watches
 
 
 def test_stocks_that_share_a_network_are_told_apart_and_an_unknown_one_has_its_own_vector():
-    recipe = small(network=Stack((4,), embedding=2), pooled=True, patience=None)
+    recipe = small(network=Stack((4,), embedding=2), loss=MeanSquaredError(), pooled=True, patience=None)
     datasets = {ticker: load_dataset(dataset_file(ticker, pull)) for ticker, pull in (("UP", 0.5), ("WALK", 0.0))}
     trained = fit(recipe, datasets, seed=7)
     assert trained.model == fit(recipe, dict(reversed(datasets.items())), seed=7).model
@@ -215,13 +228,13 @@ def test_a_worker_with_one_thread_makes_the_same_file_as_this_process_with_sever
 
 def test_a_worker_forecasts_what_this_process_does(workers, trained, dataset):
     [(_, forecasts)] = workers.predict_all([PredictJob("UP", trained.model, (dataset.validation, dataset.test), 2)])
-    for there, here in zip(forecasts, predict(trained.model, (dataset.validation, dataset.test), 2), strict=True):
+    for there, here in zip(forecasts, predict(trained.model, (dataset.validation, dataset.test), 2, "UP"), strict=True):
         np.testing.assert_array_equal(there, here)
 
 
 def test_a_worker_looks_ahead_as_this_process_does(workers, trained, dataset):
     [(_, there)] = workers.look_ahead_all([LookAheadJob("UP", trained.model, dataset.test, 20)])
-    assert there.table().equals(look_ahead(trained.model, dataset.test, 20).table())
+    assert there.table().equals(look_ahead(trained.model, dataset.test, 20, "UP").table())
 
 
 def test_one_job_that_fails_names_its_ticker_and_does_not_keep_the_others(workers, trained, dataset):

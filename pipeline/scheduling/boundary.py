@@ -27,6 +27,8 @@ class Listener(Protocol):
 
     def failed(self, task_instance: Any, line: str) -> None: ...
 
+    def logged(self, task_instance: Any, line: str, level: str) -> None: ...
+
 
 #: None: what tasks say goes to standard output, which Airflow keeps as their log.
 listener: Listener | None = None
@@ -61,8 +63,49 @@ def check(run: Mapping[str, Any]) -> list[list[str]]:
 
 def call(step: Callable[..., Any], run: Mapping[str, Any], *tickers: list[str]) -> Any:
     """Calls one of `steps.py` with real parts and the run that `plan` wrote."""
-    with errors_for_airflow(), open_parts() as parts:
+    with errors_for_airflow(), heard(), open_parts() as parts:
         return step(parts, Run.from_json(run), *tickers)
+
+
+def watch(run: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What has left its band: ticker, kind and warning; no more of it than Airflow maps tasks over, the store and the page have it all."""
+    from pipeline import steps
+
+    return call(steps.watch, run)[: steps.MOST_SHARDS]
+
+
+def warn(warning: Mapping[str, str]) -> None:
+    """Logs one of what `watch` returned."""
+    with heard():
+        log.warning("DRIFT %s %s: %s", warning["ticker"], warning["kind"], warning["warning"])
+
+
+@contextmanager
+def heard() -> Iterator[None]:
+    """Lets the listener keep what is logged, such as a decision's reasons, where no Airflow keeps it as the task's log."""
+    if listener is None:
+        yield
+        return
+    from airflow.sdk import get_current_context
+
+    logger, handler = logging.getLogger("pipeline"), _ToListener(get_current_context()["ti"])
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+class _ToListener(logging.Handler):
+    def __init__(self, task_instance: Any) -> None:
+        super().__init__(logging.INFO)
+        self.task_instance = task_instance
+
+    def emit(self, record: logging.LogRecord) -> None:
+        listener.logged(self.task_instance, record.getMessage(), record.levelname.lower())
 
 
 def open_parts() -> Parts:

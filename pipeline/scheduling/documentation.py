@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.scheduling.environment import COMPUTING_TASKS
 from pipeline.settings import Settings
 from pipeline.universes import Universe
 
@@ -14,7 +15,7 @@ What do we expect next, given prices up to this session's close, and was yesterd
 |---|---|
 | **Tickers** | {tickers} |
 | **Prices** | {source}, calendar {calendar} |
-| **Forecast** | {target}, {horizon} sessions ahead, with 80 % and 95 % intervals |
+| **Forecast** | {target}, {horizon} sessions ahead, as a distribution: median, 50 %, 80 % and 95 % intervals |
 | **Recipe** | {recipe}, retrained {retrain} |
 | **Runs** | {runs} |
 
@@ -25,16 +26,23 @@ What do we expect next, given prices up to this session's close, and was yesterd
 | `plan` | decides the session and its training cutoffs | the session is a holiday or not over, a ticker or recipe does not exist |
 | `ingest` | fetches new prices, splits and dividends | the source is down (tried again for an hour) or does not know the ticker |
 | `check` | runs the quality rules; a bad ticker is quarantined with its reasons, the others go on | more than {max_quarantined:.0%} are quarantined |
+| `pretrain` | fits the network that all tickers train together, from which their own go on; not for every recipe | |
 | `build_windows` | cuts the datasets, with nothing after the cutoff | |
 | `train` | fits the networks that are not there yet | |
 | `evaluate` | measures networks and baselines on the same sessions | |
-| `promote` | chooses each ticker's champion; the naive forecast is always a candidate | |
-| `publish` | writes the forecasts in one transaction | a forecast breaks its own quality rules |
+| `promote` | chooses each ticker's champion among this and the previous cutoff's network, the EWMA random walk and the naive forecast, by \
+pinball loss on the same validation sessions; its log has sessions, figures and reasons | |
+| `publish` | mixes the champion with the EWMA random walk, calibrates, writes the forecasts in one transaction \
+| a forecast breaks its own quality rules |
 | `score` | compares earlier forecasts with the closes that came in | |
+| `watch` | judges coverage, pinball skill and inputs over the last sessions by their bands | |
+| `drift_warning` | one task per ticker and figure that has left its band: its log says what to do; skipped when there is none | |
 | `report` | draws the day's page | |
 
 `ingest`, `build_windows`, `train` and `evaluate` are mapped: one task per shard of tickers, named after them. A shard that fails
-does not stop the others.
+does not stop the others. `pretrain` and `train` are the expensive ones: at most {computing} tasks of each run at the same time on one \
+machine, and a network that is there already is not trained again. The tickers train together {pool} (STOCKCAST_POOL), each ticker's own \
+network goes on from there {retrain} (`retrain` of the universe).
 Every step can be repeated: the same session gives the same rows.
 
 ## Where the results are
@@ -64,6 +72,8 @@ def dag_page(universe: Universe, settings: Settings) -> str:
         horizon=universe.horizon,
         recipe=universe.recipe,
         retrain=universe.retrain,
+        pool=settings.pool,
+        computing=COMPUTING_TASKS,
         runs="after every session's close" if universe.scheduled else "only when asked: nothing is scheduled",
         max_quarantined=settings.max_quarantined,
         reports=f"{(settings.artifacts or str(settings.home / 'artifacts')).rstrip('/')}/reports",

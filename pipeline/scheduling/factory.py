@@ -19,6 +19,9 @@ from pipeline.universes import TARGETS, TICKER, Universe, load_universes
 #: A mapped task's name in the grid: its tickers, or how many there are when the shard is large.
 SHARD = "{% set t = task.op_kwargs['tickers'] %}{{ t | join(', ') if t | length <= 4 else t[0] ~ ' and ' ~ (t | length - 1) ~ ' more' }}"
 
+#: The name of a warning in the grid.
+WARNED = "{{ task.op_kwargs['warning']['ticker'] }} {{ task.op_kwargs['warning']['kind'] }}"
+
 #: Every step uses a database that may restart. Only `TryAgain` is retried (see `boundary.errors_for_airflow`).
 RETRY = {
     "retries": 3,
@@ -122,8 +125,11 @@ def _wire(universe: Universe, retry_source: dict[str, Any]) -> None:
     admitted = check(run)
     # Airflow gives a task its docstring as its page, except a mapped one.
     ingest.override(doc_md=ingest.function.__doc__, **retry_source).partial(run=run).expand(tickers=shards) >> admitted
-    models.partial(run=run).expand(tickers=admitted) >> (promoted := promote(run))
-    promoted >> publish.override(outlets=[published(universe.name)])(run) >> score(run) >> report(run)
+    admitted >> (pooled := pretrain(run))
+    pooled >> models.partial(run=run).expand(tickers=admitted) >> (promoted := promote(run))
+    promoted >> publish.override(outlets=[published(universe.name)])(run) >> score(run) >> (watched := watch(run)) >> report(run)
+    # A leaf: without a warning it is skipped, and nothing waits for it.
+    drift_warning.override(doc_md=drift_warning.function.__doc__).expand(warning=watched)
 
 
 def plan_of(universe: Universe) -> Any:
@@ -150,6 +156,14 @@ def ingest(run: dict, tickers: Shard) -> None:
 def check(run: dict) -> list[Shard]:
     """Run the quality rules; the shards of the tickers that go on. Fails when too many are quarantined."""
     return boundary.check(run)
+
+
+@task(max_active_tis_per_dag=COMPUTING_TASKS)
+def pretrain(run: dict) -> None:
+    """Fit the network that all stocks train together, from which each stock's own goes on; not for every recipe."""
+    from pipeline import steps
+
+    boundary.call(steps.pretrain, run)
 
 
 @task_group(prefix_group_id=False)
@@ -204,6 +218,18 @@ def score(run: dict) -> None:
     from pipeline import steps
 
     boundary.call(steps.score, run)
+
+
+@task
+def watch(run: dict) -> list[dict[str, str]]:
+    """Judge realised coverage, pinball skill and the networks' inputs by their bands; what has left them, by ticker and kind."""
+    return boundary.watch(run)
+
+
+@task(map_index_template=WARNED)
+def drift_warning(warning: dict[str, str]) -> None:
+    """Say in the log what has left its band, and what to do about it. Skipped when nothing has."""
+    boundary.warn(warning)
 
 
 @task

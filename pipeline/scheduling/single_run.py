@@ -101,6 +101,9 @@ class _Listener:
         self.say(line)
         task_logs.write_line(task_logs.attempt_file(self.home, task_instance), line)
 
+    def logged(self, task_instance: Any, line: str, level: str) -> None:
+        task_logs.write_line(task_logs.attempt_file(self.home, task_instance), line, "pipeline", level)
+
     def failed(self, task_instance: Any, line: str) -> None:
         self.failures.append(line)
         task_logs.write_line(task_logs.attempt_file(self.home, task_instance), line, "pipeline", "error")

@@ -76,17 +76,39 @@ def test_every_dag_can_be_backfilled_and_none_catches_up_by_itself(parsed):
 
 def test_the_day_runs_in_order(parsed):
     assert parsed["dags"]["daily_forecast_sample"]["downstream"] == {
-        "plan": ["build_windows", "check", "evaluate", "ingest", "promote", "publish", "report", "score", "train"],
+        "plan": [
+            *(
+                "build_windows",
+                "check",
+                "evaluate",
+                "ingest",
+                "pretrain",
+                "promote",
+                "publish",
+                "report",
+                "score",
+                "train",
+                "watch",
+            ),
+        ],
         "ingest": ["check"],
-        "check": ["build_windows", "evaluate", "train"],
+        "check": ["build_windows", "evaluate", "pretrain", "train"],
+        "pretrain": ["build_windows"],
         "build_windows": ["train"],
         "train": ["evaluate"],
         "evaluate": ["promote"],
         "promote": ["publish"],
         "publish": ["score"],
-        "score": ["report"],
+        "score": ["watch"],
+        "watch": ["drift_warning", "report"],
+        "drift_warning": [],
         "report": [],
     }
+
+
+def test_nothing_waits_for_a_warning_so_a_day_without_any_is_no_skipped_day(parsed):
+    downstream = parsed["dags"]["daily_forecast_sample"]["downstream"]
+    assert (downstream["drift_warning"], downstream["report"]) == ([], [])
 
 
 def test_a_failed_shard_does_not_stop_the_others(parsed):
@@ -143,5 +165,5 @@ def test_a_broken_universe_is_an_import_error_of_one_line(tmp_path):
     file = tmp_path / "broken.toml"
     file.write_text('[mine]\nsource = "sample"\ntickers = ["../x"]\n')
     found = parse(tmp_path, STOCKCAST_UNIVERSES=str(file), STOCKCAST_UNIVERSE="mine")
-    (error,) = found["errors"].values()
+    error = found["errors"][str(ROOT / "dags" / "daily_forecast.py")]
     assert "'../x' is no ticker" in error.strip().splitlines()[-1]

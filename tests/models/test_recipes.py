@@ -15,15 +15,16 @@ import pytest
 
 from pipeline.errors import SettingsError
 from pipeline.models import RECIPES, find_recipe, with_modes
-from pipeline.models.default import DEFAULT
 from pipeline.models.ganegedara import ExponentialMean, WindowMean
+from pipeline.models.optimisation import Pinball
 from pipeline.models.recipe import Shape
 from pipeline.models.recurrent import Stack
 from pipeline.normalisation import Unscaled
+from pipeline.quantiles import COUNT, PROBABILITIES
 from pipeline.spec import Spec, Windowing
 from pipeline.splits import Newest, Split
 from pipeline.tables import HISTORY
-from pipeline.windows import encode, load_dataset, load_live
+from pipeline.windows import encode, load_dataset, load_replay
 from tests.made_prices import random_walk
 
 HORIZON = 3
@@ -77,7 +78,7 @@ def test_its_parameters_are_plain_values_that_decide_its_hash(recipe):
 
 
 @pytest.mark.parametrize(
-    ("name", "change"), [("default", {"rounds": 9}), ("default", {"delta": 1.0}), ("weng-multi", {"unknown_share": 0.2})]
+    ("name", "change"), [("default", {"rounds": 9}), ("default", {"strengths": (1.0,)}), ("weng-multi", {"unknown_share": 0.2})]
 )
 def test_how_a_network_is_started_and_learns_the_unknown_decides_the_hash_too(name, change):
     recipe = find_recipe(name)
@@ -279,9 +280,12 @@ def test_the_worked_example_of_the_sliding_windows():
 
 def shape(recipe) -> Shape:
     window = recipe.window
-    features, outputs = max(len(window.columns), 1) * window.block, window.outputs or HORIZON
-    symbols = ("AAA", "BBB") if recipe.pooled else ()
-    return Shape(window.steps, features, outputs, np.full((window.steps, features), 0.1), np.full(outputs, 0.02), symbols)
+    seen = getattr(recipe.normalisation, "features", max(len(window.columns), 1))
+    features, outputs = seen * window.block, window.outputs or HORIZON
+    symbols = ("AAA", "BBB") if recipe.knows_symbols else ()
+    inputs = (window.steps, features)
+    ascending = np.tile(PROBABILITIES, (outputs, 1))
+    return Shape(*inputs, outputs, np.zeros(inputs), np.full(inputs, 0.1), np.full(outputs, 0.02), ascending, symbols)
 
 
 @each([recipe for recipe in PRICED if recipe.mode == "honest"])
@@ -296,9 +300,9 @@ def test_its_network_maps_windows_to_outputs_with_either_layer(recipe):
         model.compile(recipe.optimiser.make(), recipe.loss.make(wanted.future_scale))
         assert {tensor.name: tensor.shape[1:] for tensor in model.inputs} == {
             "past": (wanted.steps, wanted.features),
-            **({"symbol": (1,)} if recipe.pooled else {}),
+            **({"symbol": (1,)} if recipe.knows_symbols else {}),
         }
-        assert model.output_shape == (None, wanted.outputs)
+        assert model.output_shape == (None, wanted.outputs * (COUNT if isinstance(recipe.loss, Pinball) else 1))
     assert models[0].count_params() == models[1].count_params()
 
 
@@ -309,14 +313,6 @@ def test_the_symbol_stands_beside_every_step():
     assert model.get_layer("lstm_1").cell.kernel.shape == (3 + 3, 4 * 256)
     vectors = np.asarray(model.get_layer("symbol_embedding").embeddings)
     assert vectors.shape == (2 + 1, 3) and (np.abs(vectors) <= 1).all() and (np.abs(vectors) > 0.05).any()
-
-
-def test_the_untrained_default_network_is_the_naive_forecast():
-    from pipeline.models.fused import FusedLSTM
-
-    model = DEFAULT.network.build(Shape(60, 5, 2, np.full((60, 5), 0.1), np.array([0.01, 0.02])), FusedLSTM)
-    past = np.random.default_rng(0).normal(size=(4, 60, 5)).astype("float32")
-    np.testing.assert_array_equal(model(past), np.zeros((4, 2)))
 
 
 def plain_mean(prices: np.ndarray) -> float:
@@ -376,8 +372,9 @@ def test_it_trains_and_forecasts_dollars(recipe):
     datasets = {ticker: load_dataset(data) for ticker, data in files.items()}
     trained = fit(recipe, datasets, seed=7)
     assert len(trained.history["loss"]) == 1 + recipe.epochs
-    wanted = (datasets["AAA"].test, load_live(files["AAA"]))
-    for symbol in ("AAA", "ZZZ") if recipe.pooled else ("",):
+    wanted = (datasets["AAA"].test, load_replay(files["AAA"]))
+    said = (HORIZON, COUNT) if isinstance(recipe.loss, Pinball) else (HORIZON,)
+    for symbol in ("AAA", "ZZZ") if recipe.knows_symbols else ("",):
         for some, prices in zip(wanted, predict(trained.model, wanted, HORIZON, symbol), strict=True):
-            assert prices.shape == (len(some), HORIZON) and np.isfinite(prices).all()
+            assert prices.shape == (len(some), *said) and np.isfinite(prices).all()
     assert not again or fit(recipe, datasets, seed=7).model == trained.model  # the same seed, the same bytes

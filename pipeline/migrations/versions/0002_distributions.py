@@ -1,4 +1,4 @@
-"""Forecasts become distributions: quantiles, calibration, drift, trials of hyper-parameter searches.
+"""Forecasts become distributions: quantiles, calibration, drift, what a forecast was asked for, trials of hyper-parameter searches.
 
 Forecasts, scores and promotions made before keep all they had, with nothing in the new columns. Evaluations and predictions are made again
 from the networks, which are kept, so theirs begin anew.
@@ -61,6 +61,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint(*RUN_KEY, "cutoff", name="pk_drift"),
     )
     op.create_index("ix_drift_universe_cutoff", "drift", ["universe", "cutoff"])
+    op.create_table(
+        "runs",
+        *_run_key(),
+        sa.Column("source_id", sa.Text(), nullable=True),
+        sa.Column("known_at", sa.DateTime(), nullable=True),
+        *(sa.Column(name, sa.Text(), nullable=True) for name in ("request", "settings", "code_version", "libraries")),
+        sa.PrimaryKeyConstraint(*RUN_KEY, "cutoff", name="pk_runs"),
+    )
+    op.create_index("ix_runs_universe_cutoff", "runs", ["universe", "cutoff"])
     op.create_table(
         "trials",
         sa.Column("study", sa.Text(), nullable=False),
