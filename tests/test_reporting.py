@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import charts, reporting
+from pipeline import charts, drift, reporting
 from pipeline.errors import SettingsError
 from pipeline.run import Run
-from pipeline.tables import CHECKS, FINDINGS, FORECASTS, HISTORY, PROMOTIONS, SCORES
+from pipeline.tables import CALIBRATIONS, CHECKS, DRIFT, FINDINGS, FORECASTS, HISTORY, PROMOTIONS, SCORES
 from pipeline.universes import Universe
 
 FRIDAY, MONDAY, TUESDAY = (pd.Timestamp(day) for day in ("2013-03-01", "2013-03-04", "2013-03-05"))
@@ -25,24 +25,32 @@ RUN = Run(
     session=FRIDAY.date(),
     training_cutoff=FRIDAY.date(),
     previous_cutoff=dt.date(2013, 2, 1),
+    pool_cutoff=dt.date(2013, 1, 2),
+    previous_pool_cutoff=dt.date(2013, 1, 2),
     forecast_sessions=(MONDAY.date(), TUESDAY.date()),
     known_at=dt.datetime(2013, 3, 2, 1, tzinfo=dt.UTC),
 )
 
 
 def forecast(ticker, horizon, session, last, y_hat, half, champion):
-    levels = {"lower_80": y_hat - half, "upper_80": y_hat + half, "lower_95": y_hat - 2 * half, "upper_95": y_hat + 2 * half}
+    widths = {50: half / 2, 80: half, 95: 2 * half}
+    levels = {
+        f"{side}_{level}": y_hat + sign * wide for level, wide in widths.items() for side, sign in (("lower", -1), ("upper", 1))
+    }
     row = {"ticker": ticker, "horizon": horizon, "session": session, "last_value": last, "y_hat": y_hat, "champion": champion}
     return {**KEY, **row, **levels, "model_id": champion}
 
 
 def promotion(ticker, champion, test_rmse, naive, reasons):
     figures = {"test_sessions": 252, "test_rmse": test_rmse, "naive_test_rmse": naive, "skill": 1 - test_rmse / naive}
+    loss = 0.0098 if test_rmse == test_rmse else float("nan")
+    figures |= {"test_pinball": loss, "ewma_test_pinball": 0.01, "pinball_skill": 1 - loss / 0.01}
     return {
         **KEY,
         "ticker": ticker,
         "champion": champion,
         "model_id": champion,
+        "weight": 0.75 if champion == "lstm" else 0.0,
         "training_cutoff": FRIDAY,
         **figures,
         "reasons": reasons,
@@ -54,8 +62,8 @@ FORECAST_ROWS = FORECASTS.conform(
         [
             forecast("AAPL", 1, MONDAY, 430.47, 431.0, 10.5, "lstm"),
             forecast("AAPL", 2, TUESDAY, 430.47, 431.5, 11.25, "lstm"),
-            forecast("FB", 1, MONDAY, 27.78, 27.78, 0.5, "naive"),
-            forecast("FB", 2, TUESDAY, 27.78, 27.78, 0.75, "naive"),
+            forecast("FB", 1, MONDAY, 27.78, 27.78, 0.5, "ewma"),
+            forecast("FB", 2, TUESDAY, 27.78, 27.78, 0.75, "ewma"),
         ]
     )
 )
@@ -63,7 +71,7 @@ PROMOTION_ROWS = PROMOTIONS.conform(
     pd.DataFrame(
         [
             promotion("AAPL", "lstm", 9.09, 9.0, "lstm: fine; lstm is published"),
-            promotion("FB", "naive", float("nan"), 0.4223, "FB: 196 sessions, 890 needed"),
+            promotion("FB", "ewma", float("nan"), 0.4223, "FB: 196 sessions, 890 needed"),
         ]
     )
 )
@@ -97,23 +105,76 @@ SCORE_ROWS = SCORES.conform(
         {**KEY, "ticker": "AAPL", "horizon": 1, "session": day, "champion": "lstm", "y_hat": 1.0, "actual": 1.0, **values}
         | {"cutoff": day - pd.Timedelta(days=1)}
         for day, values in (
-            (FRIDAY, {"error": 3.0, "naive_error": -4.0, "inside_80": True, "inside_95": True}),
-            (MONDAY, {"error": -1.0, "naive_error": 2.0, "inside_80": False, "inside_95": True}),
+            (
+                FRIDAY,
+                {"error": 3.0, "naive_error": -4.0, "pinball": 0.01, "ewma_pinball": 0.02, "inside_80": True, "inside_95": True},
+            ),
+            (
+                MONDAY,
+                {"error": -1.0, "naive_error": 2.0, "pinball": 0.02, "ewma_pinball": 0.02, "inside_80": False, "inside_95": True},
+            ),
         )
     )
 )
 
 
-def page(**changed):
+def wide_of_the_mark():
+    """Sixty scored sessions of which half came outside the 80 % interval."""
+    sessions = pd.bdate_range(end=FRIDAY, periods=60)
+    rows = {**KEY, "ticker": "AAPL", "horizon": 1, "session": sessions, "champion": "lstm", "y_hat": 1.0, "actual": 1.0}
+    hits = {
+        "inside_80": np.arange(60) % 2 == 0,
+        "inside_95": True,
+        "pinball": 0.01,
+        "ewma_pinball": 0.01,
+        "error": 0.0,
+        "naive_error": 0.0,
+    }
+    return SCORES.conform(pd.DataFrame({**rows, **hits, "cutoff": sessions - pd.Timedelta(days=1)}))
+
+
+CALIBRATION_ROWS = CALIBRATIONS.conform(
+    pd.DataFrame(
+        {**KEY, "ticker": "AAPL", "horizon": horizon, "sessions": 250}
+        | {f"raw_coverage_{level}": level / 100 - 0.05 for level in (50, 80, 95)}
+        | {f"coverage_{level}": level / 100 for level in (50, 80, 95)}
+        | {f"growth_{level}": np.log(1.1) for level in (50, 80, 95)}
+        for horizon in (1, 2)
+    )
+)
+DRIFT_ROWS = DRIFT.conform(
+    pd.DataFrame(
+        [
+            {**KEY, "ticker": "AAPL", "sessions": 60, "coverage_80": 0.5, "coverage_95": 0.9, "pinball_skill": 0.01, "psi": 0.1}
+            | {"warnings": drift.judge(wide_of_the_mark(), 0.1).row()["warnings"]},
+            {
+                **KEY,
+                "ticker": "FB",
+                "sessions": 0,
+                "coverage_80": np.nan,
+                "coverage_95": np.nan,
+                "pinball_skill": np.nan,
+                "psi": np.nan,
+            }
+            | {"warnings": ""},
+        ]
+    )
+)
+
+
+def page(charts=None, pictures=None, **changed):
     tables = {
         "forecasts": FORECAST_ROWS,
         "promotions": PROMOTION_ROWS,
+        "calibrations": CALIBRATION_ROWS,
         "findings": FINDING_ROWS,
         "checks": CHECK_ROWS,
         "scores": SCORE_ROWS,
-        "charts": {"AAPL": b"\x89PNG"},
+        "drift": DRIFT_ROWS,
     }
-    return reporting.day_page(RUN, **{**tables, **changed})
+    return reporting.day_page(
+        RUN, reporting.Day(**{**tables, **changed}), {"AAPL": b"\x89PNG"} if charts is None else charts, pictures or {}
+    )
 
 
 def history(sessions=80):
@@ -125,13 +186,14 @@ def test_the_terminal_table_shows_every_ticker_beside_naive():
     assert reporting.forecast_table(FORECAST_ROWS, PROMOTION_ROWS, CHECK_ROWS).splitlines() == [
         "sample: forecasts of close after 2013-03-01 (recipe default)",
         "",
-        "AAPL   last close 430.47   champion lstm   test RMSE: lstm 9.0900, naive 9.0000   skill -1.00%   (loses to naive one session ahead)",
-        "       2013-03-04   431.00    80 %  420.50 .. 441.50    95 %  410.00 .. 452.00",
-        "       2013-03-05   431.50    80 %  420.25 .. 442.75    95 %  409.00 .. 454.00",
+        "AAPL   last close 430.47   lstm 75% + ewma 25%   test: pinball +2.00% against ewma, RMSE -1.00% against naive",
+        "       (loses to naive one session ahead)",
+        "       2013-03-04   431.00    50 %  425.75 .. 436.25    80 %  420.50 .. 441.50    95 %  410.00 .. 452.00",
+        "       2013-03-05   431.50    50 %  425.88 .. 437.12    80 %  420.25 .. 442.75    95 %  409.00 .. 454.00",
         "",
-        "FB     last close 27.78   champion naive   test RMSE: naive 0.4223, no network",
-        "       2013-03-04   27.78    80 %  27.28 .. 28.28    95 %  26.78 .. 28.78",
-        "       2013-03-05   27.78    80 %  27.03 .. 28.53    95 %  26.28 .. 29.28",
+        "FB     last close 27.78   ewma   no network",
+        "       2013-03-04   27.78    50 %  27.53 .. 28.03    80 %  27.28 .. 28.28    95 %  26.78 .. 28.78",
+        "       2013-03-05   27.78    50 %  27.41 .. 28.16    80 %  27.03 .. 28.53    95 %  26.28 .. 29.28",
         "",
         "MSFT   quarantined, no forecast: stale: 6 closes are <27.95>",
     ]
@@ -214,23 +276,35 @@ def test_the_page_says_what_matters_and_needs_nothing_else():
     html = page()
     text = " ".join(Text(html).seen)
     for claim in (
-        "2 tickers forecast: 1 by a network, 1 by the naive forecast. On test sessions the network of 0 out of 1 ticker beats",
-        "1 ticker quarantined.",
-        "The network loses to the naive forecast on 252 test sessions: RMSE 9.0900 against 9.0000, skill -1.00%.",
-        "There is no network for this ticker. Test RMSE of the naive forecast: 0.4223.",
-        "2013-03-04 431.00 420.50 – 441.50 410.00 – 452.00",
+        "2 tickers forecast: 1 with the help of a network, 1 by a baseline alone. On test sessions networks beat the EWMA random walk's distribution "
+        "for 1 out of 1 ticker, and the naive forecast's RMSE for 0.",
+        "1 ticker drifted. 1 ticker quarantined.",
+        "Published are 75% of",
+        "the EWMA random walk on 252 test sessions: pinball loss 0.980% of the price against 1.000%, skill +2.00%. "
+        "One session ahead, its median loses to the naive forecast: RMSE 9.0900 against 9.0000, skill -1.00%.",
+        "there is no network for this ticker. Test RMSE of the naive forecast: 0.4223.",
+        "2013-03-04 431.00 425.75 – 436.25 420.50 – 441.50 410.00 – 452.00",
         "lstm: fine lstm is published",
+        "AAPL 250 45.0% → 50.0% × 1.10 75.0% → 80.0% × 1.10 90.0% → 95.0% × 1.10",
+        "AAPL 60 50% 90% +1.00% 0.10 80 % interval",
         "MSFT stale: 6 closes are <27.95>",
         "AAPL record jump 5 jump 4 jump 3 jump 2 and 2 more",
-        "AAPL 1 2 2.2361 3.1623 +29.29% 50% 100%",
+        "+29.29%",
     ):
         assert claim in text
-    assert Text(html).links == ["#AAPL", "#FB", "data:image/png;base64,iVBORw=="]
+    assert Text(html).links == ["#drift", "#AAPL", "#FB", "data:image/png;base64,iVBORw=="]
     assert not re.search(r"https?:|@import|url\(", html)
 
 
 def test_a_day_without_forecasts_still_has_its_page():
-    empty = {"forecasts": FORECASTS, "promotions": PROMOTIONS, "findings": FINDINGS, "scores": SCORES}
+    empty = {
+        "forecasts": FORECASTS,
+        "promotions": PROMOTIONS,
+        "findings": FINDINGS,
+        "scores": SCORES,
+        "calibrations": CALIBRATIONS,
+        "drift": DRIFT,
+    }
     text = " ".join(Text(page(**{name: table.empty() for name, table in empty.items()}, charts={})).seen)
     assert "0 tickers forecast" in text and "No earlier forecast has met its session yet." in text
 
@@ -240,7 +314,7 @@ def test_charts_are_pictures_and_the_same_each_time():
         {"session": [FRIDAY, MONDAY], "horizon": 1, "actual": [1.0, 2.0], "prediction": [1.5, 2.0], "naive": [1.0, 1.0]}
         | {
             name: [1.0, 1.5] if name.startswith("lower") else [2.0, 2.5]
-            for name in ("lower_80", "upper_80", "lower_95", "upper_95")
+            for name in ("lower_50", "upper_50", "lower_80", "upper_80", "lower_95", "upper_95")
         }
     )
     aapl = FORECAST_ROWS[FORECAST_ROWS["ticker"] == "AAPL"]
