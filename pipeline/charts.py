@@ -33,6 +33,8 @@ WATCHED_SESSIONS = 252
 INK, ACTUAL, NETWORK, REFERENCE = "#808890", "#8492a0", "#3b82c4", "#d9822b"
 #: More lines of one chart.
 SERIES = ("#c4423b", "#3d9a6c", "#8a5fb4", "#b08d2f", "#c25e9b", "#4aa3a8")
+#: Percent; a forecaster that loses more than this against ewma would press all others into one line.
+LEAST_SKILL = -15
 #: A stock whose sector is not known.
 NO_SECTOR = "sector unknown"
 
@@ -407,7 +409,12 @@ def horizons_plot(title: str, board: pd.DataFrame) -> bytes:
         bars = np.nan_to_num([skill - low, high - skill])
         upper.errorbar(beside, skill, yerr=bars, color=colour, linewidth=1.3, marker="o", markersize=4, capsize=3, label=name)
     upper.axhline(0, color="#222222", linewidth=0.8)
-    upper.set_title("skill against ewma, %: above 0 is better", fontsize=9, loc="left")
+    cut = 100 * float(rows["skill_ewma"].min()) < LEAST_SKILL
+    if cut:
+        upper.set_ylim(bottom=LEAST_SKILL)
+    upper.set_title(
+        "skill against ewma, %: above 0 is better" + (f"; below {LEAST_SKILL} is not drawn" if cut else ""), fontsize=9, loc="left"
+    )
     lower.set_title("pinball loss, % of the price", fontsize=9, loc="left")
     lower.set_ylim(bottom=0)
     for axes in (upper, lower):
@@ -432,7 +439,16 @@ def through_time_plot(title: str, series: pd.DataFrame, moving: int) -> bytes:
     one = series.drop_duplicates("cutoff")
     lower.plot(one["cutoff"].to_numpy(), 100 * one["ewma_loss"].to_numpy(), color=ACTUAL, linewidth=1)
     lower.set_ylim(bottom=0)
-    upper.set_title(f"loss over ewma's, means of the last {moving} cutoffs: below 1 is better", fontsize=9, loc="left")
+    highest = 1 - LEAST_SKILL / 100
+    cut = float(series["ratio"].max()) > highest
+    if cut:
+        upper.set_ylim(top=highest)
+    upper.set_title(
+        f"loss over ewma's, means of the last {moving} cutoffs: below 1 is better"
+        + (f"; above {highest:g} is not drawn" if cut else ""),
+        fontsize=9,
+        loc="left",
+    )
     lower.set_title("what ewma lost at each cutoff, % of the price", fontsize=9, loc="left")
     figure.suptitle(f"Through time: {title}", fontsize=10)
     handles, labels = upper.get_legend_handles_labels()

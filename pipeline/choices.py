@@ -87,7 +87,8 @@ def row(parts: Parts, run: Run, choice: Choice, weight: float) -> dict[str, obje
     decision, the = choice.decision, forecasters.stock(parts, run, choice.ticker)
     reasons = decision.reasons
     if choice.curve is not None:
-        reasons = (*reasons, f"{weight:.0%} of it and the rest of ewma, by validation and the evidence of all stocks together")
+        told = f"{weight:.0%} of it and the rest of ewma" if weight else f"but with no weight: {EWMA} is"
+        reasons = (*reasons, f"{told}, by validation and the evidence of all stocks together")
         if not weight:
             decision = promotion.Decision(EWMA, EWMA, reasons)
     network = decision.champion not in BASELINES

@@ -101,6 +101,7 @@ def parser() -> Parser:
     exercise = _command(commands, "exercise", "train recipes that need no prices (--recipe NAME,NAME; default: all)", _exercise)
     exercise.add_argument("--text", metavar="FILE", help="a text of your own for the recipe that learns one")
     _format_argument(exercise)
+    _question_commands(commands)
     _command(commands, "doctor", "check configuration, store, tracking and source, and say what to do", _doctor)
     return top
 
@@ -172,17 +173,43 @@ def _study_commands(commands: argparse._SubParsersAction) -> None:
         )
 
 
+def _question_commands(commands: argparse._SubParsersAction) -> None:
+    audit = _command(
+        commands, "audit", "does a recipe look ahead? change all that comes after cutoffs and report what moves", _audit
+    )
+    audit.add_argument("audited", metavar="RECIPE", help="its name, such as default or castilla.faithful")
+    audit.add_argument("--cutoffs", type=_count, default=2, metavar="N", help="of each level (default: %(default)s)")
+    audit.add_argument("--epochs", type=_count, default=2, metavar="N", help="at most so many are trained (default: %(default)s)")
+    _format_argument(audit)
+    explain = _command(commands, "explain", "what made a published forecast; --horizon shows this one alone", _explain)
+    explain.add_argument("session", type=_date, metavar="SESSION", help="the session that it was made after")
+    explain.add_argument("ticker", metavar="TICKER", help="whose forecast")
+    explain.add_argument("--rerun", action="store_true", help="make it again from the prices known then, and compare every bit")
+
+
 def _tune_command(commands: argparse._SubParsersAction) -> None:
     command = _command(
         commands, "tune", "search for better hyper-parameters of a recipe, on years before its test sessions (--recipe NAME)", _tune
     )
     command.add_argument(
-        "--trials", type=_count, default=20, metavar="N", help="that there are to be in the end; those done count (default: %(default)s)"
+        "--trials",
+        type=_count,
+        default=20,
+        metavar="N",
+        help="that there are to be in the end; those done count (default: %(default)s)",
     )
-    command.add_argument("--folds", type=_count, default=3, metavar="K", help="years that each is measured on (default: %(default)s)")
-    command.add_argument("--from", dest="first", type=_date, metavar="DATE", help="first session used (default: the universe's own)")
     command.add_argument(
-        "--to", dest="last", type=_date, metavar="DATE", help="last session; the newest before it are kept back (default: the newest)"
+        "--folds", type=_count, default=3, metavar="K", help="years that each is measured on (default: %(default)s)"
+    )
+    command.add_argument(
+        "--from", dest="first", type=_date, metavar="DATE", help="first session used (default: the universe's own)"
+    )
+    command.add_argument(
+        "--to",
+        dest="last",
+        type=_date,
+        metavar="DATE",
+        help="last session; the newest before it are kept back (default: the newest)",
     )
 
 
@@ -444,6 +471,49 @@ def _scores(arguments: argparse.Namespace) -> None:
         if rows.empty:
             raise NothingStored(f"No forecast for {_told(filters)} has been scored: run a session after it first.")
         _print_rows(rows if arguments.each else metrics.realised(rows), arguments.format)
+
+
+def _audit(arguments: argparse.Namespace) -> int:
+    from pipeline import assembly, audit
+    from pipeline.models import find_recipe
+
+    recipe, quiet = find_recipe(arguments.audited), arguments.format != "table"
+    settings = _settings(arguments)
+    with assembly.parts(settings, progress=_to_stderr if quiet else None) as parts:
+        if recipe.exercises:
+            print(audit.nothing(recipe).verdict(), file=sys.stderr if quiet else sys.stdout)
+            return 0
+        universe = assembly.universe_of(dataclasses.replace(settings, recipe=recipe.name))
+        universe = dataclasses.replace(universe, tickers=audit.tickers_of(universe, recipe, settings.ticker_list))
+        bars = audit.bars_of(parts, universe, dt.datetime.now(dt.UTC))
+        report = audit.audit(parts, recipe, universe, bars, arguments.cutoffs, arguments.epochs)
+    if quiet:
+        _print_rows(report.table(), arguments.format)
+    else:
+        print()
+        _print_rows(report.table(), "table")
+        print("", *report.shortened, "", report.verdict(), sep="\n")
+    return 1 if report.moved else 0
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from pipeline import assembly, explanation
+
+    settings = _settings(arguments)
+    series = {"universe": settings.universe, "recipe": settings.recipe, "target": settings.target}
+    with assembly.parts(settings) as parts:
+        the = explanation.find(parts, arguments.session, arguments.ticker, **series)
+        print(explanation.text(parts, the, arguments.horizon))
+        if not arguments.rerun:
+            return 0
+        print("\nAgain", flush=True)
+        outcome = explanation.again(parts, the)
+    for check in outcome.checks:
+        print(f"  {'DIFFERS' if check.differs else 'same':<8} {check.what}" + (f": {check.differs}" if check.differs else ""))
+    print("\nIt comes out the same, bit by bit." if outcome.same else "\nIt comes out otherwise. Likely reasons:")
+    for reason in outcome.reasons:
+        print(f"  - {reason}")
+    return 0 if outcome.same else 1
 
 
 def _by_sector(universe: Universe) -> str:

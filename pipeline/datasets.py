@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline import windows
-from pipeline.errors import NothingStored
+from pipeline.errors import NotEnoughHistory, NothingStored
 from pipeline.masking import mask
 from pipeline.models import DEFAULT
 from pipeline.models.recipe import Recipe
@@ -71,10 +71,19 @@ def build_pools(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> pd.DataF
         cutoff = getattr(run, name)
         if _spoilt(parts, run, ticker, cutoff):
             continue
-        cut = _cut_at(parts, run, recipe, ticker, cutoff)
+        try:
+            cut = _cut_at(parts, run, recipe, ticker, cutoff)
+        except NotEnoughHistory:  # which `build` says of the ticker itself; the others train without it
+            continue
         if not cut.reason:
             rows.append(_row(parts, run, ticker, role, cut))
     return DATASETS.conform(pd.DataFrame(rows)) if rows else DATASETS.empty()
+
+
+def has_share(parts: Parts, run: Run, recipe: Recipe, row: dict, cutoff: dt.date) -> bool:
+    """Whether `build_pools` gives the pooled network of `cutoff` a share of a ticker that the gate let through; `row`: its later dataset."""
+    _, history = windows.decode(read(parts, row["dataset"]))
+    return int((history["session"] <= pd.Timestamp(cutoff)).sum()) >= spec_of(run, recipe, row["ticker"], cutoff).needed_sessions
 
 
 def _spoilt(parts: Parts, run: Run, ticker: str, cutoff: dt.date) -> bool:

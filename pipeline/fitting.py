@@ -44,6 +44,7 @@ def forecasts(
         for ticker, dataset in datasets.items()
         if ticker not in fitted
     }
+    begin = {ticker: file for ticker, file in (begin or {}).items() if load_dataset(file).trainable}
     names = _trained(parts, step, recipe, fitted, seed, begin)
     jobs, of = [], {}
     for ticker, name in names.items():
@@ -73,7 +74,11 @@ def _trained(
 ) -> dict[str, str | StockcastError]:
     """The artifact name, without its ending, of the network for each ticker."""
     if recipe.pooled:
-        job, name = _job(recipe, SHARED, files, seed, _base(parts, step, recipe, begin, seed))
+        base = _trained(parts, step, recipe, begin, seed, None) if begin else {}
+        first = next(iter(base.values()), None)
+        if isinstance(first, StockcastError):
+            return dict.fromkeys(files, first)
+        job, name = _job(recipe, SHARED, files, seed, (parts, first) if first else None)
         failures = _fit(parts, step, {name: job})
         return {ticker: failures.get(name, name) for ticker in files}
     bases: Mapping[str, str | StockcastError] = {}
@@ -95,19 +100,7 @@ def _trained(
     return {ticker: failures.get(name, name) if isinstance(name, str) else name for ticker, name in names.items()}
 
 
-def _base(parts: Parts, step: str, recipe: Recipe, begin: Mapping[str, bytes] | None, seed: int) -> tuple[Parts, str] | None:
-    if not begin:
-        return None
-    job, name = _job(recipe, SHARED, begin, seed, None)
-    failure = _fit(parts, step, {name: job}).get(name)
-    if failure:
-        raise failure
-    return parts, name
-
-
-def _job(
-    recipe: Recipe, ticker: str, files: Mapping[str, bytes], seed: int, base: tuple[Parts, str] | None
-) -> tuple[FitJob, str]:
+def _job(recipe: Recipe, ticker: str, files: Mapping[str, bytes], seed: int, base: tuple[Parts, str] | None) -> tuple[FitJob, str]:
     prints = sorted((name, hashlib.sha256(file).hexdigest()) for name, file in files.items())
     about = [recipe.name, recipe.config_hash(), prints, seed, base[1] if base else ""]
     name = f"{FOLDER}/{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:24]}"

@@ -23,7 +23,7 @@ OPPONENTS = (NAIVE, EWMA)
 FEWEST = 2 * BLOCK
 #: The row of all horizons together.
 ALL = 0
-#: Cutoffs that a moving loss is the mean of.
+#: Cutoffs that a moving loss is the mean of; at the beginning, half as many will do.
 MOVING = 20
 
 
@@ -171,13 +171,13 @@ def pit(forecasts: pd.DataFrame) -> pd.DataFrame:
 
 
 def through_time(forecasts: pd.DataFrame) -> pd.DataFrame:
-    """recipe, cutoff, tickers, loss, ewma_loss, and `ratio`: of their means over the last `MOVING` cutoffs (fewer at the beginning)."""
+    """recipe, cutoff, tickers, loss, ewma_loss, and `ratio`: of their means over the last `MOVING` cutoffs; NaN before half as many."""
     every = told(forecasts)
     ewma = every[EWMA].by_cutoff[ALL]
     tables = []
     for name, said in every.items():
         loss = said.by_cutoff[ALL]
-        moving, opponent = (series.rolling(MOVING, min_periods=1).mean() for series in (loss, ewma))
+        moving, opponent = (series.rolling(MOVING, min_periods=min(MOVING // 2, len(ewma))).mean() for series in (loss, ewma))
         tables.append(
             pd.DataFrame(
                 {

@@ -117,7 +117,7 @@ def wanted(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> list[Network]
     """
     own = datasets.by_role(parts, run, ticker)
     found = [
-        _network(parts, run, of, ticker, role, own[name], _base(parts, run, of, name))
+        _network(parts, run, of, ticker, role, own[name], _base(parts, run, of, own[name]))
         for role, name, of in (("lstm", "training", recipe), ("previous", "previous", recipe), ("default", "default", DEFAULT))
         if name in own and not own[name]["reason"]
     ]
@@ -146,12 +146,17 @@ def pools(parts: Parts, run: Run, recipe: Recipe) -> list[Network]:
     return list(found.values())
 
 
-def _base(parts: Parts, run: Run, recipe: Recipe, role: str) -> Network | None:
-    """The pooled network that a stock's own of this dataset role goes on from."""
+def _base(parts: Parts, run: Run, recipe: Recipe, row: dict) -> Network | None:
+    """The pooled network that a stock's own of this dataset goes on from; None where no stock's history reached up to one."""
     if not recipe.fine_tuning or recipe.name != run.universe.recipe:
         return None
-    cutoff = run.pool_cutoff if role == "training" else run.previous_pool_cutoff
-    return next((network for network in pools(parts, run, recipe) if network.training_cutoff == cutoff), None)
+    cutoff = run.pool_cutoff if row["role"] == "training" else run.previous_pool_cutoff
+    base = next((network for network in pools(parts, run, recipe) if network.training_cutoff == cutoff), None)
+    if base is None and datasets.has_share(parts, run, recipe, row, cutoff):
+        raise NothingStored(
+            f"{row['ticker']} {run.session}: the pooled network up to {cutoff} that it goes on from is not there. Run `pretrain` first."
+        )
+    return base
 
 
 def _network(parts: Parts, run: Run, recipe: Recipe, ticker: str, role: str, row: dict, base: Network | None) -> Network:

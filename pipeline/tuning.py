@@ -527,7 +527,7 @@ def _command(universe: Universe, recipe: Recipe, asked: Asked, seed: int) -> str
     }
     if universe.source == "csv":
         flags |= {"data": universe.data}
-    if universe.name == universe.source:
+    if universe.name == universe.source != "sample":  # no universe of the file: made from its source
         flags = {"source" if name == "universe" else name: value for name, value in flags.items()}
     return " ".join(["stockcast tune", *(f"--{name} {value}" for name, value in flags.items() if value is not None)])
 

@@ -6,44 +6,25 @@ import datetime as dt
 import itertools
 import shutil
 import sqlite3
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from pipeline import steps
-from pipeline.assembly import Parts
 from pipeline.errors import NothingStored, QualityGateFailed, SettingsError, SourceUnavailable, UnknownTicker
-from pipeline.settings import Settings
-from pipeline.tables import CHECKS, FINDINGS, FORECASTS, PROMOTIONS, SCORES, STORED
-from pipeline.universes import Universe
+from pipeline.models import lent
+from pipeline.tables import CHECKS, FINDINGS, FORECASTS, MODELS, PROMOTIONS, SCORES, STORED
+from tests.made_days import NOW, SMALL, TRAINED, UNIVERSE, MadeParts, made_source, run_day
 from tests.made_prices import LAST, MadeSource, random_walk
 
-NOW = dt.datetime(2013, 3, 9, tzinfo=dt.UTC)
-#: The first ticker has enough history for a network; the others do not, which makes for a day without training.
-SESSIONS = {"OLD": 850, "AAA": 120, "BBB": 121, "CCC": 122}
-UNIVERSE = Universe(name="made", source="sample", tickers=("AAA", "BBB", "CCC"), retrain="monthly", start=dt.date(2000, 1, 3))
-TRAINED = dataclasses.replace(UNIVERSE, name="trained", tickers=("OLD", "AAA"))
 pytestmark = pytest.mark.slow
-
-
-class MadeParts(Parts):
-    """Real parts, but for where prices come from."""
-
-    def __init__(self, home: Path, source: MadeSource, **changes: object) -> None:
-        settings = Settings(
-            home=home, store_url=f"sqlite:///{home}/store.db", tracking_uri=f"sqlite:///{home}/mlflow.db", **changes
-        )
-        super().__init__(settings, progress=lambda *_: None)
-        self.made = source
-
-    def source(self, universe: Universe) -> MadeSource:
-        return self.made
+#: One ticker with networks of its own, one with the pooled one, one with none.
+FEWER = dataclasses.replace(TRAINED, tickers=("OLD", "YNG", "AAA"))
 
 
 @pytest.fixture
 def source():
-    return MadeSource({ticker: random_walk(number, count) for number, (ticker, count) in enumerate(SESSIONS.items())})
+    return made_source()
 
 
 @pytest.fixture
@@ -62,17 +43,11 @@ def make_parts(tmp_path, source, mlflow_database):
         parts.__exit__()
 
 
-def run_day(parts, session=LAST, universe=UNIVERSE):
-    run = steps.plan(parts, universe, session, NOW)
-    steps.day(parts, run)
-    return run
-
-
 def everything(parts):
     """All rows of the store but the moments of knowing, what MLflow shows, and all artifacts; but for the training's duration."""
     tables = {table.name: parts.store.load(table).drop(columns="known_at", errors="ignore") for table in STORED}
     root = parts.settings.home / "artifacts"
-    kept = ("datasets", "models", "predictions", "reports")
+    kept = ("datasets", "models", "predictions", "reports", "said")
     paths = [path for name in kept for path in (root / name).rglob("*") if path.is_file() and path.suffix != ".json"]
     files = {path.relative_to(root): path.read_bytes() for path in paths}
     return {**tables, **tracked(parts)}, files
@@ -98,24 +73,23 @@ def assert_same(ours, theirs):
     assert [str(name) for name in ours[1] if ours[1][name] != theirs[1][name]] == []
 
 
-def test_the_day_twice_leaves_the_same_rows_and_files(make_parts):
-    parts = make_parts()
-    run_day(parts, universe=TRAINED)
+def test_the_day_twice_leaves_the_same_rows_and_files(made_day):
+    parts, _ = made_day
     before = everything(parts)
     run_day(parts, universe=TRAINED)
     assert_same(before, everything(parts))
     forecasts, evaluations = before[0]["forecasts"], before[0]["evaluations"]
-    assert forecasts.groupby("ticker")["horizon"].apply(list).to_dict() == {"AAA": [1, 2, 3, 4, 5], "OLD": [1, 2, 3, 4, 5]}
+    assert forecasts.groupby("ticker")["horizon"].apply(list).to_dict() == {ticker: [1, 2, 3, 4, 5] for ticker in TRAINED.tickers}
     assert (forecasts["session"] > forecasts["cutoff"]).all()
-    # Two networks and three baselines for OLD, three baselines for AAA; each on the same sessions as the others.
-    assert evaluations.groupby("dataset")["model"].nunique().sort_values().tolist() == [3, 5]
+    # Four baselines for all; two networks for OLD and TWO, the pooled one for YNG; each on the same sessions as the others.
+    assert evaluations.groupby("dataset")["model"].nunique().sort_values().tolist() == [4, 5, 6, 6]
     assert (evaluations.groupby(["dataset", "split", "horizon"])["sessions"].nunique() == 1).all()
 
 
 def test_nothing_after_the_cutoff_moves_anything(make_parts, source):
     cutoff = dt.date(2013, 2, 20)
     one = make_parts("one")
-    run_day(one, cutoff, TRAINED)
+    run_day(one, cutoff, FEWER)
 
     changed = {}
     for ticker, bars in source.bars.items():
@@ -126,7 +100,7 @@ def test_nothing_after_the_cutoff_moves_anything(make_parts, source):
         changed[ticker] = table
     split = pd.DataFrame({"date": pd.to_datetime(["2013-02-21", "2013-02-25"]), "kind": ["split", "dividend"], "value": [3.0, 1.5]})
     two = make_parts("two", prices=MadeSource(changed, dict.fromkeys(changed, split)))
-    run_day(two, cutoff, TRAINED)
+    run_day(two, cutoff, FEWER)
 
     assert_same(everything(one), _moved(everything(two), two, one))
 
@@ -138,19 +112,19 @@ def _moved(found, parts, home):
 
 
 def test_a_backfill_gives_the_same_rows_in_any_order(make_parts):
-    sessions = [dt.date(2013, 2, day) for day in (25, 26, 27, 28)] + [LAST]
+    sessions = [dt.date(2013, 2, 27), dt.date(2013, 2, 28), LAST]
     forward, backward = make_parts("forward"), make_parts("backward")
     for session in sessions:
-        run_day(forward, session, TRAINED)
+        run_day(forward, session, FEWER)
     for session in reversed(sessions):
-        run_day(backward, session, TRAINED)
+        run_day(backward, session, FEWER)
     ours, theirs = everything(forward), _moved(everything(backward), backward, forward)
     pages = [name for name in ours[1] if name.parts[0] == "reports"]  # a page shows what was scored when it was made
     for _, files in (ours, theirs):
         for name in pages:
             files.pop(name)
     assert_same(ours, theirs)
-    assert len(ours[0]["scores"]) == 2 * sum(4 - index for index in range(5))
+    assert [len(ours[0][name]) for name in ("promotions", "calibrations", "scores")] == [3 * 3, 3 * 3 * 5, 3 * (2 + 1)]
 
 
 def test_a_bad_ticker_is_quarantined_with_its_reasons_and_the_others_go_on(make_parts, source):
@@ -187,11 +161,11 @@ def test_an_outage_of_one_ticker_keeps_the_others_and_is_recorded(make_parts, so
     assert set(parts.rows(CHECKS, run)["verdict"]) == {"passed"}
 
 
-def test_little_history_means_the_naive_forecast_with_intervals_of_its_own(make_parts):
+def test_little_history_means_the_random_walk_with_intervals_of_its_own(make_parts):
     parts = make_parts()
     run = run_day(parts)
     row = parts.rows(PROMOTIONS, run, ["AAA"]).iloc[0]
-    assert (row["champion"], row["model_id"]) == ("naive", "naive")
+    assert (row["champion"], row["model_id"], row["weight"]) == ("ewma", "ewma", 0.0)
     assert "120 sessions up to" in row["reasons"]
     forecasts = parts.rows(FORECASTS, run, ["AAA"])
     assert (forecasts["y_hat"] == forecasts["last_value"]).all()
@@ -233,7 +207,7 @@ def test_nothing_is_published_of_a_smoothed_price(make_parts):
     parts = make_parts()
     run = run_day(parts, universe=dataclasses.replace(TRAINED, recipe="ganegedara-ema.faithful", target="mid", tickers=("OLD",)))
     assert parts.rows(FORECASTS, run).empty
-    assert parts.rows(PROMOTIONS, run)["champion"].tolist() == ["naive"]
+    assert parts.rows(PROMOTIONS, run)["champion"].tolist() == ["ewma"]
 
 
 def test_a_split_is_seen_from_its_day_on_and_forecasts_are_in_the_dollars_of_their_cutoff(make_parts, source):
@@ -296,6 +270,20 @@ def test_a_step_without_the_step_before_it_says_which_to_run(make_parts):
     for step in (steps.train, steps.evaluate):
         with pytest.raises(NothingStored, match="`build_windows`"):
             step(parts, run, ["AAA"])
+
+
+def test_a_stock_is_not_trained_without_the_pooled_network_that_it_goes_on_from(make_parts):
+    parts = make_parts()
+    run = steps.plan(parts, FEWER, LAST, NOW)
+    with lent(SMALL):
+        steps.ingest(parts, run, list(FEWER.tickers))
+        steps.check(parts, run)
+        steps.build_windows(parts, run, ["OLD", "AAA"])
+        for step in (steps.train, steps.evaluate):
+            with pytest.raises(NothingStored, match=r"OLD 2013-03-01: .* up to 2013-01-02 .* is not there\. Run `pretrain` first"):
+                step(parts, run, ["OLD"])
+        steps.train(parts, run, ["AAA"])  # it would have none in any case
+    assert parts.store.load(MODELS).empty
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,9 @@ def _wire(universe: Universe, retry_source: dict[str, Any]) -> None:
     # Airflow gives a task its docstring as its page, except a mapped one.
     ingest.override(doc_md=ingest.function.__doc__, **retry_source).partial(run=run).expand(tickers=shards) >> admitted
     admitted >> (pooled := pretrain(run))
-    pooled >> models.partial(run=run).expand(tickers=admitted) >> (promoted := promote(run))
+    evaluated = models.partial(run=run).expand(tickers=admitted)
+    pooled >> evaluated.operator.task_group  # all of it: `evaluated` is its last task
+    evaluated >> (promoted := promote(run))
     promoted >> publish.override(outlets=[published(universe.name)])(run) >> score(run) >> (watched := watch(run)) >> report(run)
     # A leaf: without a warning it is skipped, and nothing waits for it.
     drift_warning.override(doc_md=drift_warning.function.__doc__).expand(warning=watched)

@@ -61,7 +61,7 @@ def tune(settings: Settings) -> DAG:
 
 def params(universes: list[str]) -> dict[str, Param]:
     """The trigger form."""
-    recipes = [recipe.name for recipe in RECIPES if recipe.targets]
+    recipes = [recipe.name for recipe in RECIPES if recipe.targets and recipe.epochs]
     return {
         "recipe": Param(DEFAULT.name, type="string", enum=recipes, title="Recipe", description="Whose values are searched."),
         "universe": Param(
