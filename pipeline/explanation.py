@@ -173,7 +173,9 @@ def _made(parts: Parts, key: Mapping[str, object], promotion: Mapping[str, objec
     if asked is not None:
         then, run = run_then(parts, asked)
         recipe = find_recipe(run.universe.recipe)
-        for network in (*networks.wanted(then, run, recipe, str(key["ticker"])), *networks.pools(then, run, recipe)):
+        own = networks.wanted(then, run, recipe, str(key["ticker"]))
+        bases = [pool for pool in networks.pools(then, run, recipe) if pool.model_id in {network.base for network in own}]
+        for network in (*own, *bases):
             row = _model(parts, network.model_id)
             found.setdefault(
                 network.model_id,

@@ -22,6 +22,7 @@ from pipeline.metrics import directional_accuracy, root_mean_squared_error
 from pipeline.models import DEFAULT, with_modes
 from pipeline.models.baselines import linear
 from pipeline.models.recipe import Recipe
+from pipeline.normalisation import LastClose
 from pipeline.splits import Since, Split
 from pipeline.study import Data, Network, Outcome, Period
 from pipeline.tables import column
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from pipeline.assembly import Parts
 
 STEP = "reproduce"
+#: How the straight line that recipes are compared with sees a history.
+LINE = dataclasses.replace(DEFAULT, name="linear", normalisation=LastClose())
 #: How far from the days that a source was tested on its first and last session may be: holidays, a missing price.
 NEAR = np.timedelta64(7, "D")
 
@@ -157,7 +160,7 @@ def _stock(parts: Parts, universe: Universe, the: Study, ticker: str, period: Pe
         data[DEFAULT.name] = study.data_of(history, DEFAULT, the.target, dataclasses.replace(DEFAULT.split, test=since))
     except NotEnoughHistory as error:
         notes.append(f"The default recipe is not compared. {error}")
-    straight = study.data_of(history, DEFAULT, the.target, Split(since, min_train_windows=1)).dataset
+    straight = study.data_of(history, LINE, the.target, Split(since, min_train_windows=1)).dataset
     together = [each.dataset.test.sessions[:, 0] for each in data.values()] + [straight.test.sessions[:, 0]]
     sessions = reduce(np.intersect1d, together)
     if not len(sessions):

@@ -278,9 +278,9 @@ def load_replay(data: bytes, fitted_on: bytes | None = None) -> Windows:
     through = _fitted_through(history, spec, fitted_on)
     part = live_part(history, spec)
     windows = _cut(part, spec, through)
-    usable = np.flatnonzero(_known(part, spec)[windows.position] & _rollable(windows, spec))
-    if not len(usable) or usable[-1] != len(windows) - 1:
-        raise LookAtTheData(f"{spec.ticker} {spec.cutoff}: its last window is not finite, so there is nothing to forecast from.")
+    usable = _known(part, spec)[windows.position] & _rollable(windows, spec)
+    usable[-1] = True  # where it cannot be normalised, the forecast from it says why
+    usable = np.flatnonzero(usable)
     return windows.take(usable[usable >= len(windows) - 1 - REPLAYED])
 
 

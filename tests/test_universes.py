@@ -28,7 +28,7 @@ def test_every_shipped_ticker_has_a_sector():
 def test_a_universe_with_sectors_travels_as_json_and_is_a_key():
     universe = load_universes()["sample"]
     day = dt.date(2013, 3, 1)
-    run = Run(universe, day, day, day, (day,), dt.datetime(2013, 3, 2, tzinfo=dt.UTC))
+    run = Run(universe, day, day, day, day, day, (day,), dt.datetime(2013, 3, 2, tzinfo=dt.UTC))
     assert Run.from_json(json.loads(json.dumps(run.to_json()))) == run
     assert {universe: 1}[dataclasses.replace(universe)] == 1
 

@@ -43,7 +43,7 @@ def exponential_moving_average(windows: Windows, horizon: int) -> np.ndarray:
 
 
 def linear(train: Windows, windows: Windows) -> np.ndarray:
-    """Least squares on the last sessions as the default recipe's windows have them, relative to the last close; fitted on `train` alone."""
+    """Least squares on the newest sessions of windows that are normalised by their last close; fitted on `train` alone."""
     weights = np.linalg.lstsq(_recent(train), train.future.astype("float64"))[0]
     return windows.to_prices(_recent(windows) @ weights)
 

@@ -13,7 +13,7 @@ from pipeline.models.recipe import Shape  # noqa: E402
 from pipeline.models.statquest import COMPANIES, STATQUEST_UNIT, worked_weights  # noqa: E402
 from pipeline.training import fit_examples, load_model, plain_file  # noqa: E402
 
-SHAPE = Shape(4, 1, 1, np.ones((4, 1)), np.ones(1))
+SHAPE = Shape(4, 1, 1, np.zeros((4, 1)), np.ones((4, 1)), np.ones(1), np.zeros((1, 7)))
 PRICES = np.array([days for days, _ in COMPANIES.values()], "float32")[:, :, None]
 #: The unit's short-term memory after each day, as published.
 MEMORY = np.array([[-0.127755, -0.096522, -0.166218, 0.006393], [0.276438, 0.611733, 0.867005, 0.969393]])

@@ -1,0 +1,104 @@
+"""Drift: bands against plain sums over the binomial, the stability index against a loop, and warnings that say what to do."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline import drift
+
+
+def scores(sessions, inside=(0.8, 0.95), pinball=1.0, ewma=1.0, horizons=5):
+    """SCORES columns that drift looks at: `inside` is the share of the sessions that lay in the 80 % and in the 95 % interval."""
+    days = pd.bdate_range("2013-01-01", periods=sessions)
+    rows = pd.DataFrame({"session": np.repeat(days, horizons), "horizon": list(range(1, horizons + 1)) * sessions})
+    place = np.repeat(np.arange(sessions) / sessions, horizons)
+    return rows.assign(inside_80=place < inside[0], inside_95=place < inside[1], pinball=pinball, ewma_pinball=ewma)
+
+
+@pytest.mark.parametrize(("level", "sessions"), [(80, 60), (95, 60), (80, 21), (95, 20), (80, 2)])
+def test_a_band_leaves_out_what_is_rarer_than_its_tail(level, sessions):
+    count, share = round(sessions * drift.INDEPENDENT), level / 100
+    chances = [math.comb(count, hits) * share**hits * (1 - share) ** (count - hits) for hits in range(count + 1)]
+    low, high = (round(bound * count) for bound in drift.coverage_band(level, sessions))
+    assert sum(chances[:low]) <= drift.TAIL < sum(chances[: low + 1])
+    assert sum(chances[high + 1 :]) <= drift.TAIL < sum(chances[high:])
+
+
+def test_forecasts_within_their_bands_warn_of_nothing():
+    judged = drift.judge(scores(60), psi=0.1)
+    assert (judged.sessions, judged.warnings) == (60, {})
+    assert (judged.coverage_80, judged.coverage_95, judged.pinball_skill) == (pytest.approx(0.8), pytest.approx(0.95), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "psi", "kind", "told"),
+    [
+        ({"inside": (0.5, 0.95)}, 0.1, "coverage_80", r"50% of what came in the last 60 sessions .* too narrow: look for a split"),
+        ({"inside": (1.0, 1.0)}, 0.1, "coverage_80", r"100% of what came .* too wide: the market has calmed"),
+        ({"inside": (0.8, 0.8)}, 0.1, "coverage_95", r"80% of what came .* too narrow"),
+        ({"pinball": 1.05}, 0.1, "pinball_skill", r"-5\.0% against the EWMA random walk .* `stockcast backtest`"),
+        ({}, 0.4, "psi", r"stability index 0\.40, at most 0\.25 is usual"),
+    ],
+)
+def test_what_leaves_its_band_is_warned_of(changes, psi, kind, told):
+    judged = drift.judge(scores(60, **changes), psi)
+    assert list(judged.warnings) == [kind]
+    assert pd.Series(judged.warnings[kind]).str.contains(told).all()
+    assert drift.warnings_of(judged.row()["warnings"]) == judged.warnings
+
+
+def test_the_newest_sessions_alone_are_judged():
+    before, since = scores(200, inside=(0.2, 0.2), pinball=2.0), scores(60)
+    since["session"] += before["session"].max() - pd.Timestamp("2012-12-31")
+    assert drift.judge(pd.concat([before, since]), math.nan).row() == drift.judge(since, math.nan).row()
+
+
+def test_a_few_sessions_say_nothing():
+    judged = drift.judge(scores(drift.FEWEST - 1, inside=(0, 0), pinball=9.0), math.nan)
+    assert judged.warnings == {}
+    assert np.isnan([judged.coverage_80, judged.coverage_95, judged.pinball_skill, judged.psi]).all()
+    assert drift.warnings_of(judged.row()["warnings"]) == {}
+
+
+def test_skill_is_of_the_rows_that_have_both_losses():
+    table = scores(60, pinball=0.9)
+    table.loc[table["session"] < table["session"].unique()[30], "ewma_pinball"] = np.nan
+    table.loc[table["ewma_pinball"].isna(), "pinball"] = 100.0
+    assert drift.pinball_skill(table) == pytest.approx(0.1)
+
+
+def test_fewer_sessions_have_a_wider_band():
+    assert drift.skill_bound(15) == pytest.approx(2 * drift.skill_bound(60))
+    assert drift.skill_bound(500) == drift.skill_bound(60) == drift.LOWEST_SKILL
+
+
+def test_the_stability_index_is_the_sum_of_a_plain_loop():
+    random = np.random.default_rng(1)
+    reference, newest = random.normal(0, 1, (1000, 2)), random.normal(0.5, 1.5, (300, 2))
+    newest[:7, 0] = np.nan
+    found = []
+    for feature in range(2):
+        edges = sorted(reference[:, feature])
+        edges = [np.quantile(edges, tenth / 10) for tenth in range(1, 10)]
+        cells = []
+        for values in (reference[:, feature], newest[:, feature]):
+            known = [value for value in values if not np.isnan(value)]
+            counts = [0.5] * 10
+            for value in known:
+                counts[sum(value > edge for edge in edges)] += 1
+            cells.append([count / sum(counts) for count in counts])
+        found.append(sum((now - before) * math.log(now / before) for before, now in zip(*cells, strict=True)))
+    assert drift.population_stability(reference, newest) == pytest.approx(np.mean(found))
+
+
+def test_the_same_inputs_are_stable_and_too_few_are_not_judged():
+    values = np.random.default_rng(2).normal(size=(500, 3))
+    assert drift.population_stability(values, values) == 0
+    assert drift.population_stability(values, values + 3) > drift.HIGHEST_PSI
+    assert math.isnan(drift.population_stability(values, values[: drift.FEWEST_WINDOWS - 1]))
+    constant = np.ones((500, 1))
+    assert drift.population_stability(constant, constant) == 0
