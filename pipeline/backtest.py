@@ -69,6 +69,7 @@ class Asked:
 
     Attributes:
         recipes: names of recipes, baselines and statistical models, or recipes themselves; naive and ewma always take part.
+        baselines: names of statistical models that take part beside them.
         first, last: the days that cutoffs lie between, both included.
         step: every so many-th session is a cutoff.
         refit: networks are fitted at every so many-th cutoff; 0: at the first one only.
@@ -80,6 +81,7 @@ class Asked:
     recipes: Sequence[str | Recipe]
     first: dt.date
     last: dt.date
+    baselines: Sequence[str] = ()
     step: int = 5
     refit: int = 25
     embargo: int | None = None
@@ -269,7 +271,8 @@ def plan(parts: Parts, universe: Universe, asked: Asked, now: dt.datetime) -> Pl
         SettingsError: no such forecaster, or no session in the range.
         NotEnoughHistory: a block without a single ticker that a forecaster can learn from, or no cutoff whose outcomes have come.
     """
-    forecasters = forecasters_of(asked.recipes, universe.target, parts.settings.seed, asked.seeds)
+    statistical.require_known(asked.baselines)
+    forecasters = forecasters_of([*asked.recipes, *asked.baselines], universe.target, parts.settings.seed, asked.seeds)
     calendar = parts.calendar(universe)
     inside = calendar.sessions(asked.first, asked.last)
     if not inside:
@@ -663,12 +666,17 @@ def _tables(parts: Parts, the: Plan, table: pd.DataFrame, board: pd.DataFrame) -
 
 def _pictures(the: Plan, table: pd.DataFrame, board: pd.DataFrame) -> dict[str, bytes]:
     title = f"{the.universe.target}, {table['cutoff'].min().date()} to {table['cutoff'].max().date()}"
+    best_first = list(board.loc[board["horizon"] == ALL, "recipe"])  # one order, and so one colour each, in all pictures
+
+    def ordered(rows: pd.DataFrame) -> pd.DataFrame:
+        return rows.set_index("recipe").loc[best_first].reset_index()
+
     return {
-        "reliability.png": charts.reliability_plot(title, leaderboard.reliability(table)),
-        "sharpness.png": charts.sharpness_plot(title, board),
-        "pit.png": charts.pit_plot(title, leaderboard.pit(table)),
-        "horizons.png": charts.horizons_plot(title, board),
-        "through_time.png": charts.through_time_plot(title, leaderboard.through_time(table), leaderboard.MOVING),
+        "reliability.png": charts.reliability_plot(title, ordered(leaderboard.reliability(table))),
+        "sharpness.png": charts.sharpness_plot(title, ordered(board)),
+        "pit.png": charts.pit_plot(title, ordered(leaderboard.pit(table))),
+        "horizons.png": charts.horizons_plot(title, ordered(board)),
+        "through_time.png": charts.through_time_plot(title, ordered(leaderboard.through_time(table)), leaderboard.MOVING),
     }
 
 

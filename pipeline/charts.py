@@ -35,6 +35,8 @@ INK, ACTUAL, NETWORK, REFERENCE = "#808890", "#8492a0", "#3b82c4", "#d9822b"
 SERIES = ("#c4423b", "#3d9a6c", "#8a5fb4", "#b08d2f", "#c25e9b", "#4aa3a8")
 #: Percent; a forecaster that loses more than this against ewma would press all others into one line.
 LEAST_SKILL = -15
+#: Histograms beside each other.
+PIT_COLUMNS = 3
 #: A stock whose sector is not known.
 NO_SECTOR = "sector unknown"
 
@@ -99,7 +101,7 @@ def calibration_chart(calibrations: pd.DataFrame) -> bytes:
     Args:
         calibrations: CALIBRATIONS rows of one run.
     """
-    figure, panels = _panels(9, 2.3, len(INTERVALS), background="none", beside=True)
+    figure, panels = _panels(9, 2.3, len(INTERVALS), background="none", columns=len(INTERVALS))
     for axes, level in zip(panels, INTERVALS, strict=True):
         for kind, label, colour, aside in (
             ("raw_coverage", "as said", REFERENCE, -0.12),
@@ -133,7 +135,7 @@ def drift_chart(watched: pd.DataFrame) -> bytes:
         "psi": [HIGHEST_PSI],
     }
     titles = ("inside 80 %, in %", "inside 95 %, in %", "pinball skill, in %", "stability index")
-    figure, panels = _panels(9, 2.4, len(bands), background="none", beside=True)
+    figure, panels = _panels(9, 2.4, len(bands), background="none", columns=len(bands))
     for axes, (name, bounds), title in zip(panels, bands.items(), titles, strict=True):
         for bound in bounds:
             axes.axhline(bound, color=REFERENCE, linewidth=0.9, linestyle="--")
@@ -160,14 +162,14 @@ def _figure(width: float, height: float, background: str = "none") -> tuple[Figu
     return figure, axes
 
 
-def _panels(width: float, height: float, count: int, background: str = "white", beside: bool = False) -> tuple[Figure, list[Axes]]:
-    """A figure of its own, outside pyplot's global state, with so many charts below or beside each other."""
+def _panels(width: float, height: float, count: int, background: str = "white", columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure of its own, outside pyplot's global state, with so many charts in so many columns, row by row."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=130, facecolor=background, layout="constrained")
     FigureCanvasAgg(figure)
-    grid = (1, count) if beside else (count, 1)
+    grid = (-(-count // columns), columns)
     panels = [figure.add_subplot(*grid, place, facecolor="none") for place in range(1, count + 1)]
     for axes in panels:
         axes.spines[["top", "right"]].set_visible(False)
@@ -331,10 +333,10 @@ def reliability_plot(title: str, reliability: pd.DataFrame) -> bytes:
         reliability: columns recipe, quantile, observed; of `leaderboard.reliability`.
     """
     figure, axes = _figure(8, 4.6, background="white")
-    for name, colour in _forecaster_colours(reliability["recipe"]).items():
+    for name, style in _forecaster_styles(reliability["recipe"]).items():
         own = reliability[reliability["recipe"] == name]
         off = 100 * (own["observed"] - own["quantile"]).to_numpy()
-        axes.plot(own["quantile"].to_numpy(), off, color=colour, linewidth=1.3, marker="o", markersize=4, label=name)
+        axes.plot(own["quantile"].to_numpy(), off, **style, linewidth=1.3, marker="o", markersize=4, label=name)
     axes.axhline(0, color="#222222", linewidth=0.8)
     promised = sorted(reliability["quantile"].unique())
     axes.set_xticks(promised, [f"{100 * quantile:g}" for quantile in promised])
@@ -355,10 +357,10 @@ def sharpness_plot(title: str, board: pd.DataFrame) -> bytes:
     levels = sorted(int(name.removeprefix("width_")) for name in board.columns if name.startswith("width_"))
     figure, panels = _panels(8, 8, len(levels))
     for axes, level in zip(panels, levels, strict=True):
-        for name, colour in _forecaster_colours(rows["recipe"]).items():
+        for name, style in _forecaster_styles(rows["recipe"]).items():
             own = rows[rows["recipe"] == name]
             width = 100 * own[f"width_{level}"].to_numpy()
-            axes.plot(own["horizon"].to_numpy(), width, color=colour, linewidth=1.3, marker="o", markersize=4, label=name)
+            axes.plot(own["horizon"].to_numpy(), width, **style, linewidth=1.3, marker="o", markersize=4, label=name)
         axes.set_xticks(sorted(rows["horizon"].unique()))
         axes.set_ylim(bottom=0)
         axes.set_ylabel("% of the price", fontsize=8, color=INK)
@@ -375,13 +377,21 @@ def pit_plot(title: str, pit: pd.DataFrame) -> bytes:
     Args:
         pit: columns recipe, low, high, share, expected; of `leaderboard.pit`.
     """
-    colours = _forecaster_colours(pit["recipe"])
-    figure, panels = _panels(8, 1.2 + 1.5 * len(colours), len(colours))
+    styles = _forecaster_styles(pit["recipe"])
+    rows = -(-len(styles) // PIT_COLUMNS)
+    figure, panels = _panels(10, 1.2 + 1.8 * rows, len(styles), columns=PIT_COLUMNS)
     highest = max(2.0, 1.1 * float((pit["share"] / pit["expected"]).max()))
-    for axes, (name, colour) in zip(panels, colours.items(), strict=True):
+    for axes, (name, style) in zip(panels, styles.items(), strict=True):
         own = pit[pit["recipe"] == name]
         low, high = own["low"].to_numpy(), own["high"].to_numpy()
-        axes.bar(low, (own["share"] / own["expected"]).to_numpy(), width=high - low, align="edge", color=colour, edgecolor="white")
+        axes.bar(
+            low,
+            (own["share"] / own["expected"]).to_numpy(),
+            width=high - low,
+            align="edge",
+            color=style["color"],
+            edgecolor="white",
+        )
         axes.axhline(1, color="#222222", linewidth=0.8)
         axes.set_ylim(0, highest)
         axes.set_xlim(0, 1)
@@ -399,15 +409,15 @@ def horizons_plot(title: str, board: pd.DataFrame) -> bytes:
     """
     rows = board[board["horizon"] > 0]
     figure, (upper, lower) = _panels(8, 7.5, 2)
-    colours = _forecaster_colours(rows["recipe"])
-    for place, (name, colour) in enumerate(colours.items()):
+    styles = _forecaster_styles(rows["recipe"])
+    for place, (name, style) in enumerate(styles.items()):
         own = rows[rows["recipe"] == name]
         horizons = own["horizon"].to_numpy()
-        lower.plot(horizons, 100 * own["pinball"].to_numpy(), color=colour, linewidth=1.3, marker="o", markersize=4, label=name)
+        lower.plot(horizons, 100 * own["pinball"].to_numpy(), **style, linewidth=1.3, marker="o", markersize=4, label=name)
         skill, low, high = (100 * own[f"skill_ewma{end}"].to_numpy() for end in ("", "_low", "_high"))
-        beside = horizons + 0.04 * (place - (len(colours) - 1) / 2)  # bars must not hide each other
+        beside = horizons + 0.04 * (place - (len(styles) - 1) / 2)  # bars must not hide each other
         bars = np.nan_to_num([skill - low, high - skill])
-        upper.errorbar(beside, skill, yerr=bars, color=colour, linewidth=1.3, marker="o", markersize=4, capsize=3, label=name)
+        upper.errorbar(beside, skill, yerr=bars, **style, linewidth=1.3, marker="o", markersize=4, capsize=3, label=name)
     upper.axhline(0, color="#222222", linewidth=0.8)
     cut = 100 * float(rows["skill_ewma"].min()) < LEAST_SKILL
     if cut:
@@ -433,9 +443,9 @@ def through_time_plot(title: str, series: pd.DataFrame, moving: int) -> bytes:
         moving: cutoffs of a mean.
     """
     figure, (upper, lower) = _panels(10, 6.5, 2)
-    for name, colour in _forecaster_colours(series["recipe"]).items():
+    for name, style in _forecaster_styles(series["recipe"]).items():
         own = series[series["recipe"] == name]
-        upper.plot(own["cutoff"].to_numpy(), own["ratio"].to_numpy(), color=colour, linewidth=1.3, label=name)
+        upper.plot(own["cutoff"].to_numpy(), own["ratio"].to_numpy(), **style, linewidth=1.3, label=name)
     one = series.drop_duplicates("cutoff")
     lower.plot(one["cutoff"].to_numpy(), 100 * one["ewma_loss"].to_numpy(), color=ACTUAL, linewidth=1)
     lower.set_ylim(bottom=0)
@@ -456,11 +466,15 @@ def through_time_plot(title: str, series: pd.DataFrame, moving: int) -> bytes:
     return _png(figure)
 
 
-def _forecaster_colours(names: pd.Series) -> dict[str, str]:
-    """Each forecaster once, in order, with its colour; the opponents have the same in every picture."""
+def _forecaster_styles(names: pd.Series) -> dict[str, dict[str, str]]:
+    """Each forecaster once, in order, with its colour and line; the opponents have the same in every picture."""
     fixed = {"ewma": REFERENCE, "naive": INK}
-    others = itertools.cycle((NETWORK, *SERIES))
-    return {name: fixed.get(name) or next(others) for name in dict.fromkeys(names)}
+    others = itertools.cycle(itertools.product(("solid", "dashed", "dotted"), (NETWORK, *SERIES)))
+    styles = {}
+    for name in dict.fromkeys(names):
+        line, colour = ("solid", fixed[name]) if name in fixed else next(others)
+        styles[name] = {"color": colour, "linestyle": line}
+    return styles
 
 
 def _legend_below(axes: Axes) -> None:

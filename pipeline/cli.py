@@ -126,7 +126,10 @@ def _backtest_command(commands: argparse._SubParsersAction) -> None:
         commands, "backtest", "recipes, baselines and statistical models over rolling cutoffs, side by side", _backtest
     )
     command.add_argument(
-        "--recipes", default="default", metavar="NAME,NAME", help="who takes part, beside naive and ewma (default: %(default)s)"
+        "--recipes",
+        default="default",
+        metavar="NAME,NAME",
+        help="who takes part, beside naive, ewma and the statistical models that --baselines names (default: %(default)s)",
     )
     command.add_argument("--from", dest="first", required=True, type=_date, metavar="DATE", help="the first cutoff")
     command.add_argument("--to", dest="last", required=True, type=_date, metavar="DATE", help="no cutoff after this day")
@@ -395,11 +398,12 @@ def _ablate(arguments: argparse.Namespace) -> int:
 
 
 def _backtest(arguments: argparse.Namespace) -> None:
-    from pipeline import assembly, backtest
+    from pipeline import assembly, backtest, statistical
 
     settings, quiet = _settings(arguments), arguments.format != "table"
     asked = backtest.Asked(
         recipes=[name.strip() for name in arguments.recipes.split(",") if name.strip()],
+        baselines=settings.baseline_list or statistical.NAMES,
         **{name: getattr(arguments, name) for name in ("first", "last", "step", "refit", "embargo", "warm_start", "seeds")},
     )
     with assembly.parts(settings, progress=_to_stderr if quiet else None) as parts:

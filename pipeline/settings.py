@@ -61,7 +61,7 @@ class Settings:
     max_quarantined: float = _setting(0.5, "A run fails when more than this share of its tickers is quarantined.")
     baselines: str = _setting(
         "",
-        "Statistical baselines that are measured on every 21st test session, comma-separated (such as drift,garch); empty: none.",
+        "Statistical baselines, comma-separated (such as drift,garch): in a day on every 21st test session, empty: none; in a backtest, empty: all.",
     )
     refetch_sessions: int = _setting(5, "Sessions fetched again at every run, to catch corrected bars.")
     fetch_attempts: int = _setting(4, "Tries per request to a price source before it counts as unavailable.")

@@ -387,7 +387,10 @@ def test_the_command_prints_the_leaderboard_and_where_the_files_are(capsys, monk
     prices_of(0).to_csv(tmp_path / "prices" / "IBM.csv", index=False)
     monkeypatch.setenv("STOCKCAST_HOME", str(tmp_path))
     monkeypatch.setenv("STOCKCAST_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    line = f"backtest --data {tmp_path}/prices --recipes window_average --from 2016-06-01 --to 2016-12-30 --step 3 --refit 0 --horizon 2"
+    line = (
+        f"backtest --data {tmp_path}/prices --recipes window_average --baselines drift --from 2016-06-01 --to 2016-12-30 --step 3"
+    )
+    line += " --refit 0 --horizon 2"
     assert cli.main(shlex.split(line)) == 0
     out = capsys.readouterr().out
     assert "close of IBM, 1 to 2 sessions ahead, from 50 cutoffs between 2016-06-01 and 2016-12-29" in " ".join(out.split())
@@ -395,4 +398,4 @@ def test_the_command_prints_the_leaderboard_and_where_the_files_are(capsys, monk
     assert f"{tmp_path}/artifacts/backtests/" in out and "experiment backtests" in out
     assert cli.main(shlex.split(f"{line} --format json")) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [row["recipe"] for row in rows if row["horizon"] == 0][-1] == "window_average"
+    assert {row["recipe"] for row in rows} == {"window_average", "drift", "naive", "ewma"}

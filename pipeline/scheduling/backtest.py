@@ -80,13 +80,21 @@ def params(settings: Settings) -> dict[str, Param]:
             description="Whose stocks, source and calendar.",
         ),
         "recipes": Param(
-            ["default", "naive", "ewma"],
+            ["default"],
             type="array",
             items={"type": "string", "enum": names},
             examples=names,
             minItems=1,
             title="Forecasters",
             description="Recipes, baselines and statistical models; naive and ewma always take part.",
+        ),
+        "baselines": Param(
+            settings.baseline_list or list(NAMES),
+            type="array",
+            items={"type": "string", "enum": list(NAMES)},
+            examples=list(NAMES),
+            title="Statistical models",
+            description="They take part too, fitted at every cutoff: less than a second for a stock and all of them.",
         ),
         "from": Param("2010-01-04", type="string", format="date", title="From", description="The first cutoff."),
         "to": Param("2011-12-30", type="string", format="date", title="To", description="No cutoff after this day."),
@@ -144,7 +152,7 @@ def asked_of(settings: Settings, given: Mapping[str, Any]) -> tuple[Universe, As
     if given["universe"] not in every:
         raise SettingsError(f"There is no universe {given['universe']!r}. The universes are: {', '.join(every)}.")
     changes = {name: given[name] for name in ("tickers", "target", "horizon") if given.get(name)}
-    names = ("step", "refit", "warm_start", "embargo", "seeds")
+    names = ("baselines", "step", "refit", "warm_start", "embargo", "seeds")
     first, last = (dt.date.fromisoformat(given[name]) for name in ("from", "to"))
     return assembly.overridden(every[given["universe"]], **changes), Asked(
         recipes=given["recipes"], first=first, last=last, **{name: given[name] for name in names}

@@ -34,11 +34,20 @@ print("FOUND" + json.dumps({{
 }}))
 """
 
+ASKED = {
+    "universe": "csv",
+    "recipes": ["window_average"],
+    "baselines": [],
+    "from": "2016-06-01",
+    "to": "2016-12-30",
+    "refit": 15,
+    "horizon": 2,
+}
 RUN = f"""
 import json
 from airflow.dag_processing.dagbag import DagBag
 run = DagBag({str(ROOT / "dags" / "backtest.py")!r}).dags["backtest"].test(
-    run_conf={{"universe": "csv", "recipes": ["window_average"], "from": "2016-06-01", "to": "2016-12-30", "refit": 15, "horizon": 2}}
+    run_conf={ASKED!r}
 )
 from airflow.utils.session import create_session
 with create_session():
@@ -73,6 +82,7 @@ def test_the_form_offers_what_the_command_does(parsed):
     wanted = {
         "universe",
         "recipes",
+        "baselines",
         "from",
         "to",
         "step",
