@@ -95,7 +95,7 @@ def test_the_form_offers_what_the_command_does(parsed):
         "horizon",
     }
     assert set(parsed["params"]) == wanted
-    assert (parsed["params"]["universe"], parsed["params"]["recipes"]) == ("sample", ["default", "naive", "ewma"])
+    assert (parsed["params"]["universe"], parsed["params"]["recipes"]) == ("sample", ["default"])
     assert "{" not in parsed["doc"] and parsed["undocumented"] == []
 
 
