@@ -3,69 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from tests.made_dags import parsed_dag, run_dag
 from tests.made_prices import random_walk
-
-ROOT = Path(__file__).parents[2]
-
-PARSE = f"""
-import json, sys
-from airflow.dag_processing.dagbag import DagBag
-bag = DagBag({str(ROOT / "dags" / "backtest.py")!r})
-dag = bag.dags["backtest"]
-print("FOUND" + json.dumps({{
-    "errors": bag.import_errors,
-    "heavy": [name for name in ("tensorflow", "keras", "mlflow", "matplotlib", "statsforecast") if name in sys.modules],
-    "dags": list(bag.dags),
-    "schedule": dag.schedule,
-    "downstream": {{task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks}},
-    "mapped": [task.task_id for task in dag.tasks if task.is_mapped],
-    "undocumented": [task.task_id for task in dag.tasks if not task.doc_md],
-    "params": {{name: dag.params[name] for name in dag.params}},
-    "doc": dag.doc_md,
-}}))
-"""
-
-ASKED = {
-    "universe": "csv",
-    "recipes": ["window_average"],
-    "baselines": [],
-    "from": "2016-06-01",
-    "to": "2016-12-30",
-    "refit": 15,
-    "horizon": 2,
-}
-RUN = f"""
-import json
-from airflow.dag_processing.dagbag import DagBag
-run = DagBag({str(ROOT / "dags" / "backtest.py")!r}).dags["backtest"].test(
-    run_conf={ASKED!r}
-)
-from airflow.utils.session import create_session
-with create_session():
-    states = sorted((ti.task_id, ti.map_index, str(ti.state), ti.rendered_map_index) for ti in run.get_task_instances())
-print("FOUND" + json.dumps([str(run.state), states]))
-"""
-
-
-def python(code: str, home: Path, **more: str):
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("STOCKCAST_", "AIRFLOW"))}
-    env |= {"AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "false", "STOCKCAST_HOME": str(home), **more}
-    done = subprocess.run([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, text=True, check=True, cwd=home)
-    return json.loads(done.stdout.split("FOUND")[1].splitlines()[0])
 
 
 @pytest.fixture(scope="module")
 def parsed(tmp_path_factory) -> dict:
-    return python(PARSE, tmp_path_factory.mktemp("airflow"))
+    return parsed_dag("backtest", tmp_path_factory.mktemp("airflow"))
 
 
 def test_it_loads_without_errors_and_imports_nothing_heavy(parsed):
@@ -118,18 +66,19 @@ def test_it_compares_whom_it_was_asked_to(tmp_path, mlflow_database):
     (tmp_path / "prices").mkdir()
     for seed, ticker in enumerate(("IBM", "MSFT")):
         random_walk(seed, 900, dt.date(2017, 1, 31)).to_csv(tmp_path / "prices" / f"{ticker}.csv", index=False)
-    airflow = [str(Path(sys.executable).with_name("airflow")), "db", "migrate"]
-    given = {
-        "AIRFLOW_HOME": str(tmp_path),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
-        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
-    }
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("STOCKCAST_", "AIRFLOW"))}
-    subprocess.run(airflow, env={**clean, **given}, capture_output=True, check=True, cwd=tmp_path)
     own = {"STOCKCAST_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db", "STOCKCAST_DATA": str(tmp_path / "prices")}
-    state, tasks = python(RUN, tmp_path, **given, **own)
+    asked = {
+        "universe": "csv",
+        "recipes": ["window_average"],
+        "baselines": [],
+        "from": "2016-06-01",
+        "to": "2016-12-30",
+        "refit": 15,
+        "horizon": 2,
+    }
+    state, tasks = run_dag("backtest", asked, tmp_path, **own)
     named = [f"{name} block {number} of 2" for name in ("window_average", "naive", "ewma") for number in (1, 2)]
-    assert state == "success" and {task[2] for task in tasks} == {"success"}
-    assert [task[3] for task in tasks if task[0] == "shard"] == named
+    assert state == "success" and {task["state"] for task in tasks} == {"success"}
+    assert [task["name"] for task in tasks if task["task"] == "shard"] == named
     [board] = (tmp_path / "artifacts" / "backtests").glob("*/leaderboard.csv")
     assert {line.split(",")[0] for line in board.read_text().splitlines()} == {"recipe", "window_average", "naive", "ewma"}
