@@ -73,8 +73,8 @@ SPARE = 30
 APART = 15
 #: Sessions up to a cutoff that are corrected, as it becomes known after the run.
 CORRECTED = 10
-#: Tickers that are looked at where stocks share a network, and where they do not.
-SHARING, ALONE = 2, 1
+#: Tickers that are looked at where stocks share a network, and where they do not; of so many that the longest histories are taken from.
+SHARING, ALONE, CANDIDATES = 2, 1, 6
 SEED = 11
 
 #: What was compared: a table, numbers, or a file; by name, in groups that the report has a line for.
@@ -135,18 +135,21 @@ class Report:
         )
 
 
-def tickers_of(universe: Universe, recipe: Recipe, asked: Sequence[str]) -> tuple[str, ...]:
-    """Those that were asked for; else the first of the universe, or two where the recipe's stocks share a network."""
-    return tuple(asked) or universe.tickers[: SHARING if recipe.knows_symbols else ALONE]
+def bars_of(parts: Parts, universe: Universe, recipe: Recipe, asked: Sequence[str], now: dt.datetime) -> dict[str, Bars]:
+    """All that the universe's source has of some tickers; nothing of it is kept in the store.
 
-
-def bars_of(parts: Parts, universe: Universe, now: dt.datetime) -> dict[str, Bars]:
-    """All that the universe's source has of its tickers; nothing of it is kept in the store."""
+    Args:
+        asked: which; where empty, of the first of the universe the one with the longest history, or the two where the recipe's stocks share
+            a network.
+    """
     source, calendar = parts.source(universe), parts.calendar(universe)
-    require_known(source, universe.tickers)
-    newest = newest_session(source, list(universe.tickers), calendar, now)
-    fetched = {ticker: fetch(source, ticker, universe.start, newest, calendar, now) for ticker in universe.tickers}
-    return {ticker: Bars(each.prices, each.actions) for ticker, each in fetched.items()}
+    tickers = list(asked) or list(universe.tickers[:CANDIDATES])
+    require_known(source, tickers)
+    newest = newest_session(source, tickers, calendar, now)
+    fetched = {ticker: fetch(source, ticker, universe.start, newest, calendar, now) for ticker in tickers}
+    longest = sorted(tickers, key=lambda ticker: -len(fetched[ticker].prices))  # of equals, the first of the universe
+    chosen = tickers if asked else longest[: SHARING if recipe.knows_symbols else ALONE]
+    return {ticker: Bars(fetched[ticker].prices, fetched[ticker].actions) for ticker in chosen}
 
 
 def audit(

@@ -488,8 +488,7 @@ def _audit(arguments: argparse.Namespace) -> int:
             print(audit.nothing(recipe).verdict(), file=sys.stderr if quiet else sys.stdout)
             return 0
         universe = assembly.universe_of(dataclasses.replace(settings, recipe=recipe.name))
-        universe = dataclasses.replace(universe, tickers=audit.tickers_of(universe, recipe, settings.ticker_list))
-        bars = audit.bars_of(parts, universe, dt.datetime.now(dt.UTC))
+        bars = audit.bars_of(parts, universe, recipe, settings.ticker_list, dt.datetime.now(dt.UTC))
         report = audit.audit(parts, recipe, universe, bars, arguments.cutoffs, arguments.epochs)
     if quiet:
         _print_rows(report.table(), arguments.format)

@@ -23,7 +23,7 @@ from pipeline.prices.adjustment import adjust
 from pipeline.settings import Settings
 from pipeline.store import Store
 from pipeline.tables import ACTIONS, PRICE_COLUMNS, PRICES
-from pipeline.universes import Universe
+from pipeline.universes import Universe, load_universes
 from tests.made_prices import random_walk
 
 #: The last calendar year is as short as can be, for the recipes that are tested on it.
@@ -162,6 +162,16 @@ def test_the_command_prints_the_first_cell_that_moved_and_fails(tmp_path, capsys
     assert faithful == 1
     assert rows["session", "datasets"] == "nothing"  # a dataset ends at its session, so a leak inside it cannot reach beyond
     assert " -> " in rows["split", "inputs"] and " -> " in rows["window", "inputs"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "asked", "tickers"),
+    [("default", (), ["AAPL", "IBM"]), ("castilla", (), ["AAPL"]), ("default", ("MSFT", "FB"), ["MSFT", "FB"])],
+)
+def test_where_no_ticker_is_named_those_with_the_longest_histories_are_taken(parts, recipe, asked, tickers):
+    universe = load_universes()["sample"]
+    bars = audit.bars_of(parts, universe, find_recipe(recipe), asked, dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
+    assert list(bars) == tickers
 
 
 def test_too_little_history_names_the_ticker_and_what_is_needed(parts):
