@@ -131,8 +131,7 @@ def folds_of(parts: Parts, histories: Mapping, target: str, year: int, seed: int
         for ticker, the in datasets.items()
     }
     curves = {
-        ticker: combination.curve(datasets[ticker].validation.actual, said[0], walks[ticker][0], datasets[ticker].validation.last)
-        for ticker, said in networks.items()
+        ticker: combination.curve(datasets[ticker].validation, said[0], walks[ticker][0]) for ticker, said in networks.items()
     }
     weights = combination.weights(curves)
     folds = []

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-STEPS = ("ingest", "check", "build_windows", "train", "evaluate", "promote", "publish", "score", "report")
+STEPS = ("ingest", "check", "pretrain", "build_windows", "train", "evaluate", "promote", "publish", "score", "watch", "report")
 ROOT = Path(__file__).parent.parent
 
 

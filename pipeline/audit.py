@@ -461,10 +461,10 @@ def _told_until(answers: _Answers, cutoff: dt.date | None) -> Outputs:
     """What is seen and said of the windows up to a cutoff (None: of those that are learnt from and validated on)."""
     inputs, raw, curves, mixes = {}, {}, {}, {}
     for ticker, cut in answers.cuts.items():
-        ours = _distributions(cut, answers.said[ticker])
+        ours = evaluation.quantiles_of(cut.validation, answers.said[ticker], (cut.test,))
         ewma = BASELINES[EWMA].fit(cut.train, cut.spec.horizon)
         theirs = tuple(ewma(part) for part in (cut.validation, cut.test))
-        curves[ticker] = combination.curve(cut.validation.actual, ours[0], theirs[0], cut.validation.last)
+        curves[ticker] = combination.curve(cut.validation, ours[0], theirs[0])
         mixes[ticker] = ours, theirs
         for name, part, network, baseline in zip(("validation", "test"), (cut.validation, cut.test), ours, theirs, strict=True):
             rows = _rows(name, part, cutoff)
@@ -497,15 +497,6 @@ def _rows(name: str, part: windows.Windows, cutoff: dt.date | None) -> np.ndarra
 
 def _seen(name: str, part: windows.Windows, rows: np.ndarray | slice) -> Values:
     return {f"{name} {array}": getattr(part, array)[rows] for array in ("past", "offset", "scale", "unit")}
-
-
-def _distributions(dataset: windows.Dataset, said: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Quantiles in dollars (n, H, Q) of validation and test."""
-    validation, test = said
-    if validation.ndim == 3:
-        return np.maximum(validation, 0.0), np.maximum(test, 0.0)
-    own, (later,) = evaluation.distributions(dataset.validation, validation, [(dataset.test, test)])
-    return own, later
 
 
 def _calibrated(

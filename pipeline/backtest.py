@@ -1,9 +1,12 @@
-"""`stockcast backtest`: what would have been published at past cutoffs, session by session, beside baselines; walk-forward.
+"""`stockcast backtest`: forecasts as they are published, at past cutoffs, session by session, beside baselines; walk-forward.
 
 Every so many sessions is a cutoff. Networks are fitted anew at every so many-th cutoff and forecast in between as they are: a block. A block's
 networks learn, choose and weigh on sessions up to its first cutoff, less an embargo; what they say is mixed with the EWMA random walk and
 calibrated as what is published is. Baselines learn their shape from the same training sessions, statistical models are fitted at every
-cutoff on the prices up to it. Only cutoffs that all of them have are compared.
+cutoff on the prices up to it; neither is calibrated. Only cutoffs that all of them have are compared.
+
+Not repeated is the choice between networks of two training cutoffs, the floor on test, and the stand-ins for a stock that a network cannot be
+fitted to: such a stock is left out of the block.
 
 All files lie below `backtests/<digest>`, named by everything that decides them. A shard (a forecaster in a block) that is there is read, not
 made again, so that a backtest goes on where it was stopped.
@@ -43,7 +46,7 @@ from pipeline.models import DEFAULT, RECIPES, find_recipe
 from pipeline.models.baselines import BASELINES, EWMA
 from pipeline.models.recipe import Recipe
 from pipeline.prices.adjustment import adjust
-from pipeline.prices.source import fetch, require_known
+from pipeline.prices.source import fetch_all, require_known
 from pipeline.quantiles import COUNT, PROBABILITIES
 from pipeline.spec import Spec
 from pipeline.splits import Since, Split
@@ -311,11 +314,7 @@ def _fetched(parts: Parts, universe: Universe, last: dt.date, now: dt.datetime) 
     """PRICES and ACTIONS of all tickers from the universe's start to `last`, as traded."""
     source, calendar = parts.source(universe), parts.calendar(universe)
     require_known(source, universe.tickers)
-    found = [fetch(source, ticker, universe.start, last, calendar, now) for ticker in universe.tickers]
-    prices, actions = (
-        table.conform(pd.concat([getattr(one, name) for one in found]))
-        for table, name in ((PRICES, "prices"), (ACTIONS, "actions"))
-    )
+    prices, actions = fetch_all(source, universe.tickers, universe.start, last, calendar, now)
     if prices.empty:
         raise NotEnoughHistory(
             f"{', '.join(universe.tickers)}: no prices from {universe.start} to {last}. Give another range, or a source that has them."
@@ -491,7 +490,7 @@ def _networks(
         dataset = windows.load_dataset(files[ticker])
         ewma = BASELINES[EWMA].fit(dataset.train, dataset.spec.horizon)
         baseline = ewma(dataset.validation), ewma(dataset.test)
-        curves[ticker] = combination.curve(dataset.validation.actual, validation, baseline[0], dataset.validation.last)
+        curves[ticker] = combination.curve(dataset.validation, validation, baseline[0])
         measured[ticker] = dataclasses.replace(dataset, train=dataset.train.take(slice(0))), baseline
     weights.update(combination.weights(curves))
     published = []
@@ -630,7 +629,8 @@ def _text(parts: Parts, the: Plan, made: pd.DataFrame, table: pd.DataFrame, boar
         f"{the.universe.target} of {', '.join(sorted(set(table['ticker'])))}, 1 to {the.universe.horizon} sessions ahead, from "
         f"{reporting.counted(len(cutoffs), 'cutoff')} between {cutoffs.iloc[0].date()} and {cutoffs.iloc[-1].date()}, {every}. Networks are "
         f"fitted {fitted}{warm}; an embargo of {reporting.counted(the.embargo, 'session')} lies between what they know and what they forecast. "
-        "Pinball loss as a share of the price; skill is 1 - loss over the other's, positive is better."
+        "Networks are mixed with ewma and calibrated as published forecasts are, the others are as they are. Pinball loss as a share of the price; "
+        "skill is 1 - loss over the other's, positive is better."
     ]
     if len(pairs) > kept:
         told.append(

@@ -33,7 +33,7 @@ class Choice:
     ticker: str
     decision: promotion.Decision
     shown: networks.Network | None
-    curve: np.ndarray | None
+    curve: combination.Curve | None
 
 
 def choose(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> Choice:
@@ -54,7 +54,7 @@ def choose(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> Choice:
     curve = None
     if decision.model_id in said:
         part = the.dataset.validation
-        curve = combination.curve(part.actual, said[decision.model_id].validation, the.baselines[EWMA].validation, part.last)
+        curve = combination.curve(part, said[decision.model_id].validation, the.baselines[decision.baseline].validation)
     return Choice(ticker, decision, shown, curve)
 
 
@@ -64,10 +64,16 @@ def _candidate(the: Stock, name: str, model_id: str, said: Said) -> promotion.Ca
         name,
         model_id,
         losses(dataset.validation.actual, said.validation, dataset.validation.last).mean(axis=1),
-        _relative_rmse(dataset.validation.actual, said.validation, baselines[NAIVE].validation),
+        _relative_errors(dataset.validation.actual, said.validation, baselines[NAIVE].validation),
         _relative_loss(the, said, baselines[EWMA]),
         _relative_rmse(dataset.test.actual, said.test, baselines[NAIVE].test),
     )
+
+
+def _relative_errors(actual: np.ndarray, quantiles: np.ndarray, naive: np.ndarray) -> np.ndarray:
+    """Squared errors of the medians over the last price's mean, (n,): means of all horizons."""
+    ours, theirs = ((actual - said[:, :, MEDIAN]) ** 2 for said in (quantiles, naive))
+    return (ours / np.maximum(theirs.mean(axis=0), np.finfo(float).tiny)).mean(axis=1)
 
 
 def _relative_rmse(actual: np.ndarray, quantiles: np.ndarray, naive: np.ndarray) -> float:
@@ -83,17 +89,18 @@ def _relative_loss(the: Stock, said: Said, ewma: Said) -> float:
 
 
 def row(parts: Parts, run: Run, choice: Choice, weight: float) -> dict[str, object]:
-    """One PROMOTIONS row. `weight`: the network's share of what is published; none of it: the random walk is."""
+    """One PROMOTIONS row. `weight`: the network's share of what is published; none of it: the baseline is."""
     decision, the = choice.decision, forecasters.stock(parts, run, choice.ticker)
     reasons = decision.reasons
     if choice.curve is not None:
-        told = f"{weight:.0%} of it and the rest of ewma" if weight else f"but with no weight: {EWMA} is"
+        rest = decision.baseline
+        told = f"{weight:.0%} of it and the rest of {rest}" if weight else f"no weight is left to it, so {rest} is published alone"
         reasons = (*reasons, f"{told}, by validation and the evidence of all stocks together")
         if not weight:
-            decision = promotion.Decision(EWMA, EWMA, reasons)
+            decision = promotion.Decision(rest, rest, rest, reasons)
     network = decision.champion not in BASELINES
     if network:
-        said = forecasters.published(parts, run, the, decision.model_id, weight)
+        said = forecasters.published(parts, run, the, decision.model_id, weight, decision.baseline)
     else:  # the figures are those of the network that is not published
         said = forecasters.read(parts, run, the, choice.shown.model_id if choice.shown else decision.model_id)
     figures = evaluation.evaluate(the.dataset, the.training, "", said.validation, said.test).query("split == 'test'")
@@ -112,6 +119,7 @@ def row(parts: Parts, run: Run, choice: Choice, weight: float) -> dict[str, obje
         "champion": decision.champion,
         "model_id": decision.model_id,
         "weight": weight if network else 0.0,
+        "baseline": decision.baseline,
         "training_cutoff": choice.shown.training_cutoff if choice.shown else training["dataset_cutoff"],
         "test_sessions": len(the.dataset.test),
         "test_rmse": rmse if choice.shown else float("nan"),
@@ -128,7 +136,9 @@ def forecast(parts: Parts, run: Run, promoted: dict) -> tuple[pd.DataFrame, pd.D
     """FORECASTS and CALIBRATIONS rows of one PROMOTIONS row."""
     the = forecasters.stock(parts, run, promoted["ticker"])
     weight = promoted["weight"] if promoted["champion"] not in BASELINES else 1.0
-    quantiles, calibrated = forecasters.calibrated(the, forecasters.published(parts, run, the, promoted["model_id"], weight))
+    quantiles, calibrated = forecasters.calibrated(
+        the, forecasters.published(parts, run, the, promoted["model_id"], weight, promoted["baseline"])
+    )
     key = {**run.key, "cutoff": pd.Timestamp(run.session), "ticker": promoted["ticker"]}
     rows = pd.DataFrame(
         {

@@ -9,11 +9,16 @@ t is below 1 (the positive part of James & Stein's factor, for one number).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.evidence import t_statistic
 from pipeline.quantiles import losses
+
+if TYPE_CHECKING:
+    from pipeline.windows import Windows
 
 #: The weights that are tried.
 GRID = np.linspace(0, 1, 21)
@@ -24,33 +29,36 @@ TOGETHER = 2.0
 LAGS = 20
 
 
-def curve(actual: np.ndarray, network: np.ndarray, baseline: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """Losses of each weight of `GRID` (21, n) over the validation sessions, relative to the mean of the baseline alone.
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """What each weight of `GRID` loses: losses (21, n) relative to the mean of the baseline alone, at the sessions (n,)."""
 
-    Args:
-        actual: (n, H) dollars; network, baseline: (n, H, Q); last: (n,) dollars.
-    """
-    tried = np.array([losses(actual, mixed(network, baseline, share), last).mean(axis=1) for share in GRID])
-    return tried / max(tried[0].mean(), np.finfo(float).tiny)
+    losses: np.ndarray
+    sessions: np.ndarray
 
 
-def weights(curves: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """The network's share for each stock, 0 to 1.
+def curve(validation: Windows, network: np.ndarray, baseline: np.ndarray) -> Curve:
+    """Of one stock; network, baseline: dollars (n, H, Q), what they said about the validation windows."""
+    tried = np.array([losses(validation.actual, mixed(network, baseline, share), validation.last).mean(axis=1) for share in GRID])
+    return Curve(tried / max(tried[0].mean(), np.finfo(float).tiny), validation.origins)
 
-    Args:
-        curves: by ticker, what `curve` gave; their sessions end together, and some stocks may have fewer.
+
+def weights(curves: Mapping[str, Curve]) -> dict[str, float]:
+    """The network's share for each stock, 0 to 1, by what `curve` gave of each.
+
+    Others count on a stock's own sessions alone: a stock with little history is validated on sessions that others are tested on.
     """
     if not curves:
         return {}
-    longest = max(series.shape[1] for series in curves.values())
-    padded = [
-        np.pad(curves[ticker], ((0, 0), (longest - curves[ticker].shape[1], 0)), constant_values=np.nan)
-        for ticker in sorted(curves)
-    ]
-    together = np.nanmean(padded, axis=0)
+    sessions = np.unique(np.concatenate([each.sessions for each in curves.values()]))
+    places = {ticker: np.searchsorted(sessions, each.sessions) for ticker, each in curves.items()}
+    total, count = np.zeros((len(GRID), len(sessions))), np.zeros(len(sessions))
+    for ticker in sorted(curves):  # whichever comes first, the sums are the same to the last bit
+        total[:, places[ticker]] += curves[ticker].losses
+        count[places[ticker]] += 1
+    together = total / count
     return {
-        ticker: _weight((series + TOGETHER * together[:, longest - series.shape[1] :]) / (1 + TOGETHER))
-        for ticker, series in curves.items()
+        ticker: _weight((each.losses + TOGETHER * together[:, places[ticker]]) / (1 + TOGETHER)) for ticker, each in curves.items()
     }
 
 

@@ -15,7 +15,7 @@ from pipeline.models import DEFAULT
 from pipeline.models.recipe import Recipe
 from pipeline.run import Run
 from pipeline.splits import Newest, Since
-from pipeline.tables import CHECKS, DATASETS, FINDINGS
+from pipeline.tables import CHECKS, DATASETS, OHLCV
 
 if TYPE_CHECKING:
     from pipeline.assembly import Parts
@@ -51,6 +51,7 @@ def build(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> pd.DataFrame:
     previous = _cut_at(parts, run, recipe, ticker, run.previous_cutoff)
     # Where no network will learn, the baselines are best measured up to the session itself.
     training = live if current.reason else current
+    _require_measurable(training)
     spec = replace(training.spec, cutoff=run.session)
     cuts = {"training": replace(training, reason=current.reason), "live": _Cut(spec, windows.live_part(live.history, spec), "")}
     if not (current.reason or previous.reason):
@@ -63,32 +64,21 @@ def build(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> pd.DataFrame:
 def build_pools(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> pd.DataFrame:
     """DATASETS rows of what a ticker gives to the pooled networks, by role: pool, previous_pool; none where it has too little history.
 
-    Whoever is quarantined today has its share all the same, as long as nothing up to the pool's cutoff is the reason: a pooled network is not
-    trained anew for one bad bar of today.
+    Whoever is quarantined today has its share all the same: what it gives ends at the pool's cutoff, and a pooled network is not trained anew
+    for a bad bar that is masked a week later.
     """
-    rows = []
-    for role, name in POOLS.items():
-        cutoff = getattr(run, name)
-        if _spoilt(parts, run, ticker, cutoff):
-            continue
-        try:
-            cut = _cut_at(parts, run, recipe, ticker, cutoff)
-        except NotEnoughHistory:  # which `build` says of the ticker itself; the others train without it
-            continue
-        if not cut.reason:
-            rows.append(_row(parts, run, ticker, role, cut))
+    shares = {role: share(parts, run, recipe, ticker, getattr(run, name)) for role, name in POOLS.items()}
+    rows = [_row(parts, run, ticker, role, cut) for role, cut in shares.items() if cut]
     return DATASETS.conform(pd.DataFrame(rows)) if rows else DATASETS.empty()
 
 
-def has_share(parts: Parts, run: Run, recipe: Recipe, row: dict, cutoff: dt.date) -> bool:
-    """Whether `build_pools` gives the pooled network of `cutoff` a share of a ticker that the gate let through; `row`: its later dataset."""
-    _, history = windows.decode(read(parts, row["dataset"]))
-    return int((history["session"] <= pd.Timestamp(cutoff)).sum()) >= spec_of(run, recipe, row["ticker"], cutoff).needed_sessions
-
-
-def _spoilt(parts: Parts, run: Run, ticker: str, cutoff: dt.date) -> bool:
-    findings = parts.rows(FINDINGS, run, [ticker])
-    return bool(((findings["severity"] == "quarantine") & (findings["session"] <= pd.Timestamp(cutoff))).any())
+def share(parts: Parts, run: Run, recipe: Recipe, ticker: str, cutoff: dt.date) -> _Cut | None:
+    """What a ticker gives to the pooled network of `cutoff`; None where a network can learn nothing from it."""
+    try:
+        cut = _cut_at(parts, run, recipe, ticker, cutoff)
+    except NotEnoughHistory:  # which `build` says of the ticker itself; the others train without it
+        return None
+    return None if cut.reason else cut
 
 
 def _row(parts: Parts, run: Run, ticker: str, role: str, cut: _Cut) -> dict[str, object]:
@@ -109,10 +99,33 @@ def _cut_at(parts: Parts, run: Run, recipe: Recipe, ticker: str, cutoff: dt.date
     history = mask(parts.store.prices(run.universe.source_id, ticker, cutoff, run.known_at))
     if len(history):
         history = windows.on_calendar(history, parts.calendar(run.universe).sessions(run.universe.start, cutoff))
-    if len(history) >= spec.needed_sessions:
-        return _Cut(spec, history, "")
     reason = f"no network of its own: {len(history)} sessions up to {cutoff}, {spec.needed_sessions} needed"
+    if len(history) >= spec.needed_sessions:
+        left_out = _left_out(history, spec)
+        if not left_out:
+            return _Cut(spec, history, "")
+        reason = f"no network of its own: of {len(history)} sessions up to {cutoff}, {left_out}"
     return _Cut(spec.without_training(len(history), as_it_is=recipe.fine_tuning is not None), history, reason)
+
+
+def _left_out(history: pd.DataFrame, spec: windows.Spec) -> str:
+    """Why a history that is long enough leaves nothing to learn from or to be measured on; "" where it does."""
+    if history[list(OHLCV)].notna().all(axis=None) and (history["volume"] > 0).all():
+        return ""  # only what is missing makes windows unusable
+    dataset = windows.load_dataset(windows.encode(history, spec))
+    return "" if dataset.trainable else f"too many are without a price: {dataset.usable}"
+
+
+def _require_measurable(cut: _Cut) -> None:
+    """`NotEnoughHistory` where not even a baseline can be measured."""
+    if not cut.reason:
+        return
+    dataset = windows.load_dataset(windows.encode(cut.history, cut.spec))
+    if not (len(dataset.validation) and len(dataset.test)):
+        raise NotEnoughHistory(
+            f"{cut.spec.ticker}: {len(cut.history)} sessions up to {cut.spec.cutoff}, of which too many are without a price to measure a forecast "
+            f"of {cut.spec.horizon} sessions on: {dataset.usable}. Fetch from an earlier date, or ask for a shorter horizon."
+        )
 
 
 def _default_beside(run: Run, cut: _Cut) -> _Cut:

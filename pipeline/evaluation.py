@@ -59,6 +59,15 @@ def distributions(
     return np.maximum(own, 0.0), [np.maximum(around(said, windows.unit, shape), 0.0) for windows, said in others]
 
 
+def quantiles_of(validation: Windows, said: tuple[np.ndarray, ...], others: tuple[Windows, ...]) -> tuple[np.ndarray, ...]:
+    """What a network said about `validation` and then `others`, as quantiles (n, H, Q): as they are, or points (n, H) with their errors' spread."""
+    first, *more = said
+    if first.ndim == 3:
+        return tuple(np.maximum(each, 0.0) for each in said)
+    own, later = distributions(validation, first, list(zip(others, more, strict=True)))
+    return (own, *later)
+
+
 def predict(name: str, model: str, forecast: np.ndarray) -> pd.DataFrame:
     """PREDICTIONS rows of one forecaster's quantiles (H, Q) for the window at the end of the dataset `name`."""
     rows = pd.DataFrame(forecast, columns=list(COLUMNS))

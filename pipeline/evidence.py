@@ -8,6 +8,8 @@ import numpy as np
 
 #: Sessions that are drawn together: errors of neighbouring sessions belong to the same calm or storm.
 BLOCK = 20
+#: Of few sessions the blocks are shorter: a single block would be the whole series each time, and the interval nothing.
+FEWEST_BLOCKS = 4
 DRAWS = 1000
 #: How sure an interval is.
 CONFIDENCE = 0.9
@@ -29,6 +31,11 @@ class Difference:
     def worse(self) -> bool:
         return self.low > 0
 
+    @property
+    def root(self) -> Difference:
+        """Of mean squared errors, that of their roots."""
+        return Difference(*(float(np.sqrt(1 + bound) - 1) for bound in (self.value, self.low, self.high)))
+
     def __str__(self) -> str:
         return f"{self.value:+.2%} [{self.low:+.2%}, {self.high:+.2%}]"
 
@@ -41,7 +48,7 @@ def difference(losses: np.ndarray, others: np.ndarray, seed: int = 0) -> Differe
     count = len(losses)
     if not count or not others.mean() > 0:
         return Difference(float("nan"), float("nan"), float("nan"))
-    length = min(BLOCK, count)
+    length = min(BLOCK, max(count // FEWEST_BLOCKS, 1))
     starts = np.random.default_rng(seed).integers(0, count, (DRAWS, -(-count // length)))
     rows = ((starts[:, :, None] + np.arange(length)) % count).reshape(DRAWS, -1)[:, :count]
     ratios = losses[rows].mean(axis=1) / others[rows].mean(axis=1) - 1

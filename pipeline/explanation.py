@@ -6,7 +6,6 @@ import dataclasses
 import datetime as dt
 import hashlib
 import json
-import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pipeline import datasets, networks, rehearsal, reporting, steps
+from pipeline import datasets, networks, records, rehearsal, reporting, steps
 from pipeline.assembly import Parts, code_version
 from pipeline.errors import LookAtTheData, NothingStored, SettingsError
 from pipeline.models import find_recipe
@@ -43,8 +42,6 @@ if TYPE_CHECKING:
 STEP = "explain"
 #: Sessions or tickers that an error names.
 NAMED = 12
-#: What divides the reasons of a decision; the figures of one network stay on one line.
-FIGURES_APART = re.compile(r"; (?!on test )")
 
 
 @dataclass(frozen=True)
@@ -230,10 +227,8 @@ def _table(rows: pd.DataFrame, table: Table) -> list[str]:
 
 def _decision(the: Explanation) -> Iterator[str]:
     row = the.promotion
-    share = f", {row['weight']:.0%} of it and the rest of ewma" if row["weight"] > 0 else ""
-    yield f"published: {row['champion']}{share}"
-    yield f"on {row['test_sessions']} test sessions: pinball skill over ewma {row['pinball_skill']:+.2%}, RMSE skill over naive {row['skill']:+.2%}"
-    yield from (f"- {reason}" for reason in FIGURES_APART.split(str(row["reasons"])))
+    yield f"published: {records.promoted(row)}, on {row['test_sessions']} test sessions"
+    yield from (f"- {reason}" for reason in str(row["reasons"]).split("; "))
 
 
 def _network(parts: Parts, the: Explanation, made: Made) -> Iterator[str]:

@@ -17,7 +17,7 @@ from pipeline import evaluation
 from pipeline.errors import NotEnoughHistory, RunError, StockcastError
 from pipeline.models.recipe import Recipe
 from pipeline.training import SHARED, FitJob, PredictJob
-from pipeline.windows import Dataset, load_dataset
+from pipeline.windows import load_dataset
 
 if TYPE_CHECKING:
     from pipeline.assembly import Parts
@@ -61,9 +61,12 @@ def forecasts(
         if isinstance(outcome, StockcastError):
             outcomes[job.ticker] = outcome
         elif not all(np.isfinite(said).all() for said in outcome):
-            outcomes[job.ticker] = RunError(f"{job.ticker}: {recipe.name} forecasts no numbers: its training has diverged.")
+            outcomes[job.ticker] = RunError(
+                f"{job.ticker}: {recipe.name} forecasts no numbers, so its training has diverged. Name another recipe."
+            )
         else:
-            said = _distribution(datasets[job.ticker], outcome)
+            dataset = datasets[job.ticker]
+            said = evaluation.quantiles_of(dataset.validation, outcome, (dataset.test,))
             _write(parts, _said(of[id(job)], files[job.ticker]), said)
             outcomes[job.ticker] = said
     return {ticker: outcomes[ticker] for ticker in files}
@@ -122,14 +125,6 @@ def _fit(parts: Parts, step: str, jobs: Mapping[str, FitJob]) -> dict[str, Stock
         parts.artifacts.write(f"{name}.keras", outcome.model)
         parts.progress(step, job.ticker, f"{job.recipe.name}: {len(outcome.history['loss']) - 1} epochs, {outcome.seconds:.1f} s")
     return failures
-
-
-def _distribution(dataset: Dataset, said: tuple[np.ndarray, ...]) -> Forecasts:
-    validation, test = said
-    if validation.ndim == 3:
-        return np.maximum(validation, 0.0), np.maximum(test, 0.0)
-    own, (later,) = evaluation.distributions(dataset.validation, validation, [(dataset.test, test)])
-    return own, later
 
 
 def _said(name: str, file: bytes) -> str:

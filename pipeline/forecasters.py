@@ -70,14 +70,8 @@ class Stock:
         return {name: Said(*(forecaster(part) for part in parts)) for name, forecaster in fitted.items()}
 
     def distribution(self, points: tuple[np.ndarray, ...]) -> Said:
-        """What a network said about validation, test and replay: quantiles (n, H, Q) as they are, points (n, H) with their errors' spread."""
-        validation, test, replay = points
-        if validation.ndim == 3:
-            return Said(*(np.maximum(said, 0.0) for said in points))
-        own, (later, newest) = evaluation.distributions(
-            self.dataset.validation, validation, [(self.dataset.test, test), (self.replay, replay)]
-        )
-        return Said(own, later, newest)
+        """What a network said about validation, test and replay, as quantiles."""
+        return Said(*evaluation.quantiles_of(self.dataset.validation, points, (self.dataset.test, self.replay)))
 
 
 def stock(parts: Parts, run: Run, ticker: str) -> Stock:
@@ -110,10 +104,10 @@ def read(parts: Parts, run: Run, the: Stock, model: str) -> Said:
         return Said(*(arrays[part].astype("float64") for part in ("validation", "test", "replay")))
 
 
-def published(parts: Parts, run: Run, the: Stock, model: str, weight: float) -> Said:
-    """The champion with its share, and the rest of the EWMA random walk."""
+def published(parts: Parts, run: Run, the: Stock, model: str, weight: float, baseline: str) -> Said:
+    """The champion with its share, and the rest of the baseline."""
     said = read(parts, run, the, model)
-    return said if weight == 1 else said.mixed(the.baselines[EWMA], weight)
+    return said if weight == 1 else said.mixed(the.baselines[baseline], weight)
 
 
 def statistical_file(training: str, name: str) -> str:

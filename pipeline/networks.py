@@ -152,7 +152,7 @@ def _base(parts: Parts, run: Run, recipe: Recipe, row: dict) -> Network | None:
         return None
     cutoff = run.pool_cutoff if row["role"] == "training" else run.previous_pool_cutoff
     base = next((network for network in pools(parts, run, recipe) if network.training_cutoff == cutoff), None)
-    if base is None and datasets.has_share(parts, run, recipe, row, cutoff):
+    if base is None and datasets.share(parts, run, recipe, row["ticker"], cutoff):
         raise NothingStored(
             f"{row['ticker']} {run.session}: the pooled network up to {cutoff} that it goes on from is not there. Run `pretrain` first."
         )
@@ -273,8 +273,9 @@ def evaluate(parts: Parts, run: Run, recipe: Recipe, stocks: list[Stock]) -> dic
 
 def _predict_job(parts: Parts, run: Run, network: Network, dataset: Dataset, more: tuple[Windows, ...]) -> PredictJob:
     if not parts.artifacts.exists(network.file):
+        step = "pretrain" if network.role == "pooled" else "train"
         raise NothingStored(
-            f"{network.ticker} {run.session}: its network {network.model_id} is not there. Run `train` for this session first."
+            f"{network.ticker} {run.session}: its network {network.model_id} is not there. Run `{step}` for this session first."
         )
     return PredictJob(
         ticker=network.ticker,
@@ -320,7 +321,7 @@ def look_ahead(parts: Parts, run: Run, recipe: Recipe, tickers: list[str], lengt
 def _save_evaluation(parts: Parts, the: Stock, model: str, said: Said) -> None:
     parts.store.save(EVALUATIONS, evaluation.evaluate(the.dataset, the.training, model, said.validation, said.test))
     # Last: where the predictions are, the evaluations are.
-    parts.store.save(PREDICTIONS, evaluation.predict(the.live, model, said.replay[-1]))
+    parts.store.save(PREDICTIONS, evaluation.predict(the.live, predicted_by(model, the.training), said.replay[-1]))
 
 
 def _done(parts: Parts, the: Stock, model: str) -> bool:
@@ -329,4 +330,9 @@ def _done(parts: Parts, the: Stock, model: str) -> bool:
 
 def _has(parts: Parts, training: str, live: str, model: str) -> bool:
     evaluated = parts.store.load(EVALUATIONS, dataset=training, model=model)
-    return len(evaluated) > 0 and len(parts.store.load(PREDICTIONS, dataset=live, model=model)) > 0
+    return len(evaluated) > 0 and len(parts.store.load(PREDICTIONS, dataset=live, model=predicted_by(model, training))) > 0
+
+
+def predicted_by(model: str, training: str) -> str:
+    """The `model` of a PREDICTIONS row: a baseline's shape is learnt from a training dataset, which is part of its name."""
+    return f"{model} {training[:12]}" if model in BASELINES else model

@@ -22,7 +22,7 @@ class Candidate:
     Attributes:
         name: the role: "lstm" (the current training cutoff), "previous" or "pooled"; or a baseline's name.
         losses: (n,) mean pinball loss of each validation session, over quantiles and horizons, as a fraction of the price.
-        rmse: of the median, relative to the naive forecast's on validation, mean of all horizons.
+        errors: (n,) squared error of the median of each validation session, relative to the naive forecast's mean, mean of all horizons.
         test_loss: mean pinball loss on test, relative to the EWMA random walk's.
         test_rmse: of the median, relative to the naive forecast's on test, mean of all horizons.
     """
@@ -30,15 +30,18 @@ class Candidate:
     name: str
     model_id: str
     losses: np.ndarray
-    rmse: float
+    errors: np.ndarray
     test_loss: float
     test_rmse: float
 
 
 @dataclass(frozen=True)
 class Decision:
+    """Who is published; `baseline`: what a network is mixed with, and what is published where none is."""
+
     champion: str
     model_id: str
+    baseline: str
     reasons: tuple[str, ...]
 
 
@@ -57,19 +60,23 @@ def decide(
         networks: the current one, then the incumbent, where there are any.
         floor: test loss may exceed the EWMA random walk's, and test RMSE naive's, by this fraction.
         sessions: first and last validation session.
-        no_network: why there are no networks, when there are none.
+        no_network: why the stock has no network of its own, where it has none.
         leak: how the networks have peeked, if they have: figures that owe something to the test sessions are never published.
     """
     against_naive = difference(ewma.losses, naive.losses)
     fallback = naive if against_naive.worse else ewma
     reasons = [
-        f"validation {sessions[0]} to {sessions[1]}, mean pinball loss with its {CONFIDENCE:.0%} interval",
+        f"validation {sessions[0]} to {sessions[1]}, mean pinball loss: "
+        + ", ".join(f"{each.name} {each.losses.mean():.4%}" for each in (naive, ewma, *networks))
+        + f" of the price, differences with their {CONFIDENCE:.0%} interval",
         f"ewma against naive: {against_naive}",
     ]
-    reasons += [f"{network.name} against ewma: {_figures(network, ewma)}" for network in networks]
+    if no_network and networks:
+        reasons.append(f"{no_network}: the one of all stocks is looked at")
+    reasons += [_figures(network, naive, ewma) for network in networks]
     if leak and networks:
         reasons.append(f"never published, because it has peeked ({leak}): {fallback.name} is")
-        return Decision(fallback.name, fallback.model_id, tuple(reasons))
+        return Decision(fallback.name, fallback.model_id, fallback.name, tuple(reasons))
     passed = []
     for network in networks:
         fault = _fault(network, fallback, floor)
@@ -79,7 +86,7 @@ def decide(
             passed.append(network)
     if not passed:
         reasons.append(f"{no_network or 'no network passes'}: {fallback.name} is published")
-        return Decision(fallback.name, fallback.model_id, tuple(reasons))
+        return Decision(fallback.name, fallback.model_id, fallback.name, tuple(reasons))
     champion = passed[0]
     if len(passed) > 1:
         challenger, incumbent = passed[:2]
@@ -88,7 +95,7 @@ def decide(
         verdict = "takes its place" if evidence.better else "is no better on this evidence, so the incumbent stays"
         reasons.append(f"{challenger.name} against {incumbent.name}: {evidence}: {challenger.name} {verdict}")
     reasons.append(f"{champion.name} is published")
-    return Decision(champion.name, champion.model_id, tuple(reasons))
+    return Decision(champion.name, champion.model_id, fallback.name, tuple(reasons))
 
 
 def _fault(network: Candidate, baseline: Candidate, floor: float) -> str:
@@ -103,8 +110,8 @@ def _fault(network: Candidate, baseline: Candidate, floor: float) -> str:
     return ""
 
 
-def _figures(network: Candidate, ewma: Candidate) -> str:
+def _figures(network: Candidate, naive: Candidate, ewma: Candidate) -> str:
     return (
-        f"{difference(network.losses, ewma.losses)}, RMSE {network.rmse:.4f} of naive's; on test {network.test_loss:.4f} of ewma's loss, "
-        f"RMSE {network.test_rmse:.4f} of naive's"
+        f"{network.name} against ewma: {difference(network.losses, ewma.losses)}, RMSE against naive: "
+        f"{difference(network.errors, naive.errors).root}, on test {network.test_loss:.4f} of ewma's loss and {network.test_rmse:.4f} of naive's RMSE"
     )

@@ -207,14 +207,15 @@ def session_metrics(promotions: pd.DataFrame, checks: pd.DataFrame, drift: pd.Da
 
 def promoted(row: Mapping[str, Any]) -> str:
     """A PROMOTIONS row in one line: who is published, with how much of it, and what it was worth on test."""
-    weight = f", {row['weight']:.0%} of it and the rest of {EWMA}" if row["champion"] not in BASELINES else ""
+    network = row["champion"] not in BASELINES
     if pd.isna(row["test_rmse"]):
         return f"{row['champion']}; no network"
-    whose = "" if weight else "the network's "
-    return (
-        f"{row['champion']}{weight}: {whose}test pinball skill {row['pinball_skill']:+.2%} against {EWMA}, RMSE skill {row['skill']:+.2%} "
-        f"against {NAIVE}"
-    )
+    rmse = f"RMSE skill {row['skill']:+.2%} against {NAIVE}"
+    whose = "" if network else "the network's "
+    if pd.isna(row["pinball_skill"]):  # promoted before forecasts were distributions
+        return f"{row['champion']}: {whose}test {rmse}"
+    weight = f", {row['weight']:.0%} of it and the rest of {row['baseline']}" if network else ""
+    return f"{row['champion']}{weight}: {whose}test pinball skill {row['pinball_skill']:+.2%} against {EWMA}, {rmse}"
 
 
 def headline(metrics: dict[str, float]) -> str:

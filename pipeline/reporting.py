@@ -96,7 +96,9 @@ def _headline(forecast: pd.Series, promotion: dict) -> str:
 def _published(promotion: Mapping) -> str:
     """Who is published, with how much of it."""
     champion, weight = promotion["champion"], promotion["weight"]
-    return champion if champion in BASELINES or weight == 1 else f"{champion} {weight:.0%} + ewma {1 - weight:.0%}"
+    return (
+        champion if champion in BASELINES or weight == 1 else f"{champion} {weight:.0%} + {promotion['baseline']} {1 - weight:.0%}"
+    )
 
 
 def _forecast_lines(published: pd.DataFrame) -> list[str]:
@@ -299,9 +301,7 @@ def _verdict(promotion: dict | None) -> str:
     champion, weight = promotion["champion"], promotion["weight"]
     told = f"Published is {CHAMPIONS.get(champion, escape(champion))}"
     if champion not in BASELINES:
-        told = (
-            f"Published are {weight:.0%} of {CHAMPIONS.get(champion, escape(champion))} and {1 - weight:.0%} of {CHAMPIONS['ewma']}"
-        )
+        told = f"Published are {weight:.0%} of {CHAMPIONS.get(champion, escape(champion))} and {1 - weight:.0%} of {CHAMPIONS[promotion['baseline']]}"
     if math.isnan(promotion["test_rmse"]):
         return f"{told}; there is no network for this ticker. Test RMSE of the naive forecast: {_price(promotion['naive_test_rmse'], 4)}."
     whose = "It" if champion not in BASELINES else "The network, which is not published,"

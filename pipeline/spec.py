@@ -32,6 +32,8 @@ PARTS = {
 
 #: Sessions that say something about a forecaster that was not trained on the stock.
 FEWEST_HELD_OUT = 40
+#: Sessions that either half has at the most, where nothing is trained: as many as validation and test of the default recipe.
+MOST_HELD_OUT = 252
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,8 @@ class Spec:
         return bool(self.smoothing) or isinstance(self.normalisation, normalisation.MinMax | normalisation.BlockMinMax)
 
     def without_training(self, sessions: int, as_it_is: bool = False) -> Spec:
-        """The spec for a history of only `sessions`: half validation, half test, so that a baseline has an error and intervals.
+        """The spec for a history of only `sessions`: half validation, half test, `MOST_HELD_OUT` each at most, so that a baseline has an error and
+        intervals, and that a network that other stocks have trained is not measured on sessions that they trained it on.
 
         Args:
             as_it_is: keep window and normalisation where the history leaves `FEWEST_HELD_OUT` sessions for either half: a network that other
@@ -124,7 +127,7 @@ class Spec:
         gaps = 2 * (self.horizon - 1)
         kept = as_it_is and (sessions - self.window.context_length - gaps) // 2 >= FEWEST_HELD_OUT
         context = self.window.context_length if kept else max(1, min(self.window.context_length, sessions // 3))
-        held_out = (sessions - context - gaps) // 2
+        held_out = min((sessions - context - gaps) // 2, MOST_HELD_OUT)
         if held_out < 1:
             raise NotEnoughHistory(
                 f"{self.ticker}: {sessions} sessions up to {self.cutoff} leave none to measure a forecast of {self.horizon} sessions on. "

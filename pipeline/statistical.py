@@ -13,9 +13,8 @@ Where a method cannot be fitted, the random walk with EWMA volatility stands in 
 
 from __future__ import annotations
 
-import logging
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,8 +23,6 @@ from pipeline.errors import LookAtTheData, NotEnoughHistory, SettingsError
 from pipeline.models.baselines import NORMAL
 from pipeline.quantiles import INTERVALS, MEDIAN
 from pipeline.volatility import LOWEST, exponentially_weighted
-
-log = logging.getLogger(__name__)
 
 #: Sessions that are fitted, the newest: about four years; what a market was like before says little about its next week.
 LONGEST = 1000
@@ -52,22 +49,6 @@ class Forecast:
 
     quantiles: np.ndarray
     reason: str
-
-
-def quantiles(name: str, prices: np.ndarray, horizon: int) -> np.ndarray:
-    """Quantiles (H, Q) in dollars of the sessions after `prices` (n,); a stand-in is logged with its reason."""
-    return forecast_all(name, [prices], horizon)[0]
-
-
-def forecast_all(name: str, histories: Sequence[np.ndarray], horizon: int) -> np.ndarray:
-    """Quantiles (m, H, Q) in dollars after each of m histories; stand-ins are logged with their reasons."""
-    made = np.empty((len(histories), horizon, len(NORMAL)))
-    for number, prices in enumerate(histories):
-        said = forecast(name, prices, horizon, f"history {number + 1} of {len(histories)}")
-        if said.reason:
-            log.warning("%s, history %d of %d: %s", name, number + 1, len(histories), said.reason)
-        made[number] = said.quantiles
-    return made
 
 
 def forecast(name: str, prices: np.ndarray, horizon: int, told: str = "the history") -> Forecast:

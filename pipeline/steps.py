@@ -325,9 +325,17 @@ def score(parts: Parts, run: Run) -> None:
 
 def _random_walk(parts: Parts, run: Run, ticker: str) -> pd.DataFrame:
     """What the EWMA random walk said at every session of this series: PREDICTIONS columns with their cutoff."""
-    live = parts.store.load(DATASETS, **run.series, ticker=ticker, role="live")
-    said = parts.store.load(PREDICTIONS, dataset=sorted(set(live["dataset"])), model=EWMA)
-    return said.merge(live[["cutoff", "dataset"]], on="dataset").drop(columns=["dataset", "model"])
+    rows = parts.store.load(DATASETS, **run.series, ticker=ticker, role=["live", "training"])
+    by_cutoff = rows.pivot(index="cutoff", columns="role", values="dataset").reindex(columns=["live", "training"]).dropna()
+    asked = pd.DataFrame(
+        {
+            "cutoff": by_cutoff.index,
+            "dataset": by_cutoff["live"].to_numpy(),
+            "model": [networks.predicted_by(EWMA, training) for training in by_cutoff["training"]],
+        }
+    )
+    said = parts.store.load(PREDICTIONS, dataset=sorted(set(asked["dataset"])), model=sorted(set(asked["model"])))
+    return said.merge(asked, on=["dataset", "model"]).drop(columns=["dataset", "model"])
 
 
 def watch(parts: Parts, run: Run) -> list[dict[str, str]]:

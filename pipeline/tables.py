@@ -186,6 +186,7 @@ PROMOTIONS = Table(
         "champion": "str",
         "model_id": "str",
         "weight": "float64",
+        "baseline": "str",
         "training_cutoff": SESSION_DTYPE,
         "test_sessions": "int64",
         "test_rmse": "float64",

@@ -200,7 +200,7 @@ class Tracker:
             self._client.set_terminated(parent, "FAILED")
 
     def set_champion(self, ticker: str, model_id: str | None) -> None:
-        """Point the alias `champion` at the model that is published; None takes it away: the naive forecast is published.
+        """Point the alias `champion` at the model that is published; None takes it away: a baseline is published.
 
         Whether this is the newest session is for the caller to know. Raises `NothingStored` for a model that nobody registered.
         """

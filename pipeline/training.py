@@ -428,8 +428,8 @@ def _require_finite(dataset: Dataset) -> None:
         if spec.trainable and any(dataset.left_out.values()):
             counts = ", ".join(f"{count} of {name}" for name, count in dataset.left_out.items() if count)
             raise LookAtTheData(
-                f"{spec.ticker}: too few windows up to {spec.cutoff} are usable: {counts} have a {spec.target} missing or begin with a volume of 0. "
-                "Look at its prices, or use a recipe that does not see the volume."
+                f"{spec.ticker}: too few windows up to {spec.cutoff} are usable, {dataset.usable}: {counts} are without their {spec.target} "
+                "or cannot be normalised (a volume of 0, for some recipes). Look at its prices, or name another recipe."
             )
         raise LookAtTheData(
             f"{spec.ticker}: too little history up to {spec.cutoff} to train on: {spec.needed_sessions} sessions are needed "

@@ -33,12 +33,12 @@ from pipeline.models.default import AnchoredQuantiles
 from pipeline.models.recipe import Recipe
 from pipeline.models.recurrent import Stack
 from pipeline.prices.adjustment import adjust
-from pipeline.prices.source import fetch, newest_session, require_known
+from pipeline.prices.source import fetch_all, newest_session, require_known
 from pipeline.quantiles import losses
 from pipeline.search import COMPLETE, FAILED, PRUNED, Choice, Dimension, Real, Trial, Whole
 from pipeline.spec import Spec
 from pipeline.splits import Since
-from pipeline.tables import ACTIONS, PRICES, TRIALS
+from pipeline.tables import TRIALS
 from pipeline.tracking import StockRun, Tracker
 from pipeline.training import SHARED
 from pipeline.universes import Universe
@@ -279,12 +279,7 @@ def _sessions(parts: Parts, universe: Universe, recipe: Recipe, asked: Asked, no
 
 def _fetched(parts: Parts, universe: Universe, sessions: Sequence[dt.date], now: dt.datetime) -> tuple[pd.DataFrame, pd.DataFrame]:
     source, calendar = parts.source(universe), parts.calendar(universe)
-    found = [fetch(source, ticker, sessions[0], sessions[-1], calendar, now) for ticker in universe.tickers]
-    prices, actions = (
-        table.conform(pd.concat([getattr(one, name) for one in found]))
-        for table, name in ((PRICES, "prices"), (ACTIONS, "actions"))
-    )
-    return prices, actions
+    return fetch_all(source, universe.tickers, sessions[0], sessions[-1], calendar, now)
 
 
 def _fold(

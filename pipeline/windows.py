@@ -173,6 +173,11 @@ class Dataset:
     masked_cells: int
 
     @property
+    def usable(self) -> str:
+        """How many windows each part has, for people."""
+        return ", ".join(f"{len(getattr(self, name))} of {name}" for name in ("train", "validation", "test"))
+
+    @property
     def trainable(self) -> bool:
         wanted = (self.train, self.test) if self.spec.split.validation is None else (self.train, self.validation, self.test)
         return self.spec.trainable and min(map(len, wanted)) > 0

@@ -62,10 +62,10 @@ def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def made_day(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Iterator[tuple[MadeParts, Run]]:
-    """A whole day of `made_days.TRAINED`, for tests that look at what it left and change nothing."""
+    """A whole day of `made_days.TRAINED`, whose networks are published, for tests that look at what it left and change nothing."""
     home = tmp_path_factory.mktemp("made_day")
     shutil.copy(mlflow_database, home / "mlflow.db")
-    with MadeParts(home, made_source()) as parts:
+    with MadeParts(home, made_source(swing=0.015)) as parts:
         yield parts, run_day(parts, universe=TRAINED)
 
 

@@ -7,12 +7,15 @@ import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from pipeline import steps
 from pipeline.assembly import Parts
 from pipeline.models import DEFAULT, lent
 from pipeline.run import Run
 from pipeline.settings import Settings
 from pipeline.splits import Newest, Split
+from pipeline.tables import PRICE_COLUMNS
 from pipeline.universes import Universe
 from tests.made_prices import LAST, MadeSource, random_walk
 
@@ -32,8 +35,12 @@ UNIVERSE = Universe(name="made", source="sample", tickers=("AAA", "BBB", "CCC"),
 TRAINED = dataclasses.replace(UNIVERSE, name="trained", tickers=("OLD", "TWO", "YNG", "AAA"))
 
 
-def made_source() -> MadeSource:
-    return MadeSource({ticker: random_walk(number, count) for number, (ticker, count) in enumerate(SESSIONS.items())})
+def made_source(swing: float = 0.0) -> MadeSource:
+    """Random walks; with `swing`, every second session is so much higher, which a network is worth publishing for."""
+    bars = {ticker: random_walk(number, count) for number, (ticker, count) in enumerate(SESSIONS.items())}
+    for table in bars.values():
+        table[PRICE_COLUMNS] = table[PRICE_COLUMNS].mul(1 + swing * (np.arange(len(table))[::-1] % 2), axis=0)
+    return MadeSource(bars)
 
 
 class MadeParts(Parts):

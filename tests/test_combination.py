@@ -1,23 +1,36 @@
 """How much of a network is published: nothing without evidence, nearly all with much."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from pipeline.combination import GRID, LAGS, TOGETHER, curve, mixed, weights
+from pipeline.combination import GRID, LAGS, TOGETHER, Curve, curve, mixed, weights
 from pipeline.evidence import t_statistic
 from pipeline.models.baselines import NORMAL
 from pipeline.quantiles import PROBABILITIES
 
 COUNT = 250
+SESSIONS = np.datetime64("2012-01-02") + np.arange(COUNT)
 
 
 def losing(at_best, best=1.0, noise=0.05, count=COUNT, seed=0):
-    """A curve (21, n) whose losses fall to `at_best` of the baseline's at the weight `best`, with noise that grows with the weight."""
+    """A curve of the newest sessions whose losses fall to `at_best` of the baseline's at the weight `best`, with noise that grows with the weight."""
     random = np.random.default_rng(seed)
     own = random.normal(0, noise, count)
     own -= own.mean()
     gain = (1 - at_best) * (1 - ((GRID - best) / best) ** 2)
-    return 1 - gain[:, None] + GRID[:, None] * own[None]
+    return Curve(1 - gain[:, None] + GRID[:, None] * own[None], SESSIONS[-count:])
+
+
+def turned(made):
+    """The same curve with losses for gains."""
+    return Curve(2 - made.losses, made.sessions)
+
+
+def measured(actual, last):
+    """What `curve` looks at of validation windows."""
+    return SimpleNamespace(actual=actual, last=last, origins=SESSIONS[: len(last)])
 
 
 def test_a_curve_is_the_loss_of_every_mixture_relative_to_the_baseline_alone():
@@ -32,7 +45,9 @@ def test_a_curve_is_the_loss_of_every_mixture_relative_to_the_baseline_alone():
                 for probability, ours, theirs in zip(PROBABILITIES, network[row, horizon], baseline[row, horizon], strict=True):
                     error = actual[row, horizon] - (share * ours + (1 - share) * theirs)
                     expected[place, row] += (probability * error if error > 0 else (probability - 1) * error) / 14 / last[row]
-    np.testing.assert_allclose(curve(actual, network, baseline, last), expected / expected[0].mean())
+    made = curve(measured(actual, last), network, baseline)
+    np.testing.assert_allclose(made.losses, expected / expected[0].mean())
+    np.testing.assert_array_equal(made.sessions, SESSIONS[:5])
 
 
 def test_all_none_and_half_of_a_network():
@@ -41,8 +56,8 @@ def test_all_none_and_half_of_a_network():
 
 
 def test_a_network_that_says_what_the_baseline_says_or_loses_more_has_no_weight():
-    assert weights({"IBM": np.ones((21, COUNT))}) == {"IBM": 0.0}
-    assert weights({"IBM": 2 - losing(0.95)}) == {"IBM": 0.0}
+    assert weights({"IBM": Curve(np.ones((21, COUNT)), SESSIONS)}) == {"IBM": 0.0}
+    assert weights({"IBM": turned(losing(0.95))}) == {"IBM": 0.0}
 
 
 def test_a_network_that_is_clearly_better_has_nearly_all_of_the_weight():
@@ -52,7 +67,7 @@ def test_a_network_that_is_clearly_better_has_nearly_all_of_the_weight():
 
 def test_the_weight_is_the_best_of_the_grid_shrunk_by_its_evidence():
     tried = losing(0.99, best=0.6, noise=0.2)
-    t = t_statistic(tried[0] - tried[12], LAGS)
+    t = t_statistic(tried.losses[0] - tried.losses[12], LAGS)
     assert t > 1
     assert weights({"IBM": tried}) == {"IBM": round(0.6 * (1 - 1 / t**2), 4)}
 
@@ -69,16 +84,16 @@ def test_a_network_better_by_luck_alone_seldom_has_much_weight():
     baseline = 2 * np.tile(NORMAL, (COUNT, 1, 1))
     for _ in range(30):
         network = baseline * random.uniform(0.95, 1.05) + random.normal(0, 0.3, (COUNT, 1, 1))
-        made.append(weights({"IBM": curve(actual + 100, network + 100, baseline + 100, np.full(COUNT, 100.0))})["IBM"])
+        made.append(weights({"IBM": curve(measured(actual + 100, np.full(COUNT, 100.0)), network + 100, baseline + 100)})["IBM"])
     assert np.mean(made) < 0.2
 
 
 def test_each_stock_counts_its_own_sessions_and_those_of_all():
-    good, bad = losing(0.98), 2 - losing(0.98, seed=1)
+    good, bad = losing(0.98), turned(losing(0.98, seed=1))
     together = weights({"GOOD": good, "BAD": bad})
     expected = {}
     for ticker, series in (("GOOD", good), ("BAD", bad)):
-        merged = (series + TOGETHER * (good + bad) / 2) / (1 + TOGETHER)
+        merged = (series.losses + TOGETHER * (good.losses + bad.losses) / 2) / (1 + TOGETHER)
         best = merged.mean(axis=1).argmin()
         t = t_statistic(merged[0] - merged[best], LAGS) if best else 0.0
         expected[ticker] = round(float(GRID[best] * max(0.0, 1 - 1 / t**2)), 4) if t > 0 else 0.0
@@ -89,21 +104,29 @@ def test_a_stock_with_thin_evidence_leans_on_the_others():
     thin = losing(0.995, noise=0.3, seed=4)
     alone = weights({"THIN": thin})["THIN"]
     among = weights({"THIN": thin, **{f"S{number}": losing(0.98, seed=10 + number) for number in range(9)}})["THIN"]
-    doubted = weights({"THIN": thin, **{f"S{number}": 2 - losing(0.98, seed=10 + number) for number in range(9)}})["THIN"]
+    doubted = weights({"THIN": thin, **{f"S{number}": turned(losing(0.98, seed=10 + number)) for number in range(9)}})["THIN"]
     assert doubted == 0.0 and alone < 0.5 < among
 
 
 def test_a_stock_with_fewer_sessions_is_compared_with_the_same_ones_of_the_others():
     long, short = losing(0.98), losing(0.97, count=60, seed=2)
     made = weights({"LONG": long, "SHORT": short})
-    mean = long.copy()
-    mean[:, -60:] = (long[:, -60:] + short) / 2  # before, there is only the one
+    mean = long.losses.copy()
+    mean[:, -60:] = (mean[:, -60:] + short.losses) / 2  # before, there is only the one
     for ticker, series, part in (("LONG", long, mean), ("SHORT", short, mean[:, -60:])):
-        merged = (series + TOGETHER * part) / (1 + TOGETHER)
+        merged = (series.losses + TOGETHER * part) / (1 + TOGETHER)
         best = merged.mean(axis=1).argmin()
         t = t_statistic(merged[0] - merged[best], LAGS)
         assert made[ticker] == round(float(GRID[best] * max(0.0, 1 - 1 / t**2)), 4)
     assert made == weights({"SHORT": short, "LONG": long}), "whichever comes first"
+
+
+def test_sessions_of_others_that_a_stock_is_not_validated_on_do_not_count_for_it():
+    """A stock with little history is validated on sessions that the others are tested on."""
+    long, young = losing(0.98), losing(0.5, seed=2)
+    later = Curve(young.losses, SESSIONS + COUNT)
+    made = weights({"LONG": long, "YOUNG": later})
+    assert made == {"LONG": weights({"LONG": long})["LONG"], "YOUNG": weights({"YOUNG": later})["YOUNG"]}
 
 
 def test_no_stocks_have_no_weights():

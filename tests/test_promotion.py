@@ -21,7 +21,7 @@ LUCK -= (LUCK * STORMS).sum() / STORMS.sum()
 
 def candidate(name, ratio=1.0, luck=0.0, **changes):
     """Loses `ratio` times what the random walk loses, with so much luck session by session."""
-    given = {"rmse": 1.0, "test_loss": 1.0, "test_rmse": 1.0, **changes}
+    given = {"errors": STORMS, "test_loss": 1.0, "test_rmse": 1.0, **changes}
     return Candidate(name, f"{name}-id", STORMS * (ratio + luck * LUCK), **given)
 
 
@@ -84,7 +84,7 @@ def test_test_never_chooses_between_networks():
 
 
 def test_a_network_that_says_no_numbers_is_not_published():
-    broken = Candidate("lstm", "lstm-id", np.full(COUNT, math.nan), math.nan, math.nan, math.nan)
+    broken = Candidate("lstm", "lstm-id", np.full(COUNT, math.nan), np.full(COUNT, math.nan), math.nan, math.nan)
     assert choose(broken).champion == "ewma"
     assert choose(broken, candidate("previous")).champion == "previous"
 
@@ -97,7 +97,7 @@ def test_a_network_that_fails_leaves_the_place_to_the_other():
 
 
 def test_a_protocol_that_has_peeked_is_never_published_however_good_it_looks():
-    decision = choose(candidate("lstm", 0.1, rmse=0.1, test_loss=0.1, test_rmse=0.1), leak="it saw the test sessions")
+    decision = choose(candidate("lstm", 0.1, errors=0.1 * STORMS, test_loss=0.1, test_rmse=0.1), leak="it saw the test sessions")
     assert decision.champion == "ewma"
     assert decision.reasons[-1] == "never published, because it has peeked (it saw the test sessions): ewma is"
     assert "lstm against ewma: -90.00%" in decision.reasons[2]
@@ -114,18 +114,26 @@ def test_the_naive_forecast_is_published_where_the_random_walk_is_worse_on_evide
     assert choose(naive=candidate("naive", 0.999, 0.1)).champion == "ewma", "by luck alone it is not"
     # Whoever is to be published then must not be worse than that.
     assert choose(candidate("lstm", 0.98), naive=candidate("naive", 0.9)).champion == "naive"
-    assert choose(candidate("lstm", 0.88), naive=candidate("naive", 0.9)).champion == "lstm"
+    decision = choose(candidate("lstm", 0.88), naive=candidate("naive", 0.9))
+    assert (decision.champion, decision.baseline) == ("lstm", "naive"), "and it is mixed with that"
+    assert choose(candidate("lstm", 0.88)).baseline == "ewma"
 
 
 def test_every_decision_names_its_sessions_its_figures_and_its_reason():
-    lstm, previous = candidate("lstm", 0.95, rmse=0.9876, test_loss=0.99, test_rmse=1.001), candidate("previous", 0.98, 0.05)
+    lstm, previous = (
+        candidate("lstm", 0.95, errors=0.81 * STORMS, test_loss=0.99, test_rmse=1.001),
+        candidate("previous", 0.98, 0.05),
+    )
     decision = choose(lstm, previous)
+    mean = {each.name: each.losses.mean() for each in (NAIVE, EWMA, lstm, previous)}
     assert decision.reasons == (
-        "validation 2016-01-04 to 2016-12-30, mean pinball loss with its 90% interval",
+        f"validation 2016-01-04 to 2016-12-30, mean pinball loss: naive {mean['naive']:.4%}, ewma {mean['ewma']:.4%}, lstm {mean['lstm']:.4%}, "
+        f"previous {mean['previous']:.4%} of the price, differences with their 90% interval",
         f"ewma against naive: {difference(EWMA.losses, NAIVE.losses)}",
-        "lstm against ewma: -5.00% [-5.00%, -5.00%], RMSE 0.9876 of naive's; on test 0.9900 of ewma's loss, RMSE 1.0010 of naive's",
-        f"previous against ewma: {difference(previous.losses, EWMA.losses)}, RMSE 1.0000 of naive's; "
-        "on test 1.0000 of ewma's loss, RMSE 1.0000 of naive's",
+        "lstm against ewma: -5.00% [-5.00%, -5.00%], RMSE against naive: -10.00% [-10.00%, -10.00%], "
+        "on test 0.9900 of ewma's loss and 1.0010 of naive's RMSE",
+        f"previous against ewma: {difference(previous.losses, EWMA.losses)}, RMSE against naive: +0.00% [+0.00%, +0.00%], "
+        "on test 1.0000 of ewma's loss and 1.0000 of naive's RMSE",
         f"lstm against previous: {difference(lstm.losses, previous.losses)}: lstm takes its place",
         "lstm is published",
     )

@@ -297,7 +297,7 @@ def test_the_shipped_sample_passes_with_little_history_noted():
     assert verdict.quarantined == {}
     about_history = verdict.findings[verdict.findings["rule"] == "history_short"]
     assert list(about_history["message"]) == [
-        "FB 2013-03-01: 504 sessions of history too few to train a network; the naive forecast stands in; recorded."
+        "FB 2013-03-01: 504 sessions of history too few for a network of its own; the one of all stocks, or the random walk, stands in; recorded."
     ]
 
 

@@ -51,6 +51,7 @@ def promotion(ticker, champion, test_rmse, naive, reasons):
         "champion": champion,
         "model_id": champion,
         "weight": 0.75 if champion == "lstm" else 0.0,
+        "baseline": "ewma",
         "training_cutoff": FRIDAY,
         **figures,
         "reasons": reasons,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import numpy as np
 import pytest
 
@@ -31,7 +29,7 @@ def test_no_name_is_that_of_another_baseline():
 @pytest.mark.parametrize("name", NAMES)
 def test_a_forecast_is_ordered_quantiles_about_the_price_and_wider_with_the_horizon(name):
     prices = walk()
-    said = statistical.quantiles(name, prices, HORIZON)
+    said = statistical.forecast(name, prices, HORIZON).quantiles
     assert said.shape == (HORIZON, COUNT)
     assert (np.diff(said, axis=1) > 0).all()
     assert (np.abs(said[:, MEDIAN] / prices[-1] - 1) < 0.2).all()
@@ -49,7 +47,7 @@ def test_the_random_walk_is_the_last_price_with_the_root_mean_square_of_all_chan
     prices = walk()
     deviation = np.sqrt(np.mean(np.diff(np.log(prices)) ** 2))
     wanted = [[prices[-1] * np.exp(z * deviation * np.sqrt(ahead)) for z in NORMAL] for ahead in range(1, HORIZON + 1)]
-    np.testing.assert_allclose(statistical.quantiles("random_walk", prices, HORIZON), wanted, rtol=1e-6)
+    np.testing.assert_allclose(statistical.forecast("random_walk", prices, HORIZON).quantiles, wanted, rtol=1e-6)
 
 
 def test_drift_adds_the_mean_change_and_its_own_uncertainty():
@@ -60,13 +58,13 @@ def test_drift_adds_the_mean_change_and_its_own_uncertainty():
         [prices[-1] * np.exp(slope * h + z * deviation * np.sqrt(h * (1 + h / len(changes)))) for z in NORMAL]
         for h in range(1, HORIZON + 1)
     ]
-    np.testing.assert_allclose(statistical.quantiles("drift", prices, HORIZON), wanted, rtol=1e-6)
+    np.testing.assert_allclose(statistical.forecast("drift", prices, HORIZON).quantiles, wanted, rtol=1e-6)
 
 
 def test_the_moving_average_is_as_wide_as_its_errors_were():
     prices = walk(200)
     logs, at = np.log(prices), prices[-1]
-    for ahead, row in enumerate(statistical.quantiles("moving_average", prices, 3), start=1):
+    for ahead, row in enumerate(statistical.forecast("moving_average", prices, 3).quantiles, start=1):
         errors = [abs(logs[t + ahead] - logs[t - 19 : t + 1].mean()) for t in range(19, len(logs) - ahead)]
         centre, half = logs[-20:].mean(), np.quantile(errors, 0.8)
         np.testing.assert_allclose(row[[1, MEDIAN, 5]] / at, np.exp([centre - half, centre, centre + half]) / at, rtol=1e-9)
@@ -74,7 +72,7 @@ def test_the_moving_average_is_as_wide_as_its_errors_were():
 
 def test_exponential_smoothing_of_a_random_walk_is_nearly_the_random_walk():
     prices = walk(1000, 3)
-    smoothed, wanted = (statistical.quantiles(name, prices, HORIZON) for name in ("ses", "random_walk"))
+    smoothed, wanted = (statistical.forecast(name, prices, HORIZON).quantiles for name in ("ses", "random_walk"))
     np.testing.assert_allclose(smoothed, wanted, rtol=0.02)
 
 
@@ -92,7 +90,7 @@ def test_variances_ahead_are_those_of_simulated_paths(name, lags):
     for _ in range(HORIZON):
         shock = random.normal(size=40_000) * np.sqrt(variance)
         total, variance = total + shock, base + own * shock**2 + sum(lagged) * variance
-    said = np.log(statistical.quantiles(name, prices, HORIZON)[-1] / prices[-1])
+    said = np.log(statistical.forecast(name, prices, HORIZON).quantiles[-1] / prices[-1])
     assert said[MEDIAN] == pytest.approx(HORIZON * changes.mean())
     assert (said[-1] - said[MEDIAN]) / NORMAL[-1] == pytest.approx(total.std() * changes.std(), rel=0.03)
 
@@ -111,7 +109,7 @@ def stormy(newest: int, seed: int = 2) -> np.ndarray:
 @pytest.mark.parametrize("name", ["garch", "arch"])
 def test_a_storm_widens_what_follows_and_a_calm_narrows_it(name):
     def width(prices: np.ndarray) -> float:
-        first = statistical.quantiles(name, prices, 1)[0]
+        first = statistical.forecast(name, prices, 1).quantiles[0]
         return float(np.log(first[-1] / first[0]))
 
     calm, storm = width(stormy(0)), width(stormy(20))
@@ -121,7 +119,7 @@ def test_a_storm_widens_what_follows_and_a_calm_narrows_it(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_price_in_cents_is_forecast_as_in_dollars(name):
     prices = walk(400, 5)
-    dollars, cents = (statistical.quantiles(name, prices * scale, HORIZON) for scale in (1, 100))
+    dollars, cents = (statistical.forecast(name, prices * scale, HORIZON).quantiles for scale in (1, 100))
     np.testing.assert_allclose(cents, 100 * dollars, rtol=1e-6)
 
 
@@ -132,7 +130,7 @@ def test_the_same_prices_give_the_same_forecast_and_leave_everyones_random_numbe
     np.random.seed(11)
     wanted = np.random.random(3)
     np.random.seed(11)
-    first, second = (statistical.quantiles(name, prices, HORIZON) for _ in range(2))
+    first, second = (statistical.forecast(name, prices, HORIZON).quantiles for _ in range(2))
     assert np.array_equal(first, second)
     assert np.array_equal(np.random.random(3), wanted)
     assert np.array_equal(prices, before)
@@ -143,20 +141,16 @@ def test_only_the_newest_prices_count(name):
     prices = walk(statistical.LONGEST + 50, 7)
     changed = prices.copy()
     changed[:50] *= 3
-    assert np.array_equal(statistical.quantiles(name, prices, 2), statistical.quantiles(name, changed, 2))
+    assert np.array_equal(statistical.forecast(name, prices, 2).quantiles, statistical.forecast(name, changed, 2).quantiles)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_price_that_stands_still_gets_a_narrow_random_walk_and_the_reason_is_told(name, caplog):
+def test_a_price_that_stands_still_gets_a_narrow_random_walk_and_the_reason_is_told(name):
     still = np.full(200, 20.0)
     said = statistical.forecast(name, still, HORIZON)
     assert said.reason == "the random walk with EWMA volatility stands in: the price has not moved"
     wanted = [[20 * np.exp(z * 1e-4 * np.sqrt(ahead)) for z in NORMAL] for ahead in range(1, HORIZON + 1)]
     np.testing.assert_allclose(said.quantiles, wanted)
-    with caplog.at_level(logging.WARNING):
-        np.testing.assert_allclose(statistical.forecast_all(name, [walk(), still], HORIZON)[1], wanted)
-    [record] = caplog.records
-    assert record.getMessage() == f"{name}, history 2 of 2: {said.reason}"
 
 
 def test_a_fit_that_fails_is_stood_in_for_and_says_why(monkeypatch):
@@ -180,8 +174,8 @@ def test_a_fit_that_fails_is_stood_in_for_and_says_why(monkeypatch):
 def test_a_price_that_has_no_log_is_an_error_that_says_where(bad):
     prices = walk(100)
     prices[41] = bad
-    with pytest.raises(LookAtTheData, match=rf"history 1 of 1: price 42 of 100 is {bad:g}, and drift takes logs"):
-        statistical.quantiles("drift", prices, HORIZON)
+    with pytest.raises(LookAtTheData, match=rf"the history: price 42 of 100 is {bad:g}, and drift takes logs"):
+        statistical.forecast("drift", prices, HORIZON)
 
 
 def test_too_few_prices_and_unknown_names_say_what_there_must_be():
@@ -189,13 +183,6 @@ def test_too_few_prices_and_unknown_names_say_what_there_must_be():
         statistical.forecast("garch", walk(64), HORIZON)
     with pytest.raises(SettingsError, match=r"There is no statistical baseline 'prophet'\. There are: random_walk, drift"):
         statistical.forecast("prophet", walk(), HORIZON)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_all_histories_are_forecast_each_by_itself(name):
-    histories = [walk(120, 1), walk(300, 2)]
-    together = statistical.forecast_all(name, histories, 2)
-    assert np.array_equal(together, np.stack([statistical.quantiles(name, prices, 2) for prices in histories]))
 
 
 def test_asked_for_in_the_daily_run_they_are_measured_on_every_21st_test_session_beside_ewma(tmp_path):
@@ -215,7 +202,7 @@ def test_asked_for_in_the_daily_run_they_are_measured_on_every_21st_test_session
     rows = [15, 36, 57, 78, 99]
     assert len(test) == 100
     for baseline in ("drift", "random_walk"):
-        said = np.stack([statistical.quantiles(baseline, close[: test.position[row] + 1], 2) for row in rows])
+        said = np.stack([statistical.forecast(baseline, close[: test.position[row] + 1], 2).quantiles for row in rows])
         part = test.take(np.array(rows))
         assert figures[f"test_pinball_{baseline}"] == pytest.approx(losses(part.actual, said, part.last).mean())
     ewma = losses(part.actual, the.baselines["ewma"].test[rows], part.last).mean()

@@ -127,6 +127,34 @@ def test_a_backfill_gives_the_same_rows_in_any_order(make_parts):
     assert [len(ours[0][name]) for name in ("promotions", "calibrations", "scores")] == [3 * 3, 3 * 3 * 5, 3 * (2 + 1)]
 
 
+def test_a_stock_that_was_suspended_for_long_keeps_nobody_from_being_trained(make_parts, source):
+    """TWO has rows enough, and no prices in the year that networks are measured on."""
+    bars = source.bars["TWO"]
+    source.bars["TWO"] = pd.concat([bars[:-130], bars[-60:]])
+    parts = make_parts()
+    run = run_day(parts, universe=dataclasses.replace(TRAINED, tickers=("OLD", "TWO")))
+    promotions = parts.rows(PROMOTIONS, run).set_index("ticker")
+    assert (
+        "no network of its own: of 420 sessions up to 2013-03-01, too many are without a price" in promotions.loc["TWO", "reasons"]
+    )
+    assert "lstm against ewma" in promotions.loc["OLD", "reasons"]
+    assert len(parts.rows(FORECASTS, run)) == 2 * 5
+
+
+def test_two_universes_with_other_trainings_do_not_write_over_each_others_random_walk(make_parts):
+    one, other = (
+        dataclasses.replace(FEWER, name=name, retrain=retrain, tickers=("OLD",))
+        for name, retrain in (("a", "monthly"), ("b", "daily"))
+    )
+    parts, session = make_parts(), dt.date(2013, 2, 27)
+    run = run_day(parts, session, one)
+    before = steps._random_walk(parts, run, "OLD")
+    run_day(parts, session, other)
+    pd.testing.assert_frame_equal(steps._random_walk(parts, run, "OLD"), before)
+    assert len(before) == 5
+    assert not before["q025"].equals(steps._random_walk(parts, dataclasses.replace(run, universe=other), "OLD")["q025"])
+
+
 def test_a_bad_ticker_is_quarantined_with_its_reasons_and_the_others_go_on(make_parts, source):
     source.bars["BBB"] = source.bars["BBB"][source.bars["BBB"]["date"] != pd.Timestamp(LAST)]
     parts = make_parts()

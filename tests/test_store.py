@@ -447,7 +447,7 @@ def test_a_store_of_the_first_version_keeps_its_forecasts_scores_and_promotions(
     assert added == {
         "forecasts": ["lower_50", "upper_50"],
         "scores": ["pinball", "ewma_pinball"],
-        "promotions": ["weight", "test_pinball", "ewma_test_pinball", "pinball_skill"],
+        "promotions": ["weight", "baseline", "test_pinball", "ewma_test_pinball", "pinball_skill"],
         "datasets": ["known_at"],
         "models": [],
         "price_revisions": [],

@@ -599,6 +599,8 @@ def test_a_short_history_keeps_its_window_where_other_stocks_network_is_to_be_me
         spec.without_training(enough),
     )
     assert (kept.window, kept.normalisation, kept.split.test) == (spec.window, ByVolatility(), Newest(40))
+    long = spec.without_training(900, as_it_is=True)
+    assert (long.split.test, long.split.validation) == (Newest(252), Newest(252)), "no session that the others were trained on"
     for other in (cut_short, asked_for_less):
         assert (other.window, other.normalisation) == (Windowing(10), Unscaled())
 

@@ -90,6 +90,14 @@ def fetch(source: Source, ticker: str, first: dt.date, last: dt.date, calendar: 
     return Fetched("nothing_new" if prices.empty and actions.empty else "ok", PRICES.conform(prices), ACTIONS.conform(actions))
 
 
+def fetch_all(
+    source: Source, tickers: Iterable[str], first: dt.date, last: dt.date, calendar: Calendar, now: dt.datetime
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """PRICES and ACTIONS of all tickers together, as `fetch` has those of one."""
+    found = [fetch(source, ticker, first, last, calendar, now) for ticker in tickers]
+    return PRICES.conform(pd.concat([each.prices for each in found])), ACTIONS.conform(pd.concat([each.actions for each in found]))
+
+
 def newest_session(source: Source, tickers: list[str], calendar: Calendar, now: dt.datetime) -> dt.date:
     """The newest session there can be prices for: where a source can list its tickers, the newest that any of these has."""
     newest = calendar.last_complete_session(now)

@@ -42,6 +42,7 @@ def upgrade() -> None:
     }.items():
         for column in _numbers(*names):
             op.add_column(table, column)
+    op.add_column("promotions", sa.Column("baseline", sa.Text(), nullable=True))
     kinds, levels = ("raw_coverage", "coverage", "growth"), (50, 80, 95)
     op.create_table(
         "calibrations",
