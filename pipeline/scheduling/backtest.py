@@ -26,8 +26,8 @@ PAGE = """\
 # Backtest
 
 Forecasts as they are published, at past cutoffs, beside baselines. Every so many sessions is a cutoff; networks are fitted anew at every so
-many-th cutoff and see nothing after it; what they say is mixed with the EWMA random walk and calibrated as what is published is; baselines are as they
-are. All forecasters are measured on exactly the same tickers and cutoffs. naive and ewma always take part.
+many-th cutoff and see nothing after it; what they say is mixed with the EWMA random walk and calibrated as what is published is; baselines
+are as they are. All forecasters are measured on exactly the same tickers and cutoffs. naive and ewma always take part.
 
 `plan` decides cutoffs and blocks and keeps the prices; `shard` is mapped, one task per forecaster and block: what is there already is not made
 again, so clear failed tasks, or trigger the same backtest anew, and it goes on; `leaderboard` compares. Repeating a run changes nothing.
