@@ -24,6 +24,7 @@ from pipeline.settings import Settings
 from pipeline.store import Store
 from pipeline.tables import ACTIONS, PRICE_COLUMNS, PRICES
 from pipeline.universes import Universe, load_universes
+from tests.made_days import SMALL
 from tests.made_prices import random_walk
 
 #: The last calendar year is as short as can be, for the recipes that are tested on it.
@@ -99,7 +100,7 @@ def test_a_recipe_that_makes_its_own_examples_has_nothing_to_audit(recipe, capsy
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("recipe", "cutoffs"), [(DEFAULT, 1), (find_recipe("castilla"), 2)], ids=["default", "castilla"])
+@pytest.mark.parametrize(("recipe", "cutoffs"), [(SMALL, 1), (find_recipe("castilla"), 2)], ids=["default", "castilla"])
 def test_no_byte_of_a_day_moves_with_what_comes_after_it(parts, recipe, cutoffs):
     report = audited(parts, recipe, "session", cutoffs=cutoffs)
     assert report.moved == []

@@ -44,7 +44,7 @@ def start(home, *arguments):
 
 
 def finish(process):
-    output, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=1200)
     assert process.returncode == 0, output
 
 

@@ -170,7 +170,7 @@ def test_a_statistical_model_sees_the_prices_up_to_each_cutoff(ran):
     table = bench.table(outcome).query("recipe == 'random_walk' and ticker == 'MSFT'")
     closes, sessions = closes_of(bench, "MSFT")
     for cutoff, said in table.groupby("cutoff"):
-        wanted = statistical.quantiles("random_walk", closes[: sessions.index(cutoff.date()) + 1], HORIZON)
+        wanted = statistical.forecast("random_walk", closes[: sessions.index(cutoff.date()) + 1], HORIZON).quantiles
         np.testing.assert_allclose(said["forecast"], wanted.reshape(-1))
 
 
