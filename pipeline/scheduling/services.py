@@ -36,7 +36,7 @@ from pipeline.settings import Settings
 
 #: Not STOCKCAST_..., which would be a setting.
 MARK = "_STOCKCAST_SERVICES"
-SECONDS_TO_START = 120
+SECONDS_TO_START = 300
 SECONDS_TO_STOP = 10
 
 
