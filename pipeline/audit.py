@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pipeline import calibration, combination, datasets, evaluation, forecasters, networks, rehearsal, steps, windows
+from pipeline import combination, datasets, evaluation, forecasters, networks, rehearsal, steps, windows
 from pipeline.errors import NotEnoughHistory, StockcastError
 from pipeline.masking import mask
 from pipeline.models import lent
@@ -507,11 +507,9 @@ def _calibrated(
     cutoff: dt.date | None,
 ) -> Values:
     """What would have been published, day by day: the mix with the baseline, calibrated by what had come."""
-    parts = (dataset.validation, dataset.test)
-    mixed = np.concatenate([combination.mixed(network, baseline, weight) for network, baseline in zip(ours, theirs, strict=True)])
-    actual, position = (np.concatenate([getattr(part, name) for part in parts]) for name in ("actual", "position"))
-    rows = np.concatenate([_rows(name, part, cutoff) for name, part in zip(("validation", "test"), parts, strict=True)])
-    return {"mixed": mixed[rows], "calibrated": calibration.replay(actual, mixed, position).quantiles[rows]}
+    mixed = [combination.mixed(network, baseline, weight) for network, baseline in zip(ours, theirs, strict=True)]
+    rows = np.concatenate([_rows("validation", dataset.validation, cutoff), _rows("test", dataset.test, cutoff)])
+    return {"mixed": np.concatenate(mixed)[rows], "calibrated": evaluation.calibrated(dataset, *mixed)[rows]}
 
 
 # --- comparing -----------------------------------------------------------------------------------------------------------------
@@ -538,10 +536,8 @@ def difference(before: pd.DataFrame | np.ndarray | bytes, after: pd.DataFrame | 
         return "" if before == after else f": file {names[0]} -> {names[1]}"
     if before.shape != after.shape:
         return f": {len(before)} rows -> {len(after)}" if before.ndim else ": another shape"
-    if isinstance(before, pd.DataFrame):
-        unequal = (before.ne(after) & ~(before.isna() & after.isna())).to_numpy()
-    else:
-        unequal = (before != after) & ~(np.isnan(before) & np.isnan(after))
+    tables = isinstance(before, pd.DataFrame)
+    unequal = rehearsal.unequal(before, after) if tables else (before != after) & ~(np.isnan(before) & np.isnan(after))
     if not unequal.any():
         return ""
     place = tuple(int(at) for at in np.argwhere(unequal)[0])

@@ -32,9 +32,14 @@ def evaluate(dataset: Dataset, name: str, model: str, validation: np.ndarray, te
 
 def calibrated_test(dataset: Dataset, validation: np.ndarray, test: np.ndarray) -> np.ndarray:
     """The test windows' quantiles (n, H, Q), each calibrated by what was known at its last session."""
+    return calibrated(dataset, validation, test)[len(validation) :]
+
+
+def calibrated(dataset: Dataset, validation: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """The same of the validation windows and, after them, the test windows."""
     parts = (dataset.validation, dataset.test)
     actual, position = (np.concatenate([getattr(part, name) for part in parts]) for name in ("actual", "position"))
-    return calibration.replay(actual, np.concatenate([validation, test]), position).quantiles[len(validation) :]
+    return calibration.replay(actual, np.concatenate([validation, test]), position).quantiles
 
 
 def distributions(

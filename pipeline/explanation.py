@@ -336,7 +336,7 @@ def _files(parts: Parts, copy: Parts, name: str) -> str:
 def _cells(table: Table, then: pd.DataFrame, now: pd.DataFrame) -> str:
     if len(then) != len(now):
         return f"{len(then)} rows then, {len(now)} now"
-    unequal = (then.ne(now) & ~(then.isna() & now.isna())).to_numpy()
+    unequal = rehearsal.unequal(then, now)
     if not unequal.any():
         return ""
     row, column = next(zip(*unequal.nonzero(), strict=True))

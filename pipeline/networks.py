@@ -116,13 +116,14 @@ def wanted(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> list[Network]
     Where a recipe is tuned per stock, a ticker with too little history for a network of its own has the pooled one.
     """
     own = datasets.by_role(parts, run, ticker)
+    shared = pools(parts, run, recipe)
     found = [
-        _network(parts, run, of, ticker, role, own[name], _base(parts, run, of, own[name]))
+        _network(parts, run, of, ticker, role, own[name], _base(parts, run, of, own[name], shared))
         for role, name, of in (("lstm", "training", recipe), ("previous", "previous", recipe), ("default", "default", DEFAULT))
         if name in own and not own[name]["reason"]
     ]
     if not found and recipe.fine_tuning and datasets.keeps_its_window(parts, own["training"], recipe):
-        return [replace(network, ticker=ticker, role="pooled") for network in pools(parts, run, recipe)[:1]]
+        return [replace(network, ticker=ticker, role="pooled") for network in shared[:1]]
     return found
 
 
@@ -146,12 +147,12 @@ def pools(parts: Parts, run: Run, recipe: Recipe) -> list[Network]:
     return list(found.values())
 
 
-def _base(parts: Parts, run: Run, recipe: Recipe, row: dict) -> Network | None:
-    """The pooled network that a stock's own of this dataset goes on from; None where no stock's history reached up to one."""
+def _base(parts: Parts, run: Run, recipe: Recipe, row: dict, shared: list[Network]) -> Network | None:
+    """The one of the `shared` networks that a stock's own of this dataset goes on from; None where no stock's history reached up to one."""
     if not recipe.fine_tuning or recipe.name != run.universe.recipe:
         return None
     cutoff = run.pool_cutoff if row["role"] == "training" else run.previous_pool_cutoff
-    base = next((network for network in pools(parts, run, recipe) if network.training_cutoff == cutoff), None)
+    base = next((network for network in shared if network.training_cutoff == cutoff), None)
     if base is None and datasets.share(parts, run, recipe, row["ticker"], cutoff):
         raise NothingStored(
             f"{row['ticker']} {run.session}: the pooled network up to {cutoff} that it goes on from is not there. Run `pretrain` first."

@@ -13,6 +13,9 @@ from pipeline.errors import NothingStored
 from pipeline.run import Run
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
     from pipeline.prices.source import Raw
     from pipeline.settings import Settings
     from pipeline.tracking import StockRun
@@ -71,6 +74,11 @@ def day(parts: Parts, run: Run) -> None:
     steps.evaluate(parts, run, tickers)
     steps.promote(parts, run)
     steps.publish(parts, run)
+
+
+def unequal(ours: pd.DataFrame, theirs: pd.DataFrame) -> np.ndarray:
+    """Which cells of two tables of one shape are not the same, bool (rows, columns); what is missing in both is the same."""
+    return (ours.ne(theirs) & ~(ours.isna() & theirs.isna())).to_numpy()
 
 
 def _silently(step: str, ticker: str, message: str) -> None:

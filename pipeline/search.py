@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -28,31 +28,25 @@ DIGITS = 3
 
 
 @dataclass(frozen=True)
-class Whole:
-    """A whole number between two, both included; `log`: as likely between 4 and 8 as between 8 and 16."""
-
-    name: str
-    low: int
-    high: int
-    log: bool = False
-
-    def holding(self, value: int) -> Whole:
-        """The same dimension, wide enough for `value`."""
-        return replace(self, low=min(self.low, value), high=max(self.high, value))
-
-
-@dataclass(frozen=True)
-class Real:
-    """A number between two, both included; `log` as for `Whole`."""
+class Between:
+    """A number between two, both included; `log`: as likely between 4 and 8 as between 8 and 16."""
 
     name: str
     low: float
     high: float
     log: bool = False
 
-    def holding(self, value: float) -> Real:
+    def holding(self, value: float) -> Self:
         """The same dimension, wide enough for `value`."""
         return replace(self, low=min(self.low, value), high=max(self.high, value))
+
+
+class Whole(Between):
+    """A whole one."""
+
+
+class Real(Between):
+    """Any."""
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from pipeline.errors import SettingsError
 from pipeline.models import RECIPES
 from pipeline.models.baselines import BASELINES
 from pipeline.scheduling import boundary
+from pipeline.scheduling.documentation import artifacts_below
 from pipeline.scheduling.environment import COMPUTING_TASKS
-from pipeline.scheduling.factory import RETRY, universes
+from pipeline.scheduling.factory import on_demand, universes
 from pipeline.settings import Settings
 from pipeline.statistical import NAMES
 from pipeline.universes import TARGETS, TICKER, Universe
@@ -38,29 +39,13 @@ again, so clear failed tasks, or trigger the same backtest anew, and it goes on;
 """
 #: A mapped task's name in the grid.
 SHARD = "{{ task.op_kwargs['shard']['forecaster'] }} {{ task.op_kwargs['shard']['told'] }}"
-#: Airflow maps a task over at most 1024 of them (`core.max_map_length`).
-MOST_SHARDS = 1000
 
 
 def backtest(settings: Settings) -> DAG:
     """The DAG `backtest`: no schedule; plan -> mapped shards -> leaderboard."""
-    artifacts = settings.artifacts or str(settings.home / "artifacts")
-    with DAG(
-        "backtest",
-        description="Recipes, baselines and statistical models over rolling cutoffs",
-        doc_md=PAGE.format(files=f"{artifacts.rstrip('/')}/backtests"),
-        schedule=None,
-        start_date=dt.datetime(2000, 1, 1, tzinfo=dt.UTC),
-        catchup=False,
-        params=params(settings),
-        tags=["stockcast"],
-        is_paused_upon_creation=False,
-        default_args={
-            **RETRY,
-            "owner": "stockcast",
-            "execution_timeout": dt.timedelta(hours=6),
-            "on_failure_callback": boundary.say_why,
-        },
+    page = PAGE.format(files=artifacts_below(settings, "backtests"))
+    with on_demand(
+        "backtest", "Recipes, baselines and statistical models over rolling cutoffs", page, params(settings), dt.timedelta(hours=6)
     ) as dag:
         shards = plan()
         shard.override(doc_md=shard.function.__doc__).expand(shard=shards) >> leaderboard(shards["digest"])
@@ -161,6 +146,8 @@ def asked_of(settings: Settings, given: Mapping[str, Any]) -> tuple[Universe, As
 
 def shards_of(forecasters: list[str], blocks: int) -> list[dict[str, Any]]:
     """What each mapped task makes: a forecaster and a block, or several blocks where there would be more tasks than Airflow maps."""
+    from pipeline.steps import MOST_SHARDS
+
     together = -(-blocks * len(forecasters) // MOST_SHARDS)
     return [
         {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline import assembly
 from pipeline.scheduling.environment import COMPUTING_TASKS
 from pipeline.settings import Settings
 from pipeline.universes import Universe
@@ -61,6 +62,11 @@ Every step can be repeated: the same session gives the same rows.
 """
 
 
+def artifacts_below(settings: Settings, folder: str) -> str:
+    """Where people find the files of one kind."""
+    return f"{assembly.artifact_root(settings).rstrip('/')}/{folder}"
+
+
 def dag_page(universe: Universe, settings: Settings) -> str:
     year = 2013 if universe.source == "sample" else 2024
     return PAGE.format(
@@ -76,7 +82,7 @@ def dag_page(universe: Universe, settings: Settings) -> str:
         computing=COMPUTING_TASKS,
         runs="after every session's close" if universe.scheduled else "only when asked: nothing is scheduled",
         max_quarantined=settings.max_quarantined,
-        reports=f"{(settings.artifacts or str(settings.home / 'artifacts')).rstrip('/')}/reports",
+        reports=artifacts_below(settings, "reports"),
         tracking=_tracking(settings),
         example_from=f"{year}-02-01",
         example_to=f"{year}-02-28",

@@ -9,8 +9,9 @@ from airflow.sdk import DAG, Param, get_current_context, task
 
 from pipeline.models import RECIPES
 from pipeline.scheduling import boundary
+from pipeline.scheduling.documentation import artifacts_below
 from pipeline.scheduling.environment import COMPUTING_TASKS
-from pipeline.scheduling.factory import RETRY
+from pipeline.scheduling.factory import on_demand
 from pipeline.settings import Settings
 
 PAGE = """\
@@ -31,23 +32,13 @@ them beside the naive forecast and tracks them. Repeating a run changes nothing.
 def exercises(settings: Settings) -> DAG:
     """The DAG `exercises`: no schedule, one mapped task per recipe that was asked for."""
     names = [recipe.name for recipe in RECIPES if recipe.exercises]
-    artifacts = settings.artifacts or str(settings.home / "artifacts")
-    with DAG(
+    page = PAGE.format(recipes=", ".join(f"`{name}`" for name in names), files=artifacts_below(settings, "exercises"))
+    with on_demand(
         "exercises",
-        description="Recipes that need no prices, each beside its naive forecast",
-        doc_md=PAGE.format(recipes=", ".join(f"`{name}`" for name in names), files=f"{artifacts.rstrip('/')}/exercises"),
-        schedule=None,
-        start_date=dt.datetime(2000, 1, 1, tzinfo=dt.UTC),
-        catchup=False,
-        params=params(names, settings.seed),
-        tags=["stockcast"],
-        is_paused_upon_creation=False,
-        default_args={
-            **RETRY,
-            "owner": "stockcast",
-            "execution_timeout": dt.timedelta(hours=1),
-            "on_failure_callback": boundary.say_why,
-        },
+        "Recipes that need no prices, each beside its naive forecast",
+        page,
+        params(names, settings.seed),
+        dt.timedelta(hours=1),
     ) as dag:
         exercise.override(doc_md=exercise.function.__doc__).expand(recipe=choose())
     return dag

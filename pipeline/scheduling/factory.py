@@ -64,6 +64,22 @@ def daily_forecast(universe: Universe, settings: Settings, retry: bool = True) -
     return dag
 
 
+def on_demand(name: str, description: str, page: str, params: dict[str, Param], limit: dt.timedelta) -> DAG:
+    """A DAG without a schedule, which may run as soon as someone asks. `limit`: what a task of it may take."""
+    return DAG(
+        name,
+        description=description,
+        doc_md=page,
+        schedule=None,
+        start_date=dt.datetime(2000, 1, 1, tzinfo=dt.UTC),
+        catchup=False,
+        params=params,
+        tags=["stockcast"],
+        is_paused_upon_creation=False,
+        default_args={**RETRY, "owner": "stockcast", "execution_timeout": limit, "on_failure_callback": boundary.say_why},
+    )
+
+
 def universes(settings: Settings) -> list[Universe]:
     """All universes of the file; the one that the settings name with what they override."""
     chosen = assembly.universe_of(settings)

@@ -9,8 +9,9 @@ from airflow.sdk import DAG, Param, get_current_context, task
 
 from pipeline.models import DEFAULT, RECIPES
 from pipeline.scheduling import boundary
+from pipeline.scheduling.documentation import artifacts_below
 from pipeline.scheduling.environment import COMPUTING_TASKS
-from pipeline.scheduling.factory import RETRY
+from pipeline.scheduling.factory import on_demand
 from pipeline.settings import Settings
 from pipeline.universes import load_universes
 
@@ -37,23 +38,13 @@ there are.
 
 def tune(settings: Settings) -> DAG:
     """The DAG `tune`: no schedule, one task for the recipe and universe that were asked for."""
-    artifacts = settings.artifacts or str(settings.home / "artifacts")
-    with DAG(
+    page = PAGE.format(files=artifacts_below(settings, "tuning"))
+    with on_demand(
         "tune",
-        description="A search for better hyper-parameters of a recipe, on years before its test sessions",
-        doc_md=PAGE.format(files=f"{artifacts.rstrip('/')}/tuning"),
-        schedule=None,
-        start_date=dt.datetime(2000, 1, 1, tzinfo=dt.UTC),
-        catchup=False,
-        params=params(list(load_universes(settings.universes))),
-        tags=["stockcast"],
-        is_paused_upon_creation=False,
-        default_args={
-            **RETRY,
-            "owner": "stockcast",
-            "execution_timeout": LIMIT,
-            "on_failure_callback": boundary.say_why,
-        },
+        "A search for better hyper-parameters of a recipe, on years before its test sessions",
+        page,
+        params(list(load_universes(settings.universes))),
+        LIMIT,
     ) as dag:
         search.override(doc_md=search.function.__doc__)()
     return dag

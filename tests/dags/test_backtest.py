@@ -48,7 +48,8 @@ def test_the_form_offers_what_the_command_does(parsed):
 
 
 def test_no_more_tasks_are_mapped_than_airflow_takes():
-    from pipeline.scheduling.backtest import MOST_SHARDS, shards_of
+    from pipeline.scheduling.backtest import shards_of
+    from pipeline.steps import MOST_SHARDS
 
     assert shards_of(["naive", "ewma"], 2) == [
         {"forecaster": name, "blocks": [number], "told": f"block {number + 1} of 2"}
