@@ -46,7 +46,8 @@ def curve(validation: Windows, network: np.ndarray, baseline: np.ndarray) -> Cur
 def weights(curves: Mapping[str, Curve]) -> dict[str, float]:
     """The network's share for each stock, 0 to 1, by what `curve` gave of each.
 
-    Others count on a stock's own sessions alone: a stock with little history is validated on sessions that others are tested on.
+    Of the others count the sessions up to a stock's own last: a stock with little history leans on theirs before its own begin, and they do
+    not learn from its sessions, which are those that they are tested on.
     """
     if not curves:
         return {}
@@ -57,9 +58,14 @@ def weights(curves: Mapping[str, Curve]) -> dict[str, float]:
         total[:, places[ticker]] += curves[ticker].losses
         count[places[ticker]] += 1
     together = total / count
-    return {
-        ticker: _weight((each.losses + TOGETHER * together[:, places[ticker]]) / (1 + TOGETHER)) for ticker, each in curves.items()
-    }
+    return {ticker: _weight(_evidence(each.losses, places[ticker], together)) for ticker, each in curves.items()}
+
+
+def _evidence(own: np.ndarray, places: np.ndarray, together: np.ndarray) -> np.ndarray:
+    """What each weight loses for one stock (21, sessions): by its own losses and all stocks' where it has its own, before by all stocks' alone."""
+    evidence = together[:, : places[-1] + 1].copy()
+    evidence[:, places] = (own + TOGETHER * evidence[:, places]) / (1 + TOGETHER)
+    return evidence
 
 
 def _weight(tried: np.ndarray) -> float:

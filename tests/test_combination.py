@@ -108,25 +108,36 @@ def test_a_stock_with_thin_evidence_leans_on_the_others():
     assert doubted == 0.0 and alone < 0.5 < among
 
 
-def test_a_stock_with_fewer_sessions_is_compared_with_the_same_ones_of_the_others():
+def shrunk(merged):
+    best = merged.mean(axis=1).argmin()
+    t = t_statistic(merged[0] - merged[best], LAGS) if best else 0.0
+    return round(float(GRID[best] * max(0.0, 1 - 1 / t**2)), 4) if t > 0 else 0.0
+
+
+def test_a_stock_with_fewer_sessions_has_those_of_the_others_before_them():
     long, short = losing(0.98), losing(0.97, count=60, seed=2)
     made = weights({"LONG": long, "SHORT": short})
     mean = long.losses.copy()
     mean[:, -60:] = (mean[:, -60:] + short.losses) / 2  # before, there is only the one
-    for ticker, series, part in (("LONG", long, mean), ("SHORT", short, mean[:, -60:])):
-        merged = (series.losses + TOGETHER * part) / (1 + TOGETHER)
-        best = merged.mean(axis=1).argmin()
-        t = t_statistic(merged[0] - merged[best], LAGS)
-        assert made[ticker] == round(float(GRID[best] * max(0.0, 1 - 1 / t**2)), 4)
+    own = mean.copy()
+    own[:, -60:] = (short.losses + TOGETHER * mean[:, -60:]) / (1 + TOGETHER)
+    assert made == {"LONG": shrunk((long.losses + TOGETHER * mean) / (1 + TOGETHER)), "SHORT": shrunk(own)}
     assert made == weights({"SHORT": short, "LONG": long}), "whichever comes first"
 
 
-def test_sessions_of_others_that_a_stock_is_not_validated_on_do_not_count_for_it():
+def test_sessions_of_others_after_a_stocks_own_do_not_count_for_it():
     """A stock with little history is validated on sessions that the others are tested on."""
     long, young = losing(0.98), losing(0.5, seed=2)
-    later = Curve(young.losses, SESSIONS + COUNT)
-    made = weights({"LONG": long, "YOUNG": later})
-    assert made == {"LONG": weights({"LONG": long})["LONG"], "YOUNG": weights({"YOUNG": later})["YOUNG"]}
+    made = weights({"LONG": long, "YOUNG": Curve(young.losses, SESSIONS + COUNT)})
+    assert made["LONG"] == weights({"LONG": long})["LONG"]
+
+
+def test_a_young_stock_leans_on_what_others_showed_before_its_own_sessions():
+    young = Curve(losing(0.995, noise=0.3, count=40, seed=5).losses, SESSIONS[-40:] + COUNT)
+    alone = weights({"YOUNG": young})["YOUNG"]
+    among = weights({"YOUNG": young, **{f"S{number}": losing(0.98, seed=10 + number) for number in range(9)}})["YOUNG"]
+    doubted = weights({"YOUNG": young, **{f"S{number}": turned(losing(0.98, seed=10 + number)) for number in range(9)}})["YOUNG"]
+    assert doubted == 0.0 and alone < 0.5 < among
 
 
 def test_no_stocks_have_no_weights():
