@@ -126,7 +126,8 @@ def test_in_a_storm_the_intervals_hold_their_share_all_the_same():
     actual, quantiles = made(3000, horizon=1)
     actual = 100 + (actual - 100) * np.where(np.arange(3000) // 125 % 2, 2.0, 1.0)[:, None]
     ours = replay(actual, quantiles, np.arange(3000))
-    assert coverage(actual, ours.quantiles, 80)[0] == pytest.approx(0.8, abs=0.02)
+    raw, after = (coverage(actual, said, 80)[0] for said in (quantiles, ours.quantiles))
+    assert abs(after - 0.8) < 0.03 and abs(raw - 0.8) > 0.1
 
 
 def test_calibrated_quantiles_are_in_order_and_never_below_nought():
