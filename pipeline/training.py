@@ -28,7 +28,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -36,6 +36,7 @@ import numpy as np
 
 from pipeline import characters, lookahead
 from pipeline.errors import LookAtTheData, RunError, StockcastError, TryAgain
+from pipeline.models.optimisation import Loss, Optimiser
 from pipeline.models.recipe import Examples, Exercise, Recipe, Shape
 from pipeline.quantiles import COUNT, MEDIAN, PROBABILITIES
 from pipeline.windows import Dataset, Windows, load_dataset
@@ -175,25 +176,21 @@ def fit_examples(
     learnt beats it, it is what comes out. `test` is looked at only by a recipe whose leak is to do so.
     """
     import keras
-    import tensorflow as tf
 
-    from pipeline.models.fused import FusedLSTM, fused_twin
+    from pipeline.models.fused import FusedLSTM
 
     began = time.monotonic()
-    keras.utils.clear_session()  # layer names and graphs must not depend on what this process did before
-    keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
     shape = _shape(train, symbols)
+    steps = -(-len(train) // recipe.batch_size)  # Keras's own loop runs once an epoch
     if base is not None:
-        model = fused_twin(load_model(base))
+        model = _ready(base, recipe.optimiser, recipe.loss, shape.outputs, steps, seed).begin(shape)
     else:
+        _ready.cache_clear()  # what is kept would not outlive the session
+        _begin_anew(seed)
         model = recipe.network.build(shape, FusedLSTM)
         if hasattr(recipe.network, "start"):
             recipe.network.start(model, train, validation)
-    # Keras's own loop runs once an epoch.
-    model.compile(
-        recipe.optimiser.make(), recipe.loss.make(shape.future_scale), steps_per_execution=-(-len(train) // recipe.batch_size)
-    )
+        model.compile(recipe.optimiser.make(), recipe.loss.make(shape.future_scale), steps_per_execution=steps)
     best = _Best(model, recipe.patience)
     measured = {"loss": train, "val_loss": validation}
     best.after_epoch(-1, {name: _loss(model, examples) for name, examples in measured.items()})
@@ -217,6 +214,60 @@ def fit_examples(
         )
     model.set_weights(best.weights)
     return Trained(plain_file(model), best.history, best.epoch, time.monotonic() - began, model.count_params())
+
+
+def _begin_anew(seed: int) -> None:
+    """Layer names, graphs and numbers must not depend on what this process did before."""
+    import keras
+    import tensorflow as tf
+
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+@dataclass(frozen=True, eq=False)
+class _Ready:
+    """A compiled network that each stock tunes from the same beginning: to trace it takes longer than to tune it.
+
+    Attributes:
+        loss: it may have a `rescale`, which makes it the loss of another stock's targets.
+        beginning: what all variables of the model and its optimiser were.
+    """
+
+    model: keras.Model
+    loss: Callable
+    seed: int
+    beginning: list[np.ndarray]
+
+    @classmethod
+    def of(cls, model: keras.Model, loss: Callable, seed: int) -> _Ready:
+        return cls(model, loss, seed, [np.array(variable) for variable in _variables(model)])
+
+    def begin(self, shape: Shape) -> keras.Model:
+        import keras
+
+        for variable, value in zip(_variables(self.model), self.beginning, strict=True):
+            variable.assign(value)
+        if hasattr(self.loss, "rescale"):
+            self.loss.rescale(shape.future_scale)
+        keras.utils.set_random_seed(self.seed)
+        return self.model
+
+
+def _variables(model: keras.Model) -> list[keras.Variable]:
+    return [*model.variables, *model.optimizer.variables]
+
+
+@lru_cache(maxsize=4)
+def _ready(base: bytes, optimiser: Optimiser, loss: Loss, outputs: int, steps: int, seed: int) -> _Ready:
+    from pipeline.models.fused import fused_twin
+
+    _begin_anew(seed)
+    model, measure = fused_twin(load_model(base)), loss.make(np.ones(outputs))
+    model.compile(optimiser.make(), measure, steps_per_execution=steps)
+    model.optimizer.build(model.trainable_variables)
+    return _Ready.of(model, measure, seed)
 
 
 def _examples(recipe: Recipe, windows: Mapping[str, Windows]) -> Examples:

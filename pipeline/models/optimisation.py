@@ -230,21 +230,34 @@ class Pinball:
     """
 
     def make(self, future_scale: np.ndarray) -> Callable:
-        import numpy as np
-        from keras import ops
-
-        probability = np.array(PROBABILITIES, "float32")
-        weights = (1 / future_scale).astype("float32")[None, :, None]
-
-        def loss(actual, forecast):
-            quantiles = ops.reshape(forecast, (-1, len(future_scale), len(probability)))
-            error = (ops.expand_dims(actual, -1) - quantiles) * weights
-            return ops.mean(ops.maximum(probability * error, (probability - 1) * error), axis=(1, 2))
-
-        return loss
+        return ScaledPinball(future_scale)
 
     def __str__(self) -> str:
         return f"pinball of {len(PROBABILITIES)} quantiles, in standard deviations per horizon"
+
+
+class ScaledPinball:
+    """The loss itself; it can be given another stock's standard deviations without being traced anew."""
+
+    __name__ = "pinball"
+
+    def __init__(self, future_scale: np.ndarray) -> None:
+        import keras
+        import numpy as np
+
+        self._probability = np.array(PROBABILITIES, "float32")
+        self._weights = keras.Variable(np.zeros((1, len(future_scale), 1)), dtype="float32", trainable=False)
+        self.rescale(future_scale)
+
+    def rescale(self, future_scale: np.ndarray) -> None:
+        self._weights.assign((1 / future_scale).astype("float32")[None, :, None])
+
+    def __call__(self, actual, forecast):
+        from keras import ops
+
+        quantiles = ops.reshape(forecast, (-1, self._weights.shape[1], len(self._probability)))
+        error = (ops.expand_dims(actual, -1) - quantiles) * self._weights
+        return ops.mean(ops.maximum(self._probability * error, (self._probability - 1) * error), axis=(1, 2))
 
 
 Loss = MeanSquaredError | Huber | DirectionAware | CrossEntropy | Pinball

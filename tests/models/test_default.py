@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline import training
 from pipeline.models import DEFAULT
 from pipeline.models.optimisation import Constant, Optimiser
 from pipeline.models.recipe import Examples, Shape
@@ -185,6 +186,20 @@ def test_pooling_and_tuning_twice_give_the_same_bytes_in_another_process_too(poo
     assert there["all"].model == pooled.model
     assert (there["AAA"].model, there["AAA"].history) == (here.model, here.history)
     assert other.history["loss"] != here.history["loss"]
+
+
+def test_which_stocks_were_tuned_before_makes_no_difference(pooled):
+    """A worker keeps the network that it has traced, and brings it back to its beginning."""
+    bases = [pooled.model, fit(SMALL.pool, datasets_of(FILES), seed=8).model]
+    jobs = [(ticker, base) for ticker in FILES for base in bases]
+    told = []
+    for order in (jobs, jobs[::-1]):
+        training._ready.cache_clear()
+        outcomes = {job: fit(SMALL, datasets_of({job[0]: FILES[job[0]]}), 7, base=job[1]) for job in order}
+        told.append([(outcomes[job].model, outcomes[job].history) for job in jobs])
+        assert training._ready.cache_info().hits > 0
+    assert told[0] == told[1]
+    assert len({model for model, _ in told[0]}) > 1
 
 
 PLAIN = """
