@@ -40,6 +40,7 @@ from pipeline import (
     study,
     windows,
 )
+from pipeline.assembly import code_version
 from pipeline.errors import LookAtTheData, NotEnoughHistory, SettingsError, StockcastError
 from pipeline.leaderboard import ALL
 from pipeline.models import DEFAULT, RECIPES, find_recipe
@@ -152,7 +153,7 @@ class Plan:
             [list(universe.tickers), universe.calendar, universe.target, universe.horizon, str(universe.start)],
             [forecaster.told for forecaster in self.forecasters],
             [[str(day) for day in (*block.cutoffs, block.end)] for block in self.blocks],
-            [self.embargo, self.warm_start, self.prices, self.actions],
+            [self.embargo, self.warm_start, self.prices, self.actions, code_version()],
         ]
         return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
 
@@ -443,11 +444,13 @@ def _too_little(spec: Spec, block: Block, history: pd.DataFrame | None) -> str:
     sessions = history["session"].to_numpy().astype("datetime64[D]")
     context = spec.window.context_length
     count = max(len(sessions) - context - spec.horizon + 1, 0)
-    train = spec.split.starts(sessions[context:][:count], spec.reach, context)[0]
+    firsts = sessions[context:][:count]
+    train = spec.split.starts(firsts, spec.reach, context)[0]
     before = int((sessions <= np.datetime64(cutoff)).sum())
     wanted = max(spec.split.min_train_windows, 1)
     if train < wanted:
-        more = wanted - train
+        gap = spec.reach - 1 + spec.split.embargo
+        more = wanted + gap + spec.split.validation.sessions + gap - spec.split.test.start(firsts)
         return (
             f"{before} sessions up to {cutoff} leave {train} windows to train on, {wanted} are needed ({context} sessions of context, "
             f"{spec.split.validation.sessions} of validation, an embargo of {spec.split.embargo}): {more} sessions more."

@@ -445,10 +445,12 @@ def through_time_plot(title: str, series: pd.DataFrame, moving: int) -> bytes:
     figure, (upper, lower) = _panels(10, 6.5, 2)
     for name, style in _forecaster_styles(series["recipe"]).items():
         own = series[series["recipe"] == name]
-        upper.plot(own["cutoff"].to_numpy(), own["ratio"].to_numpy(), **style, linewidth=1.3, label=name)
+        alone = {"marker": "o", "markersize": 4} if own["ratio"].count() == 1 else {}  # a line of one point cannot be seen
+        upper.plot(own["cutoff"].to_numpy(), own["ratio"].to_numpy(), **style, **alone, linewidth=1.3, label=name)
     one = series.drop_duplicates("cutoff")
     lower.plot(one["cutoff"].to_numpy(), 100 * one["ewma_loss"].to_numpy(), color=ACTUAL, linewidth=1)
     lower.set_ylim(bottom=0)
+    upper.set_xlim(lower.get_xlim())
     highest = 1 - LEAST_SKILL / 100
     cut = float(series["ratio"].max()) > highest
     if cut:

@@ -62,10 +62,13 @@ def weights(curves: Mapping[str, Curve]) -> dict[str, float]:
 
 
 def _evidence(own: np.ndarray, places: np.ndarray, together: np.ndarray) -> np.ndarray:
-    """What each weight loses for one stock (21, sessions): by its own losses and all stocks' where it has its own, before by all stocks' alone."""
-    evidence = together[:, : places[-1] + 1].copy()
-    evidence[:, places] = (own + TOGETHER * evidence[:, places]) / (1 + TOGETHER)
-    return evidence
+    """What each weight loses for one stock (21, sessions), whose mean is that of its own losses and, for `TOGETHER` as much, that of all stocks'.
+
+    The fewer its own sessions are, the more each counts: the mean is as uncertain as they make it.
+    """
+    evidence = TOGETHER * together[:, : places[-1] + 1]
+    evidence[:, places] += own * (evidence.shape[1] / len(places))
+    return evidence / (1 + TOGETHER)
 
 
 def _weight(tried: np.ndarray) -> float:

@@ -24,10 +24,12 @@ TAIL = 0.025
 #: Pinball skill over `SESSIONS` that is still chance; over fewer, chance does more. On the same stretches, calibration alone moved it by as much
 #: as -.026.
 LOWEST_SKILL = -0.03
-#: Cells of the population stability index, and what it may be: the bounds of S. Siddiqi, Credit Risk Scorecards, 2006 (below .1 stable, above
-#: .25 changed). That of a sample has (cells - 1) * (1 / n + 1 / m) by chance alone (B. Yurdakul, Statistical Properties of Population Stability
-#: Index, 2018): over 60 windows, .25 was exceeded in one stretch out of four, over the 252 of a replay in one out of a hundred.
+#: Cells of the population stability index, how many of the newest windows it is of, and what it may be: the bounds of S. Siddiqi, Credit Risk
+#: Scorecards, 2006 (below .1 stable, above .25 changed). That of a sample has (cells - 1) * (1 / n + 1 / m) by chance alone (B. Yurdakul,
+#: Statistical Properties of Population Stability Index, 2018): over 60 windows, .25 was exceeded in one stretch out of four, over 252 in one
+#: out of a hundred.
 CELLS = 10
+WINDOWS = 252
 HIGHEST_PSI = 0.25
 #: Windows on either side below which the index would mostly be chance.
 FEWEST_WINDOWS = 120

@@ -141,6 +141,10 @@ def _nothing(parts: Parts, session: dt.date, ticker: str, asked: Mapping[str, st
         return f"{ticker}: no forecast made after {session} is stored{within}. There are some made after {_some(sessions)}."
     tickers = sorted(set(every["ticker"]))
     there = f"there are some of {_some(tickers)}" if tickers else "nor any other; `stockcast run` makes them"
+    if asked and not tickers:
+        others = parts.store.load(FORECASTS)[list(asked)].drop_duplicates().to_dict("records")
+        if others:
+            there = "there are some of " + _some([", ".join(f"{name} {value}" for name, value in row.items()) for row in others])
     return f"{ticker} {session}: no forecast of {ticker} is stored{within}; {there}."
 
 

@@ -41,15 +41,21 @@ class Calendar:
         return self._calendar.session_close(pd.Timestamp(session)).to_pydatetime()
 
     def sessions(self, first: dt.date, last: dt.date) -> list[dt.date]:
-        """All sessions from `first` to `last`, both included; empty when `first` is after `last`."""
-        if first > last:
+        """All sessions that are known from `first` to `last`, both included; empty when `first` is after `last`."""
+        known = self._calendar
+        if first > last or pd.Timestamp(last) < known.first_session or pd.Timestamp(first) > known.last_session:
             return []
         return [moment.date() for moment in self._calendar.sessions_in_range(self._clip(first), self._clip(last))]
 
     def next_sessions(self, session: dt.date, count: int) -> list[dt.date]:
         """The `count` sessions after `session`, which need not be one itself."""
-        after = self.first_session_from(session + dt.timedelta(days=1))
-        return [moment.date() for moment in self._calendar.sessions_window(pd.Timestamp(after), count)]
+        known = self._calendar.sessions
+        begin = int(known.searchsorted(pd.Timestamp(session), side="right"))
+        if begin + count > len(known):
+            raise SettingsError(
+                f"{count} sessions of {self.name} after {session} are asked for; they are known up to {known[-1].date()}. Use an earlier day."
+            )
+        return [moment.date() for moment in known[begin : begin + count]]
 
     def first_session_from(self, day: dt.date) -> dt.date:
         return self._calendar.date_to_session(self._clip(day), direction="next").date()

@@ -77,6 +77,10 @@ def plan(parts: Parts, universe: Universe, session: dt.date | None, now: dt.date
     require_known(source, list(universe.tickers))
     newest = newest_session(source, list(universe.tickers), calendar, now)
     session = newest if session is None else calendar.require_session(session, now)
+    if session < universe.start:
+        raise SettingsError(
+            f"{session} is before {universe.start}, where universe {universe.name} begins. Use that day or a later one."
+        )
     if session > newest:
         raise SettingsError(
             f"{session} is after {newest}, the last session that the {source.name} source has. Use that one or an earlier one."
@@ -107,6 +111,12 @@ def reach(parts: Parts, run: Run) -> None:
     if run.universe.name == "csv" and others:
         told = f"this home also has prices from {others[0].removeprefix('csv:')}: forecasts made from them for the same tickers and sessions"
         parts.progress("note", "", f"{told} are replaced. Declare a universe for each folder, or give each a home, to keep both.")
+    declared = load_universes(parts.settings.universes).get(run.universe.name)
+    if declared is not None and set(run.universe.tickers) < set(declared.tickers):
+        told = f"only {', '.join(run.universe.tickers)} of the {len(declared.tickers)} tickers of {declared.name}"
+        parts.progress(
+            "note", "", f"{told}: networks learn from no others, and the day's page and forecasts of these are replaced by theirs."
+        )
     parts.artifacts.exists("reports")
     parts.tracker(run.universe).prepare()
 
@@ -369,7 +379,7 @@ def _stability(parts: Parts, run: Run, ticker: str) -> float:
     rows = datasets.by_role(parts, run, ticker)
     training = rows["training"]["dataset"]
     learnt, seen = datasets.load(parts, training).train, datasets.load_replay(parts, rows["live"]["dataset"], training)
-    return drift.population_stability(learnt.past[:, -1], seen.past[:, -1]) if len(learnt) else float("nan")
+    return drift.population_stability(learnt.past[:, -1], seen.past[-drift.WINDOWS :, -1]) if len(learnt) else float("nan")
 
 
 def _judged_from_here_on(parts: Parts, run: Run) -> pd.DataFrame:

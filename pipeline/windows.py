@@ -33,7 +33,7 @@ COLUMNS = (*OHLCV, "adj_close")
 #: A missing cell of these is stood in for by the session before; one of the others by the same session's close.
 CARRIED = ("close", "adj_close", "volume")
 #: The last sessions before a cutoff over which a forecaster is replayed to calibrate it: about a year of trading.
-REPLAYED = 252
+REPLAYED = 504
 
 
 @dataclass(frozen=True)

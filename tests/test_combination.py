@@ -119,8 +119,9 @@ def test_a_stock_with_fewer_sessions_has_those_of_the_others_before_them():
     made = weights({"LONG": long, "SHORT": short})
     mean = long.losses.copy()
     mean[:, -60:] = (mean[:, -60:] + short.losses) / 2  # before, there is only the one
-    own = mean.copy()
-    own[:, -60:] = (short.losses + TOGETHER * mean[:, -60:]) / (1 + TOGETHER)
+    own = TOGETHER * mean
+    own[:, -60:] += short.losses * COUNT / 60
+    own /= 1 + TOGETHER
     assert made == {"LONG": shrunk((long.losses + TOGETHER * mean) / (1 + TOGETHER)), "SHORT": shrunk(own)}
     assert made == weights({"SHORT": short, "LONG": long}), "whichever comes first"
 
@@ -133,11 +134,21 @@ def test_sessions_of_others_after_a_stocks_own_do_not_count_for_it():
 
 
 def test_a_young_stock_leans_on_what_others_showed_before_its_own_sessions():
-    young = Curve(losing(0.995, noise=0.3, count=40, seed=5).losses, SESSIONS[-40:] + COUNT)
+    young = Curve(losing(0.995, noise=0.1, count=40, seed=5).losses, SESSIONS[-40:] + COUNT)
     alone = weights({"YOUNG": young})["YOUNG"]
     among = weights({"YOUNG": young, **{f"S{number}": losing(0.98, seed=10 + number) for number in range(9)}})["YOUNG"]
     doubted = weights({"YOUNG": young, **{f"S{number}": turned(losing(0.98, seed=10 + number)) for number in range(9)}})["YOUNG"]
     assert doubted == 0.0 and alone < 0.5 < among
+
+
+def test_a_young_stock_whose_own_sessions_speak_against_the_network_has_less_of_it():
+    """However many sessions the others have before, all of them together count for `TOGETHER` stocks."""
+    others = {f"S{number}": losing(0.98, seed=10 + number) for number in range(9)}
+    made = {}
+    for at_best in (0.99, 1.01, 1.03, 1.06):
+        bad = losing(at_best, count=60, seed=5)
+        made[at_best] = weights({"YOUNG": Curve(bad.losses, SESSIONS[-60:] + COUNT), **others})["YOUNG"]
+    assert made[0.99] > made[1.01] >= made[1.03] >= made[1.06] == 0.0
 
 
 def test_no_stocks_have_no_weights():
