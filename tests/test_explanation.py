@@ -137,6 +137,10 @@ def test_the_command_prints_it_and_says_what_there_is(made_day, capsys):
             "AAA: no forecast made after 2013-02-27 is stored (universe trained). There are some made after 2013-03-01.",
         ),
         (
+            "2013-03-01 AAA --recipe defualt",
+            "no forecast of AAA is stored (universe trained, recipe defualt); there are some of universe trained, recipe default.",
+        ),
+        (
             "2013-03-01 ZZZ",
             "ZZZ 2013-03-01: no forecast of ZZZ is stored (universe trained); there are some of AAA, OLD, TWO, YNG.",
         ),

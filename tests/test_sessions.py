@@ -41,6 +41,14 @@ def test_next_sessions_pass_over_weekends_and_holidays():
     assert XNYS.next_sessions(day("2013-03-28"), 2) == [day("2013-04-01"), day("2013-04-02")]  # Good Friday
 
 
+def test_days_that_no_calendar_knows_have_no_sessions():
+    assert XNYS.sessions(day("1950-01-01"), day("1951-01-01")) == []
+    assert XNYS.sessions(day("2150-01-01"), day("2150-02-01")) == []
+    assert XNYS.sessions(day("1950-01-01"), day("1990-01-03")) == [day("1990-01-02"), day("1990-01-03")]
+    with pytest.raises(SettingsError, match="3 sessions of XNYS after 2150-01-01 are asked for; they are known up to"):
+        XNYS.next_sessions(day("2150-01-01"), 3)
+
+
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
