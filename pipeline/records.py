@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -103,8 +104,8 @@ def stock_run(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> StockRun:
         files={
             "predictions.csv": predictions,
             "results.csv": results_csv(table),
-            "prediction.png": charts.prediction_plot(ticker, table),
         },
+        pictures={"prediction.png": partial(charts.prediction_plot, ticker, table)},
     )
 
 

@@ -330,13 +330,16 @@ def _values(column: pd.Series, dtype: str) -> list:
 def _fetch(connection: sa.Connection, query: sa.Select, table: Table) -> pd.DataFrame:
     rows = connection.execute(query).all()
     columns = zip(*rows, strict=True) if rows else [()] * len(table.columns)
-    frame = pd.DataFrame(
-        {
-            name: pd.Series(values, dtype=object if dtype in (SESSION_DTYPE, MOMENT_DTYPE) else dtype)
-            for (name, dtype), values in zip(table.columns.items(), columns, strict=True)
-        }
+    return table.conform(
+        pd.DataFrame({name: _column(values, dtype) for (name, dtype), values in zip(table.columns.items(), columns, strict=True)})
     )
-    return table.conform(frame)
+
+
+def _column(values: tuple, dtype: str) -> pd.api.extensions.ExtensionArray:
+    """An array, which a frame takes as it is; series would first be aligned with each other."""
+    if dtype in (SESSION_DTYPE, MOMENT_DTYPE):
+        return pd.Series(values, dtype=object).astype(dtype).array
+    return pd.Series(values, dtype=dtype).array
 
 
 def _moment(moment: dt.datetime) -> dt.datetime:

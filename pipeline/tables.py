@@ -38,7 +38,12 @@ class Table:
         missing = [column for column in self.columns if column not in frame.columns]
         if missing:
             raise ValueError(f"The {self.name} table lacks {missing}; it has {list(frame.columns)}.")
-        return frame[list(self.columns)].astype(self.columns).sort_values(list(self.key)).reset_index(drop=True)
+        frame = frame[list(self.columns)]
+        wrong = {name: dtype for name, dtype in self.columns.items() if frame.dtypes[name] != dtype}
+        frame = frame.astype(wrong) if wrong else frame.copy()
+        if len(frame) > 1:
+            frame = frame.sort_values(list(self.key))
+        return frame.reset_index(drop=True)
 
 
 #: Prices as they were traded that day (splits undone). NaN marks a cell that the source did not have.

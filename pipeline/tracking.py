@@ -20,7 +20,7 @@ import os
 import platform
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -88,7 +88,8 @@ class StockRun:
         history: values per epoch, by name: loss, val_loss, learning_rate.
         model: the network of this session; None where there is too little history for one.
         rivals: other networks that may be published (the previous training cutoff's): registered if they are not yet.
-        files: artifacts of the run, by name: "prediction.png", "predictions.csv".
+        files: artifacts of the run, by name: "predictions.csv".
+        pictures: more of them, drawn from `files`, and only when they are to be written: "prediction.png".
         title: of a run that is not the one of its stock and session; it names and identifies the run below its parent.
     """
 
@@ -100,6 +101,7 @@ class StockRun:
     model: TrackedModel | None = None
     rivals: tuple[TrackedModel, ...] = ()
     files: dict[str, bytes] = field(default_factory=dict)
+    pictures: dict[str, Callable[[], bytes]] = field(default_factory=dict)
     title: str = ""
 
     def content_hash(self) -> str:
@@ -107,7 +109,7 @@ class StockRun:
         values = asdict(self)
         models = [model.model_id for model in self.models]
         files = {name: hashlib.sha256(content).hexdigest() for name, content in self.files.items()}
-        return _hash({**values, "model": None, "rivals": models, "files": files})
+        return _hash({**values, "model": None, "rivals": models, "files": files, "pictures": sorted(self.pictures)})
 
     @property
     def models(self) -> tuple[TrackedModel, ...]:
@@ -246,7 +248,7 @@ class Tracker:
         # The figures are shown beside the model too, in the run that made it.
         made_here = _logged_id(registered[0]) if run.model and registered[0].run_id == child else None
         self._log(child, run.params, self._metrics({**run.metrics, **run.history}, moment, made_here))
-        self._log_files(child, run.files)
+        self._log_files(child, {**run.files, **{name: draw() for name, draw in run.pictures.items()}})
         self._client.set_tag(child, CONTENT, content)
         self._client.set_terminated(child, "FINISHED")
         return child
