@@ -36,10 +36,14 @@ class Choice:
     curve: combination.Curve | None
 
 
-def choose(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> Choice:
-    """Compares all candidates on the same validation sessions; `NothingStored` where one has not been evaluated."""
+def choose(parts: Parts, run: Run, recipe: Recipe, ticker: str, shared: list[networks.Network]) -> Choice:
+    """Compares all candidates on the same validation sessions; `NothingStored` where one has not been evaluated.
+
+    Args:
+        shared: what `networks.pools` gives.
+    """
     the = forecasters.stock(parts, run, ticker)
-    compared = networks.compared(parts, run, recipe, ticker)
+    compared = networks.compared(parts, run, recipe, ticker, shared)
     said = {network.model_id: forecasters.read(parts, run, the, network.model_id) for network in compared}
     sessions = the.dataset.validation.origins[[0, -1]].astype(object)
     decision = promotion.decide(

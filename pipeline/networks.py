@@ -43,6 +43,10 @@ def predictions_file(dataset: str, model: str) -> str:
     return f"predictions/{dataset}-{model}.csv"
 
 
+def picture_file(dataset: str, model: str) -> str:
+    return f"predictions/{dataset}-{model}.png"
+
+
 def predictions_csv(test: Windows, quantiles: np.ndarray) -> bytes:
     """Test sessions as people and spreadsheets read them: cutoff, session, horizon, actual, prediction, naive, intervals; dollars.
 
@@ -105,18 +109,21 @@ class Network:
         return SHARED if self.recipe.pooled else self.ticker
 
 
-def compared(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> list[Network]:
+def compared(parts: Parts, run: Run, recipe: Recipe, ticker: str, shared: list[Network] | None = None) -> list[Network]:
     """The networks that may be published for a ticker, the current one first; none where there is too little history for any."""
-    return [network for network in wanted(parts, run, recipe, ticker) if network.role != "default"]
+    return [network for network in wanted(parts, run, recipe, ticker, shared) if network.role != "default"]
 
 
-def wanted(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> list[Network]:
+def wanted(parts: Parts, run: Run, recipe: Recipe, ticker: str, shared: list[Network] | None = None) -> list[Network]:
     """All networks that a run needs for a ticker: those compared, and the default recipe's beside another.
 
     Where a recipe is tuned per stock, a ticker with too little history for a network of its own has the pooled one.
+
+    Args:
+        shared: what `pools` gives, for who asks for many tickers: it is of all of them.
     """
     own = datasets.by_role(parts, run, ticker)
-    shared = pools(parts, run, recipe)
+    shared = pools(parts, run, recipe) if shared is None else shared
     found = [
         _network(parts, run, of, ticker, role, own[name], _base(parts, run, of, own[name], shared))
         for role, name, of in (("lstm", "training", recipe), ("previous", "previous", recipe), ("default", "default", DEFAULT))
@@ -246,10 +253,11 @@ def evaluate_baselines(parts: Parts, the: Stock) -> None:
 def evaluate(parts: Parts, run: Run, recipe: Recipe, stocks: list[Stock]) -> dict[str, StockcastError]:
     """Evaluates the current and the previous network on the current dataset and forecasts with them; the default recipe's on its own."""
     tasks: dict[PredictJob, tuple[Network, Stock | None, Dataset]] = {}
+    shared = pools(parts, run, recipe)
     for the in stocks:
-        for network in wanted(parts, run, recipe, the.ticker):
+        for network in wanted(parts, run, recipe, the.ticker, shared):
             if network.role == "default":
-                if not len(parts.store.load(EVALUATIONS, dataset=network.dataset, model=network.model_id)):
+                if not _evaluated(parts, network.dataset, network.model_id):
                     dataset = datasets.load(parts, network.dataset)
                     tasks[_predict_job(parts, run, network, dataset, ())] = network, None, dataset
             elif not _done(parts, the, network.model_id):
@@ -292,8 +300,9 @@ def _save_default(parts: Parts, network: Network, dataset: Dataset, said: tuple[
 
 
 def _save_predictions(parts: Parts, dataset: Dataset, name: str, model: str, validation: np.ndarray, test: np.ndarray) -> None:
-    quantiles = evaluation.calibrated_test(dataset, validation, test)
-    parts.artifacts.write(predictions_file(name, model), predictions_csv(dataset.test, quantiles))
+    if not parts.artifacts.exists(predictions_file(name, model)):
+        quantiles = evaluation.calibrated_test(dataset, validation, test)
+        parts.artifacts.write(predictions_file(name, model), predictions_csv(dataset.test, quantiles))
 
 
 def look_ahead(parts: Parts, run: Run, recipe: Recipe, tickers: list[str], length: int) -> dict[str, LookAhead | StockcastError]:
@@ -320,7 +329,8 @@ def look_ahead(parts: Parts, run: Run, recipe: Recipe, tickers: list[str], lengt
 
 
 def _save_evaluation(parts: Parts, the: Stock, model: str, said: Said) -> None:
-    parts.store.save(EVALUATIONS, evaluation.evaluate(the.dataset, the.training, model, said.validation, said.test))
+    if not _evaluated(parts, the.training, model):  # once for all sessions between two trainings
+        parts.store.save(EVALUATIONS, evaluation.evaluate(the.dataset, the.training, model, said.validation, said.test))
     # Last: where the predictions are, the evaluations are.
     parts.store.save(PREDICTIONS, evaluation.predict(the.live, predicted_by(model, the.training), said.replay[-1]))
 
@@ -330,8 +340,14 @@ def _done(parts: Parts, the: Stock, model: str) -> bool:
 
 
 def _has(parts: Parts, training: str, live: str, model: str) -> bool:
-    evaluated = parts.store.load(EVALUATIONS, dataset=training, model=model)
-    return len(evaluated) > 0 and len(parts.store.load(PREDICTIONS, dataset=live, model=predicted_by(model, training))) > 0
+    return (
+        _evaluated(parts, training, model)
+        and len(parts.store.load(PREDICTIONS, dataset=live, model=predicted_by(model, training))) > 0
+    )
+
+
+def _evaluated(parts: Parts, dataset: str, model: str) -> bool:
+    return len(parts.store.load(EVALUATIONS, dataset=dataset, model=model)) > 0
 
 
 def predicted_by(model: str, training: str) -> str:

@@ -48,9 +48,14 @@ def open_session(parts: Parts, tracker: Tracker, run: Run, recipe: Recipe) -> st
     return tracker.open_session(run.session, recipe.name, universe.target, {"universe": universe.name}, params)
 
 
-def stock_run(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> StockRun:
-    """What is tracked for one stock; from the store and the artifacts alone, so it is the same however often it is asked for."""
-    rows, compared = datasets.by_role(parts, run, ticker), networks.compared(parts, run, recipe, ticker)
+def stock_run(parts: Parts, run: Run, recipe: Recipe, ticker: str, shared: list[networks.Network]) -> StockRun:
+    """What is tracked for one stock; from the store and the artifacts alone, so it is the same however often it is asked for.
+
+    Args:
+        shared: what `networks.pools` gives.
+    """
+    rows, wanted = datasets.by_role(parts, run, ticker), networks.wanted(parts, run, recipe, ticker, shared)
+    compared = [network for network in wanted if network.role != "default"]
     training = rows["training"]["dataset"]
     dataset = datasets.load(parts, training)
     evaluations = parts.store.load(EVALUATIONS, dataset=training)
@@ -79,7 +84,7 @@ def stock_run(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> StockRun:
     model = parts.store.load(MODELS, model_id=current.model_id).iloc[0]
     predictions = parts.artifacts.read(networks.predictions_file(training, current.model_id))
     table = networks.read_predictions(predictions)
-    beside = [network for network in networks.wanted(parts, run, recipe, ticker) if network.role == "default"]
+    beside = [network for network in wanted if network.role == "default"]
     return StockRun(
         ticker=ticker,
         params={**params, "model_id": current.model_id, "training_cutoff": current.training_cutoff},
@@ -105,8 +110,15 @@ def stock_run(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> StockRun:
             "predictions.csv": predictions,
             "results.csv": results_csv(table),
         },
-        pictures={"prediction.png": partial(charts.prediction_plot, ticker, table)},
+        pictures={"prediction.png": partial(_picture, parts, networks.picture_file(training, current.model_id), ticker, table)},
     )
+
+
+def _picture(parts: Parts, name: str, ticker: str, predictions: pd.DataFrame) -> bytes:
+    """Drawn once, and kept for all sessions between two trainings."""
+    if not parts.artifacts.exists(name):
+        parts.artifacts.write(name, charts.prediction_plot(ticker, predictions))
+    return parts.artifacts.read(name)
 
 
 def runs(parts: Parts, run: Run, tickers: list[str]) -> pd.DataFrame:

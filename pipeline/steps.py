@@ -218,9 +218,9 @@ def build_windows(parts: Parts, run: Run, tickers: list[str]) -> None:
 def train(parts: Parts, run: Run, tickers: list[str]) -> None:
     """Fits the networks that are not there yet: of the current training cutoff, of the previous one, and the default recipe's beside another."""
     recipe = find_recipe(run.universe.recipe)
-    wanted = []
+    wanted, shared = [], networks.pools(parts, run, recipe)
     for ticker in _still_in(parts, run, tickers):
-        found = [network for network in networks.wanted(parts, run, recipe, ticker) if network.role != "pooled"]
+        found = [network for network in networks.wanted(parts, run, recipe, ticker, shared) if network.role != "pooled"]
         if not found:
             parts.progress("train", ticker, "no network of its own to train")
         wanted += found
@@ -260,9 +260,9 @@ def evaluate(parts: Parts, run: Run, tickers: list[str]) -> None:
         forecasters.evaluate_statistical(parts, the)
     _raise_together(networks.evaluate(parts, run, recipe, stocks))
     tracker = parts.tracker(run.universe)
-    parent = records.open_session(parts, tracker, run, recipe)
+    parent, shared = records.open_session(parts, tracker, run, recipe), networks.pools(parts, run, recipe)
     for ticker in tickers:
-        record = records.stock_run(parts, run, recipe, ticker)
+        record = records.stock_run(parts, run, recipe, ticker, shared)
         tracker.record(parent, record)
         parts.progress("evaluate", ticker, records.headline(record.metrics))
 
@@ -271,9 +271,10 @@ def promote(parts: Parts, run: Run) -> None:
     """Decides whose forecast is published for each ticker, and says why; a ticker that was not evaluated does not keep the others."""
     recipe = find_recipe(run.universe.recipe)
     live, tickers, failures, chosen = _is_live(parts, run), passed(parts, run), {}, {}
+    shared = networks.pools(parts, run, recipe)
     for ticker in tickers:
         try:
-            chosen[ticker] = choices.choose(parts, run, recipe, ticker)
+            chosen[ticker] = choices.choose(parts, run, recipe, ticker, shared)
         except NothingStored as error:
             failures[ticker] = error
             parts.store.replace(PROMOTIONS, PROMOTIONS.empty(), **run.key, ticker=ticker)

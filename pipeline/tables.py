@@ -41,9 +41,9 @@ class Table:
         frame = frame[list(self.columns)]
         wrong = {name: dtype for name, dtype in self.columns.items() if frame.dtypes[name] != dtype}
         frame = frame.astype(wrong) if wrong else frame.copy()
-        if len(frame) > 1:
-            frame = frame.sort_values(list(self.key))
-        return frame.reset_index(drop=True)
+        # Most frames are of one ticker, cutoff or recipe: to sort by what differs takes a fraction of the time.
+        several = [name for name in self.key if len(frame) > 1 and not frame[name].eq(frame[name].iloc[0]).all()]
+        return (frame.sort_values(several, kind="stable") if several else frame).reset_index(drop=True)
 
 
 #: Prices as they were traded that day (splits undone). NaN marks a cell that the source did not have.

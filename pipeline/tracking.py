@@ -21,7 +21,7 @@ import platform
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -106,10 +106,9 @@ class StockRun:
 
     def content_hash(self) -> str:
         """Changes when anything that is tracked does; a model counts by its id."""
-        values = asdict(self)
         models = [model.model_id for model in self.models]
         files = {name: hashlib.sha256(content).hexdigest() for name, content in self.files.items()}
-        return _hash({**values, "model": None, "rivals": models, "files": files, "pictures": sorted(self.pictures)})
+        return _hash({**vars(self), "model": None, "rivals": models, "files": files, "pictures": sorted(self.pictures)})
 
     @property
     def models(self) -> tuple[TrackedModel, ...]:
