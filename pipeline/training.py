@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 STANDSTILL = 1e-6
 #: Examples that are measured or forecast in one go.
 EVALUATED_TOGETHER = 4096
+#: Predictions with a network each that take as long as importing TensorFlow in one more process.
+WORTH_A_WORKER = 40
 #: A stock that a pooled network was not trained on. Some of its training examples go by this name.
 UNKNOWN = ""
 #: In place of a ticker, for a network that all stocks share.
@@ -548,9 +550,11 @@ class Workers:
     def predict_all(self, jobs: Sequence[PredictJob]) -> Iterator[tuple[PredictJob, tuple[np.ndarray, ...] | StockcastError]]:
         """Each job with its dollars (n, horizon) or its error, as they finish.
 
-        Uses the workers that there are, or starts one: predicting takes less than importing TensorFlow once more.
+        Uses the workers that there are, or starts one; more where there is much to do: importing TensorFlow once more takes as long as
+        `WORTH_A_WORKER` predictions.
         """
-        return self._do_all(_predict, jobs, at_once=len(self._all) or 1)
+        worth = 1 + len(jobs) // WORTH_A_WORKER
+        return self._do_all(_predict, jobs, at_once=max(len(self._all), min(worth, self.count)))
 
     def look_ahead_all(self, jobs: Sequence[LookAheadJob]) -> Iterator[tuple[LookAheadJob, lookahead.LookAhead | StockcastError]]:
         """Each job with its three ways ahead, as they finish."""
