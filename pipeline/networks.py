@@ -250,10 +250,13 @@ def evaluate_baselines(parts: Parts, the: Stock) -> None:
         _save_evaluation(parts, the, name, said)
 
 
-def evaluate(parts: Parts, run: Run, recipe: Recipe, stocks: list[Stock]) -> dict[str, StockcastError]:
-    """Evaluates the current and the previous network on the current dataset and forecasts with them; the default recipe's on its own."""
+def evaluate(parts: Parts, run: Run, recipe: Recipe, stocks: list[Stock], shared: list[Network]) -> dict[str, StockcastError]:
+    """Evaluates the current and the previous network on the current dataset and forecasts with them; the default recipe's on its own.
+
+    Args:
+        shared: what `pools` gives.
+    """
     tasks: dict[PredictJob, tuple[Network, Stock | None, Dataset]] = {}
-    shared = pools(parts, run, recipe)
     for the in stocks:
         for network in wanted(parts, run, recipe, the.ticker, shared):
             if network.role == "default":
@@ -307,9 +310,9 @@ def _save_predictions(parts: Parts, dataset: Dataset, name: str, model: str, val
 
 def look_ahead(parts: Parts, run: Run, recipe: Recipe, tickers: list[str], length: int) -> dict[str, LookAhead | StockcastError]:
     """What the current network of each ticker says about the test sessions in the three ways of `lookahead`, by ticker."""
-    jobs, outcomes = [], {}
+    jobs, outcomes, shared = [], {}, pools(parts, run, recipe)
     for ticker in tickers:
-        current = next(iter(compared(parts, run, recipe, ticker)), None)
+        current = next(iter(compared(parts, run, recipe, ticker, shared)), None)
         if current is None or not parts.artifacts.exists(current.file):
             outcomes[ticker] = NothingStored(
                 f"{ticker} {run.session}: there is no network of {recipe.name}. `stockcast run` trains it."

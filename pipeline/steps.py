@@ -258,9 +258,10 @@ def evaluate(parts: Parts, run: Run, tickers: list[str]) -> None:
     for the in stocks:
         networks.evaluate_baselines(parts, the)
         forecasters.evaluate_statistical(parts, the)
-    _raise_together(networks.evaluate(parts, run, recipe, stocks))
+    shared = networks.pools(parts, run, recipe)
+    _raise_together(networks.evaluate(parts, run, recipe, stocks, shared))
     tracker = parts.tracker(run.universe)
-    parent, shared = records.open_session(parts, tracker, run, recipe), networks.pools(parts, run, recipe)
+    parent = records.open_session(parts, tracker, run, recipe)
     for ticker in tickers:
         record = records.stock_run(parts, run, recipe, ticker, shared)
         tracker.record(parent, record)

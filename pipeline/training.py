@@ -187,7 +187,6 @@ def fit_examples(
     if base is not None:
         model = _ready(base, recipe.optimiser, recipe.loss, shape.outputs, steps, seed).begin(shape)
     else:
-        _ready.cache_clear()  # what is kept would not outlive the session
         _begin_anew(seed)
         model = recipe.network.build(shape, FusedLSTM)
         if hasattr(recipe.network, "start"):

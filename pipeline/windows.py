@@ -32,7 +32,8 @@ from pipeline.volatility import SESSIONS, exponentially_weighted
 COLUMNS = (*OHLCV, "adj_close")
 #: A missing cell of these is stood in for by the session before; one of the others by the same session's close.
 CARRIED = ("close", "adj_close", "volume")
-#: The last sessions before a cutoff over which a forecaster is replayed to calibrate it: about a year of trading.
+#: The last sessions before a cutoff over which a forecaster is replayed to calibrate it: about two years of trading, which is what a forecast
+#: at the end of the test sessions is measured with.
 REPLAYED = 504
 
 

@@ -33,6 +33,12 @@ def measured(actual, last):
     return SimpleNamespace(actual=actual, last=last, origins=SESSIONS[: len(last)])
 
 
+def shrunk(merged):
+    best = merged.mean(axis=1).argmin()
+    t = t_statistic(merged[0] - merged[best], LAGS) if best else 0.0
+    return round(float(GRID[best] * max(0.0, 1 - 1 / t**2)), 4) if t > 0 else 0.0
+
+
 def test_a_curve_is_the_loss_of_every_mixture_relative_to_the_baseline_alone():
     random = np.random.default_rng(1)
     actual, last = random.normal(100, 3, (5, 2)), np.array([50.0, 100, 100, 100, 200])
@@ -91,12 +97,8 @@ def test_a_network_better_by_luck_alone_seldom_has_much_weight():
 def test_each_stock_counts_its_own_sessions_and_those_of_all():
     good, bad = losing(0.98), turned(losing(0.98, seed=1))
     together = weights({"GOOD": good, "BAD": bad})
-    expected = {}
-    for ticker, series in (("GOOD", good), ("BAD", bad)):
-        merged = (series.losses + TOGETHER * (good.losses + bad.losses) / 2) / (1 + TOGETHER)
-        best = merged.mean(axis=1).argmin()
-        t = t_statistic(merged[0] - merged[best], LAGS) if best else 0.0
-        expected[ticker] = round(float(GRID[best] * max(0.0, 1 - 1 / t**2)), 4) if t > 0 else 0.0
+    mean = (good.losses + bad.losses) / 2
+    expected = {ticker: shrunk((own.losses + TOGETHER * mean) / (1 + TOGETHER)) for ticker, own in (("GOOD", good), ("BAD", bad))}
     assert together == expected
 
 
@@ -106,12 +108,6 @@ def test_a_stock_with_thin_evidence_leans_on_the_others():
     among = weights({"THIN": thin, **{f"S{number}": losing(0.98, seed=10 + number) for number in range(9)}})["THIN"]
     doubted = weights({"THIN": thin, **{f"S{number}": turned(losing(0.98, seed=10 + number)) for number in range(9)}})["THIN"]
     assert doubted == 0.0 and alone < 0.5 < among
-
-
-def shrunk(merged):
-    best = merged.mean(axis=1).argmin()
-    t = t_statistic(merged[0] - merged[best], LAGS) if best else 0.0
-    return round(float(GRID[best] * max(0.0, 1 - 1 / t**2)), 4) if t > 0 else 0.0
 
 
 def test_a_stock_with_fewer_sessions_has_those_of_the_others_before_them():
