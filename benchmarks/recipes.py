@@ -28,6 +28,7 @@ import pandas as pd
 from benchmarks.engine import seconds
 from pipeline import training, windows
 from pipeline.errors import StockcastError
+from pipeline.keras_files import load_model
 from pipeline.models import RECIPES, find_recipe
 from pipeline.models.recipe import Recipe
 from pipeline.prices.adjustment import adjust
@@ -156,7 +157,7 @@ def measured(recipe: Recipe, dataset: windows.Dataset, rounds: int) -> list[str]
 def plain_network(recipe: Recipe, dataset: windows.Dataset) -> keras.Model:
     """The recipe's network before its first epoch, of Keras's own layers, as a model file has it."""
     untrained = dataclasses.replace(recipe, epochs=0)
-    return training.load_model(training.fit(untrained, {dataset.spec.ticker: dataset}, SEED).model)
+    return load_model(training.fit(untrained, {dataset.spec.ticker: dataset}, SEED).model)
 
 
 def trainer(recipe: Recipe, dataset: windows.Dataset, model: keras.Model, steps_per_call: int) -> Callable[[], object]:

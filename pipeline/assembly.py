@@ -75,9 +75,7 @@ class Parts:
         return _source(universe.source, universe.data, self.settings)
 
     def calendar(self, universe: Universe) -> Calendar:
-        from pipeline.sessions import Calendar
-
-        return Calendar(universe.calendar)
+        return _calendar(universe.calendar)
 
     def rows(self, table: Table, run: Run, tickers: list[str] | None = None) -> pd.DataFrame:
         """What the store has of a run in one of the tables that begin with `RUN_KEY`; None: of all tickers."""
@@ -228,6 +226,13 @@ def code_version() -> str:
     except (OSError, subprocess.SubprocessError):  # no git here, or a checkout that it does not trust: the version alone is known
         return __version__
     return f"{__version__} ({told.stdout.strip()})"
+
+
+@cache
+def _calendar(name: str) -> Calendar:
+    from pipeline.sessions import Calendar
+
+    return Calendar(name)
 
 
 @cache

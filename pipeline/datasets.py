@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from pipeline import windows
@@ -13,17 +15,58 @@ from pipeline.errors import NotEnoughHistory, NothingStored
 from pipeline.masking import mask
 from pipeline.models import DEFAULT
 from pipeline.models.recipe import Recipe
+from pipeline.prices.adjustment import adjust
 from pipeline.run import Run
 from pipeline.splits import Newest, Since
-from pipeline.tables import CHECKS, DATASETS, OHLCV
+from pipeline.tables import CHECKS, DATASETS, HISTORY, OHLCV
 
 if TYPE_CHECKING:
     from pipeline.assembly import Parts
+    from pipeline.sessions import Calendar
 
+#: Before anything was known.
+EVER = np.datetime64("0001-01-01", "us")
 FOLDER, SUFFIX = "datasets", ".npz"
 #: Intervals are calibrated, and champions chosen, on sessions that no network has learnt from: where a source's protocol holds none out before
 #: its test sessions, the daily run does.
 VALIDATION = Newest(252)
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What a run knows of some tickers' prices and corporate actions, up to its session: give so many as may be in memory together.
+
+    Attributes:
+        bars, actions: PRICE_REVISIONS and ACTION_REVISIONS, the newest of each.
+    """
+
+    bars: pd.DataFrame
+    actions: pd.DataFrame
+    _histories: dict[dt.date, dict[str, pd.DataFrame]] = field(default_factory=dict)
+
+    def history(self, ticker: str, cutoff: dt.date) -> pd.DataFrame:
+        """HISTORY of a ticker, as adjusted and masked at a cutoff; that of all of them is made at once."""
+        if cutoff not in self._histories:
+            self._histories[cutoff] = dict(list(mask(adjust(self.bars, self.actions, cutoff)).groupby("ticker")))
+        own = self._histories[cutoff].get(ticker)
+        return HISTORY.empty() if own is None else own
+
+    def newest(self, ticker: str, cutoff: dt.date) -> pd.Timestamp | None:
+        """When the newest of what is known up to a cutoff became known, in UTC without a zone."""
+        moments = []
+        for own in (self._by_ticker[0].get(ticker), self._by_ticker[1].get(ticker)):
+            if own is not None:
+                moments.append(own["known_at"].to_numpy()[own["session"].to_numpy() <= np.datetime64(cutoff)].max(initial=EVER))
+        newest = max(moments, default=EVER)
+        return None if newest == EVER else pd.Timestamp(newest)
+
+    @cached_property
+    def _by_ticker(self) -> list[dict[str, pd.DataFrame]]:
+        return [dict(list(rows.groupby("ticker"))) for rows in (self.bars, self.actions)]
+
+
+def known(parts: Parts, run: Run, tickers: list[str]) -> Known:
+    return Known(*parts.store.revisions(run.universe.source_id, tickers, run.session, run.known_at))
 
 
 @dataclass(frozen=True)
@@ -41,14 +84,14 @@ OWN = ("training", "live", "previous", "default")
 POOLS = {"pool": "pool_cutoff", "previous_pool": "previous_pool_cutoff"}
 
 
-def build(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> pd.DataFrame:
+def build(parts: Parts, run: Run, recipe: Recipe, of: Known, ticker: str) -> list[dict[str, object]]:
     """DATASETS rows of one ticker, by role: training, live and, where they are of use, previous and default; their files written.
 
     "default" is the default recipe's dataset with the test sessions of this recipe: what it is compared with.
     """
-    live = _cut_at(parts, run, recipe, ticker, run.session)
-    current = live if run.training_cutoff == run.session else _cut_at(parts, run, recipe, ticker, run.training_cutoff)
-    previous = _cut_at(parts, run, recipe, ticker, run.previous_cutoff)
+    live = _cut_at(parts, run, recipe, of, ticker, run.session)
+    current = live if run.training_cutoff == run.session else _cut_at(parts, run, recipe, of, ticker, run.training_cutoff)
+    previous = _cut_at(parts, run, recipe, of, ticker, run.previous_cutoff)
     # Where no network will learn, the baselines are best measured up to the session itself.
     training = live if current.reason else current
     _require_measurable(training)
@@ -58,30 +101,30 @@ def build(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> pd.DataFrame:
         cuts["previous"] = previous
     if not current.reason and recipe.name != DEFAULT.name:
         cuts["default"] = _default_beside(run, current)
-    return DATASETS.conform(pd.DataFrame([_row(parts, run, ticker, role, cut) for role, cut in cuts.items()]))
+    return [_row(parts, run, of, ticker, role, cut) for role, cut in cuts.items()]
 
 
-def build_pools(parts: Parts, run: Run, recipe: Recipe, ticker: str) -> pd.DataFrame:
+def build_pools(parts: Parts, run: Run, recipe: Recipe, of: Known, ticker: str) -> list[dict[str, object]]:
     """DATASETS rows of what a ticker gives to the pooled networks, by role: pool, previous_pool; none where it has too little history.
 
     Whoever is quarantined today has its share all the same: what it gives ends at the pool's cutoff, and a pooled network is not trained anew
     for a bad bar that is masked a week later.
     """
-    shares = {role: share(parts, run, recipe, ticker, getattr(run, name)) for role, name in POOLS.items()}
-    rows = [_row(parts, run, ticker, role, cut) for role, cut in shares.items() if cut]
-    return DATASETS.conform(pd.DataFrame(rows)) if rows else DATASETS.empty()
+    cutoffs = {role: getattr(run, name) for role, name in POOLS.items()}
+    shares = {cutoff: share(parts, run, recipe, of, ticker, cutoff) for cutoff in dict.fromkeys(cutoffs.values())}
+    return [_row(parts, run, of, ticker, role, shares[cutoff]) for role, cutoff in cutoffs.items() if shares[cutoff]]
 
 
-def share(parts: Parts, run: Run, recipe: Recipe, ticker: str, cutoff: dt.date) -> _Cut | None:
+def share(parts: Parts, run: Run, recipe: Recipe, of: Known, ticker: str, cutoff: dt.date) -> _Cut | None:
     """What a ticker gives to the pooled network of `cutoff`; None where a network can learn nothing from it."""
     try:
-        cut = _cut_at(parts, run, recipe, ticker, cutoff)
+        cut = _cut_at(parts, run, recipe, of, ticker, cutoff)
     except NotEnoughHistory:  # which `build` says of the ticker itself; the others train without it
         return None
     return None if cut.reason else cut
 
 
-def _row(parts: Parts, run: Run, ticker: str, role: str, cut: _Cut) -> dict[str, object]:
+def _row(parts: Parts, run: Run, of: Known, ticker: str, role: str, cut: _Cut) -> dict[str, object]:
     return {
         **run.key,
         "ticker": ticker,
@@ -90,15 +133,15 @@ def _row(parts: Parts, run: Run, ticker: str, role: str, cut: _Cut) -> dict[str,
         "dataset": parts.artifacts.put_content(FOLDER, SUFFIX, windows.encode(cut.history, cut.spec)),
         "sessions": len(cut.history),
         "reason": cut.reason,
-        "known_at": parts.store.newest_revision(run.universe.source_id, ticker, cut.spec.cutoff, run.known_at),
+        "known_at": of.newest(ticker, cut.spec.cutoff),
     }
 
 
-def _cut_at(parts: Parts, run: Run, recipe: Recipe, ticker: str, cutoff: dt.date) -> _Cut:
-    spec = spec_of(run, recipe, ticker, cutoff)
-    history = mask(parts.store.prices(run.universe.source_id, ticker, cutoff, run.known_at))
+def _cut_at(parts: Parts, run: Run, recipe: Recipe, of: Known, ticker: str, cutoff: dt.date) -> _Cut:
+    spec, history = spec_of(run, recipe, ticker, cutoff), of.history(ticker, cutoff)
     if len(history):
-        history = windows.on_calendar(history, parts.calendar(run.universe).sessions(run.universe.start, cutoff))
+        first = max(run.universe.start, history["session"].iloc[0].date())
+        history = windows.on_calendar(history, _sessions(parts.calendar(run.universe), first, cutoff))
     reason = f"no network of its own: {len(history)} sessions up to {cutoff}, {spec.needed_sessions} needed"
     if len(history) >= spec.needed_sessions:
         left_out = _left_out(history, spec)
@@ -108,9 +151,15 @@ def _cut_at(parts: Parts, run: Run, recipe: Recipe, ticker: str, cutoff: dt.date
     return _Cut(spec.without_training(len(history), as_it_is=recipe.fine_tuning is not None), history, reason)
 
 
+@lru_cache(maxsize=256)
+def _sessions(calendar: Calendar, first: dt.date, last: dt.date) -> pd.DatetimeIndex:
+    """Most tickers begin on the same session."""
+    return pd.DatetimeIndex(calendar.sessions(first, last))
+
+
 def _left_out(history: pd.DataFrame, spec: windows.Spec) -> str:
     """Why a history that is long enough leaves nothing to learn from or to be measured on; "" where it does."""
-    if history[list(OHLCV)].notna().all(axis=None) and (history["volume"] > 0).all():
+    if np.isfinite(history[list(OHLCV)].to_numpy()).all() and (history["volume"].to_numpy() > 0).all():
         return ""  # only what is missing makes windows unusable
     dataset = windows.load_dataset(windows.encode(history, spec))
     return "" if dataset.trainable else f"too many are without a price: {dataset.usable}"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 
 import numpy as np
 
+from pipeline import keras_files
 from pipeline.errors import LookAtTheData
 from pipeline.models.recurrent import EMBEDDING, NUMBERING
 
@@ -20,17 +19,11 @@ def vectors(model: bytes) -> tuple[tuple[str, ...], np.ndarray]:
 
     Raises `LookAtTheData` for a file that has none.
     """
-    import h5py
-
-    try:
-        with zipfile.ZipFile(io.BytesIO(model)) as parts:
-            layers = json.loads(parts.read("config.json"))["config"]["layers"]
-            weights = io.BytesIO(parts.read("model.weights.h5"))
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise LookAtTheData(f"This is no model file ({error}). Delete it and repeat train.") from error
+    with keras_files.contents(model) as file:
+        layers = json.loads(file.read(keras_files.CONFIG))["config"]["layers"]
     symbols = next((layer["config"]["vocabulary"] for layer in layers if layer["config"]["name"] == NUMBERING), None)
-    with h5py.File(weights, "r") as file:
-        found = next((group["vars/0"][:] for group in file["layers"].values() if _name(group) == EMBEDDING), None)
+    with keras_files.weights(model) as kept:
+        found = next((group["vars/0"][:] for group in kept["layers"].values() if _name(group) == EMBEDDING), None)
     if symbols is None or found is None:
         raise LookAtTheData("This network has no vectors of stocks: each of its stocks has a network of its own.")
     return tuple(symbols), found

@@ -160,7 +160,7 @@ def _base(parts: Parts, run: Run, recipe: Recipe, row: dict, shared: list[Networ
         return None
     cutoff = run.pool_cutoff if row["role"] == "training" else run.previous_pool_cutoff
     base = next((network for network in shared if network.training_cutoff == cutoff), None)
-    if base is None and datasets.share(parts, run, recipe, row["ticker"], cutoff):
+    if base is None and datasets.share(parts, run, recipe, datasets.known(parts, run, [row["ticker"]]), row["ticker"], cutoff):
         raise NothingStored(
             f"{row['ticker']} {run.session}: the pooled network up to {cutoff} that it goes on from is not there. Run `pretrain` first."
         )

@@ -164,6 +164,16 @@ class Store:
             actions = _actions(connection, source_id, ticker, cutoff, known_at)
         return adjust(bars, actions, cutoff)
 
+    def revisions(
+        self, source_id: str, tickers: Sequence[str], cutoff: dt.date, known_at: dt.datetime | None
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Bars and actions up to the cutoff, as known at a moment, with when that became known; `PRICE_REVISIONS`, `ACTION_REVISIONS`."""
+        with self._reader() as connection:
+            return tuple(
+                _fetch(connection, _newest(table, facts, source_id, tickers, known_at, cutoff, columns=table), table)
+                for table, facts in ((PRICE_REVISIONS, PRICES), (ACTION_REVISIONS, ACTIONS))
+            )
+
     def sources(self) -> list[str]:
         """Every `source_id` that there are prices of."""
         with self._reader() as connection:
@@ -431,9 +441,10 @@ def _newest(
     known_at: dt.datetime | None,
     cutoff: dt.date | None = None,
     begin: dt.date | None = None,
+    columns: Table | None = None,
 ) -> sa.Select:
-    """The facts as their newest revision not after `known_at` has them, of the sessions from `begin` to `cutoff`."""
-    columns = _SQL[revisions.name].c
+    """The facts (or all of `columns`) as their newest revision not after `known_at` has them, of the sessions from `begin` to `cutoff`."""
+    wanted, columns = list((columns or facts).columns), _SQL[revisions.name].c
     conditions = [*_conditions(revisions, {"source_id": source_id, "ticker": tickers}), _known_by(columns.known_at, known_at)]
     if cutoff is not None:
         conditions.append(columns.session <= cutoff)
@@ -441,8 +452,8 @@ def _newest(
         conditions.append(columns.session >= begin)
     identity = [columns[name] for name in facts.key]
     age = sa.func.row_number().over(partition_by=identity, order_by=columns.known_at.desc()).label("age")
-    ranked = sa.select(*(columns[name] for name in facts.columns), age).where(*conditions).subquery()
-    return sa.select(*(ranked.c[name] for name in facts.columns)).where(ranked.c.age == 1)
+    ranked = sa.select(*(columns[name] for name in wanted), age).where(*conditions).subquery()
+    return sa.select(*(ranked.c[name] for name in wanted)).where(ranked.c.age == 1)
 
 
 def _bars(

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import io
 import json
 import os
 import pickle
 import queue
-import re
 import signal
 import struct
 import subprocess
@@ -24,7 +22,6 @@ import tempfile
 import threading
 import time
 import traceback
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -36,6 +33,7 @@ import numpy as np
 
 from pipeline import characters, lookahead
 from pipeline.errors import LookAtTheData, RunError, StockcastError, TryAgain
+from pipeline.keras_files import load_fused, load_model, plain_file
 from pipeline.models.optimisation import Loss, Optimiser
 from pipeline.models.recipe import Examples, Exercise, Recipe, Shape
 from pipeline.quantiles import COUNT, MEDIAN, PROBABILITIES
@@ -49,8 +47,10 @@ if TYPE_CHECKING:
 STANDSTILL = 1e-6
 #: Examples that are measured or forecast in one go.
 EVALUATED_TOGETHER = 4096
+#: Examples that a network of many stocks learns from in an epoch: with 505 stocks every fourth window of each, which overlap anyway.
+LEARNT_TOGETHER = 100_000
 #: Predictions with a network each that take as long as importing TensorFlow in one more process.
-WORTH_A_WORKER = 40
+WORTH_A_WORKER = 100
 #: A stock that a pooled network was not trained on. Some of its training examples go by this name.
 UNKNOWN = ""
 #: In place of a ticker, for a network that all stocks share.
@@ -145,20 +145,30 @@ Job = FitJob | ExerciseJob | PredictJob | LookAheadJob | WriteJob
 
 
 def fit(recipe: Recipe, datasets: Mapping[str, Dataset], seed: int, tensorboard: str = "", base: bytes | None = None) -> Trained:
-    """Trains one network on the windows of all `datasets` (by ticker) together, or tunes `base` on them; see `fit_examples`."""
-    datasets = dict(sorted(datasets.items()))  # the order of the examples decides the outcome
-    for dataset in datasets.values():
+    """Trains one network on the windows of all `datasets` (by ticker) together, or tunes `base` on them; see `fit_examples`.
+
+    Each is asked for once, and only its examples are kept: at most `LEARNT_TOGETHER`, of all stocks as many.
+    """
+    parts: dict[str, list[Examples]] = {"train": [], "validation": [], "test": []}
+    for ticker in sorted(datasets):  # the order of the examples decides the outcome
+        dataset = datasets[ticker]
         _require_finite(dataset)
-    train, validation, test = (
-        _examples(recipe, {ticker: getattr(dataset, part) for ticker, dataset in datasets.items()})
-        for part in ("train", "validation", "test")
-    )
+        for name, examples in parts.items():
+            wanted = name != "test" or recipe.optimiser.peeks
+            examples.append(_examples(recipe, ticker, _thinned(getattr(dataset, name), LEARNT_TOGETHER // len(datasets)), wanted))
+    train, validation, test = (_together(examples) for examples in parts.values())
     if recipe.pooled:
         train = _some_unknown(train, recipe.network.unknown_share, seed)
-    symbols = tuple(datasets) if recipe.knows_symbols else ()
+    symbols = tuple(sorted(datasets)) if recipe.knows_symbols else ()
     if base is not None and recipe.fine_tuning:
         recipe = recipe.tuned
     return fit_examples(recipe, train, validation, test, seed, tensorboard, symbols, base)
+
+
+def _thinned(windows: Windows, count: int) -> Windows:
+    """Every so many-th window, the newest among them, so that there are no more than `count`."""
+    stride = -(-len(windows) // count)
+    return windows if stride <= 1 else windows.take(slice((len(windows) - 1) % stride, None, stride))
 
 
 def fit_examples(
@@ -184,8 +194,10 @@ def fit_examples(
     began = time.monotonic()
     shape = _shape(train, symbols)
     steps = -(-len(train) // recipe.batch_size)  # Keras's own loop runs once an epoch
+    ready = None
     if base is not None:
-        model = _ready(base, recipe.optimiser, recipe.loss, shape.outputs, steps, seed).begin(shape)
+        ready = _ready(base, recipe.optimiser, recipe.loss, shape.outputs, steps, seed)
+        model = ready.begin(shape)
     else:
         _begin_anew(seed)
         model = recipe.network.build(shape, FusedLSTM)
@@ -193,9 +205,10 @@ def fit_examples(
             recipe.network.start(model, train, validation)
         model.compile(recipe.optimiser.make(), recipe.loss.make(shape.future_scale), steps_per_execution=steps)
     best = _Best(model, recipe.patience)
-    measured = {"loss": train, "val_loss": validation}
-    best.after_epoch(-1, {name: _loss(model, examples) for name, examples in measured.items()})
-    watched = [keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: logs.update(test_loss=_loss(model, test)))]
+    best.after_epoch(-1, {"loss": _loss(model, train), "val_loss": _loss(model, validation)})
+    # Keras's own validation sets a pipeline of data up at every epoch, which takes longer than to measure a stock's year.
+    watched = {"val_loss": validation, **({"test_loss": test} if recipe.optimiser.peeks else {})}
+    watched = {name: examples for name, examples in watched.items() if len(examples)}
     if recipe.epochs:
         model.fit(
             _given(model, train.inputs),
@@ -203,10 +216,10 @@ def fit_examples(
             batch_size=recipe.batch_size,
             epochs=recipe.epochs,
             shuffle=recipe.shuffle,
-            validation_data=(_given(model, validation.inputs), validation.targets) if len(validation) else None,
-            validation_batch_size=max(len(validation), 1),
             callbacks=[
-                *(watched if recipe.optimiser.peeks else ()),
+                keras.callbacks.LambdaCallback(
+                    on_epoch_end=lambda _, logs: logs.update({name: _loss(model, part) for name, part in watched.items()})
+                ),
                 keras.callbacks.LambdaCallback(on_epoch_end=best.after_epoch),  # before the learning rate moves
                 *recipe.optimiser.callbacks(),
                 *(_tensorboard(tensorboard) if tensorboard else ()),
@@ -214,7 +227,8 @@ def fit_examples(
             verbose=0,
         )
     model.set_weights(best.weights)
-    return Trained(plain_file(model), best.history, best.epoch, time.monotonic() - began, model.count_params())
+    file = plain_file(model, ready.plain if ready else None)
+    return Trained(file, best.history, best.epoch, time.monotonic() - began, model.count_params())
 
 
 def _begin_anew(seed: int) -> None:
@@ -234,16 +248,18 @@ class _Ready:
     Attributes:
         loss: it may have a `rescale`, which makes it the loss of another stock's targets.
         beginning: what all variables of the model and its optimiser were.
+        plain: the same network as it is saved, with whatever weights.
     """
 
     model: keras.Model
     loss: Callable
     seed: int
     beginning: list[np.ndarray]
+    plain: keras.Model
 
     @classmethod
-    def of(cls, model: keras.Model, loss: Callable, seed: int) -> _Ready:
-        return cls(model, loss, seed, [np.array(variable) for variable in _variables(model)])
+    def of(cls, model: keras.Model, loss: Callable, seed: int, plain: keras.Model) -> _Ready:
+        return cls(model, loss, seed, [np.array(variable) for variable in _variables(model)], plain)
 
     def begin(self, shape: Shape) -> keras.Model:
         import keras
@@ -262,22 +278,26 @@ def _variables(model: keras.Model) -> list[keras.Variable]:
 
 @lru_cache(maxsize=4)
 def _ready(base: bytes, optimiser: Optimiser, loss: Loss, outputs: int, steps: int, seed: int) -> _Ready:
-    from pipeline.models.fused import fused_twin
+    from pipeline.models.fused import fused_twin, plain_twin
 
     _begin_anew(seed)
     model, measure = fused_twin(load_model(base)), loss.make(np.ones(outputs))
     model.compile(optimiser.make(), measure, steps_per_execution=steps)
     model.optimizer.build(model.trainable_variables)
-    return _Ready.of(model, measure, seed)
+    return _Ready.of(model, measure, seed, plain_twin(model))
 
 
-def _examples(recipe: Recipe, windows: Mapping[str, Windows]) -> Examples:
-    """The windows of all stocks, one after the other, as a network takes them."""
-    parts = list(windows.values())
-    inputs = {"past": np.concatenate([part.past for part in parts])}
-    if recipe.knows_symbols:
-        inputs["symbol"] = np.concatenate([_symbol(ticker, len(part)) for ticker, part in windows.items()])
-    return Examples(inputs, np.concatenate([part.future for part in parts]))
+def _examples(recipe: Recipe, ticker: str, windows: Windows, wanted: bool) -> Examples:
+    """A stock's windows as a network takes them; none of them where they are not `wanted`."""
+    windows = windows if wanted else windows.take(slice(0))
+    symbol = {"symbol": _symbol(ticker, len(windows))} if recipe.knows_symbols else {}
+    return Examples({"past": windows.past, **symbol}, windows.future)
+
+
+def _together(parts: list[Examples]) -> Examples:
+    """One stock's examples after the other's."""
+    inputs = {name: np.concatenate([part.inputs[name] for part in parts]) for name in parts[0].inputs}
+    return Examples(inputs, np.concatenate([part.targets for part in parts]))
 
 
 def _symbol(ticker: str, count: int) -> np.ndarray:
@@ -303,10 +323,13 @@ def _shape(train: Examples, symbols: tuple[str, ...]) -> Shape:
 
 def _loss(model: keras.Model, examples: Examples) -> float:
     """NaN where there are no examples."""
-    if not len(examples):
-        return float("nan")
-    inputs = _given(model, examples.inputs)
-    return model.evaluate(inputs, examples.targets, batch_size=min(len(examples), EVALUATED_TOGETHER), verbose=0)
+    loss = float("nan")
+    model.reset_metrics()
+    for start in range(0, len(examples), EVALUATED_TOGETHER):
+        some = slice(start, start + EVALUATED_TOGETHER)
+        inputs = _given(model, {name: values[some] for name, values in examples.inputs.items()})
+        loss = model.test_on_batch(inputs, examples.targets[some])  # of all batches since the reset
+    return float(loss)
 
 
 def _given(model: keras.Model, inputs: dict[str, np.ndarray]) -> list[np.ndarray] | np.ndarray:
@@ -361,9 +384,7 @@ class _Network:
 
 
 def _network(model: bytes, symbol: str) -> _Network:
-    from pipeline.models.fused import fused_twin
-
-    return _Network(fused_twin(load_model(model)), symbol)
+    return _Network(load_fused(model), symbol)
 
 
 def _is_distribution(network: _Network, windows: Windows) -> bool:
@@ -396,55 +417,6 @@ def _outputs(network: keras.Model, inputs: dict[str, np.ndarray]) -> np.ndarray:
         for start in range(0, max(count, 1), EVALUATED_TOGETHER)
     ]
     return np.concatenate([np.asarray(piece) for piece in pieces])
-
-
-def load_model(data: bytes) -> keras.Model:
-    """The Keras model in a `.keras` file."""
-    import keras
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "model.keras")
-        path.write_bytes(data)
-        try:
-            return keras.saving.load_model(path, compile=False, safe_mode=True)
-        except Exception as error:  # Keras names no error of its own: zip, JSON, HDF5 and configuration errors all come as they are
-            raise LookAtTheData(
-                f"This is no model file that Keras can load ({_first_line(error)}). Delete it and repeat train."
-            ) from error
-
-
-def plain_file(model: keras.Model) -> bytes:
-    """`model` as a `.keras` file that needs nothing but Keras, without the optimiser; equal networks give equal bytes."""
-    from pipeline.models.fused import plain_twin
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "model.keras")
-        plain_twin(model).save(path)
-        return _reproducible(path.read_bytes())
-
-
-def _reproducible(keras_file: bytes) -> bytes:
-    """The same file without clock readings (all become 1980, where zip's calendar begins) and memory addresses (numbered instead)."""
-    result = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(keras_file)) as old, zipfile.ZipFile(result, "w") as new:
-        for name in sorted(old.namelist()):
-            content = old.read(name)
-            if name == "metadata.json":
-                content = json.dumps({**json.loads(content), "date_saved": "1980-01-01@00:00:00"}).encode()
-            if name == "config.json":
-                content = _number_addresses(content)
-            new.writestr(zipfile.ZipInfo(name), content)
-    return result.getvalue()
-
-
-def _number_addresses(config: bytes) -> bytes:
-    """Keras marks an object that is used more than once by its address in memory; any number that tells it from others will do."""
-    numbers: dict[bytes, int] = {}
-    return re.sub(
-        rb'"shared_object_id": (\d+)',
-        lambda found: b'"shared_object_id": %d' % numbers.setdefault(found[1], len(numbers) + 1),
-        config,
-    )
 
 
 class _Best:
@@ -707,8 +679,23 @@ def _outcome(task: Callable, job: Job) -> object:
 
 
 def _fit(job: FitJob) -> Trained:
-    datasets = {ticker: load_dataset(data) for ticker, data in job.datasets.items()}
-    return fit(job.recipe, datasets, job.seed, job.tensorboard, job.base)
+    return fit(job.recipe, _Files(job.datasets), job.seed, job.tensorboard, job.base)
+
+
+class _Files(Mapping):
+    """Datasets by ticker, each cut anew when it is asked for: the windows of a whole universe are never in memory together."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self._files = files
+
+    def __getitem__(self, ticker: str) -> Dataset:
+        return load_dataset(self._files[ticker])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
 
 
 def _exercise(job: ExerciseJob) -> tuple[Trained, np.ndarray]:

@@ -184,10 +184,12 @@ class Dataset:
         return self.spec.trainable and min(map(len, wanted)) > 0
 
 
-def on_calendar(history: pd.DataFrame, sessions: Sequence[dt.date]) -> pd.DataFrame:
+def on_calendar(history: pd.DataFrame, sessions: Sequence[dt.date] | pd.DatetimeIndex) -> pd.DataFrame:
     """`history` (one ticker) with exactly one row per session from its first: missing ones all NaN, days that are none dropped."""
-    index = pd.DatetimeIndex(pd.to_datetime(list(sessions))).as_unit("s")
+    index = pd.DatetimeIndex(sessions).as_unit("s")
     index = index[index >= history["session"].iloc[0]]
+    if np.array_equal(index.to_numpy(), history["session"].to_numpy()):  # most histories
+        return history.reset_index(drop=True)
     table = history.drop_duplicates("session").set_index("session").reindex(index)
     table["ticker"] = history["ticker"].iloc[0]
     return HISTORY.conform(table.rename_axis("session").reset_index())

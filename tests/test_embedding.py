@@ -76,7 +76,7 @@ def test_a_zip_of_something_else_is_no_model_file():
 def test_a_network_of_one_stock_has_no_vectors():
     import keras
 
-    from pipeline.training import plain_file
+    from pipeline.keras_files import plain_file
 
     past = keras.Input((2,), name="past")
     with pytest.raises(LookAtTheData, match="no vectors of stocks"):

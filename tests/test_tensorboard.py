@@ -13,13 +13,14 @@ import pytest
 
 from pipeline import embedding, tensorboard
 from pipeline.errors import SettingsError
+from pipeline.keras_files import load_model
 from pipeline.models.default import DEFAULT
 from pipeline.models.optimisation import MeanSquaredError
 from pipeline.models.recurrent import Stack
 from pipeline.normalisation import PreviousWindow
 from pipeline.spec import Spec, Windowing
 from pipeline.splits import Fraction, Newest, Split
-from pipeline.training import fit, load_model, predict
+from pipeline.training import fit, predict
 from pipeline.windows import encode, load_dataset
 from tests.made_prices import LAST, random_walk
 

@@ -19,13 +19,14 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import LookAtTheData, RunError, TryAgain
+from pipeline.keras_files import load_model
 from pipeline.models.default import DEFAULT
 from pipeline.models.optimisation import Constant, DecayAfter, HalvedOnPlateau, MeanSquaredError, Optimiser
 from pipeline.models.recurrent import Stack
 from pipeline.quantiles import PROBABILITIES
 from pipeline.spec import Spec
 from pipeline.splits import Newest, Split
-from pipeline.training import FitJob, LookAheadJob, PredictJob, Workers, fit, load_model, look_ahead, predict, shared_workers
+from pipeline.training import FitJob, LookAheadJob, PredictJob, Workers, fit, look_ahead, predict, shared_workers
 from pipeline.windows import Dataset, Windows, decode, encode, load_dataset
 
 pytestmark = pytest.mark.slow

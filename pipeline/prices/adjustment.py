@@ -31,8 +31,12 @@ def adjust(prices: pd.DataFrame, actions: pd.DataFrame, cutoff: dt.date) -> pd.D
     """
     prices = PRICES.conform(prices[prices["session"] <= pd.Timestamp(cutoff)])
     actions = _effective(actions, pd.Timestamp(cutoff))
-    histories = [_adjust_one(bars, actions[actions["ticker"] == ticker]) for ticker, bars in prices.groupby("ticker", sort=True)]
-    return HISTORY.conform(pd.concat(histories)) if histories else HISTORY.empty()
+    acted_on = prices["ticker"].isin(actions["ticker"].unique()).to_numpy()
+    untouched = prices[~acted_on]
+    histories = [
+        _adjust_one(bars, actions[actions["ticker"] == ticker]) for ticker, bars in prices[acted_on].groupby("ticker", sort=True)
+    ]
+    return HISTORY.conform(pd.concat([untouched.assign(adj_close=untouched["close"]), *histories]))
 
 
 def undo_splits(prices: pd.DataFrame, actions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

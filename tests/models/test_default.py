@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from pipeline import training
+from pipeline.keras_files import load_model
 from pipeline.models import DEFAULT
 from pipeline.models.optimisation import Constant, Optimiser
 from pipeline.models.recipe import Examples, Shape
 from pipeline.quantiles import COUNT, MEDIAN
-from pipeline.training import FitJob, Workers, fit, load_model, predict
+from pipeline.training import FitJob, Workers, fit, predict
 from pipeline.windows import Dataset, encode, load_dataset
 from tests.made_days import SMALL
 from tests.made_windows import walk

@@ -226,7 +226,7 @@ assert not [name for name in sys.modules if name.startswith("pipeline.")]
 
 @pytest.mark.slow
 def test_a_python_without_this_project_loads_the_file_and_forecasts_the_same(fused_network, tmp_path: Path):
-    from pipeline.training import plain_file
+    from pipeline.keras_files import plain_file
 
     x = np.random.default_rng(8).normal(size=(5, 7, 3)).astype("float32")
     np.save(tmp_path / "x.npy", x)

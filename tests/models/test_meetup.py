@@ -9,8 +9,9 @@ import pytest
 
 from pipeline import characters
 from pipeline.errors import LookAtTheData
+from pipeline.keras_files import load_model
 from pipeline.models.meetup import CHARACTERS, GATES, LOGIC_GATES, ROWS, SINE_RNN, SONNETS
-from pipeline.training import fit_examples, load_model
+from pipeline.training import fit_examples
 
 #: The gates as Python computes them.
 PLAIN = {"AND": operator.and_, "OR": operator.or_, "XOR": operator.xor}

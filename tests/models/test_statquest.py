@@ -8,10 +8,11 @@ import pytest
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
+from pipeline.keras_files import load_model, plain_file  # noqa: E402
 from pipeline.models.fused import FusedLSTM, fused_lstm, fused_twin  # noqa: E402
 from pipeline.models.recipe import Shape  # noqa: E402
 from pipeline.models.statquest import COMPANIES, STATQUEST_UNIT, worked_weights  # noqa: E402
-from pipeline.training import fit_examples, load_model, plain_file  # noqa: E402
+from pipeline.training import fit_examples  # noqa: E402
 
 SHAPE = Shape(4, 1, 1, np.zeros((4, 1)), np.ones((4, 1)), np.ones(1), np.zeros((1, 7)))
 PRICES = np.array([days for days, _ in COMPANIES.values()], "float32")[:, :, None]
