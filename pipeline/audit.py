@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pipeline import combination, datasets, evaluation, forecasters, networks, rehearsal, steps, windows
+from pipeline import choices, combination, datasets, evaluation, networks, rehearsal, steps, windows
 from pipeline.errors import NotEnoughHistory, StockcastError
 from pipeline.masking import mask
 from pipeline.models import lent
@@ -321,15 +321,16 @@ def _fill(parts: Parts, universe: Universe, bars: Mapping[str, Bars], known_at: 
 def _left(parts: Parts, run: Run, recipe: Recipe) -> Outputs:
     """All that a run has left in the store and among the artifacts."""
     rows = parts.rows(DATASETS, run)
-    own = {ticker: networks.wanted(parts, run, recipe, ticker) for ticker in sorted(set(rows[rows["role"] == "live"]["ticker"]))}
+    own = networks.wanted(parts, run, recipe, sorted(set(rows[rows["role"] == "live"]["ticker"])))
     found = {f"{network.stock} {network.role}": network for each in own.values() for network in each}
     found |= {f"{SHARED} {network.role}": network for network in networks.pools(parts, run, recipe)}
     ids = [network.model_id for network in found.values()]
     said: Values = {}
     for ticker, each in own.items():
-        the = forecasters.stock(parts, run, ticker)
-        names = {network.role: forecasters.file_of(the.training, the.live, network.model_id) for network in each}
-        said |= {f"{ticker} {role}": parts.artifacts.read(name) for role, name in names.items() if role != "default"}
+        roles = datasets.by_role(parts, run, ticker)
+        name = choices.identity(parts, recipe, roles["training"], networks.compared(each))
+        files = {"choice": choices.file_of(name), "replay": choices.replay_file(name, roles["live"]["dataset"])}
+        said |= {f"{ticker} {kind}": parts.artifacts.read(file) for kind, file in files.items()}
     tables = {
         table.name: {table.name: parts.rows(table, run)} for table in (CHECKS, FINDINGS, PROMOTIONS, CALIBRATIONS, FORECASTS, RUNS)
     }

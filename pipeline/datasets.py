@@ -208,11 +208,19 @@ def passed(parts: Parts, run: Run) -> list[str]:
 
 
 def by_role(parts: Parts, run: Run, ticker: str) -> dict[str, dict]:
-    """role -> DATASETS row, as `build` left them."""
-    rows = parts.rows(DATASETS, run, [ticker])
-    if rows.empty:
+    """role -> DATASETS row of one ticker, as `build` left them."""
+    rows = by_ticker(parts, run, [ticker])
+    if not rows:
         raise NothingStored(f"{ticker} {run.session}: no windows have been built. Run `build_windows` for this session first.")
-    return {row["role"]: row for row in rows.to_dict("records")}
+    return rows[ticker]
+
+
+def by_ticker(parts: Parts, run: Run, tickers: list[str]) -> dict[str, dict[str, dict]]:
+    """ticker -> role -> DATASETS row; without those whose windows have not been built."""
+    found: dict[str, dict[str, dict]] = {}
+    for row in parts.rows(DATASETS, run, tickers).to_dict("records"):
+        found.setdefault(row["ticker"], {})[row["role"]] = row
+    return {ticker: roles for ticker, roles in found.items() if "training" in roles}
 
 
 def read(parts: Parts, dataset: str) -> bytes:

@@ -6,28 +6,46 @@ first validation session (see `calibration`). A point forecast becomes a distrib
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
 from pipeline import calibration, metrics
-from pipeline.quantiles import COLUMNS, around, shape_of
+from pipeline.quantiles import COLUMNS, COUNT, around, shape_of
 from pipeline.tables import EVALUATIONS, PREDICTIONS
 from pipeline.windows import Dataset, Windows
 
 
-def evaluate(dataset: Dataset, name: str, model: str, validation: np.ndarray, test: np.ndarray) -> pd.DataFrame:
-    """EVALUATIONS rows of one forecaster: two splits by H horizons.
+def evaluate(
+    dataset: Dataset, name: str, said: Mapping[str, tuple[np.ndarray, np.ndarray]]
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """EVALUATIONS rows of some forecasters, two splits by H horizons each, and what each says of the test windows, calibrated (n, H, Q).
 
     Args:
-        name: the dataset's; model: a model_id or a baseline's name.
-        validation, test: what it says about the dataset's windows, dollars (n, H, Q).
+        name: the dataset's.
+        said: by model_id or a baseline's name, what it says about the dataset's validation and test windows, dollars (n, H, Q).
     """
-    said = {"validation": validation, "test": calibrated_test(dataset, validation, test)}
+    calibrated_tests = dict(zip(said, calibrated_together(dataset, list(said.values())), strict=True))
     tables = [
-        metrics.evaluate(part.actual, said[split], part.last, mean_step(dataset)).assign(split=split)
-        for split, part in (("validation", dataset.validation), ("test", dataset.test))
+        metrics.evaluate(part.actual, quantiles, part.last, mean_step(dataset)).assign(split=split, dataset=name, model=model)
+        for model, (validation, _) in said.items()
+        for split, part, quantiles in (
+            ("validation", dataset.validation, validation),
+            ("test", dataset.test, calibrated_tests[model]),
+        )
     ]
-    return EVALUATIONS.conform(pd.concat(tables).assign(dataset=name, model=model))
+    return EVALUATIONS.conform(pd.concat(tables)) if tables else EVALUATIONS.empty(), calibrated_tests
+
+
+def calibrated_together(dataset: Dataset, said: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """What `calibrated_test` makes of each of some forecasters, (F, n, H, Q)."""
+    if not said:
+        return np.empty((0, *dataset.test.actual.shape, COUNT))
+    actual, position = _outcomes(dataset)
+    both = np.stack([np.concatenate(each) for each in said])
+    replayed = calibration.replay(np.broadcast_to(actual, both.shape[:3]), both, position)
+    return replayed.quantiles[:, len(dataset.validation) :]
 
 
 def calibrated_test(dataset: Dataset, validation: np.ndarray, test: np.ndarray) -> np.ndarray:
@@ -37,9 +55,13 @@ def calibrated_test(dataset: Dataset, validation: np.ndarray, test: np.ndarray) 
 
 def calibrated(dataset: Dataset, validation: np.ndarray, test: np.ndarray) -> np.ndarray:
     """The same of the validation windows and, after them, the test windows."""
-    parts = (dataset.validation, dataset.test)
-    actual, position = (np.concatenate([getattr(part, name) for part in parts]) for name in ("actual", "position"))
+    actual, position = _outcomes(dataset)
     return calibration.replay(actual, np.concatenate([validation, test]), position).quantiles
+
+
+def _outcomes(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    parts = (dataset.validation, dataset.test)
+    return tuple(np.concatenate([getattr(part, name) for part in parts]) for name in ("actual", "position"))
 
 
 def distributions(

@@ -20,10 +20,11 @@ from pipeline.forecasters import Said, Stock
 from pipeline.lookahead import LookAhead
 from pipeline.models import DEFAULT
 from pipeline.models.baselines import BASELINES
+from pipeline.models.optimisation import Pinball
 from pipeline.models.recipe import Recipe
 from pipeline.quantiles import INTERVALS, MEDIAN
 from pipeline.run import Run
-from pipeline.tables import DATASETS, EVALUATIONS, MODELS, PREDICTIONS
+from pipeline.tables import DATASETS, MODELS
 from pipeline.training import SHARED, FitJob, LookAheadJob, PredictJob, Trained
 from pipeline.windows import Dataset, Windows
 
@@ -109,23 +110,35 @@ class Network:
         return SHARED if self.recipe.pooled else self.ticker
 
 
-def compared(parts: Parts, run: Run, recipe: Recipe, ticker: str, shared: list[Network] | None = None) -> list[Network]:
-    """The networks that may be published for a ticker, the current one first; none where there is too little history for any."""
-    return [network for network in wanted(parts, run, recipe, ticker, shared) if network.role != "default"]
+def compared(wanted: list[Network]) -> list[Network]:
+    """Of a ticker's `wanted` networks those that may be published, the current one first; none where there is too little history for any."""
+    return [network for network in wanted if network.role != "default"]
 
 
-def wanted(parts: Parts, run: Run, recipe: Recipe, ticker: str, shared: list[Network] | None = None) -> list[Network]:
-    """All networks that a run needs for a ticker: those compared, and the default recipe's beside another.
+def wanted(
+    parts: Parts, run: Run, recipe: Recipe, tickers: list[str], shared: list[Network] | None = None
+) -> dict[str, list[Network]]:
+    """All networks that a run needs, by ticker: those compared, and the default recipe's beside another.
 
-    Where a recipe is tuned per stock, a ticker with too little history for a network of its own has the pooled one.
+    Where a recipe is tuned per stock, a ticker with too little history for a network of its own has the pooled one. A ticker whose windows have
+    not been built is left out.
 
     Args:
-        shared: what `pools` gives, for who asks for many tickers: it is of all of them.
+        shared: what `pools` gives, where it is known.
     """
-    own = datasets.by_role(parts, run, ticker)
+    everyone = datasets.by_ticker(parts, run, datasets.passed(parts, run)) if recipe.pooled or DEFAULT.pooled else {}
     shared = pools(parts, run, recipe) if shared is None else shared
+    return {
+        ticker: _wanted(parts, run, recipe, ticker, own, shared, everyone)
+        for ticker, own in datasets.by_ticker(parts, run, tickers).items()
+    }
+
+
+def _wanted(
+    parts: Parts, run: Run, recipe: Recipe, ticker: str, own: dict[str, dict], shared: list[Network], everyone: dict
+) -> list[Network]:
     found = [
-        _network(parts, run, of, ticker, role, own[name], _base(parts, run, of, own[name], shared))
+        _network(parts, of, ticker, role, own[name], _base(parts, run, of, own[name], shared), everyone)
         for role, name, of in (("lstm", "training", recipe), ("previous", "previous", recipe), ("default", "default", DEFAULT))
         if name in own and not own[name]["reason"]
     ]
@@ -167,12 +180,11 @@ def _base(parts: Parts, run: Run, recipe: Recipe, row: dict, shared: list[Networ
     return base
 
 
-def _network(parts: Parts, run: Run, recipe: Recipe, ticker: str, role: str, row: dict, base: Network | None) -> Network:
+def _network(parts: Parts, recipe: Recipe, ticker: str, role: str, row: dict, base: Network | None, everyone: dict) -> Network:
     pool = {ticker: row["dataset"]}
     if recipe.pooled:
-        everyone = parts.rows(DATASETS, run, datasets.passed(parts, run))
-        members = everyone[(everyone["role"] == row["role"]) & (everyone["reason"] == "")]
-        pool = dict(zip(members["ticker"], members["dataset"], strict=True))
+        members = {member: roles[row["role"]] for member, roles in everyone.items() if row["role"] in roles}
+        pool = {member: own["dataset"] for member, own in members.items() if not own["reason"]}
     return Network(
         role=role,
         ticker=ticker,
@@ -235,55 +247,97 @@ def symbol_vectors(parts: Parts, run: Run, recipe: Recipe) -> tuple[tuple[str, .
     """(stocks, their vectors) that the run's pooled network has learnt, as `embedding.vectors` has them; None where there is no such network."""
     shared = pools(parts, run, recipe)
     if recipe.pooled:
-        shared = [network for ticker in datasets.passed(parts, run) for network in compared(parts, run, recipe, ticker)[:1]]
+        every = wanted(parts, run, recipe, datasets.passed(parts, run), shared)
+        shared = [network for own in every.values() for network in compared(own)[:1]]
     for network in shared[:1]:
         if len(network.pool) > 1 and parts.artifacts.exists(network.file):
             return embedding.vectors(parts.artifacts.read(network.file))
     return None
 
 
-def evaluate_baselines(parts: Parts, the: Stock) -> None:
-    """Evaluates and forecasts with every baseline, once per dataset."""
-    if all(_has(parts, the.training, the.live, name) for name in BASELINES):
-        return
-    for name, said in the.baselines.items():
-        _save_evaluation(parts, the, name, said)
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What networks and baselines are worth on a stock's datasets; the predictions of its current network are among the artifacts.
 
-
-def evaluate(parts: Parts, run: Run, recipe: Recipe, stocks: list[Stock], shared: list[Network]) -> dict[str, StockcastError]:
-    """Evaluates the current and the previous network on the current dataset and forecasts with them; the default recipe's on its own.
-
-    Args:
-        shared: what `pools` gives.
+    Attributes:
+        said: what each network that may be published says, the current one first.
+        evaluations: EVALUATIONS rows.
     """
-    tasks: dict[PredictJob, tuple[Network, Stock | None, Dataset]] = {}
-    for the in stocks:
-        for network in wanted(parts, run, recipe, the.ticker, shared):
-            if network.role == "default":
-                if not _evaluated(parts, network.dataset, network.model_id):
-                    dataset = datasets.load(parts, network.dataset)
-                    tasks[_predict_job(parts, run, network, dataset, ())] = network, None, dataset
-            elif not _done(parts, the, network.model_id):
-                fitted_on = network.dataset if network.role != "pooled" else None
-                dataset = datasets.load(parts, the.training, fitted_on)
-                replayed = datasets.load_replay(parts, the.live, fitted_on)
-                tasks[_predict_job(parts, run, network, dataset, (replayed,))] = network, the, dataset
-    failures = {}
-    for job, outcome in parts.workers.predict_all(list(tasks)) if tasks else ():
-        network, the, dataset = tasks[job]
+
+    the: Stock
+    said: list[tuple[Network, Said]]
+    evaluations: pd.DataFrame
+
+
+def measure(parts: Parts, run: Run, stocks: list[tuple[Stock, list[Network]]]) -> dict[str, Measured | StockcastError]:
+    """Measures baselines and networks (those `wanted` of each stock) on the same windows, the default recipe's on its own; by ticker."""
+    jobs: dict[PredictJob, tuple[Network, Dataset]] = {}
+    for the, every in stocks:
+        for network in every:
+            fitted_on = network.dataset if network.role != "pooled" else None
+            dataset = datasets.load(parts, network.dataset if network.role == "default" else the.training, fitted_on)
+            jobs[_predict_job(parts, run, network, (dataset.validation, dataset.test), dataset.spec.horizon)] = network, dataset
+    said: dict[tuple[str, str], Said] = {}
+    failures: dict[str, StockcastError] = {}
+    for job, outcome in parts.workers.predict_all(list(jobs)) if jobs else ():
+        network, dataset = jobs[job]
         if isinstance(outcome, StockcastError):
             failures[job.ticker] = outcome
-        elif the is None:
-            _save_default(parts, network, dataset, outcome)
         else:
-            said = the.distribution(outcome)
-            forecasters.save(parts, the, network.model_id, said)
-            _save_predictions(parts, the.dataset, the.training, network.model_id, said.validation, said.test)
-            _save_evaluation(parts, the, network.model_id, said)
-    return failures
+            quantiles = evaluation.quantiles_of(dataset.validation, outcome, (dataset.test,))
+            said[job.ticker, network.role] = Said(*map(forecasters.stored, quantiles))
+    # Everything but what cannot be measured: those tickers say why.
+    return {the.ticker: failures.get(the.ticker) or _measured(parts, the, every, said) for the, every in stocks}
 
 
-def _predict_job(parts: Parts, run: Run, network: Network, dataset: Dataset, more: tuple[Windows, ...]) -> PredictJob:
+def _measured(parts: Parts, the: Stock, every: list[Network], said: dict[tuple[str, str], Said]) -> Measured:
+    of_networks = [(network, said[the.ticker, network.role]) for network in compared(every)]
+    forecasters_ = the.baselines | {network.model_id: each for network, each in of_networks}
+    rows, calibrated = evaluation.evaluate(
+        the.dataset, the.training, {name: (each.validation, each.test) for name, each in forecasters_.items()}
+    )
+    tables = [rows]
+    for network, _ in of_networks[:1]:
+        _save_predictions(parts, the.dataset, the.training, network.model_id, calibrated[network.model_id])
+    for network in every:
+        if network.role == "default":
+            own, dataset = said[the.ticker, network.role], datasets.load(parts, network.dataset)
+            rows, calibrated = evaluation.evaluate(dataset, network.dataset, {network.model_id: (own.validation, own.test)})
+            _save_predictions(parts, dataset, network.dataset, network.model_id, calibrated[network.model_id])
+            tables.append(rows)
+    return Measured(the, of_networks, pd.concat(tables))
+
+
+def replay(
+    parts: Parts, run: Run, wanted: dict[str, tuple[dict[str, dict], Network | None]]
+) -> dict[str, tuple[Windows, np.ndarray | None] | StockcastError]:
+    """The windows of the sessions before the cutoff, and what a network says about them, by ticker.
+
+    Args:
+        wanted: by ticker its datasets by role, and the network; None: only the windows are.
+    """
+    jobs: dict[PredictJob, tuple[Windows, ...]] = {}
+    found: dict[str, tuple[Windows, np.ndarray | None] | StockcastError] = {}
+    for ticker, (rows, network) in wanted.items():
+        live = rows["live"]["dataset"]
+        if network is None:
+            found[ticker] = datasets.load_replay(parts, live), None
+            continue
+        fitted_on = network.dataset if network.role != "pooled" else None
+        windows = (datasets.load_replay(parts, live, fitted_on),)
+        if not isinstance(network.recipe.loss, Pinball):  # its distribution is that of its errors on validation
+            windows = (datasets.load(parts, rows["training"]["dataset"], fitted_on).validation, *windows)
+        jobs[_predict_job(parts, run, network, windows, run.universe.horizon)] = windows
+    for job, outcome in parts.workers.predict_all(list(jobs)) if jobs else ():
+        windows = jobs[job]
+        if isinstance(outcome, StockcastError):
+            found[job.ticker] = outcome
+        else:
+            found[job.ticker] = windows[-1], forecasters.stored(evaluation.quantiles_of(windows[0], outcome, windows[1:])[-1])
+    return found
+
+
+def _predict_job(parts: Parts, run: Run, network: Network, windows: tuple[Windows, ...], horizon: int) -> PredictJob:
     if not parts.artifacts.exists(network.file):
         step = "pretrain" if network.role == "pooled" else "train"
         raise NothingStored(
@@ -292,27 +346,21 @@ def _predict_job(parts: Parts, run: Run, network: Network, dataset: Dataset, mor
     return PredictJob(
         ticker=network.ticker,
         model=parts.artifacts.read(network.file),
-        windows=(dataset.validation, dataset.test, *more),
-        horizon=dataset.spec.horizon,
+        windows=windows,
+        horizon=horizon,
     )
 
 
-def _save_default(parts: Parts, network: Network, dataset: Dataset, said: tuple[np.ndarray, ...]) -> None:
-    parts.store.save(EVALUATIONS, evaluation.evaluate(dataset, network.dataset, network.model_id, *said))
-    _save_predictions(parts, dataset, network.dataset, network.model_id, *said)
-
-
-def _save_predictions(parts: Parts, dataset: Dataset, name: str, model: str, validation: np.ndarray, test: np.ndarray) -> None:
+def _save_predictions(parts: Parts, dataset: Dataset, name: str, model: str, calibrated: np.ndarray) -> None:
     if not parts.artifacts.exists(predictions_file(name, model)):
-        quantiles = evaluation.calibrated_test(dataset, validation, test)
-        parts.artifacts.write(predictions_file(name, model), predictions_csv(dataset.test, quantiles))
+        parts.artifacts.write(predictions_file(name, model), predictions_csv(dataset.test, calibrated))
 
 
 def look_ahead(parts: Parts, run: Run, recipe: Recipe, tickers: list[str], length: int) -> dict[str, LookAhead | StockcastError]:
     """What the current network of each ticker says about the test sessions in the three ways of `lookahead`, by ticker."""
-    jobs, outcomes, shared = [], {}, pools(parts, run, recipe)
+    jobs, outcomes, every = [], {}, wanted(parts, run, recipe, tickers)
     for ticker in tickers:
-        current = next(iter(compared(parts, run, recipe, ticker, shared)), None)
+        current = next(iter(compared(every.get(ticker, []))), None)
         if current is None or not parts.artifacts.exists(current.file):
             outcomes[ticker] = NothingStored(
                 f"{ticker} {run.session}: there is no network of {recipe.name}. `stockcast run` trains it."
@@ -329,28 +377,6 @@ def look_ahead(parts: Parts, run: Run, recipe: Recipe, tickers: list[str], lengt
     for job, outcome in parts.workers.look_ahead_all(jobs) if jobs else ():
         outcomes[job.ticker] = outcome
     return outcomes
-
-
-def _save_evaluation(parts: Parts, the: Stock, model: str, said: Said) -> None:
-    if not _evaluated(parts, the.training, model):  # once for all sessions between two trainings
-        parts.store.save(EVALUATIONS, evaluation.evaluate(the.dataset, the.training, model, said.validation, said.test))
-    # Last: where the predictions are, the evaluations are.
-    parts.store.save(PREDICTIONS, evaluation.predict(the.live, predicted_by(model, the.training), said.replay[-1]))
-
-
-def _done(parts: Parts, the: Stock, model: str) -> bool:
-    return parts.artifacts.exists(forecasters.file_of(the.training, the.live, model)) and _has(parts, the.training, the.live, model)
-
-
-def _has(parts: Parts, training: str, live: str, model: str) -> bool:
-    return (
-        _evaluated(parts, training, model)
-        and len(parts.store.load(PREDICTIONS, dataset=live, model=predicted_by(model, training))) > 0
-    )
-
-
-def _evaluated(parts: Parts, dataset: str, model: str) -> bool:
-    return len(parts.store.load(EVALUATIONS, dataset=dataset, model=model)) > 0
 
 
 def predicted_by(model: str, training: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pipeline import charts, datasets, embedding, forecasters, networks
+from pipeline import charts, embedding, forecasters, networks
 from pipeline.assembly import code_version
 from pipeline.lookahead import LookAhead
 from pipeline.metrics import root_mean_squared_error
@@ -20,7 +20,7 @@ from pipeline.models.optimisation import Pinball
 from pipeline.models.recipe import Recipe
 from pipeline.quantiles import COUNT, INTERVALS
 from pipeline.run import Run
-from pipeline.tables import EVALUATIONS, MODELS, RUNS
+from pipeline.tables import MODELS, RUNS
 from pipeline.tracking import StockRun, TrackedModel, Tracker
 from pipeline.windows import Dataset
 
@@ -48,17 +48,18 @@ def open_session(parts: Parts, tracker: Tracker, run: Run, recipe: Recipe) -> st
     return tracker.open_session(run.session, recipe.name, universe.target, {"universe": universe.name}, params)
 
 
-def stock_run(parts: Parts, run: Run, recipe: Recipe, ticker: str, shared: list[networks.Network]) -> StockRun:
-    """What is tracked for one stock; from the store and the artifacts alone, so it is the same however often it is asked for.
+def stock_run(
+    parts: Parts, run: Run, recipe: Recipe, rows: Mapping[str, Mapping], wanted: list[networks.Network], measured: networks.Measured
+) -> StockRun:
+    """What is tracked for one stock: what its networks are worth on the dataset of a training cutoff.
 
     Args:
-        shared: what `networks.pools` gives.
+        rows: its datasets by role.
+        wanted: what `networks.wanted` gives for it.
     """
-    rows, wanted = datasets.by_role(parts, run, ticker), networks.wanted(parts, run, recipe, ticker, shared)
-    compared = [network for network in wanted if network.role != "default"]
-    training = rows["training"]["dataset"]
-    dataset = datasets.load(parts, training)
-    evaluations = parts.store.load(EVALUATIONS, dataset=training)
+    compared = networks.compared(wanted)
+    ticker, training, dataset = measured.the.ticker, measured.the.training, measured.the.dataset
+    evaluations = measured.evaluations[measured.evaluations["dataset"] == training]
     params = {
         "ticker": ticker,
         "cutoff": run.session,
@@ -124,11 +125,10 @@ def _picture(parts: Parts, name: str, ticker: str, predictions: pd.DataFrame) ->
 def runs(parts: Parts, run: Run, tickers: list[str]) -> pd.DataFrame:
     """RUNS rows of these tickers: the same, whenever the same run is repeated on the same prices with the same program."""
     universe = run.universe
-    newest = [parts.store.newest_revision(universe.source_id, ticker, run.session, run.known_at) for ticker in universe.tickers]
     row = {
         **run.key,
         "source_id": universe.source_id,
-        "known_at": max((moment for moment in newest if moment is not None), default=None),
+        "known_at": parts.store.newest_revision(universe.source_id, list(universe.tickers), run.session, run.known_at),
         "request": json.dumps(run.to_json()["universe"], sort_keys=True),
         "settings": json.dumps({name: getattr(parts.settings, name) for name in DECISIVE}, sort_keys=True),
         "code_version": code_version(),

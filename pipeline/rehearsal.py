@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,10 +32,13 @@ class Untracked:
     def open_session(self, *_: object) -> str:
         return ""
 
+    def close_session(self, parent: str, metrics: dict[str, float]) -> None:
+        """There is nothing to close."""
+
     def record(self, parent: str, run: StockRun) -> str:
         return ""
 
-    def set_champion(self, ticker: str, model_id: str | None) -> None:
+    def set_champions(self, champions: Mapping[str, str | None]) -> None:
         """No model is registered, so none is named."""
 
 

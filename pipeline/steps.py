@@ -23,6 +23,7 @@ from pipeline import (
     datasets,
     drift,
     embedding,
+    evaluation,
     forecasters,
     networks,
     records,
@@ -39,12 +40,26 @@ from pipeline.models.baselines import BASELINES, EWMA
 from pipeline.models.recipe import Recipe
 from pipeline.prices.source import fetch, newest_session, require_known
 from pipeline.run import Run
-from pipeline.tables import CALIBRATIONS, CHECKS, DATASETS, DRIFT, FINDINGS, FORECASTS, PREDICTIONS, PROMOTIONS, RUNS, SCORES, Table
+from pipeline.tables import (
+    CALIBRATIONS,
+    CHECKS,
+    DATASETS,
+    DRIFT,
+    EVALUATIONS,
+    FINDINGS,
+    FORECASTS,
+    PREDICTIONS,
+    PROMOTIONS,
+    RUNS,
+    SCORES,
+    Table,
+)
 from pipeline.universes import Universe, load_universes
 
 if TYPE_CHECKING:
     from pipeline.assembly import Parts
     from pipeline.sessions import Calendar
+    from pipeline.tracking import Tracker
 
 #: What is too long for a line of progress: the reasons of a decision.
 log = logging.getLogger(__name__)
@@ -121,7 +136,9 @@ def reach(parts: Parts, run: Run) -> None:
             "note", "", f"{told}: networks learn from no others, and the day's page and forecasts of these are replaced by theirs."
         )
     parts.artifacts.exists("reports")
-    parts.tracker(run.universe).prepare()
+    tracker, recipe = parts.tracker(run.universe), find_recipe(run.universe.recipe)
+    for session in {run.session, run.training_cutoff}:  # before shards open them at once: an MLflow server has no lock
+        _open_session(parts, tracker, run, recipe, session)
 
 
 def shards(tickers: list[str], shard_size: int, workers: int, recipe: Recipe | None = None) -> list[list[str]]:
@@ -228,13 +245,22 @@ def build_windows(parts: Parts, run: Run, tickers: list[str]) -> None:
 def train(parts: Parts, run: Run, tickers: list[str]) -> None:
     """Fits the networks that are not there yet: of the current training cutoff, of the previous one, and the default recipe's beside another."""
     recipe = find_recipe(run.universe.recipe)
-    wanted, shared = [], networks.pools(parts, run, recipe)
-    for ticker in _still_in(parts, run, tickers):
-        found = [network for network in networks.wanted(parts, run, recipe, ticker, shared) if network.role != "pooled"]
-        if not found:
+    found = []
+    for ticker, wanted in _wanted(parts, run, recipe, _still_in(parts, run, tickers)).items():
+        own = [network for network in wanted if network.role != "pooled"]
+        if not own:
             parts.progress("train", ticker, "no network of its own to train")
-        wanted += found
-    _fit(parts, run, "train", wanted)
+        found += own
+    _fit(parts, run, "train", found)
+
+
+def _wanted(parts: Parts, run: Run, recipe: Recipe, tickers: list[str]) -> dict[str, list[networks.Network]]:
+    """`networks.wanted`; `NothingStored` where a ticker's windows have not been built."""
+    wanted = networks.wanted(parts, run, recipe, tickers)
+    for ticker in tickers:
+        if ticker not in wanted:
+            datasets.by_role(parts, run, ticker)  # says so
+    return wanted
 
 
 def _fit(parts: Parts, run: Run, step: str, wanted: list[networks.Network]) -> None:
@@ -261,65 +287,162 @@ def _fit(parts: Parts, run: Run, step: str, wanted: list[networks.Network]) -> N
 
 
 def evaluate(parts: Parts, run: Run, tickers: list[str]) -> None:
-    """Measures networks and baselines on the same windows, forecasts with each of them, and tracks it all in MLflow."""
+    """Measures networks and baselines on the same windows and tracks it in MLflow, once between two trainings; forecasts with the best of each."""
     recipe = find_recipe(run.universe.recipe)
     tickers = _still_in(parts, run, tickers)
-    stocks = [forecasters.stock(parts, run, ticker) for ticker in tickers]
+    wanted, failures = _wanted(parts, run, recipe, tickers), {}
+    for some in _some(tickers):
+        rows = datasets.by_ticker(parts, run, some)
+        chosen = _choose(parts, run, recipe, rows, {ticker: wanted[ticker] for ticker in some}, failures)
+        _replay(parts, run, rows, wanted, chosen, failures)
+    _raise_together(failures)
+
+
+def _choose(
+    parts: Parts,
+    run: Run,
+    recipe: Recipe,
+    rows: dict[str, dict[str, dict]],
+    wanted: dict[str, list[networks.Network]],
+    failures: dict[str, StockcastError],
+) -> dict[str, tuple[str, choices.Choice]]:
+    """The choice for each ticker and its identity; those that nobody has made yet are measured first."""
+    names = {ticker: _identity(parts, recipe, rows[ticker], every) for ticker, every in wanted.items()}
+    fresh = [ticker for ticker, name in names.items() if not parts.artifacts.exists(choices.file_of(name))]
+    stocks = [
+        forecasters.Stock(ticker, training, datasets.load(parts, training))
+        for ticker, training in ((ticker, rows[ticker]["training"]["dataset"]) for ticker in fresh)
+    ]
     for the in stocks:
-        networks.evaluate_baselines(parts, the)
         forecasters.evaluate_statistical(parts, the)
-    shared = networks.pools(parts, run, recipe)
-    _raise_together(networks.evaluate(parts, run, recipe, stocks, shared))
+    measured = networks.measure(parts, run, [(the, wanted[the.ticker]) for the in stocks])
+    failures |= {ticker: each for ticker, each in measured.items() if isinstance(each, StockcastError)}
+    done = {ticker: each for ticker, each in measured.items() if ticker not in failures}
+    if done:
+        parts.store.save(EVALUATIONS, pd.concat([each.evaluations for each in done.values()]))
     tracker = parts.tracker(run.universe)
-    parent = records.open_session(parts, tracker, run, recipe)
-    for ticker in tickers:
-        record = records.stock_run(parts, run, recipe, ticker, shared)
-        tracker.record(parent, record)
-        parts.progress("evaluate", ticker, records.headline(record.metrics))
+    cutoffs = {ticker: rows[ticker]["training"]["dataset_cutoff"].date() for ticker in done}
+    parents = {cutoff: _open_session(parts, tracker, run, recipe, cutoff) for cutoff in set(cutoffs.values())}
+    for ticker, each in done.items():
+        record = records.stock_run(parts, run, recipe, rows[ticker], wanted[ticker], each)
+        tracker.record(parents[cutoffs[ticker]], record)
+        choice = choices.choose(
+            parts, recipe, each.the, each.said, rows[ticker]["training"]["reason"], records.headline(record.metrics)
+        )
+        choices.write(parts, names[ticker], choice)  # last: where it is, all the rest is
+        parts.progress("evaluate", ticker, choice.headline)
+    known = {ticker: name for ticker, name in names.items() if ticker not in failures}
+    chosen = {ticker: (name, choices.read(parts, name)) for ticker, name in known.items()}
+    for ticker in chosen.keys() - done.keys():
+        parts.progress("evaluate", ticker, chosen[ticker][1].headline)
+    return chosen
+
+
+def _open_session(parts: Parts, tracker: Tracker, run: Run, recipe: Recipe, session: dt.date) -> str:
+    """The parent of what is measured up to a session, in MLflow: this run's own, or that of the session that its networks are trained up to."""
+    if session == run.session:
+        return records.open_session(parts, tracker, run, recipe)
+    parent = records.open_session(parts, tracker, run_of(parts, run.universe, session, run.known_at, run.replay), recipe)
+    tracker.close_session(parent, {})  # whether or not that session is ever run itself
+    return parent
+
+
+def _identity(parts: Parts, recipe: Recipe, rows: dict[str, dict], wanted: list[networks.Network]) -> str:
+    return choices.identity(parts, recipe, rows["training"], networks.compared(wanted))
+
+
+def _replay(
+    parts: Parts,
+    run: Run,
+    rows: dict[str, dict[str, dict]],
+    wanted: dict[str, list[networks.Network]],
+    chosen: dict[str, tuple[str, choices.Choice]],
+    failures: dict[str, StockcastError],
+) -> None:
+    """Leaves what each choice says about the sessions up to the cutoff, and what it and the baselines say at the cutoff itself."""
+    missing = {
+        ticker: (rows[ticker], _champion(choice, wanted[ticker]))
+        for ticker, (name, choice) in chosen.items()
+        if not parts.artifacts.exists(choices.replay_file(name, rows[ticker]["live"]["dataset"]))
+    }
+    replayed = networks.replay(parts, run, missing)
+    failures |= {ticker: each for ticker, each in replayed.items() if isinstance(each, StockcastError)}
+    done = {ticker: each for ticker, each in replayed.items() if ticker not in failures}
+    said = []
+    for ticker, (windows, quantiles) in done.items():
+        live, training, choice = rows[ticker]["live"]["dataset"], rows[ticker]["training"]["dataset"], chosen[ticker][1]
+        now = windows.take(slice(-1, None))
+        said += [
+            evaluation.predict(live, networks.predicted_by(name, training), fitted(now)[0])
+            for name, fitted in choice.fitted.items()
+        ]
+        if quantiles is not None:
+            said.append(evaluation.predict(live, choice.decision.model_id, quantiles[-1]))
+    if said:
+        parts.store.save(PREDICTIONS, pd.concat(said))
+    for ticker, (windows, quantiles) in done.items():  # last: where it is, all the rest is
+        choices.write_replay(parts, chosen[ticker][0], rows[ticker]["live"]["dataset"], windows, quantiles)
+
+
+def _champion(choice: choices.Choice, wanted: list[networks.Network]) -> networks.Network | None:
+    return next((network for network in wanted if choice.network and network.model_id == choice.decision.model_id), None)
 
 
 def promote(parts: Parts, run: Run) -> None:
     """Decides whose forecast is published for each ticker, and says why; a ticker that was not evaluated does not keep the others."""
-    recipe = find_recipe(run.universe.recipe)
-    live, tickers, failures, chosen = _is_live(parts, run), passed(parts, run), {}, {}
-    shared = networks.pools(parts, run, recipe)
+    live, tickers, failures = _is_live(parts, run), passed(parts, run), {}
+    rows, names = _identities(parts, run, tickers)
+    chosen = {}
     for ticker in tickers:
         try:
-            chosen[ticker] = choices.choose(parts, run, recipe, ticker, shared)
+            chosen[ticker] = _chosen(parts, run, ticker, names)
         except NothingStored as error:
             failures[ticker] = error
-            parts.store.replace(PROMOTIONS, PROMOTIONS.empty(), **run.key, ticker=ticker)
             parts.progress("promote", ticker, str(error))
     # A year of one stock says little; how much networks are worth is judged on all stocks together.
-    weights = combination.weights({ticker: choice.curve for ticker, choice in chosen.items() if choice.curve is not None})
-    for ticker, choice in chosen.items():
-        row = choices.row(parts, run, choice, weights.get(ticker, 0.0))
-        parts.store.save(PROMOTIONS, pd.DataFrame([row]))
-        if live:
-            parts.tracker(run.universe).set_champion(ticker, None if row["champion"] in BASELINES else row["model_id"])
-        parts.progress("promote", ticker, records.promoted(row))
+    weights = combination.weights({ticker: choice.curve() for ticker, choice in chosen.items() if choice.network})
+    decided = choices.rows(run, chosen, weights, {ticker: rows[ticker]["training"] for ticker in chosen})
+    parts.store.replace(PROMOTIONS, decided, **run.key, ticker=tickers)
+    if live:
+        champions = {row["ticker"]: None if row["champion"] in BASELINES else row["model_id"] for row in decided.to_dict("records")}
+        parts.tracker(run.universe).set_champions(champions)
+    for row in decided.to_dict("records"):
+        parts.progress("promote", row["ticker"], records.promoted(row))
         for reason in str(row["reasons"]).split("; "):
-            log.info("promote %s: %s", ticker, reason)
+            log.info("promote %s: %s", row["ticker"], reason)
     if len(failures) == len(tickers):
         _raise_together(failures)
 
 
+def _identities(parts: Parts, run: Run, tickers: list[str]) -> tuple[dict[str, dict[str, dict]], dict[str, str]]:
+    """The datasets by ticker and role, and the identity of each ticker's choice."""
+    recipe, rows = find_recipe(run.universe.recipe), datasets.by_ticker(parts, run, tickers)
+    wanted = networks.wanted(parts, run, recipe, tickers)
+    return rows, {ticker: _identity(parts, recipe, rows[ticker], every) for ticker, every in wanted.items()}
+
+
+def _chosen(parts: Parts, run: Run, ticker: str, names: dict[str, str]) -> choices.Choice:
+    if ticker in names and parts.artifacts.exists(choices.file_of(names[ticker])):
+        return choices.read(parts, names[ticker])
+    raise NothingStored(f"{ticker} {run.session}: it has not been evaluated. Run `train` and `evaluate` for this session first.")
+
+
 def publish(parts: Parts, run: Run) -> None:
     """Writes the champions' forecasts with their intervals, all in one transaction, once they meet their expectations."""
-    if find_recipe(run.universe.recipe).smoothing:
-        parts.progress("publish", "", "nothing is published: what this recipe forecasts is a smoothed price, which nobody pays")
-        return
-    promotions = parts.rows(PROMOTIONS, run, passed(parts, run))
+    tickers = passed(parts, run)
+    promotions = parts.rows(PROMOTIONS, run, tickers)
     if promotions.empty:
         raise NothingStored(f"{run.universe.name} {run.session}: nothing has been promoted. Run `promote` for this session first.")
-    made = [choices.forecast(parts, run, row) for row in promotions.to_dict("records")]
-    forecasts = FORECASTS.conform(pd.concat([rows for rows, _ in made]))
-    calibrations = CALIBRATIONS.conform(pd.concat([rows for _, rows in made]))
-    if not forecasts.equals(parts.rows(FORECASTS, run, list(promotions["ticker"]))):  # what is published has passed already
+    promoted = list(promotions["ticker"])
+    rows, names = _identities(parts, run, promoted)
+    chosen = {ticker: _chosen(parts, run, ticker, names) for ticker in promoted}
+    replays = {ticker: choices.replay_file(names[ticker], rows[ticker]["live"]["dataset"]) for ticker in promoted}
+    forecasts, calibrations = choices.forecasts(parts, run, promotions.to_dict("records"), chosen, replays)
+    if not forecasts.equals(parts.rows(FORECASTS, run, promoted)):  # what is published has passed already
         parts.gate.check_forecasts(forecasts, list(run.forecast_sessions)).require()
-    parts.store.replace(CALIBRATIONS, calibrations, **run.key, ticker=list(promotions["ticker"]))
-    parts.store.replace(RUNS, records.runs(parts, run, list(promotions["ticker"])), **run.key, ticker=list(promotions["ticker"]))
-    changed = parts.store.replace(FORECASTS, forecasts, **run.key, ticker=list(promotions["ticker"]))
+    parts.store.replace(CALIBRATIONS, calibrations, **run.key, ticker=promoted)
+    parts.store.replace(RUNS, records.runs(parts, run, promoted), **run.key, ticker=promoted)
+    changed = parts.store.replace(FORECASTS, forecasts, **run.key, ticker=promoted)
     parts.progress("publish", "", f"{len(forecasts)} forecasts, {changed} of them new or changed")
 
 
@@ -563,7 +686,8 @@ def _is_live(parts: Parts, run: Run) -> bool:
     declared = load_universes(parts.settings.universes).get(run.universe.name, run.universe)
     if any(getattr(run.universe, name) != getattr(declared, name) for name in ("recipe", "target", "horizon")):
         return False
-    return bool((parts.store.load(PROMOTIONS, **run.series)["cutoff"] <= pd.Timestamp(run.session)).all())
+    newest = parts.store.greatest(PROMOTIONS, "cutoff", **run.series)
+    return newest is None or newest <= run.session
 
 
 def _plain(key: dict[str, object]) -> dict[str, object]:

@@ -105,6 +105,12 @@ class Store:
         with self._reader() as connection:
             return _fetch(connection, query, table)
 
+    def greatest(self, table: Table, column: str, **filters: object) -> object | None:
+        """The greatest value of a column among the rows that `load` would give, as the database has it; None: there are none."""
+        query = sa.select(sa.func.max(_SQL[table.name].c[column])).where(*_conditions(table, filters))
+        with self._reader() as connection:
+            return connection.scalar(query)
+
     def save(self, table: Table, frame: pd.DataFrame) -> int:
         """Inserts new keys and updates those whose values differ; the number of rows that this touched."""
         records = _records(table, frame)
@@ -189,8 +195,10 @@ class Store:
         with self._reader() as connection:
             return connection.scalar(query)
 
-    def newest_revision(self, source_id: str, ticker: str, cutoff: dt.date, known_at: dt.datetime | None) -> dt.datetime | None:
-        """When the newest of a ticker's revisions up to the cutoff became known, in UTC without a zone: reading as of then gives the same."""
+    def newest_revision(
+        self, source_id: str, ticker: str | Sequence[str], cutoff: dt.date, known_at: dt.datetime | None
+    ) -> dt.datetime | None:
+        """When the newest of their revisions up to the cutoff became known, in UTC without a zone: reading as of then gives the same."""
         newest = []
         with self._reader() as connection:
             for table in (PRICE_REVISIONS, ACTION_REVISIONS):

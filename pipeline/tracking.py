@@ -20,7 +20,7 @@ import os
 import platform
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -35,7 +35,7 @@ from pipeline.errors import NothingStored, SettingsError, StoreTooNew, TrackingU
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
-    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 CHAMPION = "champion"
 #: Identify a run and its content for this program; the readable tags (session, recipe, target, ticker) are for people.
@@ -57,6 +57,10 @@ MLFLOW_ENVIRONMENT = {
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 #: What MLflow takes in one `log_batch`.
 BATCH = 1000
+#: Registered models that are read at once.
+MODELS_A_PAGE = 500
+#: Tag of a registered model: the version that the alias `champion` points at and its model_id, or that no network is published.
+PUBLISHED, NOTHING = "stockcast.champion", "none"
 
 
 @dataclass(frozen=True)
@@ -200,27 +204,47 @@ class Tracker:
             self._client.set_tag(parent, "failure", reason)
             self._client.set_terminated(parent, "FAILED")
 
-    def set_champion(self, ticker: str, model_id: str | None) -> None:
-        """Point the alias `champion` at the model that is published; None takes it away: a baseline is published.
+    def set_champions(self, champions: Mapping[str, str | None]) -> None:
+        """Point each ticker's alias `champion` at the model that is published; None takes it away: a baseline is published.
 
         Whether this is the newest session is for the caller to know. Raises `NothingStored` for a model that nobody registered.
         """
-        name = self._model_name(ticker)
-        with self._answering(), self._lock("models", name):
-            found = self._version(name, model_id) if model_id else None
-            if model_id and not found:
-                raise NothingStored(f"{ticker}: model {model_id} is not registered as {name} in MLflow. Run evaluate for it first.")
-            model = next(iter(self._client.search_registered_models(f"name = '{name}'")), None)
-            if model is None:
-                return
-            current = model.aliases.get(CHAMPION)
-            if found and str(current) != str(found.version):
-                self._client.set_registered_model_alias(name, CHAMPION, found.version)
-            elif not found and current is not None:
-                self._client.delete_registered_model_alias(name, CHAMPION)
-            published = "network" if found else "naive"
-            if model.tags.get("published") != published:
-                self._client.set_registered_model_tag(name, "published", published)
+        with self._answering():
+            known = self._registered()
+            for ticker, model_id in champions.items():
+                name = self._model_name(ticker)
+                model = known.get(name)
+                if (model_id is None and (model is None or model.tags.get(PUBLISHED) == NOTHING)) or (
+                    model and model_id and model.tags.get(PUBLISHED) == f"{model.aliases.get(CHAMPION)} {model_id}"
+                ):
+                    continue  # as it is: one reading of all models was enough
+                with self._lock("models", name):
+                    self._set_champion(name, model, ticker, model_id)
+
+    def _set_champion(self, name: str, model: RegisteredModel | None, ticker: str, model_id: str | None) -> None:
+        found = self._version(name, model_id) if model_id else None
+        if model_id and not found:
+            raise NothingStored(f"{ticker}: model {model_id} is not registered as {name} in MLflow. Run evaluate for it first.")
+        current = model.aliases.get(CHAMPION) if model else None
+        if found and str(current) != str(found.version):
+            self._client.set_registered_model_alias(name, CHAMPION, found.version)
+        elif not found and current is not None:
+            self._client.delete_registered_model_alias(name, CHAMPION)
+        tags = {"published": "network" if found else "naive", PUBLISHED: f"{found.version} {model_id}" if found else NOTHING}
+        for tag, value in tags.items():
+            if model is None or model.tags.get(tag) != value:
+                self._client.set_registered_model_tag(name, tag, value)
+
+    def _registered(self) -> dict[str, RegisteredModel]:
+        """All registered models of this experiment, by name."""
+        found, token = {}, None
+        while True:
+            page = self._client.search_registered_models(
+                f"name LIKE '{self.experiment}.%'", max_results=MODELS_A_PAGE, page_token=token
+            )
+            found |= {model.name: model for model in page}
+            if not (token := page.token):
+                return found
 
     # Runs
 

@@ -140,15 +140,15 @@ def test_the_champion_alias_follows_what_is_published(tracker):
 
     seen = []
     for model_id in ("aapl-march", "aapl-february", "aapl-february", None):
-        tracker.set_champion("AAPL", model_id)
+        tracker.set_champions({"AAPL": model_id})
         seen.append(champion())
     assert seen == [(1, "network"), (2, "network"), (2, "network"), (None, "naive")]
 
 
 def test_a_champion_that_nobody_registered_is_named(tracker):
-    tracker.set_champion("FB", None)
+    tracker.set_champions({"FB": None})
     with pytest.raises(NothingStored, match=r"FB: model nope is not registered as sample\.FB"):
-        tracker.set_champion("FB", "nope")
+        tracker.set_champions({"FB": "nope"})
 
 
 def test_the_model_folder_holds_the_file_and_its_signature_and_no_pickle(tracker, tmp_path):
@@ -202,7 +202,7 @@ def test_nothing_heavy_is_imported_before_its_time_and_tensorflow_never(tracker)
         "early = [name for name in heavy if name in sys.modules];"
         "model = TrackedModel('m1', dt.date(2013, 3, 1), b'weights', {'past': (60, 2)}, 5, ('open', 'close'), 'a change');"
         "parent = tracker.open_session(dt.date(2013, 3, 1), 'default', 'close');"
-        "tracker.record(parent, StockRun('AAPL', {}, {}, model=model)); tracker.set_champion('AAPL', 'm1');"
+        "tracker.record(parent, StockRun('AAPL', {}, {}, model=model)); tracker.set_champions({'AAPL': 'm1'});"
         "print(early, [name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=Path(__file__).parents[1])
@@ -235,7 +235,7 @@ def test_mlflow_loads_the_network_that_was_tracked(tracker, tmp_path):
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ) as keras:
         assert keras.stdout.readline() == "saved\n"
         record_friday(tracker, dataclasses.replace(AAPL, model=dataclasses.replace(NETWORK, content=file.read_bytes())))
-        tracker.set_champion("AAPL", "aapl-march")
+        tracker.set_champions({"AAPL": "aapl-march"})
         answer, _ = keras.communicate("\n", timeout=120)
     assert "True\n" in answer
     assert answer.endswith("""True [{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 5]}}]\n""")
@@ -247,7 +247,7 @@ def test_a_server_takes_the_same_runs_and_shows_those_of_its_database(tracker, t
     with _server(tracker.uri, tmp_path) as address:
         over_http = Tracker(address, "unused", "remote")
         over_http.record(over_http.open_session(FRIDAY, "default", "close"), AAPL)
-        over_http.set_champion("AAPL", "aapl-march")
+        over_http.set_champions({"AAPL": "aapl-march"})
         assert versions(over_http) == [
             ("remote.AAPL", 1, "aapl-march", "2013-03-01"),
             ("remote.AAPL", 2, "aapl-february", "2013-02-01"),

@@ -70,17 +70,30 @@ class Baseline:
     point: Callable[[Windows, int], np.ndarray]
     width: Callable[[Windows], np.ndarray]
 
-    def fit(self, train: Windows, horizon: int) -> Callable[[Windows], np.ndarray]:
-        """The forecaster, windows -> dollars (n, H, Q), whose shape is that of its errors on `train`: filtered historical simulation.
+    def fit(self, train: Windows, horizon: int) -> Fitted:
+        """The forecaster whose shape is that of its errors on `train`: filtered historical simulation.
 
         (Barone-Adesi, Giannopoulos & Vosper 1999.) Fewer than `FEWEST` windows have no shape of their own: then it is the normal one.
         """
-        width, shape = self.width, np.sqrt(np.arange(1, horizon + 1))[:, None] * np.array(NORMAL)
         if len(train) >= FEWEST:
-            shape = shape_of(train.actual, self.point(train, horizon), width(train))
-        elif width is _last:
-            width = _recent_volatility
-        return lambda windows: np.maximum(around(self.point(windows, horizon), width(windows), shape), 0.0)
+            return self.shaped(shape_of(train.actual, self.point(train, horizon), self.width(train)))
+        return self.shaped(np.sqrt(np.arange(1, horizon + 1))[:, None] * np.array(NORMAL), normal=True)
+
+    def shaped(self, shape: np.ndarray, normal: bool = False) -> Fitted:
+        """The forecaster of a shape (H, Q); the `normal` one is in units of the volatility, whatever the baseline's own are."""
+        return Fitted(self.point, _recent_volatility if normal and self.width is _last else self.width, shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """Windows -> dollars (n, H, Q). Of windows, naive and ewma look at `last` and `unit` alone."""
+
+    point: Callable[[Windows, int], np.ndarray]
+    width: Callable[[Windows], np.ndarray]
+    shape: np.ndarray
+
+    def __call__(self, windows: Windows) -> np.ndarray:
+        return np.maximum(around(self.point(windows, len(self.shape)), self.width(windows), self.shape), 0.0)
 
 
 def _last(windows: Windows) -> np.ndarray:
