@@ -31,7 +31,7 @@ def said(part, factor=1.0):
 
 def evaluated(dataset, validation=None, test=None):
     validation = said(dataset.validation) if validation is None else validation
-    return evaluation.evaluate(dataset, "d", "m", validation, said(dataset.test) if test is None else test)
+    return evaluation.evaluate(dataset, "d", {"m": (validation, said(dataset.test) if test is None else test)})[0]
 
 
 def test_every_forecaster_is_measured_on_the_same_sessions(dataset):

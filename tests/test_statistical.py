@@ -193,7 +193,7 @@ def test_asked_for_in_the_daily_run_they_are_measured_on_every_21st_test_session
     told = []
     with assembly.parts(settings, progress=lambda *words: told.append(words)) as parts:
         name = parts.artifacts.put_content("datasets", ".npz", file)
-        the = forecasters.Stock("IBM", name, name, windows.load_dataset(file), windows.load_replay(file))
+        the = forecasters.Stock("IBM", name, windows.load_dataset(file))
         forecasters.evaluate_statistical(parts, the)
         figures = forecasters.statistical_figures(parts, name)
         forecasters.evaluate_statistical(parts, the)
