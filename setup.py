@@ -53,6 +53,7 @@ setup(
             "apache-airflow-providers-celery>=3.10",
             "apache-airflow-providers-cncf-kubernetes>=10",
             "boto3>=1.40",  # MLflow's artifacts in object storage
+            "celery>=5.5,<5.7",  # the provider (3.26) imports a name that 5.7 no longer has
             "s3fs>=2025.3",
         ],
     },
