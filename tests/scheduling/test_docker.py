@@ -891,6 +891,21 @@ def test_the_cluster_is_one_of_celery_and_keeps_nothing_on_a_workers_disk():
     assert all(environment[place].startswith("s3://") for place in places)
 
 
+def test_the_store_of_one_host_may_be_a_file_in_its_volume():
+    for text in (files()[".env.example"], (ROOT / "README.md").read_text(encoding="utf-8")):
+        [path] = re.findall(r"sqlite:///(/[\w/.]+)", text)
+        [volume] = services(files(), SINGLE)["scheduler"]["volumes"]
+        assert Path(path).parent == Path(volume.split(":")[1])
+    assert "${STOCKCAST_STORE_URL:-" in files()[SHARED]
+
+
+def test_the_readme_starts_what_there_is():
+    lines = re.findall(r"^docker compose .*?(?=  |$)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    started = {re.search(r"--file docker/(\S+)", line)[1]: re.findall(r"--scale (\w+)=", line) for line in lines}
+    assert started == {SINGLE: [], CLUSTER: ["worker"]}
+    assert "worker" in services(files(), CLUSTER)
+
+
 def test_every_package_of_the_cluster_is_locked():
     text = (ROOT / "setup.py").read_text()
     wanted = [Requirement(line) for line in re.findall(r'"([^"]+)"', re.search(r'"cluster": \[(.*?)\]', text, re.DOTALL)[1])]
