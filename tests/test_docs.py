@@ -1,4 +1,4 @@
-"""The documentation keeps up: every command, setting, recipe, universe and file it should mention, and no file that is not there."""
+"""The documentation keeps up: every command, recipe, universe and file it should mention, and no file that is not there."""
 
 import argparse
 import re
@@ -9,7 +9,6 @@ import pytest
 
 from pipeline import cli
 from pipeline.models import find_recipe
-from pipeline.settings import Settings, variables
 from pipeline.universes import load_universes
 
 ROOT = Path(__file__).parent.parent
@@ -56,16 +55,6 @@ def test_the_readmes_table_of_recipes_shows_all_of_the_shipped_files_and_none_th
     files = [import_module(f"pipeline.models.{file}") for file in SHOWN]
     shipped = {recipe.name for file in files for recipe in getattr(file, "RECIPES", (getattr(file, "DEFAULT", None),))}
     assert shipped - named == set()
-
-
-def test_the_settings_are_listed_with_their_defaults_and_nothing_else_is():
-    listed = dict(
-        re.findall(r"^#(STOCKCAST_\w+)=(.*)$", (ROOT / "docker" / ".env.example").read_text(encoding="utf-8"), re.MULTILINE)
-    )
-    defaults = {"STOCKCAST_" + field.upper(): value for field, value in vars(Settings()).items()}
-    assert sorted(listed) == sorted(variables())
-    written = {name: "" if defaults[name] is None else str(defaults[name]) for name in listed if name != "STOCKCAST_HOME"}
-    assert {name: value for name, value in listed.items() if name in written} == written
 
 
 @pytest.mark.parametrize("page", ["README.md", "benchmarks/README.md"])
