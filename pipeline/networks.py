@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pipeline import datasets, embedding, evaluation, forecasters
+from pipeline import datasets, evaluation, forecasters
 from pipeline.assembly import code_version
 from pipeline.errors import NothingStored, SettingsError, StockcastError
 from pipeline.forecasters import Said, Stock
@@ -243,16 +243,13 @@ def save(parts: Parts, run: Run, network: Network, trained: Trained) -> None:
     parts.artifacts.write(network.file, trained.model)
 
 
-def symbol_vectors(parts: Parts, run: Run, recipe: Recipe) -> tuple[tuple[str, ...], np.ndarray] | None:
-    """(stocks, their vectors) that the run's pooled network has learnt, as `embedding.vectors` has them; None where there is no such network."""
+def with_vectors(parts: Parts, run: Run, recipe: Recipe) -> Network | None:
+    """The run's network that has learnt a vector for each of several stocks; None where there is no such network."""
     shared = pools(parts, run, recipe)
     if recipe.pooled:
         every = wanted(parts, run, recipe, datasets.passed(parts, run), shared)
         shared = [network for own in every.values() for network in compared(own)[:1]]
-    for network in shared[:1]:
-        if len(network.pool) > 1 and parts.artifacts.exists(network.file):
-            return embedding.vectors(parts.artifacts.read(network.file))
-    return None
+    return next((network for network in shared[:1] if len(network.pool) > 1 and parts.artifacts.exists(network.file)), None)
 
 
 @dataclass(frozen=True, eq=False)

@@ -194,12 +194,15 @@ def save_look_ahead(parts: Parts, run: Run, seen: dict[str, LookAhead]) -> list[
 
 def session_files(parts: Parts, run: Run, recipe: Recipe) -> dict[str, bytes]:
     """What a session's parent run shows, by name: where its stocks share a network, how that has placed them."""
-    learnt = networks.symbol_vectors(parts, run, recipe)
-    if learnt is None:
+    network = networks.with_vectors(parts, run, recipe)
+    if network is None:
         return {}
-    symbols, vectors = learnt
-    points = embedding.placed(vectors[1:])  # without the unknown one
-    return {"symbol_embedding.png": charts.embedding_picture(points, symbols, run.universe.sectors)}
+    name = networks.picture_file("symbols", network.model_id)
+    if not parts.artifacts.exists(name):
+        symbols, vectors = embedding.vectors(parts.artifacts.read(network.file))
+        points = embedding.placed(vectors[1:])  # without the unknown one
+        parts.artifacts.write(name, charts.embedding_picture(points, symbols, run.universe.sectors))
+    return {"symbol_embedding.png": parts.artifacts.read(name)}
 
 
 def session_metrics(promotions: pd.DataFrame, checks: pd.DataFrame, drift: pd.DataFrame) -> dict[str, float]:

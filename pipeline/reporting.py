@@ -177,6 +177,18 @@ class Day:
     drift: pd.DataFrame
 
 
+#: Tickers that a page shows in full.
+SHOWN = 24
+
+
+def shown(day: Day) -> list[str]:
+    """The tickers that the day's page shows in full: all, or of a large universe those that drifted and those that are expected to move most."""
+    first = day.forecasts[day.forecasts["horizon"] == 1].set_index("ticker")
+    moves = (first["y_hat"] / first["last_value"] - 1).abs().sort_values(ascending=False, kind="stable")
+    drifted = [ticker for ticker in day.drift[day.drift["warnings"] != ""]["ticker"] if ticker in first.index]
+    return sorted(dict.fromkeys([*drifted, *moves.index][: max(SHOWN, len(drifted))]) if len(first) > SHOWN else first.index)
+
+
 def day_page(run: Run, day: Day, charts: Mapping[str, bytes], pictures: Mapping[str, bytes]) -> str:
     """The day's page as one HTML file that needs nothing else.
 
@@ -184,17 +196,22 @@ def day_page(run: Run, day: Day, charts: Mapping[str, bytes], pictures: Mapping[
         charts: ticker -> PNG of its forecast.
         pictures: "calibration" and "drift" -> PNG, where there is something to draw.
     """
-    forecasts = FORECASTS.conform(day.forecasts)
+    forecasts, full = FORECASTS.conform(day.forecasts), shown(day)
     universe = run.universe
     title = f"{universe.name} · {run.session}"
     parts = [
         f"<h1>{escape(universe.name)} <small>forecasts of {escape(universe.target)} after {run.session}</small></h1>",
         f"<p class=lead>{_day_in_words(day)}</p>",
-        _overview(day),
+        _overview(day, full),
         "<h2>Forecasts</h2>",
         "<p class=dim>The line is the median, what comes is as likely above as below it; the shades are the central intervals of 50, 80 and "
         "95 %.</p>",
-        *(_card(ticker, rows, day.promotions, charts.get(ticker)) for ticker, rows in forecasts.groupby("ticker")),
+        _left_out(len(full), forecasts["ticker"].nunique()),
+        *(
+            _card(ticker, rows, day.promotions, charts.get(ticker))
+            for ticker, rows in forecasts.groupby("ticker")
+            if ticker in full
+        ),
         "<h2>Calibration</h2>",
         _calibration(day.calibrations, pictures.get("calibration", b"")),
         "<h2>Drift</h2>",
@@ -237,7 +254,16 @@ def _day_in_words(day: Day) -> str:
     return " ".join(filter(None, said))
 
 
-def _overview(day: Day) -> str:
+def _left_out(full: int, tickers: int) -> str:
+    if full == tickers:
+        return ""
+    return (
+        f"<p class=dim>In full: the {full} that drifted or are expected to move most. The other {tickers - full} are in the table above; "
+        "<code>stockcast explain SESSION TICKER</code> tells all about one.</p>"
+    )
+
+
+def _overview(day: Day, full: list[str]) -> str:
     first = day.forecasts[day.forecasts["horizon"] == 1].set_index("ticker")
     drifted = day.drift.set_index("ticker")["warnings"]
     body = []
@@ -249,7 +275,7 @@ def _overview(day: Day) -> str:
         change = forecast["y_hat"] / forecast["last_value"] - 1
         body.append(
             [
-                f'<a href="#{escape(ticker)}">{escape(ticker)}</a>',
+                f'<a href="#{escape(ticker)}">{escape(ticker)}</a>' if ticker in full else escape(ticker),
                 _price(forecast["last_value"]),
                 _price(forecast["y_hat"]),
                 f"{change:+.2%}",

@@ -654,25 +654,25 @@ def _reasons(parts: Parts, run: Run, ticker: str) -> str:
 
 def _page(parts: Parts, run: Run) -> str:
     """The day's page, as HTML; its scores are those of forecasts made before this session."""
-    forecasts, promotions = parts.rows(FORECASTS, run), parts.rows(PROMOTIONS, run)
-    scores = parts.store.load(SCORES, **run.series, ticker=list(run.universe.tickers))
+    forecasts, calibrations = parts.rows(FORECASTS, run), parts.rows(CALIBRATIONS, run)
+    scores, watched = (parts.store.load(table, **run.series, ticker=list(run.universe.tickers)) for table in (SCORES, DRIFT))
+    watched = watched[watched["cutoff"] <= pd.Timestamp(run.session)]
+    day = reporting.Day(
+        forecasts=forecasts,
+        promotions=parts.rows(PROMOTIONS, run),
+        calibrations=calibrations,
+        findings=parts.rows(FINDINGS, run),
+        checks=parts.rows(CHECKS, run),
+        scores=scores[scores["session"] <= pd.Timestamp(run.session)],
+        drift=watched[watched["cutoff"] == pd.Timestamp(run.session)],
+    )
     pictures = {}
-    for ticker in forecasts["ticker"].unique():
+    for ticker in reporting.shown(day):
         history = parts.store.prices(run.universe.source_id, ticker, run.session, run.known_at)
         pictures[ticker] = charts.forecast_chart(history, forecasts[forecasts["ticker"] == ticker])
-    calibrations, watched = parts.rows(CALIBRATIONS, run), parts.store.load(DRIFT, **run.series, ticker=list(run.universe.tickers))
-    watched = watched[watched["cutoff"] <= pd.Timestamp(run.session)]
     return reporting.day_page(
         run,
-        reporting.Day(
-            forecasts=forecasts,
-            promotions=promotions,
-            calibrations=calibrations,
-            findings=parts.rows(FINDINGS, run),
-            checks=parts.rows(CHECKS, run),
-            scores=scores[scores["session"] <= pd.Timestamp(run.session)],
-            drift=watched[watched["cutoff"] == pd.Timestamp(run.session)],
-        ),
+        day,
         pictures,
         {
             "calibration": charts.calibration_chart(calibrations) if len(calibrations) else b"",

@@ -39,6 +39,20 @@ class Airflow:
     def state_of(self, dag_id: str, run_id: str) -> str:
         return self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{urllib.parse.quote(run_id)}")["state"]
 
+    def tasks_of(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """All task instances of a run."""
+        tasks: list[dict[str, Any]] = []
+        while True:
+            query = f"limit=100&offset={len(tasks)}"
+            page = self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{urllib.parse.quote(run_id)}/taskInstances?{query}")
+            tasks += page["task_instances"]
+            if len(tasks) >= page["total_entries"] or not page["task_instances"]:
+                return tasks
+
+    def knows(self, dag_id: str) -> bool:
+        """Whether Airflow has read the DAG's file yet."""
+        return bool(self._call("GET", f"/api/v2/dags?dag_id_pattern={dag_id}")["dags"])
+
     def backfill(self, dag_id: str, first: dt.date, last: dt.date, max_active_runs: int, reprocess: str) -> dict[str, Any]:
         return self._call(
             "POST",
