@@ -39,6 +39,7 @@ class Parts:
     def __init__(self, settings: Settings, progress: Progress | None = None) -> None:
         self.settings = settings
         self.progress = progress or print_progress
+        self._trackers: dict[str, Tracker] = {}
 
     def __enter__(self) -> Parts:
         return self
@@ -46,6 +47,8 @@ class Parts:
     def __exit__(self, *_: object) -> None:
         if "store" in self.__dict__:
             self.store.close()
+        for tracker in self._trackers.values():
+            tracker.close()
 
     @cached_property
     def store(self) -> Store:
@@ -82,9 +85,12 @@ class Parts:
         return self.store.load(table, **run.key, ticker=list(run.universe.tickers) if tickers is None else tickers)
 
     def tracker(self, universe: Universe) -> Tracker:
+        """One per experiment, with its connections, for as long as this lasts."""
         from pipeline.tracking import Tracker
 
-        return Tracker(tracking_uri(self.settings), artifact_root(self.settings), universe.name)
+        if universe.name not in self._trackers:
+            self._trackers[universe.name] = Tracker(tracking_uri(self.settings), artifact_root(self.settings), universe.name)
+        return self._trackers[universe.name]
 
 
 def parts(settings: Settings, progress: Progress | None = None) -> Parts:

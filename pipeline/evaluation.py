@@ -6,46 +6,47 @@ first validation session (see `calibration`). A point forecast becomes a distrib
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from pipeline import calibration, metrics
-from pipeline.quantiles import COLUMNS, COUNT, around, shape_of
+from pipeline.quantiles import COLUMNS, around, shape_of
 from pipeline.tables import EVALUATIONS, PREDICTIONS
 from pipeline.windows import Dataset, Windows
 
 
-def evaluate(
-    dataset: Dataset, name: str, said: Mapping[str, tuple[np.ndarray, np.ndarray]]
-) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """EVALUATIONS rows of some forecasters, two splits by H horizons each, and what each says of the test windows, calibrated (n, H, Q).
+@dataclass(frozen=True, eq=False)
+class Measurable:
+    """What a forecaster says about a dataset's validation and test windows, dollars (n, H, Q); `name` is the dataset's."""
 
-    Args:
-        name: the dataset's.
-        said: by model_id or a baseline's name, what it says about the dataset's validation and test windows, dollars (n, H, Q).
-    """
-    calibrated_tests = dict(zip(said, calibrated_together(dataset, list(said.values())), strict=True))
-    tables = [
-        metrics.evaluate(part.actual, quantiles, part.last, mean_step(dataset)).assign(split=split, dataset=name, model=model)
-        for model, (validation, _) in said.items()
-        for split, part, quantiles in (
-            ("validation", dataset.validation, validation),
-            ("test", dataset.test, calibrated_tests[model]),
-        )
-    ]
-    return EVALUATIONS.conform(pd.concat(tables)) if tables else EVALUATIONS.empty(), calibrated_tests
+    dataset: Dataset
+    name: str
+    model: str
+    validation: np.ndarray
+    test: np.ndarray
 
 
-def calibrated_together(dataset: Dataset, said: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """What `calibrated_test` makes of each of some forecasters, (F, n, H, Q)."""
-    if not said:
-        return np.empty((0, *dataset.test.actual.shape, COUNT))
-    actual, position = _outcomes(dataset)
-    both = np.stack([np.concatenate(each) for each in said])
-    replayed = calibration.replay(np.broadcast_to(actual, both.shape[:3]), both, position)
-    return replayed.quantiles[:, len(dataset.validation) :]
+def evaluate(said: Sequence[Measurable]) -> tuple[pd.DataFrame, list[np.ndarray]]:
+    """EVALUATIONS rows, two splits by H horizons each, and what each says of the test windows, calibrated (n, H, Q)."""
+    outcomes = [_outcomes(each.dataset) for each in said]
+    replayed = calibration.replay_all(
+        [
+            (actual, np.concatenate([each.validation, each.test]), position)
+            for each, (actual, position) in zip(said, outcomes, strict=True)
+        ]
+    )
+    calibrated_tests = [after.quantiles[len(each.validation) :] for each, after in zip(said, replayed, strict=True)]
+    rows: list[dict[str, object]] = []
+    for each, after in zip(said, calibrated_tests, strict=True):
+        dataset, step = each.dataset, mean_step(each.dataset)
+        for split, part, quantiles in (("validation", dataset.validation, each.validation), ("test", dataset.test, after)):
+            key = {"dataset": each.name, "model": each.model, "split": split}
+            measures = metrics.measures(part.actual, quantiles, part.last, step)
+            rows += [{**key, **dict(zip(measures, values, strict=True))} for values in zip(*measures.values(), strict=True)]
+    return EVALUATIONS.conform(pd.DataFrame(rows)) if rows else EVALUATIONS.empty(), calibrated_tests
 
 
 def calibrated_test(dataset: Dataset, validation: np.ndarray, test: np.ndarray) -> np.ndarray:
@@ -95,10 +96,14 @@ def quantiles_of(validation: Windows, said: tuple[np.ndarray, ...], others: tupl
     return (own, *later)
 
 
-def predict(name: str, model: str, forecast: np.ndarray) -> pd.DataFrame:
-    """PREDICTIONS rows of one forecaster's quantiles (H, Q) for the window at the end of the dataset `name`."""
-    rows = pd.DataFrame(forecast, columns=list(COLUMNS))
-    return PREDICTIONS.conform(rows.assign(dataset=name, model=model, horizon=np.arange(1, len(forecast) + 1)))
+def predictions(said: Mapping[tuple[str, str], np.ndarray]) -> pd.DataFrame:
+    """PREDICTIONS rows of quantiles (H, Q) by (dataset, model): what it says for the window at the dataset's end."""
+    rows = [
+        {"dataset": dataset, "model": model, "horizon": horizon, **dict(zip(COLUMNS, quantiles, strict=True))}
+        for (dataset, model), each in said.items()
+        for horizon, quantiles in enumerate(each, start=1)
+    ]
+    return PREDICTIONS.conform(pd.DataFrame(rows)) if rows else PREDICTIONS.empty()
 
 
 def mean_step(dataset: Dataset) -> float:

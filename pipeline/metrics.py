@@ -37,21 +37,24 @@ def directional_accuracy(actual: np.ndarray, forecast: np.ndarray, last: np.ndar
     return np.divide(hits, count, out=np.full(actual.shape[1], np.nan), where=count > 0)
 
 
+def measures(actual: np.ndarray, quantiles: np.ndarray, last: np.ndarray, step: float) -> dict[str, np.ndarray]:
+    """All measures of quantiles (n, H, Q) by name, each (H,); the points are their medians."""
+    median, horizons = quantiles[:, :, MEDIAN], actual.shape[1]
+    return {
+        "horizon": np.arange(1, horizons + 1),
+        "sessions": np.full(horizons, len(actual)),
+        "rmse": root_mean_squared_error(actual, median),
+        "mae": mean_absolute_error(actual, median),
+        "mase": mean_absolute_scaled_error(actual, median, step),
+        "directional_accuracy": directional_accuracy(actual, median, last),
+        "pinball": losses(actual, quantiles, last).mean(axis=0),
+        **{f"coverage_{level}": coverage(actual, quantiles, level) for level in INTERVALS},
+    }
+
+
 def evaluate(actual: np.ndarray, quantiles: np.ndarray, last: np.ndarray, step: float) -> pd.DataFrame:
-    """All measures of quantiles (n, H, Q), one row per horizon (1..H); the points are their medians."""
-    median = quantiles[:, :, MEDIAN]
-    return pd.DataFrame(
-        {
-            "horizon": np.arange(1, actual.shape[1] + 1),
-            "sessions": len(actual),
-            "rmse": root_mean_squared_error(actual, median),
-            "mae": mean_absolute_error(actual, median),
-            "mase": mean_absolute_scaled_error(actual, median, step),
-            "directional_accuracy": directional_accuracy(actual, median, last),
-            "pinball": losses(actual, quantiles, last).mean(axis=0),
-            **{f"coverage_{level}": coverage(actual, quantiles, level) for level in INTERVALS},
-        }
-    )
+    """`measures` as a table, one row per horizon (1..H)."""
+    return pd.DataFrame(measures(actual, quantiles, last, step))
 
 
 def realised(scores: pd.DataFrame) -> pd.DataFrame:

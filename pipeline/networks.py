@@ -16,6 +16,7 @@ import pandas as pd
 from pipeline import datasets, evaluation, forecasters
 from pipeline.assembly import code_version
 from pipeline.errors import NothingStored, SettingsError, StockcastError
+from pipeline.evaluation import Measurable
 from pipeline.forecasters import Said, Stock
 from pipeline.lookahead import LookAhead
 from pipeline.models import DEFAULT
@@ -48,31 +49,32 @@ def picture_file(dataset: str, model: str) -> str:
     return f"predictions/{dataset}-{model}.png"
 
 
-def predictions_csv(test: Windows, quantiles: np.ndarray) -> bytes:
+def predictions_table(test: Windows, quantiles: np.ndarray) -> pd.DataFrame:
     """Test sessions as people and spreadsheets read them: cutoff, session, horizon, actual, prediction, naive, intervals; dollars.
 
     Args:
         quantiles: calibrated, in dollars (n, horizon, Q).
     """
-    tables = [
-        pd.DataFrame(
-            {
-                "cutoff": test.origins,
-                "session": test.sessions[:, step],
-                "horizon": step + 1,
-                "actual": test.actual[:, step],
-                "prediction": quantiles[:, step, MEDIAN],
-                "naive": test.last,
-                **{
-                    f"{side}_{level}": quantiles[:, step, bound]
-                    for level, bounds in INTERVALS.items()
-                    for side, bound in zip(("lower", "upper"), bounds, strict=True)
-                },
-            }
-        )
-        for step in range(quantiles.shape[1])
-    ]
-    return pd.concat(tables).to_csv(index=False, date_format="%Y-%m-%d").encode()
+    count, horizons = quantiles.shape[:2]
+    return pd.DataFrame(
+        {
+            "cutoff": np.tile(test.origins, horizons),
+            "session": test.sessions.T.ravel(),
+            "horizon": np.repeat(np.arange(1, horizons + 1), count),
+            "actual": test.actual.T.ravel(),
+            "prediction": quantiles[:, :, MEDIAN].T.ravel(),
+            "naive": np.tile(test.last, horizons),
+            **{
+                f"{side}_{level}": quantiles[:, :, bound].T.ravel()
+                for level, bounds in INTERVALS.items()
+                for side, bound in zip(("lower", "upper"), bounds, strict=True)
+            },
+        }
+    )
+
+
+def predictions_csv(table: pd.DataFrame) -> bytes:
+    return table.to_csv(index=False, date_format="%Y-%m-%d").encode()
 
 
 def read_predictions(data: bytes) -> pd.DataFrame:
@@ -259,11 +261,13 @@ class Measured:
     Attributes:
         said: what each network that may be published says, the current one first.
         evaluations: EVALUATIONS rows.
+        predictions: of the current network's test windows, as `predictions_csv` has them; None where there is no network.
     """
 
     the: Stock
     said: list[tuple[Network, Said]]
     evaluations: pd.DataFrame
+    predictions: pd.DataFrame | None
 
 
 def measure(parts: Parts, run: Run, stocks: list[tuple[Stock, list[Network]]]) -> dict[str, Measured | StockcastError]:
@@ -271,10 +275,9 @@ def measure(parts: Parts, run: Run, stocks: list[tuple[Stock, list[Network]]]) -
     jobs: dict[PredictJob, tuple[Network, Dataset]] = {}
     for the, every in stocks:
         for network in every:
-            fitted_on = network.dataset if network.role != "pooled" else None
-            dataset = datasets.load(parts, network.dataset if network.role == "default" else the.training, fitted_on)
+            dataset = _seen_by(parts, the, network)
             jobs[_predict_job(parts, run, network, (dataset.validation, dataset.test), dataset.spec.horizon)] = network, dataset
-    said: dict[tuple[str, str], Said] = {}
+    found: dict[str, list[tuple[Network, Dataset, Said]]] = {the.ticker: [] for the, _ in stocks}
     failures: dict[str, StockcastError] = {}
     for job, outcome in parts.workers.predict_all(list(jobs)) if jobs else ():
         network, dataset = jobs[job]
@@ -282,27 +285,68 @@ def measure(parts: Parts, run: Run, stocks: list[tuple[Stock, list[Network]]]) -
             failures[job.ticker] = outcome
         else:
             quantiles = evaluation.quantiles_of(dataset.validation, outcome, (dataset.test,))
-            said[job.ticker, network.role] = Said(*map(forecasters.stored, quantiles))
-    # Everything but what cannot be measured: those tickers say why.
-    return {the.ticker: failures.get(the.ticker) or _measured(parts, the, every, said) for the, every in stocks}
+            found[job.ticker].append((network, dataset, Said(*map(forecasters.stored, quantiles))))
+    measurable: list[Measurable] = []
+    for the, every in stocks:
+        if the.ticker in failures:
+            continue
+        measurable += [
+            Measurable(the.dataset, the.training, name, said.validation, said.test) for name, said in the.baselines.items()
+        ]
+        own = sorted(found[the.ticker], key=lambda each: every.index(each[0]))
+        found[the.ticker] = own
+        measurable += [
+            Measurable(
+                dataset if network.role == "default" else the.dataset,
+                network.dataset if network.role == "default" else the.training,
+                network.model_id,
+                said.validation,
+                said.test,
+            )
+            for network, dataset, said in own
+        ]
+    rows, calibrated = evaluation.evaluate(measurable)
+    tests = {(each.name, each.model): (each, after) for each, after in zip(measurable, calibrated, strict=True)}
+    by_dataset = dict(list(rows.groupby("dataset")))
+    measured: dict[str, Measured | StockcastError] = dict(failures)
+    for the, _ in stocks:
+        if the.ticker not in failures:
+            measured[the.ticker] = _measured(parts, the, found[the.ticker], by_dataset, tests)
+    return measured
 
 
-def _measured(parts: Parts, the: Stock, every: list[Network], said: dict[tuple[str, str], Said]) -> Measured:
-    of_networks = [(network, said[the.ticker, network.role]) for network in compared(every)]
-    forecasters_ = the.baselines | {network.model_id: each for network, each in of_networks}
-    rows, calibrated = evaluation.evaluate(
-        the.dataset, the.training, {name: (each.validation, each.test) for name, each in forecasters_.items()}
+def _seen_by(parts: Parts, the: Stock, network: Network) -> Dataset:
+    """The windows that a network is measured on, as it sees them."""
+    if network.role == "default":
+        return datasets.load(parts, network.dataset)
+    as_they_are = network.role == "pooled" or network.dataset == the.training or not network.recipe.normalisation.is_fitted
+    return the.dataset if as_they_are else datasets.load(parts, the.training, network.dataset)
+
+
+def _measured(
+    parts: Parts,
+    the: Stock,
+    own: list[tuple[Network, Dataset, Said]],
+    rows: dict[str, pd.DataFrame],
+    tests: dict[tuple[str, str], tuple[Measurable, np.ndarray]],
+) -> Measured:
+    of_interest = {"default": next((network for network, *_ in own if network.role == "default"), None)}
+    of_interest["current"] = next((network for network, *_ in own if network.role != "default"), None)
+    tables = {}
+    for kind, network in of_interest.items():
+        if network is not None:
+            each, after = tests[network.dataset if kind == "default" else the.training, network.model_id]
+            tables[kind] = predictions_table(each.dataset.test, after)
+            name = predictions_file(each.name, network.model_id)
+            if not parts.artifacts.exists(name):
+                parts.artifacts.write(name, predictions_csv(tables[kind]))
+    names = dict.fromkeys([the.training, *([of_interest["default"].dataset] if of_interest["default"] else [])])
+    return Measured(
+        the,
+        [(network, said) for network, _, said in own if network.role != "default"],
+        pd.concat([rows[name] for name in names]),
+        tables.get("current"),
     )
-    tables = [rows]
-    for network, _ in of_networks[:1]:
-        _save_predictions(parts, the.dataset, the.training, network.model_id, calibrated[network.model_id])
-    for network in every:
-        if network.role == "default":
-            own, dataset = said[the.ticker, network.role], datasets.load(parts, network.dataset)
-            rows, calibrated = evaluation.evaluate(dataset, network.dataset, {network.model_id: (own.validation, own.test)})
-            _save_predictions(parts, dataset, network.dataset, network.model_id, calibrated[network.model_id])
-            tables.append(rows)
-    return Measured(the, of_networks, pd.concat(tables))
 
 
 def replay(
@@ -346,11 +390,6 @@ def _predict_job(parts: Parts, run: Run, network: Network, windows: tuple[Window
         windows=windows,
         horizon=horizon,
     )
-
-
-def _save_predictions(parts: Parts, dataset: Dataset, name: str, model: str, calibrated: np.ndarray) -> None:
-    if not parts.artifacts.exists(predictions_file(name, model)):
-        parts.artifacts.write(predictions_file(name, model), predictions_csv(dataset.test, calibrated))
 
 
 def look_ahead(parts: Parts, run: Run, recipe: Recipe, tickers: list[str], length: int) -> dict[str, LookAhead | StockcastError]:

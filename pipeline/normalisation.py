@@ -34,6 +34,8 @@ class LastClose:
     lead = 0
     #: Columns that must be known, not carried, at a window's last session.
     anchors = ("close",)
+    #: Whether it depends on the sessions that training sees.
+    is_fitted = False
 
     def fit(self, values: np.ndarray, target: np.ndarray, train_sessions: int, block: int) -> Normalise:
         return _by_last_close
@@ -69,6 +71,7 @@ class ByVolatility:
     limit: float = 10.0
     lead = 1
     anchors = ("close",)
+    is_fitted = False
     #: What is seen of open, high, low, close and volume.
     features = 6
 
@@ -103,6 +106,7 @@ class PreviousWindow:
 
     lead = 1
     anchors = ()
+    is_fitted = False
 
     def fit(self, values: np.ndarray, target: np.ndarray, train_sessions: int, block: int) -> Normalise:
         return partial(_by_previous_window, block=block)
@@ -126,6 +130,7 @@ class FirstValue:
 
     lead = 0
     anchors = ()
+    is_fitted = False
 
     def fit(self, values: np.ndarray, target: np.ndarray, train_sessions: int, block: int) -> Normalise:
         return _by_first_value
@@ -151,6 +156,7 @@ class MinMax:
     fitted_on: str = "train"
     lead = 0
     anchors = ()
+    is_fitted = True
 
     def fit(self, values: np.ndarray, target: np.ndarray, train_sessions: int, block: int) -> Normalise:
         seen = slice(None) if self.fitted_on == "all" else slice(train_sessions)
@@ -176,6 +182,7 @@ class BlockMinMax:
     known: str = "previous"
     lead = 0
     anchors = ()
+    is_fitted = True
 
     def fit(self, values: np.ndarray, target: np.ndarray, train_sessions: int, block: int) -> Normalise:
         blocks = [slice(at, at + self.sessions) for at in range(0, len(values), self.sessions)]
@@ -223,6 +230,7 @@ class Unscaled:
 
     lead = 0
     anchors = ()
+    is_fitted = False
 
     def fit(self, values: np.ndarray, target: np.ndarray, train_sessions: int, block: int) -> Normalise:
         return _as_it_is

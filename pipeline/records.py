@@ -62,7 +62,6 @@ def stock_run(
     evaluations = measured.evaluations[measured.evaluations["dataset"] == training]
     params = {
         "ticker": ticker,
-        "cutoff": run.session,
         "dataset": training,
         "dataset_cutoff": rows["training"]["dataset_cutoff"].date(),
         "dataset_sessions": rows["training"]["sessions"],
@@ -75,7 +74,7 @@ def stock_run(
         "source": run.universe.source,
         **{f"recipe.{name}": value for name, value in recipe.parameters().items()},
     }
-    tags = {"dataset": training, "cutoff": str(run.session), "source_id": run.universe.source_id, **about_recipe(recipe)}
+    tags = {"dataset": training, "source_id": run.universe.source_id, **about_recipe(recipe)}
     statistical = forecasters.statistical_figures(parts, training)
     if not compared:
         tags["no_network"] = rows["training"]["reason"]
@@ -83,8 +82,7 @@ def stock_run(
     current = compared[0]
     about = json.loads(parts.artifacts.read(networks.history_file(current.model_id)))
     model = parts.store.load(MODELS, model_id=current.model_id).iloc[0]
-    predictions = parts.artifacts.read(networks.predictions_file(training, current.model_id))
-    table = networks.read_predictions(predictions)
+    predictions, table = parts.artifacts.read(networks.predictions_file(training, current.model_id)), measured.predictions
     beside = [network for network in wanted if network.role == "default"]
     return StockRun(
         ticker=ticker,

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from pipeline import (
@@ -320,7 +321,7 @@ def _choose(
     done = {ticker: each for ticker, each in measured.items() if ticker not in failures}
     if done:
         parts.store.save(EVALUATIONS, pd.concat([each.evaluations for each in done.values()]))
-    tracker = parts.tracker(run.universe)
+    tracker, chosen = parts.tracker(run.universe), {}
     cutoffs = {ticker: rows[ticker]["training"]["dataset_cutoff"].date() for ticker in done}
     parents = {cutoff: _open_session(parts, tracker, run, recipe, cutoff) for cutoff in set(cutoffs.values())}
     for ticker, each in done.items():
@@ -330,12 +331,11 @@ def _choose(
             parts, recipe, each.the, each.said, rows[ticker]["training"]["reason"], records.headline(record.metrics)
         )
         choices.write(parts, names[ticker], choice)  # last: where it is, all the rest is
+        chosen[ticker] = choice
+    chosen |= {ticker: choices.read(parts, name) for ticker, name in names.items() if ticker not in failures and ticker not in done}
+    for ticker, choice in sorted(chosen.items()):
         parts.progress("evaluate", ticker, choice.headline)
-    known = {ticker: name for ticker, name in names.items() if ticker not in failures}
-    chosen = {ticker: (name, choices.read(parts, name)) for ticker, name in known.items()}
-    for ticker in chosen.keys() - done.keys():
-        parts.progress("evaluate", ticker, chosen[ticker][1].headline)
-    return chosen
+    return {ticker: (names[ticker], choice) for ticker, choice in chosen.items()}
 
 
 def _open_session(parts: Parts, tracker: Tracker, run: Run, recipe: Recipe, session: dt.date) -> str:
@@ -368,18 +368,15 @@ def _replay(
     replayed = networks.replay(parts, run, missing)
     failures |= {ticker: each for ticker, each in replayed.items() if isinstance(each, StockcastError)}
     done = {ticker: each for ticker, each in replayed.items() if ticker not in failures}
-    said = []
+    said: dict[tuple[str, str], np.ndarray] = {}
     for ticker, (windows, quantiles) in done.items():
         live, training, choice = rows[ticker]["live"]["dataset"], rows[ticker]["training"]["dataset"], chosen[ticker][1]
         now = windows.take(slice(-1, None))
-        said += [
-            evaluation.predict(live, networks.predicted_by(name, training), fitted(now)[0])
-            for name, fitted in choice.fitted.items()
-        ]
+        said |= {(live, networks.predicted_by(name, training)): fitted(now)[0] for name, fitted in choice.fitted.items()}
         if quantiles is not None:
-            said.append(evaluation.predict(live, choice.decision.model_id, quantiles[-1]))
+            said[live, choice.decision.model_id] = quantiles[-1]
     if said:
-        parts.store.save(PREDICTIONS, pd.concat(said))
+        parts.store.save(PREDICTIONS, evaluation.predictions(said))
     for ticker, (windows, quantiles) in done.items():  # last: where it is, all the rest is
         choices.write_replay(parts, chosen[ticker][0], rows[ticker]["live"]["dataset"], windows, quantiles)
 
@@ -429,8 +426,10 @@ def _chosen(parts: Parts, run: Run, ticker: str, names: dict[str, str]) -> choic
 
 def publish(parts: Parts, run: Run) -> None:
     """Writes the champions' forecasts with their intervals, all in one transaction, once they meet their expectations."""
-    tickers = passed(parts, run)
-    promotions = parts.rows(PROMOTIONS, run, tickers)
+    if find_recipe(run.universe.recipe).smoothing:
+        parts.progress("publish", "", "nothing is published: what this recipe forecasts is a smoothed price, which nobody pays")
+        return
+    promotions = parts.rows(PROMOTIONS, run, passed(parts, run))
     if promotions.empty:
         raise NothingStored(f"{run.universe.name} {run.session}: nothing has been promoted. Run `promote` for this session first.")
     promoted = list(promotions["ticker"])

@@ -34,7 +34,7 @@ from pipeline.errors import NothingStored, SettingsError, StoreTooNew, TrackingU
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Run, RunInfo
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 CHAMPION = "champion"
@@ -134,6 +134,12 @@ class Tracker:
         self.artifact_root = artifact_root
         self.experiment = experiment
         self.upgrade = upgrade
+        self._labels_of: dict[str, dict[str, str]] = {}
+
+    def close(self) -> None:
+        """Give back the connections that locks were taken with."""
+        if "_locks" in self.__dict__:
+            self._locks.dispose()
 
     def prepare(self) -> None:
         """Make the database's tables and the experiment where they are missing; several processes may do so at once."""
@@ -164,9 +170,8 @@ class Tracker:
             twins = self._find(key)
             kept = next((run.info.run_id for run in twins if run.data.tags.get(CONTENT) == content), None)
             if kept is None:
-                kept = self._create_run(name, {**tags, KEY: key})
-                self._log(kept, params or {}, [])
-                self._client.set_tag(kept, CONTENT, content)
+                kept = self._create_run(name, {**tags, KEY: key}).run_id
+                self._log(kept, params or {}, [], {CONTENT: content})
             self._delete_others(twins, kept)
             return kept
 
@@ -256,23 +261,23 @@ class Tracker:
             )
         )
 
-    def _create_run(self, name: str, tags: dict[str, str]) -> str:
+    def _create_run(self, name: str, tags: dict[str, str]) -> RunInfo:
         tags = {"mlflow.source.name": "stockcast", "mlflow.source.type": "JOB", **tags}
-        return self._client.create_run(self._experiment_id, run_name=name, tags=tags).info.run_id
+        return self._client.create_run(self._experiment_id, run_name=name, tags=tags).info
 
     def _write(self, parent: str, labels: dict[str, str], run: StockRun, content: str) -> str:
         """A new child run. The content's hash comes last, so that a run cut short is never taken for a complete one."""
         tags = {**labels, "ticker": run.ticker, "mlflow.parentRunId": parent, **run.tags}
-        child = self._create_run(run.title or f"{run.ticker} {labels['session']}", tags)
-        moment = self._client.get_run(child).info.start_time
+        created = self._create_run(run.title or f"{run.ticker} {labels['session']}", tags)
+        child = created.run_id
         registered = [self._register(child, labels, run.ticker, model) for model in run.models]
         if run.model:
             self._link(child, registered[0])
         # The figures are shown beside the model too, in the run that made it.
         made_here = _logged_id(registered[0]) if run.model and registered[0].run_id == child else None
-        self._log(child, run.params, self._metrics({**run.metrics, **run.history}, moment, made_here))
         self._log_files(child, {**run.files, **{name: draw() for name, draw in run.pictures.items()}})
-        self._client.set_tag(child, CONTENT, content)
+        metrics = self._metrics({**run.metrics, **run.history}, created.start_time, made_here)
+        self._log(child, run.params, metrics, {CONTENT: content})
         self._client.set_terminated(child, "FINISHED")
         return child
 
@@ -284,13 +289,19 @@ class Tracker:
                 _write_file(Path(folder) / name, data)
             self._client.log_artifacts(run_id, folder)
 
-    def _log(self, run_id: str, params: dict[str, object], metrics: list) -> None:
-        from mlflow.entities import Param
+    def _log(self, run_id: str, params: dict[str, object], metrics: list, tags: dict[str, str] | None = None) -> None:
+        """In batches, the last of them with the tags."""
+        from mlflow.entities import Param, RunTag
 
         values = [Param(name, str(value)) for name, value in params.items()]
-        for start in range(0, max(len(metrics), 1), BATCH - len(values)):
+        labels = [RunTag(name, value) for name, value in (tags or {}).items()]
+        size = BATCH - len(values) - len(labels)
+        for start in range(0, max(len(metrics), 1), size):
             self._client.log_batch(
-                run_id, metrics=metrics[start : start + BATCH - len(values)], params=values if start == 0 else ()
+                run_id,
+                metrics=metrics[start : start + size],
+                params=values if start == 0 else (),
+                tags=labels if start + size >= len(metrics) else (),
             )
 
     @staticmethod
@@ -307,8 +318,11 @@ class Tracker:
         ]
 
     def _labels(self, parent: str) -> dict[str, str]:
-        tags = self._client.get_run(parent).data.tags
-        return {name: tags[name] for name in ("session", "recipe", "target", KEY) if name in tags}
+        """What identifies a parent, which never changes; for each of its many children, but asked for once."""
+        if parent not in self._labels_of:
+            tags = self._client.get_run(parent).data.tags
+            self._labels_of[parent] = {name: tags[name] for name in ("session", "recipe", "target", KEY) if name in tags}
+        return dict(self._labels_of[parent])
 
     def _delete_others(self, runs: list[Run], kept: str) -> None:
         """Delete all runs but one; their children move to it."""
@@ -444,10 +458,15 @@ class Tracker:
                     "Upgrade this program or name another database."
                 ) from None
 
-    def _engine(self) -> sqlalchemy.Engine:
+    @cached_property
+    def _locks(self) -> sqlalchemy.Engine:
+        """Connections of their own, kept: thousands of locks are taken for a large universe."""
+        return self._engine(sqlalchemy.QueuePool)
+
+    def _engine(self, pool: type[sqlalchemy.Pool] = sqlalchemy.NullPool) -> sqlalchemy.Engine:
         arguments = {} if self._database.get_backend_name() == "sqlite" else {"connect_timeout": CONNECT_SECONDS}
         try:
-            return sqlalchemy.create_engine(self._database, poolclass=sqlalchemy.NullPool, connect_args=arguments)
+            return sqlalchemy.create_engine(self._database, poolclass=pool, connect_args=arguments)
         except sqlalchemy.exc.NoSuchModuleError:
             kind = self._database.drivername
             raise SettingsError(
@@ -460,8 +479,8 @@ class Tracker:
         backend = self._database.get_backend_name() if self._database is not None else "http"
         if backend == "postgresql":
             number = int.from_bytes(hashlib.sha256(f"{self.experiment} {kind} {name}".encode()).digest()[:8], signed=True)
-            with self._engine().connect() as connection:  # closing the connection gives the lock back
-                connection.execute(sqlalchemy.text("select pg_advisory_lock(:number)"), {"number": number})
+            with self._locks.begin() as connection:  # the end of the transaction gives the lock back
+                connection.execute(sqlalchemy.text("select pg_advisory_xact_lock(:number)"), {"number": number})
                 yield
         elif backend == "sqlite" and self._database.database:
             with Path(f"{self._database.database}.{kind}.lock").open("w") as file:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import audit, cli
+from pipeline import audit, cli, datasets
 from pipeline.assembly import Parts
 from pipeline.errors import NotEnoughHistory
 from pipeline.models import find_recipe, with_modes
@@ -112,17 +112,22 @@ def test_no_byte_of_a_day_moves_with_what_comes_after_it(parts, recipe, cutoffs)
     assert list(parts.settings.home.glob("*")) == []
 
 
+LATER = dt.date(2100, 1, 1)
+
+
 @pytest.mark.slow
 def test_a_store_that_adjusts_by_later_splits_is_caught_at_the_session_level(parts, monkeypatch):
     """The commonest leak there is: prices that were adjusted as of today."""
 
-    def as_of_today(self, source_id, ticker, cutoff, known_at):
-        later = dt.date(2100, 1, 1)
-        bars, actions = (read(source_id, ticker, later, known_at) for read in (self.raw_prices, self.actions))
-        history = adjust(bars, actions, later)
+    def as_of_today(bars, actions, cutoff):
+        history = adjust(bars, actions, LATER)
         return history[history["session"] <= pd.Timestamp(cutoff)].reset_index(drop=True)
 
-    monkeypatch.setattr(Store, "prices", as_of_today)
+    def all_there_is(self, source_id, tickers, cutoff, known_at, real=Store.revisions):
+        return real(self, source_id, tickers, LATER, known_at)
+
+    monkeypatch.setattr(datasets, "adjust", as_of_today)
+    monkeypatch.setattr(Store, "revisions", all_there_is)
     report = audited(parts, find_recipe("ganegedara-average"), "session")
     assert {"datasets", "predictions", "forecasts"} <= moved(report, "session")
     assert "session" in report.verdict() and "looks ahead" in report.verdict()

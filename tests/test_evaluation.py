@@ -31,7 +31,8 @@ def said(part, factor=1.0):
 
 def evaluated(dataset, validation=None, test=None):
     validation = said(dataset.validation) if validation is None else validation
-    return evaluation.evaluate(dataset, "d", {"m": (validation, said(dataset.test) if test is None else test)})[0]
+    test = said(dataset.test) if test is None else test
+    return evaluation.evaluate([evaluation.Measurable(dataset, "d", "m", validation, test)])[0]
 
 
 def test_every_forecaster_is_measured_on_the_same_sessions(dataset):
@@ -133,7 +134,7 @@ def test_a_single_validation_window_has_its_own_error():
 
 def test_a_prediction_is_one_row_per_horizon_with_a_column_per_quantile():
     quantiles = np.arange(14.0).reshape(2, 7)
-    rows = evaluation.predict("live", "ewma", quantiles)
+    rows = evaluation.predictions({("live", "ewma"): quantiles})
     assert rows[["dataset", "model", "horizon"]].values.tolist() == [["live", "ewma", 1], ["live", "ewma", 2]]
     np.testing.assert_array_equal(rows[list(COLUMNS)], quantiles)
 

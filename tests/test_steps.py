@@ -47,7 +47,7 @@ def everything(parts):
     """All rows of the store but the moments of knowing, what MLflow shows, and all artifacts; but for the training's duration."""
     tables = {table.name: parts.store.load(table).drop(columns="known_at", errors="ignore") for table in STORED}
     root = parts.settings.home / "artifacts"
-    kept = ("datasets", "models", "predictions", "reports", "said")
+    kept = ("datasets", "models", "predictions", "reports", "choices", "replays")
     paths = [path for name in kept for path in (root / name).rglob("*") if path.is_file() and path.suffix != ".json"]
     files = {path.relative_to(root): path.read_bytes() for path in paths}
     return {**tables, **tracked(parts)}, files
