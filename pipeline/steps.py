@@ -36,9 +36,22 @@ from pipeline.errors import NotEnoughHistory, NothingStored, QualityGateFailed, 
 from pipeline.models import find_recipe
 from pipeline.models.baselines import BASELINES, EWMA
 from pipeline.models.recipe import Recipe
-from pipeline.prices.source import fetch, newest_session, require_known
+from pipeline.prices.source import Fetched, fetch, newest_session, require_known
 from pipeline.run import Run
-from pipeline.tables import CALIBRATIONS, CHECKS, DATASETS, DRIFT, FINDINGS, FORECASTS, PREDICTIONS, PROMOTIONS, RUNS, SCORES
+from pipeline.tables import (
+    ACTIONS,
+    CALIBRATIONS,
+    CHECKS,
+    DATASETS,
+    DRIFT,
+    FINDINGS,
+    FORECASTS,
+    PREDICTIONS,
+    PRICES,
+    PROMOTIONS,
+    RUNS,
+    SCORES,
+)
 from pipeline.universes import Universe, load_universes
 
 if TYPE_CHECKING:
@@ -48,6 +61,8 @@ if TYPE_CHECKING:
 #: What is too long for a line of progress: the reasons of a decision.
 log = logging.getLogger(__name__)
 
+#: Tickers that are fetched before what came is stored: so many at most begin anew when a task is killed.
+INGESTED_TOGETHER = 50
 #: Tickers that are validated together.
 CHECKED_TOGETHER = 200
 #: Sessions over which tickers of different calls are compared.
@@ -135,24 +150,7 @@ def shards(tickers: list[str], shard_size: int, workers: int, recipe: Recipe | N
 
 def ingest(parts: Parts, run: Run, tickers: list[str]) -> None:
     """Fetches what is new up to the session and stores it as revisions; a ticker that fails does not keep the others."""
-    if run.replay:
-        for ticker in tickers:
-            known = parts.store.last_session(run.universe.source_id, ticker, run.session, run.known_at)
-            if known != run.session:
-                raise NothingStored(
-                    f"{ticker} {run.session}: at {run.known_at.isoformat()} the newest session known was {known}. Give a later --known-at."
-                )
-        parts.progress("ingest", "", f"nothing fetched: replaying what was known at {run.known_at.isoformat()}")
-        return
-    failures = {}
-    for ticker in tickers:
-        try:
-            _ingest_one(parts, run, ticker)
-        except StockcastError as error:
-            failures[ticker] = error
-            parts.progress("ingest", ticker, str(error))
-            _save_checks(parts, run, {ticker: f"ingest: {error}"}, evidence="")
-    _raise_together(failures)
+    _raise_together(_ingest(parts, run, tickers))
 
 
 def check(parts: Parts, run: Run) -> list[str]:
@@ -161,7 +159,8 @@ def check(parts: Parts, run: Run) -> list[str]:
     One task for all tickers: Great Expectations is imported once, tickers can be compared with each other, and the share of
     those that fail is known.
     """
-    judged = [ticker for ticker in run.universe.tickers if not _reasons(parts, run, ticker).startswith("ingest: ")]
+    reasons = _reasons(parts, run, list(run.universe.tickers))
+    judged = [ticker for ticker in run.universe.tickers if not reasons.get(ticker, "").startswith("ingest: ")]
     for start in range(0, len(judged), CHECKED_TOGETHER):
         _check_some(parts, run, judged[start : start + CHECKED_TOGETHER])
     checks = parts.rows(CHECKS, run).set_index("ticker")
@@ -430,12 +429,7 @@ def summary(parts: Parts, run: Run) -> str:
 def day(parts: Parts, run: Run) -> str:
     """All steps of a session in order; returns where the day's page is. A ticker that cannot be ingested does not keep the others."""
     reach(parts, run)
-    failures = {}
-    for ticker in run.universe.tickers:
-        try:
-            ingest(parts, run, [ticker])
-        except StockcastError as error:
-            failures[ticker] = error
+    failures = _ingest(parts, run, list(run.universe.tickers))
     if len(failures) == len(run.universe.tickers):
         raise next(iter(failures.values()))
     tickers = check(parts, run)
@@ -450,19 +444,59 @@ def day(parts: Parts, run: Run) -> str:
     return report(parts, run)
 
 
-def _ingest_one(parts: Parts, run: Run, ticker: str) -> None:
-    calendar, universe = parts.calendar(run.universe), run.universe
-    newest = parts.store.last_session(universe.source_id, ticker, run.session, run.known_at)
-    first = (
-        universe.start
-        if newest is None
-        else _some_sessions_before(calendar, newest, parts.settings.refetch_sessions, universe.start)
+def _ingest(parts: Parts, run: Run, tickers: list[str]) -> dict[str, StockcastError]:
+    """Asks for what is missing of each ticker and stores it, some tickers at a time; those that failed, with their errors."""
+    newest = parts.store.last_sessions(run.universe.source_id, tickers, run.session, run.known_at)
+    if run.replay:
+        parts.progress("ingest", "", f"nothing fetched: replaying what was known at {run.known_at.isoformat()}")
+        return {ticker: _unknown_then(run, ticker, newest.get(ticker)) for ticker in tickers if newest.get(ticker) != run.session}
+    failures: dict[str, StockcastError] = {}
+    for begin in range(0, len(tickers), INGESTED_TOGETHER):
+        some = tickers[begin : begin + INGESTED_TOGETHER]
+        failed = _ingest_some(parts, run, {ticker: _first_missing(parts, run, newest.get(ticker)) for ticker in some})
+        for ticker, error in failed.items():
+            parts.progress("ingest", ticker, str(error))
+        _save_checks(parts, run, {ticker: f"ingest: {error}" for ticker, error in failed.items()}, evidence="")
+        failures |= failed
+    return failures
+
+
+def _unknown_then(run: Run, ticker: str, known: dt.date | None) -> NothingStored:
+    return NothingStored(
+        f"{ticker} {run.session}: at {run.known_at.isoformat()} the newest session known was {known}. Give a later --known-at."
     )
-    fetched = fetch(parts.source(universe), ticker, first, run.session, calendar, run.known_at)
-    added = parts.store.save_prices(universe.source_id, fetched.prices, fetched.actions, first, run.session, run.known_at)
-    if _reasons(parts, run, ticker).startswith("ingest: "):
-        parts.store.replace(CHECKS, CHECKS.empty(), **run.key, ticker=ticker)
-    parts.progress("ingest", ticker, f"{len(fetched.prices)} bars from {first}, {added} new or corrected")
+
+
+def _first_missing(parts: Parts, run: Run, newest: dt.date | None) -> dt.date:
+    """From when on a ticker is asked for: some sessions before its newest bar, as they may have been corrected."""
+    start = run.universe.start
+    if newest is None:
+        return start
+    return _some_sessions_before(parts.calendar(run.universe), newest, parts.settings.refetch_sessions, start)
+
+
+def _ingest_some(parts: Parts, run: Run, firsts: dict[str, dt.date]) -> dict[str, StockcastError]:
+    """Fetches each ticker from its first day on; what came of all that begin on the same day is one transaction."""
+    calendar, universe = parts.calendar(run.universe), run.universe
+    fetched: dict[str, Fetched] = {}
+    failures: dict[str, StockcastError] = {}
+    for ticker, first in firsts.items():
+        try:
+            fetched[ticker] = fetch(parts.source(universe), ticker, first, run.session, calendar, run.known_at)
+        except StockcastError as error:
+            failures[ticker] = error
+    for first in sorted(set(firsts.values())):
+        some = {ticker: found for ticker, found in fetched.items() if firsts[ticker] == first}
+        prices, actions = (
+            pd.concat([table.empty(), *(getattr(found, table.name) for found in some.values())]) for table in (PRICES, ACTIONS)
+        )
+        added = parts.store.save_prices(universe.source_id, prices, actions, first, run.session, run.known_at)
+        for ticker, found in some.items():
+            parts.progress("ingest", ticker, f"{len(found.prices)} bars from {first}, {added[ticker]} new or corrected")
+    recovered = [ticker for ticker, reasons in _reasons(parts, run, list(fetched)).items() if reasons.startswith("ingest: ")]
+    if recovered:
+        parts.store.replace(CHECKS, CHECKS.empty(), **run.key, ticker=recovered)
+    return failures
 
 
 def _some_sessions_before(calendar: Calendar, session: dt.date, count: int, start: dt.date) -> dt.date:
@@ -501,6 +535,8 @@ def _recent_prices_of_others(parts: Parts, run: Run, tickers: list[str], session
 
 
 def _save_checks(parts: Parts, run: Run, reasons: dict[str, str], evidence: str) -> None:
+    if not reasons:
+        return
     rows = [
         {**run.key, "ticker": ticker, "verdict": "quarantined" if reason else "passed", "reasons": reason, "evidence": evidence}
         for ticker, reason in reasons.items()
@@ -514,9 +550,9 @@ def _still_in(parts: Parts, run: Run, tickers: list[str]) -> list[str]:
     return [ticker for ticker in tickers if ticker in admitted]
 
 
-def _reasons(parts: Parts, run: Run, ticker: str) -> str:
-    found = parts.rows(CHECKS, run, [ticker])
-    return "" if found.empty else str(found["reasons"].iloc[0])
+def _reasons(parts: Parts, run: Run, tickers: list[str]) -> dict[str, str]:
+    """Why the tickers that have been judged in this session are held back; "" where they are not."""
+    return parts.rows(CHECKS, run, tickers).set_index("ticker")["reasons"].to_dict()
 
 
 def _page(parts: Parts, run: Run) -> str:
