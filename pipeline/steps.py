@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import logging
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -37,6 +38,7 @@ from pipeline.models import find_recipe
 from pipeline.models.baselines import BASELINES, EWMA
 from pipeline.models.recipe import Recipe
 from pipeline.prices.source import Fetched, fetch, newest_session, require_known
+from pipeline.quality import on_one_day
 from pipeline.run import Run
 from pipeline.tables import (
     ACTIONS,
@@ -63,8 +65,9 @@ log = logging.getLogger(__name__)
 
 #: Tickers that are fetched before what came is stored: so many at most begin anew when a task is killed.
 INGESTED_TOGETHER = 50
-#: Tickers that are validated together.
-CHECKED_TOGETHER = 200
+#: Tickers that are read in one piece, and the bars from which no more of them are validated together: a million take a gigabyte.
+READ_TOGETHER = 100
+ROWS_CHECKED_TOGETHER = 1_000_000
 #: Sessions over which tickers of different calls are compared.
 COMPARED_SESSIONS = 20
 #: Airflow refuses more than 1,024 mapped tasks.
@@ -161,12 +164,15 @@ def check(parts: Parts, run: Run) -> list[str]:
     """
     reasons = _reasons(parts, run, list(run.universe.tickers))
     judged = [ticker for ticker in run.universe.tickers if not reasons.get(ticker, "").startswith("ingest: ")]
-    for start in range(0, len(judged), CHECKED_TOGETHER):
-        _check_some(parts, run, judged[start : start + CHECKED_TOGETHER])
+    recent = _recent_prices(parts, run)
+    for tickers, prices in _histories(parts, run, judged):
+        _check_some(parts, run, tickers, prices, recent)
     checks = parts.rows(CHECKS, run).set_index("ticker")
     quarantined = checks[checks["verdict"] == "quarantined"]["reasons"].to_dict()
     for ticker in run.universe.tickers:
         parts.progress("check", ticker, f"quarantined: {quarantined[ticker]}" if ticker in quarantined else "passed")
+    for told in on_one_day(parts.rows(FINDINGS, run)):
+        parts.progress("check", "", told)
     if len(quarantined) > parts.settings.max_quarantined * len(run.universe.tickers):
         told = "; ".join(f"{ticker}: {reasons}" for ticker, reasons in quarantined.items())
         raise QualityGateFailed(
@@ -504,11 +510,32 @@ def _some_sessions_before(calendar: Calendar, session: dt.date, count: int, star
     return earlier[max(len(earlier) - 1 - count, 0)] if earlier else start
 
 
-def _check_some(parts: Parts, run: Run, tickers: list[str]) -> None:
+def _histories(parts: Parts, run: Run, tickers: list[str]) -> Iterator[tuple[list[str], pd.DataFrame]]:
+    """Tickers that are validated together, with their prices up to the session: all of them, where that is not too much for the memory."""
+    together: list[str] = []
+    tables: list[pd.DataFrame] = []
+    for begin in range(0, len(tickers), READ_TOGETHER):
+        some = tickers[begin : begin + READ_TOGETHER]
+        together += some
+        tables.append(parts.store.raw_prices(run.universe.source_id, some, run.session, run.known_at))
+        if sum(map(len, tables)) >= ROWS_CHECKED_TOGETHER:
+            yield together, pd.concat(tables, ignore_index=True)
+            together, tables = [], []
+    if together:
+        yield together, pd.concat(tables, ignore_index=True)
+
+
+def _recent_prices(parts: Parts, run: Run) -> pd.DataFrame | None:
+    """The last sessions of all tickers, to find two that have the same prices among those that are not validated together."""
+    sessions = parts.calendar(run.universe).sessions(run.universe.start, run.session)[-COMPARED_SESSIONS:]
+    tickers = list(run.universe.tickers)
+    return parts.store.raw_prices(run.universe.source_id, tickers, run.session, run.known_at, sessions[0]) if sessions else None
+
+
+def _check_some(parts: Parts, run: Run, tickers: list[str], prices: pd.DataFrame, recent: pd.DataFrame | None) -> None:
     """Validates these tickers together, unless the same evidence was judged before."""
-    source_id, recipe = run.universe.source_id, find_recipe(run.universe.recipe)
-    prices = parts.store.raw_prices(source_id, tickers, run.session, run.known_at)
-    actions = parts.store.actions(source_id, tickers, run.session, run.known_at)
+    recipe = find_recipe(run.universe.recipe)
+    actions = parts.store.actions(run.universe.source_id, tickers, run.session, run.known_at)
     needed = datasets.spec_of(run, recipe, "", run.training_cutoff).needed_sessions
     if prices.empty:
         raise NothingStored(
@@ -519,19 +546,9 @@ def _check_some(parts: Parts, run: Run, tickers: list[str]) -> None:
     if len(before) == len(tickers) and set(before["evidence"]) == {evidence}:
         return
     sessions = parts.calendar(run.universe).sessions(run.universe.start, run.session)
-    others = _recent_prices_of_others(parts, run, tickers, sessions)
-    verdict = parts.gate.check_prices(prices, actions, tickers, sessions, run.session, needed, run.universe.name, others=others)
+    verdict = parts.gate.check_prices(prices, actions, tickers, sessions, run.session, needed, run.universe.name, others=recent)
     parts.store.replace(FINDINGS, verdict.findings.assign(**_plain(run.key)), **run.key, ticker=tickers)
     _save_checks(parts, run, {ticker: verdict.quarantined.get(ticker, "") for ticker in tickers}, evidence)
-
-
-def _recent_prices_of_others(parts: Parts, run: Run, tickers: list[str], sessions: list[dt.date]) -> pd.DataFrame | None:
-    """The last sessions of the tickers that are validated in another call, to find two that have the same prices."""
-    others = [ticker for ticker in run.universe.tickers if ticker not in set(tickers)]
-    if not others or not sessions:
-        return None
-    prices = parts.store.raw_prices(run.universe.source_id, others, run.session, run.known_at)
-    return prices[prices["session"] >= pd.Timestamp(sessions[-COMPARED_SESSIONS:][0])]
 
 
 def _save_checks(parts: Parts, run: Run, reasons: dict[str, str], evidence: str) -> None:

@@ -31,8 +31,12 @@ def adjust(prices: pd.DataFrame, actions: pd.DataFrame, cutoff: dt.date) -> pd.D
     """
     prices = PRICES.conform(prices[prices["session"] <= pd.Timestamp(cutoff)])
     actions = _effective(actions, pd.Timestamp(cutoff))
-    histories = [_adjust_one(bars, actions[actions["ticker"] == ticker]) for ticker, bars in prices.groupby("ticker", sort=True)]
-    return HISTORY.conform(pd.concat(histories)) if histories else HISTORY.empty()
+    moved = prices["ticker"].isin(actions["ticker"].unique()) if len(actions) else pd.Series(False, index=prices.index)
+    as_traded = prices[~moved]
+    histories = [
+        _adjust_one(bars, actions[actions["ticker"] == ticker]) for ticker, bars in prices[moved].groupby("ticker", sort=True)
+    ]
+    return HISTORY.conform(pd.concat([as_traded.assign(adj_close=as_traded["close"]), *histories]))
 
 
 def undo_splits(prices: pd.DataFrame, actions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
