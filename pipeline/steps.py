@@ -40,6 +40,7 @@ from pipeline.models.recipe import Recipe
 from pipeline.prices.source import Fetched, fetch, newest_session, require_known
 from pipeline.quality import on_one_day
 from pipeline.run import Run
+from pipeline.store import Span
 from pipeline.tables import (
     ACTIONS,
     CALIBRATIONS,
@@ -72,8 +73,9 @@ ROWS_CHECKED_TOGETHER = 1_000_000
 COMPARED_SESSIONS = 20
 #: Airflow refuses more than 1,024 mapped tasks.
 MOST_SHARDS = 1000
-#: How far back scores are computed again, to follow corrected bars.
+#: How far back scores are computed again, to follow corrected bars; and how far back forecasts without any are looked for.
 RESCORED_DAYS = 21
+UNSCORED_DAYS = 400
 
 
 def plan(parts: Parts, universe: Universe, session: dt.date | None, now: dt.datetime, known_at: dt.datetime | None = None) -> Run:
@@ -323,36 +325,42 @@ def score(parts: Parts, run: Run) -> None:
 
     It looks at all sessions that have been run, not at this one alone, so a backfill leaves the same scores in any order.
     """
-    forecasts = parts.store.load(FORECASTS, **run.series, ticker=list(run.universe.tickers))
-    until = max(run.session, forecasts["cutoff"].max().date()) if len(forecasts) else run.session
-    due = forecasts[forecasts["session"] <= pd.Timestamp(until)]
-    known = parts.store.load(SCORES, **run.series, ticker=list(run.universe.tickers))
-    old = known[known["session"] < pd.Timestamp(run.session - dt.timedelta(days=RESCORED_DAYS))]
-    names = list(SCORES.key)
-    due = due[~due.set_index(names).index.isin(old.set_index(names).index)]
-    scores = []
-    for ticker, rows in due.groupby("ticker"):
+    until = max(run.session, parts.store.newest_cutoff(**run.series) or run.session)
+    due, changed = _due(parts, run, until), 0
+    tickers = list(due["ticker"].unique())
+    for begin in range(0, len(tickers), READ_TOGETHER):
+        rows = due[due["ticker"].isin(tickers[begin : begin + READ_TOGETHER])]
+        some, first = list(rows["ticker"].unique()), rows["cutoff"].min().date()
         history, tape = (
-            read(run.universe.source_id, str(ticker), until, None) for read in (parts.store.prices, parts.store.raw_prices)
+            read(run.universe.source_id, some, until, None, first) for read in (parts.store.prices, parts.store.raw_prices)
         )
-        scores.append(scoring.score(rows, _random_walk(parts, run, str(ticker)), history, tape, run.universe.target))
-    changed = parts.store.save(SCORES, pd.concat(scores)) if scores else 0
+        beside = _random_walk(parts, run, some, list(rows["cutoff"].unique()))
+        changed += parts.store.save(SCORES, scoring.score(rows, beside, history, tape, run.universe.target))
     parts.progress("score", "", f"{len(due)} forecasts whose session has come, {changed} scores new or changed")
 
 
-def _random_walk(parts: Parts, run: Run, ticker: str) -> pd.DataFrame:
-    """What the EWMA random walk said at every session of this series: PREDICTIONS columns with their cutoff."""
-    rows = parts.store.load(DATASETS, **run.series, ticker=ticker, role=["live", "training"])
-    by_cutoff = rows.pivot(index="cutoff", columns="role", values="dataset").reindex(columns=["live", "training"]).dropna()
-    asked = pd.DataFrame(
-        {
-            "cutoff": by_cutoff.index,
-            "dataset": by_cutoff["live"].to_numpy(),
-            "model": [networks.predicted_by(EWMA, training) for training in by_cutoff["training"]],
-        }
+def _due(parts: Parts, run: Run, until: dt.date) -> pd.DataFrame:
+    """FORECASTS of sessions up to `until` to be scored: this run's own, those that have no score, and those whose prices have changed since."""
+    tickers = list(run.universe.tickers)
+    own = parts.store.load(FORECASTS, **run.key, ticker=tickers, session=Span(last=until))
+    waiting = parts.store.unscored(run.session - dt.timedelta(days=UNSCORED_DAYS), until, **run.series, ticker=tickers)
+    first = run.session - dt.timedelta(days=RESCORED_DAYS)
+    seen_first = first - dt.timedelta(days=3 * run.universe.horizon + 10)  # when those of `first` were made, at the earliest
+    corrected = sorted(parts.store.corrected(run.universe.source_id, tickers, seen_first, until))
+    again = parts.store.load(
+        FORECASTS, **run.series, ticker=corrected, cutoff=Span(seen_first, run.session), session=Span(first, until)
     )
+    return FORECASTS.conform(pd.concat([own, waiting, again]).drop_duplicates(list(FORECASTS.key)))
+
+
+def _random_walk(parts: Parts, run: Run, tickers: list[str], cutoffs: list[pd.Timestamp]) -> pd.DataFrame:
+    """What the EWMA random walk said of these tickers at these sessions of the series: PREDICTIONS columns with ticker and cutoff."""
+    rows = parts.store.load(DATASETS, **run.series, ticker=tickers, role=["live", "training"], cutoff=cutoffs)
+    roles = rows.pivot(index=["ticker", "cutoff"], columns="role", values="dataset").reindex(columns=["live", "training"]).dropna()
+    asked = roles.reset_index().rename(columns={"live": "dataset"})
+    asked["model"] = [networks.predicted_by(EWMA, training) for training in asked["training"]]
     said = parts.store.load(PREDICTIONS, dataset=sorted(set(asked["dataset"])), model=sorted(set(asked["model"])))
-    return said.merge(asked, on=["dataset", "model"]).drop(columns=["dataset", "model"])
+    return said.merge(asked.drop(columns="training"), on=["dataset", "model"]).drop(columns=["dataset", "model"])
 
 
 def watch(parts: Parts, run: Run) -> list[dict[str, str]]:
@@ -363,8 +371,8 @@ def watch(parts: Parts, run: Run) -> list[dict[str, str]]:
     """
     promoted = list(parts.rows(PROMOTIONS, run, passed(parts, run))["ticker"])
     seen = {ticker: _stability(parts, run, ticker) for ticker in promoted}
-    rows = [{**_plain(run.key), "ticker": ticker, "psi": psi} for ticker, psi in seen.items()]
-    own = _judged(parts, run, pd.DataFrame(rows, columns=["ticker", "cutoff", "psi"]))
+    rows = pd.DataFrame({"ticker": list(seen), "cutoff": pd.Timestamp(run.session), "psi": list(seen.values())})
+    own = _judged(parts, run, rows)
     parts.store.replace(DRIFT, own, **run.key, ticker=list(run.universe.tickers))
     # Until nothing changes: another session may be scored at the same time.
     while parts.store.save(DRIFT, _judged(parts, run, _judged_from_here_on(parts, run))):
@@ -390,20 +398,25 @@ def _stability(parts: Parts, run: Run, ticker: str) -> float:
 
 
 def _judged_from_here_on(parts: Parts, run: Run) -> pd.DataFrame:
-    rows = parts.store.load(DRIFT, **run.series, ticker=list(run.universe.tickers))
-    return rows[rows["cutoff"] >= pd.Timestamp(run.session)]
+    """DRIFT rows of this session and of later ones, as far as what this one forecasts is among the newest scores at them."""
+    reach = drift.SESSIONS + run.universe.horizon
+    later = parts.store.sessions_scored(Span(run.session + dt.timedelta(days=1)), reach, newest=False, **run.series)
+    last = later[-1] if len(later) == reach else None
+    return parts.store.load(DRIFT, **run.series, ticker=list(run.universe.tickers), cutoff=Span(run.session, last))
 
 
 def _judged(parts: Parts, run: Run, rows: pd.DataFrame) -> pd.DataFrame:
-    """DRIFT rows for (ticker, cutoff, psi), by the scores of sessions that have come by the cutoff."""
-    scores = parts.store.load(SCORES, **run.series, ticker=list(run.universe.tickers))
-    by_ticker = dict(list(scores.groupby("ticker")))
-    judged = []
-    for row in rows.itertuples():
-        known = by_ticker.get(row.ticker, SCORES.empty())
-        judgement = drift.judge(known[known["session"] <= row.cutoff], row.psi)
-        judged.append({**run.series, "ticker": row.ticker, "cutoff": row.cutoff, **judgement.row()})
-    return DRIFT.conform(pd.DataFrame(judged)) if judged else DRIFT.empty()
+    """DRIFT rows for (ticker, cutoff, psi), by the scores of the universe's newest sessions that have come by the cutoff."""
+    if rows.empty:
+        return DRIFT.empty()
+    oldest, newest = rows["cutoff"].min(), rows["cutoff"].max()
+    first = parts.store.sessions_scored(Span(last=oldest), drift.SESSIONS, newest=True, **run.series)
+    scores = parts.store.load(
+        SCORES, **run.series, ticker=list(run.universe.tickers), session=Span(first[0] if first else oldest, newest)
+    )
+    judged = drift.judge_each(scores, rows)
+    keys = zip(rows["ticker"], rows["cutoff"], judged, strict=True)
+    return DRIFT.conform(pd.DataFrame([{**run.series, "ticker": t, "cutoff": c, **judgement.row()} for t, c, judgement in keys]))
 
 
 def report(parts: Parts, run: Run) -> str:
