@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pipeline import __version__
 from pipeline.errors import SettingsError
 from pipeline.models import DEFAULT, find_recipe
+from pipeline.progress import Lines
 from pipeline.settings import Settings
 from pipeline.universes import Universe, load_universes
 
@@ -38,12 +39,14 @@ class Parts:
 
     def __init__(self, settings: Settings, progress: Progress | None = None) -> None:
         self.settings = settings
-        self.progress = progress or print_progress
+        self.progress = progress or Lines()
 
     def __enter__(self) -> Parts:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if isinstance(self.progress, Lines):
+            self.progress.close()
         if "store" in self.__dict__:
             self.store.close()
 
@@ -205,10 +208,6 @@ def overridden(universe: Universe, **changes: object) -> Universe:
     if asked != universe.recipe and asked != DEFAULT.name and "target" not in changes:
         changes["target"] = next(iter(find_recipe(str(asked)).targets), universe.target)
     return dataclasses.replace(universe, **changes)
-
-
-def print_progress(step: str, ticker: str, message: str) -> None:
-    print(f"{step:<14} {ticker:<8} {message}", flush=True)
 
 
 @cache
