@@ -148,25 +148,47 @@ def skill_bound(sessions: int) -> float:
     return LOWEST_SKILL * math.sqrt(SESSIONS / min(sessions, SESSIONS))
 
 
-def population_stability(reference: np.ndarray, newest: np.ndarray) -> float:
-    """Population stability index of `newest` (m, F) against `reference` (n, F), mean over the features.
+@dataclass(frozen=True)
+class Reference:
+    """What a network has learnt from, as far as stability asks: for each feature, the bounds of cells that hold a tenth each, and their shares.
 
-    For each feature, cells that hold a tenth of the reference each: the sum of (share - reference share) * ln(share / reference share). Half a
-    window is added to each cell, so that an empty one is no infinity; values that are not finite are left out. NaN below `FEWEST_WINDOWS`
-    windows on either side. A feature that says one thing only in the reference has one cell, and no say.
+    A feature that says one thing only has one cell, and no say.
     """
-    if min(len(reference), len(newest)) < FEWEST_WINDOWS:
+
+    windows: int
+    edges: list[list[float]]
+    shares: list[list[float]]
+
+    @classmethod
+    def of(cls, learnt: np.ndarray) -> Reference:
+        """Of (n, F) features; values that are not finite are left out."""
+        columns = [_finite(values) for values in learnt.T]
+        edges = [np.unique(np.quantile(values, np.arange(1, CELLS) / CELLS)) if len(values) else values for values in columns]
+        shares = [_shares(values, bounds).tolist() for values, bounds in zip(columns, edges, strict=True)]
+        return cls(len(learnt), [bounds.tolist() for bounds in edges], shares)
+
+
+def population_stability(reference: Reference, newest: np.ndarray) -> float:
+    """Population stability index of `newest` (m, F) against what was learnt from, mean over the features.
+
+    For each feature, the sum of (share - reference share) * ln(share / reference share) over the cells. Half a window is added to each cell, so
+    that an empty one is no infinity. NaN below `FEWEST_WINDOWS` windows on either side.
+    """
+    if min(reference.windows, len(newest)) < FEWEST_WINDOWS:
         return math.nan
-    return float(np.mean([_index(before, now) for before, now in zip(reference.T, newest.T, strict=True)]))
+    return float(np.mean([_index(*feature) for feature in zip(reference.edges, reference.shares, newest.T, strict=True)]))
 
 
-def _index(reference: np.ndarray, newest: np.ndarray) -> float:
-    reference, newest = (values[np.isfinite(values)].astype("float64") for values in (reference, newest))
-    if not len(reference) or not len(newest):
+def _index(edges: list[float], shares: list[float], newest: np.ndarray) -> float:
+    newest = _finite(newest)
+    if not len(newest):
         return 0.0
-    edges = np.unique(np.quantile(reference, np.arange(1, CELLS) / CELLS))
-    before, now = (_shares(values, edges) for values in (reference, newest))
+    before, now = np.array(shares), _shares(newest, np.array(edges))
     return float(((now - before) * np.log(now / before)).sum())
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    return values[np.isfinite(values)].astype("float64")
 
 
 def _shares(values: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -8,12 +8,15 @@ found by the run's key; only tickers and names travel between tasks.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import hashlib
+import json
 import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from pipeline import (
@@ -370,7 +373,7 @@ def watch(parts: Parts, run: Run) -> list[dict[str, str]]:
     the scores that this one has added, so a backfill leaves the same rows in any order.
     """
     promoted = list(parts.rows(PROMOTIONS, run, passed(parts, run))["ticker"])
-    seen = {ticker: _stability(parts, run, ticker) for ticker in promoted}
+    seen = _stabilities(parts, run, promoted)
     rows = pd.DataFrame({"ticker": list(seen), "cutoff": pd.Timestamp(run.session), "psi": list(seen.values())})
     own = _judged(parts, run, rows)
     parts.store.replace(DRIFT, own, **run.key, ticker=list(run.universe.tickers))
@@ -389,12 +392,29 @@ def watch(parts: Parts, run: Run) -> list[dict[str, str]]:
     return warnings
 
 
-def _stability(parts: Parts, run: Run, ticker: str) -> float:
-    """Population stability index of the newest sessions that a ticker's network sees, against those that it learnt from."""
-    rows = datasets.by_role(parts, run, ticker)
-    training = rows["training"]["dataset"]
-    learnt, seen = datasets.load(parts, training).train, datasets.load_replay(parts, rows["live"]["dataset"], training)
-    return drift.population_stability(learnt.past[:, -1], seen.past[-drift.WINDOWS :, -1]) if len(learnt) else float("nan")
+def _stabilities(parts: Parts, run: Run, tickers: list[str]) -> dict[str, float]:
+    """Population stability index of the newest sessions that each ticker's network sees, against those that it learnt from."""
+    rows = parts.store.load(DATASETS, **run.key, ticker=tickers, role=["live", "training"])
+    cut = {(row.ticker, row.role): row.dataset for row in rows.itertuples()}
+    return {ticker: _stability(parts, cut[ticker, "training"], cut[ticker, "live"]) for ticker in tickers}
+
+
+def _stability(parts: Parts, training: str, live: str) -> float:
+    reference = _reference(parts, training)
+    if reference.windows < drift.FEWEST_WINDOWS:
+        return float("nan")
+    return drift.population_stability(reference, datasets.load_replay(parts, live, training).past[-drift.WINDOWS :, -1])
+
+
+def _reference(parts: Parts, training: str) -> drift.Reference:
+    """What a dataset has to learn from, kept beside it: it is the same at every session up to the next training."""
+    name = f"stability/{training}.json"
+    if parts.artifacts.exists(name):
+        return drift.Reference(**json.loads(parts.artifacts.read(name)))
+    learnt = datasets.load(parts, training).train
+    reference = drift.Reference.of(learnt.past[:, -1] if len(learnt) else np.empty((0, 0)))
+    parts.artifacts.write(name, json.dumps(dataclasses.asdict(reference)).encode())
+    return reference
 
 
 def _judged_from_here_on(parts: Parts, run: Run) -> pd.DataFrame:
