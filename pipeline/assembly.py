@@ -241,7 +241,7 @@ def _source(name: str, data: str, settings: Settings) -> Source:
         return CsvSource(Path(data))
     from pipeline.prices.yahoo import YahooSource
 
-    return YahooSource(settings.home / "yahoo", settings.fetch_attempts, settings.fetch_timeout)
+    return YahooSource(settings.home / "yahoo", settings.fetch_attempts, settings.fetch_timeout, settings.fetch_rate)
 
 
 def _embedded(settings: Settings, database: str) -> str:
