@@ -36,6 +36,7 @@ setup(
         "statsforecast>=2.0.2,<3",
         "tensorboard>=2.20,<3",  # the viewer, and what writes histograms
         "tensorflow>=2.21,<2.22",
+        "tqdm>=4.67",  # the bar in a terminal
         "yfinance>=1.7,<2",
     ],
     extras_require={

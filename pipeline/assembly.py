@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pipeline import __version__
 from pipeline.errors import SettingsError
 from pipeline.models import DEFAULT, find_recipe
+from pipeline.progress import Lines
 from pipeline.settings import Settings
 from pipeline.universes import Universe, load_universes
 
@@ -38,13 +39,15 @@ class Parts:
 
     def __init__(self, settings: Settings, progress: Progress | None = None) -> None:
         self.settings = settings
-        self.progress = progress or print_progress
+        self.progress = progress or Lines()
         self._trackers: dict[str, Tracker] = {}
 
     def __enter__(self) -> Parts:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if isinstance(self.progress, Lines):
+            self.progress.close()
         if "store" in self.__dict__:
             self.store.close()
         for tracker in self._trackers.values():
@@ -211,10 +214,6 @@ def overridden(universe: Universe, **changes: object) -> Universe:
     return dataclasses.replace(universe, **changes)
 
 
-def print_progress(step: str, ticker: str, message: str) -> None:
-    print(f"{step:<14} {ticker:<8} {message}", flush=True)
-
-
 @cache
 def code_version() -> str:
     """The version, and in a checkout the commit, with + where files differ from it."""
@@ -253,7 +252,7 @@ def _source(name: str, data: str, settings: Settings) -> Source:
         return CsvSource(Path(data))
     from pipeline.prices.yahoo import YahooSource
 
-    return YahooSource(settings.home / "yahoo", settings.fetch_attempts, settings.fetch_timeout)
+    return YahooSource(settings.home / "yahoo", settings.fetch_attempts, settings.fetch_timeout, settings.fetch_rate)
 
 
 def _embedded(settings: Settings, database: str) -> str:

@@ -263,14 +263,23 @@ def _planned(parts: Parts, session: dt.date | None, known_at: dt.datetime | None
     return steps.plan(parts, assembly.universe_of(parts.settings), session, dt.datetime.now(dt.UTC), known_at)
 
 
+def _followed(parts: Parts, run: Run, quiet: bool = False) -> Run:
+    """The run; from here on progress counts its tickers. `quiet`: standard output is for a program."""
+    from pipeline.progress import for_people
+
+    parts.progress = for_people(len(run.universe.tickers), sys.stderr if quiet else sys.stdout)
+    return run
+
+
 def _run(arguments: argparse.Namespace) -> None:
     from pipeline import assembly, steps
     from pipeline.tables import FORECASTS
 
     quiet = arguments.format != "table"
     with assembly.parts(_settings(arguments), progress=_to_stderr if quiet else None) as parts:
-        run = _planned(parts, arguments.session, arguments.known_at)
+        run = _followed(parts, _planned(parts, arguments.session, arguments.known_at), quiet)
         steps.day(parts, run)
+        parts.progress.close()
         if quiet:
             _print_rows(parts.rows(FORECASTS, run), arguments.format)
             return
@@ -292,9 +301,12 @@ def _backfill(arguments: argparse.Namespace) -> int:
         # All are planned before the first is run: a range that reaches too far fails at once, and changes nothing.
         for run in [_planned(parts, session) for session in sessions]:
             print(f"\n{run.universe.name} {run.session}", flush=True)
+            _followed(parts, run)
             try:
                 steps.day(parts, run)
+                parts.progress.close()
             except RunError as error:
+                parts.progress.close()
                 failures += 1
                 print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
     print(
@@ -308,7 +320,7 @@ def _step(arguments: argparse.Namespace) -> None:
     from pipeline import assembly, steps
 
     with assembly.parts(_settings(arguments)) as parts:
-        run = _planned(parts, arguments.session, arguments.known_at)
+        run = _followed(parts, _planned(parts, arguments.session, arguments.known_at))
         step = getattr(steps, arguments.step)
         if arguments.step == "ingest":
             step(parts, run, list(run.universe.tickers))
@@ -583,4 +595,6 @@ def _told(filters: dict[str, object]) -> str:
 
 
 def _to_stderr(step: str, ticker: str, message: str) -> None:
-    print(f"{step:<14} {ticker:<8} {message}", file=sys.stderr, flush=True)
+    from pipeline.progress import line
+
+    print(line(step, ticker, message), file=sys.stderr, flush=True)

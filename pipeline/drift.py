@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -73,14 +74,45 @@ def judge(scores: pd.DataFrame, psi: float) -> Judgement:
         scores: SCORES rows of one ticker, up to the session that is judged at.
         psi: of the network's inputs, NaN where it has none (see `population_stability`).
     """
-    newest = np.sort(scores["session"].unique())[-SESSIONS:]
-    window = scores[scores["session"].isin(newest)]
-    sessions = len(newest)
+    return _judge(_by_session(scores.assign(ticker="")).to_numpy()[-SESSIONS:], psi)
+
+
+def judge_each(scores: pd.DataFrame, asked: pd.DataFrame) -> list[Judgement]:
+    """What `judge` says of each row of `asked` (ticker, cutoff, psi), by the scores of sessions that have come by its cutoff."""
+    sums = _by_session(scores)
+    tables = {ticker: table.droplevel("ticker") for ticker, table in sums.groupby("ticker")}
+    none = _by_session(scores.iloc[:0]).droplevel("ticker")
+    judged = []
+    for row in asked.itertuples():
+        table = tables.get(row.ticker, none)
+        end = table.index.searchsorted(row.cutoff, side="right")
+        judged.append(_judge(table.to_numpy()[max(0, end - SESSIONS) : end], row.psi))
+    return judged
+
+
+def _by_session(scores: pd.DataFrame) -> pd.DataFrame:
+    """Per ticker and session, sums over the horizons: rows, those inside either interval; rows with both losses, and their losses."""
+    both = scores[["pinball", "ewma_pinball"]].notna().all(axis=1)
+    sums = {
+        "rows": 1.0,
+        "inside_80": scores["inside_80"].astype("float64"),
+        "inside_95": scores["inside_95"].astype("float64"),
+        "compared": both.astype("float64"),
+        "pinball": scores["pinball"].where(both, 0.0),
+        "ewma_pinball": scores["ewma_pinball"].where(both, 0.0),
+    }
+    return scores[["ticker", "session"]].assign(**sums).groupby(["ticker", "session"]).sum()
+
+
+def _judge(sums: np.ndarray, psi: float) -> Judgement:
+    """By the rows of `_by_session` of one ticker's newest sessions."""
+    sessions = len(sums)
+    rows, inside_80, inside_95, *_ = sums.sum(axis=0)
     enough = sessions >= FEWEST
-    coverage = {level: float(window[f"inside_{level}"].mean()) if enough else math.nan for level in (80, 95)}
-    skill = pinball_skill(window)
+    coverage = {level: float(inside / rows) if enough else math.nan for level, inside in ((80, inside_80), (95, inside_95))}
+    skill = _skill(sums)
     found = {f"coverage_{level}": _coverage_warning(level, share, sessions) for level, share in coverage.items()}
-    found["pinball_skill"] = _skill_warning(skill, _sessions_compared(window))
+    found["pinball_skill"] = _skill_warning(skill, _sessions_compared(sums))
     found["psi"] = _psi_warning(psi)
     return Judgement(
         sessions=sessions,
@@ -92,17 +124,17 @@ def judge(scores: pd.DataFrame, psi: float) -> Judgement:
     )
 
 
-def pinball_skill(scores: pd.DataFrame) -> float:
+def _skill(sums: np.ndarray) -> float:
     """1 - mean pinball loss / the EWMA random walk's, over the rows that have both; NaN below `FEWEST` sessions."""
-    both = scores[["pinball", "ewma_pinball"]].dropna()
-    ewma = both["ewma_pinball"].mean()
-    return float(1 - both["pinball"].mean() / ewma) if _sessions_compared(scores) >= FEWEST and ewma > 0 else math.nan
+    *_, pinball, ewma = sums.sum(axis=0)
+    return float(1 - pinball / ewma) if _sessions_compared(sums) >= FEWEST and ewma > 0 else math.nan
 
 
-def _sessions_compared(scores: pd.DataFrame) -> int:
-    return scores.loc[scores[["pinball", "ewma_pinball"]].notna().all(axis=1), "session"].nunique()
+def _sessions_compared(sums: np.ndarray) -> int:
+    return int((sums[:, 3] > 0).sum())
 
 
+@cache
 def coverage_band(level: int, sessions: int) -> tuple[float, float]:
     """Lowest and highest share inside the interval of `level` percent that is still chance: the binomial's, of the independent sessions."""
     count, share = max(round(sessions * INDEPENDENT), 1), level / 100
@@ -116,25 +148,47 @@ def skill_bound(sessions: int) -> float:
     return LOWEST_SKILL * math.sqrt(SESSIONS / min(sessions, SESSIONS))
 
 
-def population_stability(reference: np.ndarray, newest: np.ndarray) -> float:
-    """Population stability index of `newest` (m, F) against `reference` (n, F), mean over the features.
+@dataclass(frozen=True)
+class Reference:
+    """What a network has learnt from, as far as stability asks: for each feature, the bounds of cells that hold a tenth each, and their shares.
 
-    For each feature, cells that hold a tenth of the reference each: the sum of (share - reference share) * ln(share / reference share). Half a
-    window is added to each cell, so that an empty one is no infinity; values that are not finite are left out. NaN below `FEWEST_WINDOWS`
-    windows on either side. A feature that says one thing only in the reference has one cell, and no say.
+    A feature that says one thing only has one cell, and no say.
     """
-    if min(len(reference), len(newest)) < FEWEST_WINDOWS:
+
+    windows: int
+    edges: list[list[float]]
+    shares: list[list[float]]
+
+    @classmethod
+    def of(cls, learnt: np.ndarray) -> Reference:
+        """Of (n, F) features; values that are not finite are left out."""
+        columns = [_finite(values) for values in learnt.T]
+        edges = [np.unique(np.quantile(values, np.arange(1, CELLS) / CELLS)) if len(values) else values for values in columns]
+        shares = [_shares(values, bounds).tolist() for values, bounds in zip(columns, edges, strict=True)]
+        return cls(len(learnt), [bounds.tolist() for bounds in edges], shares)
+
+
+def population_stability(reference: Reference, newest: np.ndarray) -> float:
+    """Population stability index of `newest` (m, F) against what was learnt from, mean over the features.
+
+    For each feature, the sum of (share - reference share) * ln(share / reference share) over the cells. Half a window is added to each cell, so
+    that an empty one is no infinity. NaN below `FEWEST_WINDOWS` windows on either side.
+    """
+    if min(reference.windows, len(newest)) < FEWEST_WINDOWS:
         return math.nan
-    return float(np.mean([_index(before, now) for before, now in zip(reference.T, newest.T, strict=True)]))
+    return float(np.mean([_index(*feature) for feature in zip(reference.edges, reference.shares, newest.T, strict=True)]))
 
 
-def _index(reference: np.ndarray, newest: np.ndarray) -> float:
-    reference, newest = (values[np.isfinite(values)].astype("float64") for values in (reference, newest))
-    if not len(reference) or not len(newest):
+def _index(edges: list[float], shares: list[float], newest: np.ndarray) -> float:
+    newest = _finite(newest)
+    if not len(newest):
         return 0.0
-    edges = np.unique(np.quantile(reference, np.arange(1, CELLS) / CELLS))
-    before, now = (_shares(values, edges) for values in (reference, newest))
+    before, now = np.array(shares), _shares(newest, np.array(edges))
     return float(((now - before) * np.log(now / before)).sum())
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    return values[np.isfinite(values)].astype("float64")
 
 
 def _shares(values: np.ndarray, edges: np.ndarray) -> np.ndarray:

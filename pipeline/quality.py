@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 COLUMNS = {name: dtype for name, dtype in FINDINGS.columns.items() if name == "ticker" or name not in RUN_KEY}
 #: Findings kept per ticker and rule; the rest becomes one summary row.
 MOST_FINDINGS = 200
+#: Tickers from which the same fault on the same session is worth a line of its own, and those that it names.
+MANY = 10
+NAMED_OF_MANY = 3
 #: Reasons spelled out per quarantined ticker.
 MOST_REASONS = 3
 #: `column` of a finding about a ticker as a whole.
@@ -118,6 +121,16 @@ class Gate:
         return _verdict(findings, max(forecast_sessions))
 
 
+def on_one_day(findings: pd.DataFrame) -> list[str]:
+    """What whole groups of tickers have on the same session, a line each, the newest first: a fault of the source, not of a stock."""
+    cells = findings[findings["column"] != WHOLE]
+    groups = cells.groupby(["session", "rule"])["ticker"].unique()
+    return [
+        f"{session:%Y-%m-%d}: {len(tickers)} tickers at once have {rule} ({', '.join(sorted(tickers)[:NAMED_OF_MANY])} ...)"
+        for (session, rule), tickers in groups[groups.map(len) >= MANY].iloc[::-1].items()
+    ]
+
+
 # --- Great Expectations -------------------------------------------------------------------------------------------------------
 
 
@@ -135,6 +148,9 @@ def _validate(table: pd.DataFrame, suite: dict[str, Any]) -> ExpectationSuiteVal
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     import great_expectations as gx
 
+    # Every rule takes the rows it is about out of the table, with all of its columns.
+    used = [name for name in table.columns if name in _named_in(suite["expectations"]) or name in ("ticker", "session", "row")]
+    table = table[used].astype({"ticker": "category"})
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     asset = context.data_sources.add_pandas("shard").add_dataframe_asset(suite["name"])
@@ -148,6 +164,15 @@ def _validate(table: pd.DataFrame, suite: dict[str, Any]) -> ExpectationSuiteVal
             "return_unexpected_index_query": False,
         },
     )
+
+
+def _named_in(value: object) -> set[str]:
+    """All texts within the expectations: the names of columns are among them."""
+    if isinstance(value, dict):
+        return set().union(*map(_named_in, value.values()))
+    if isinstance(value, list):
+        return set().union(*map(_named_in, value))
+    return {value} if isinstance(value, str) else set()
 
 
 def _failures(result: ExpectationSuiteValidationResult, table: pd.DataFrame) -> pd.DataFrame:
@@ -297,7 +322,7 @@ def _price_table(
     copied, wrong = _cells(unusable, "copied_bar", "copied_cells"), _cells(unusable, "wrong_print", "wrong_cells")
     for derived in (copied, wrong, dividends, _jumps(masking.mask(history), dividends), _same_prices(single, others)):
         table = table.merge(derived, on=["ticker", "session"], how="left", validate="many_to_one")
-    table = _with_history(table, needed_sessions).assign(repeats=_repeats(table))
+    table = _with_history(table, needed_sessions).assign(repeats=_repeats(table), copied_beside=_copied_beside(table))
     return table.assign(row=table.index), unusable
 
 
@@ -333,6 +358,15 @@ def _cells(unusable: pd.DataFrame, rule: str, name: str) -> pd.DataFrame:
     return chosen.groupby(["ticker", "session"])["column"].agg(", ".join).rename(name).reset_index()
 
 
+def _copied_beside(table: pd.DataFrame) -> pd.Series:
+    """Per row, in words: how many other tickers' bars are copies on the same session."""
+    others = table["copied_cells"].notna().groupby(table["session"]).sum() - 1
+    told = {
+        session: f", as {count} other{'s do' if count > 1 else ' does'} that day" for session, count in others[others > 0].items()
+    }
+    return table["session"].map(told).astype("str").fillna("")
+
+
 def _jumps(trusted: pd.DataFrame, dividends: pd.DataFrame) -> pd.DataFrame:
     """Per (ticker, session): `close_before`, the last trusted one, and `jump` from it, dividends added (0.5: half as much again, or 1/1.5).
 
@@ -348,7 +382,7 @@ def _jumps(trusted: pd.DataFrame, dividends: pd.DataFrame) -> pd.DataFrame:
 
 def _same_prices(single: pd.DataFrame, others: pd.DataFrame | None) -> pd.DataFrame:
     """Per (ticker, session): the other tickers with the same open, high, low and close."""
-    bars = single if others is None else pd.concat([single, others[~others["ticker"].isin(single["ticker"])]])
+    bars = single if others is None else pd.concat([single, others[~others["ticker"].isin(single["ticker"].unique())]])
     bars = bars[bars[PRICE_COLUMNS].notna().all(axis=1)]
     alike = bars[bars.duplicated(["session", *PRICE_COLUMNS], keep=False)]
     names = alike.groupby(["session", *PRICE_COLUMNS])["ticker"].transform(lambda group: ", ".join(sorted(group)))

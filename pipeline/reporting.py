@@ -17,6 +17,7 @@ from pipeline import drift
 from pipeline.errors import SettingsError
 from pipeline.metrics import realised
 from pipeline.models.baselines import BASELINES
+from pipeline.quality import on_one_day
 from pipeline.quantiles import INTERVALS
 from pipeline.run import Run
 from pipeline.tables import FORECASTS
@@ -454,6 +455,7 @@ def _quality(checks: pd.DataFrame, findings: pd.DataFrame) -> str:
         parts.append(_table(["Quarantined", "Why it sits this session out"], body, words={0, 1}))
     if findings.empty:
         return "\n".join([*parts, "<p>No rule has found anything.</p>"])
+    parts += [f"<p>{escape(told)}</p>" for told in on_one_day(findings)]
     body = []
     for (ticker, severity, rule), group in findings.groupby(["ticker", "severity", "rule"]):
         newest = group.sort_values(["session", "column"], ascending=[False, True])["message"].drop_duplicates()

@@ -11,20 +11,22 @@ from pipeline.tables import SCORES, column
 
 
 def score(forecasts: pd.DataFrame, baseline: pd.DataFrame, history: pd.DataFrame, tape: pd.DataFrame, target: str) -> pd.DataFrame:
-    """SCORES rows of one ticker's FORECASTS; a forecast whose bar is missing waits.
+    """SCORES rows of FORECASTS of any number of tickers; a forecast whose bar is missing waits.
 
     Actuals are brought back into dollars as of each forecast's cutoff: with adjusted prices p and the price on the tape q,
     actual = p[session] * q[cutoff] / p[cutoff]. A split in between is so undone; for adj_close a dividend too.
 
     Args:
-        baseline: what the EWMA random walk said beside each of them (cutoff, horizon and the quantiles as PREDICTIONS has them).
-        history: HISTORY adjusted as of any session that all of these have come to.
+        baseline: what the EWMA random walk said beside each of them (ticker, cutoff, horizon and the quantiles as PREDICTIONS has them).
+        history: HISTORY from the first of their cutoffs on, adjusted as of any session that all of these have come to.
         tape: PRICES as traded, up to the same session.
     """
-    adjusted = column(history.set_index("session"), target)
-    traded = column(tape.set_index("session"), "close" if target == "adj_close" else target)
-    actual = forecasts["session"].map(adjusted) * forecasts["cutoff"].map(traded) / forecasts["cutoff"].map(adjusted)
-    beside = forecasts[["cutoff", "horizon"]].merge(baseline, on=["cutoff", "horizon"], how="left")
+    adjusted = column(history.set_index(["ticker", "session"]), target)
+    traded = column(tape.set_index(["ticker", "session"]), "close" if target == "adj_close" else target)
+    came, seen = (pd.MultiIndex.from_frame(forecasts[["ticker", day]]) for day in ("session", "cutoff"))
+    prices = adjusted.reindex(came).to_numpy() * traded.reindex(seen).to_numpy() / adjusted.reindex(seen).to_numpy()
+    actual = pd.Series(prices, index=forecasts.index)
+    beside = forecasts[["ticker", "cutoff", "horizon"]].merge(baseline, on=["ticker", "cutoff", "horizon"], how="left")
     scored = forecasts.assign(
         actual=actual,
         pinball=_loss(

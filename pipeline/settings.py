@@ -66,6 +66,9 @@ class Settings:
     refetch_sessions: int = _setting(5, "Sessions fetched again at every run, to catch corrected bars.")
     fetch_attempts: int = _setting(4, "Tries per request to a price source before it counts as unavailable.")
     fetch_timeout: float = _setting(20.0, "Seconds before a price source's answer is given up on.")
+    fetch_rate: float = _setting(
+        10.0, "Tickers that one task asks Yahoo for in a second at most; the Airflow pool `prices` says how many tasks do."
+    )
 
     tensorboard: str = _setting(
         "", "Folder for TensorBoard's event files of every network that is trained; empty: none are written."
@@ -85,6 +88,7 @@ class Settings:
         _check(self.refetch_sessions >= 0, "refetch_sessions", self.refetch_sessions, "0 or more")
         _check(self.fetch_attempts >= 1, "fetch_attempts", self.fetch_attempts, "at least 1")
         _check(self.fetch_timeout > 0, "fetch_timeout", self.fetch_timeout, "a number of seconds")
+        _check(self.fetch_rate > 0, "fetch_rate", self.fetch_rate, "a number of tickers a second")
         for name in ("airflow_port", "mlflow_port"):
             _check(1 <= getattr(self, name) <= 65535, name, getattr(self, name), "a port from 1 to 65535")
 

@@ -8,8 +8,10 @@ found by the run's key; only tickers and names travel between tasks.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import hashlib
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -39,9 +41,12 @@ from pipeline.errors import NotEnoughHistory, NothingStored, QualityGateFailed, 
 from pipeline.models import find_recipe
 from pipeline.models.baselines import BASELINES, EWMA
 from pipeline.models.recipe import Recipe
-from pipeline.prices.source import fetch, newest_session, require_known
+from pipeline.prices.source import Fetched, fetch, newest_session, require_known
+from pipeline.quality import on_one_day
 from pipeline.run import Run
+from pipeline.store import Span
 from pipeline.tables import (
+    ACTIONS,
     CALIBRATIONS,
     CHECKS,
     DATASETS,
@@ -50,6 +55,7 @@ from pipeline.tables import (
     FINDINGS,
     FORECASTS,
     PREDICTIONS,
+    PRICES,
     PROMOTIONS,
     RUNS,
     SCORES,
@@ -65,16 +71,20 @@ if TYPE_CHECKING:
 #: What is too long for a line of progress: the reasons of a decision.
 log = logging.getLogger(__name__)
 
-#: Tickers that are validated together.
-CHECKED_TOGETHER = 200
+#: Tickers that are fetched before what came is stored: so many at most begin anew when a task is killed.
+INGESTED_TOGETHER = 50
+#: Tickers that are read in one piece, and the bars from which no more of them are validated together: a million take a gigabyte.
+READ_TOGETHER = 100
+ROWS_CHECKED_TOGETHER = 1_000_000
 #: Tickers whose prices and windows are in memory together: reading and writing them one by one took three times as long.
 TOGETHER = 32
 #: Sessions over which tickers of different calls are compared.
 COMPARED_SESSIONS = 20
 #: Airflow refuses more than 1,024 mapped tasks.
 MOST_SHARDS = 1000
-#: How far back scores are computed again, to follow corrected bars.
+#: How far back scores are computed again, to follow corrected bars; and how far back forecasts without any are looked for.
 RESCORED_DAYS = 21
+UNSCORED_DAYS = 400
 
 
 def plan(parts: Parts, universe: Universe, session: dt.date | None, now: dt.datetime, known_at: dt.datetime | None = None) -> Run:
@@ -156,24 +166,7 @@ def shards(tickers: list[str], shard_size: int, workers: int, recipe: Recipe | N
 
 def ingest(parts: Parts, run: Run, tickers: list[str]) -> None:
     """Fetches what is new up to the session and stores it as revisions; a ticker that fails does not keep the others."""
-    if run.replay:
-        for ticker in tickers:
-            known = parts.store.last_session(run.universe.source_id, ticker, run.session, run.known_at)
-            if known != run.session:
-                raise NothingStored(
-                    f"{ticker} {run.session}: at {run.known_at.isoformat()} the newest session known was {known}. Give a later --known-at."
-                )
-        parts.progress("ingest", "", f"nothing fetched: replaying what was known at {run.known_at.isoformat()}")
-        return
-    failures = {}
-    for ticker in tickers:
-        try:
-            _ingest_one(parts, run, ticker)
-        except StockcastError as error:
-            failures[ticker] = error
-            parts.progress("ingest", ticker, str(error))
-            _save_checks(parts, run, {ticker: f"ingest: {error}"}, evidence="")
-    _raise_together(failures)
+    _raise_together(_ingest(parts, run, tickers))
 
 
 def check(parts: Parts, run: Run) -> list[str]:
@@ -182,13 +175,17 @@ def check(parts: Parts, run: Run) -> list[str]:
     One task for all tickers: Great Expectations is imported once, tickers can be compared with each other, and the share of
     those that fail is known.
     """
-    judged = [ticker for ticker in run.universe.tickers if not _reasons(parts, run, ticker).startswith("ingest: ")]
-    for start in range(0, len(judged), CHECKED_TOGETHER):
-        _check_some(parts, run, judged[start : start + CHECKED_TOGETHER])
+    reasons = _reasons(parts, run, list(run.universe.tickers))
+    judged = [ticker for ticker in run.universe.tickers if not reasons.get(ticker, "").startswith("ingest: ")]
+    recent = _recent_prices(parts, run)
+    for tickers, prices in _histories(parts, run, judged):
+        _check_some(parts, run, tickers, prices, recent)
     checks = parts.rows(CHECKS, run).set_index("ticker")
     quarantined = checks[checks["verdict"] == "quarantined"]["reasons"].to_dict()
     for ticker in run.universe.tickers:
         parts.progress("check", ticker, f"quarantined: {quarantined[ticker]}" if ticker in quarantined else "passed")
+    for told in on_one_day(parts.rows(FINDINGS, run)):
+        parts.progress("check", "", told)
     if len(quarantined) > parts.settings.max_quarantined * len(run.universe.tickers):
         told = "; ".join(f"{ticker}: {reasons}" for ticker, reasons in quarantined.items())
         raise QualityGateFailed(
@@ -450,36 +447,42 @@ def score(parts: Parts, run: Run) -> None:
 
     It looks at all sessions that have been run, not at this one alone, so a backfill leaves the same scores in any order.
     """
-    forecasts = parts.store.load(FORECASTS, **run.series, ticker=list(run.universe.tickers))
-    until = max(run.session, forecasts["cutoff"].max().date()) if len(forecasts) else run.session
-    due = forecasts[forecasts["session"] <= pd.Timestamp(until)]
-    known = parts.store.load(SCORES, **run.series, ticker=list(run.universe.tickers))
-    old = known[known["session"] < pd.Timestamp(run.session - dt.timedelta(days=RESCORED_DAYS))]
-    names = list(SCORES.key)
-    due = due[~due.set_index(names).index.isin(old.set_index(names).index)]
-    scores = []
-    for ticker, rows in due.groupby("ticker"):
+    until = max(run.session, parts.store.newest_cutoff(**run.series) or run.session)
+    due, changed = _due(parts, run, until), 0
+    tickers = list(due["ticker"].unique())
+    for begin in range(0, len(tickers), READ_TOGETHER):
+        rows = due[due["ticker"].isin(tickers[begin : begin + READ_TOGETHER])]
+        some, first = list(rows["ticker"].unique()), rows["cutoff"].min().date()
         history, tape = (
-            read(run.universe.source_id, str(ticker), until, None) for read in (parts.store.prices, parts.store.raw_prices)
+            read(run.universe.source_id, some, until, None, first) for read in (parts.store.prices, parts.store.raw_prices)
         )
-        scores.append(scoring.score(rows, _random_walk(parts, run, str(ticker)), history, tape, run.universe.target))
-    changed = parts.store.save(SCORES, pd.concat(scores)) if scores else 0
+        beside = _random_walk(parts, run, some, list(rows["cutoff"].unique()))
+        changed += parts.store.save(SCORES, scoring.score(rows, beside, history, tape, run.universe.target))
     parts.progress("score", "", f"{len(due)} forecasts whose session has come, {changed} scores new or changed")
 
 
-def _random_walk(parts: Parts, run: Run, ticker: str) -> pd.DataFrame:
-    """What the EWMA random walk said at every session of this series: PREDICTIONS columns with their cutoff."""
-    rows = parts.store.load(DATASETS, **run.series, ticker=ticker, role=["live", "training"])
-    by_cutoff = rows.pivot(index="cutoff", columns="role", values="dataset").reindex(columns=["live", "training"]).dropna()
-    asked = pd.DataFrame(
-        {
-            "cutoff": by_cutoff.index,
-            "dataset": by_cutoff["live"].to_numpy(),
-            "model": [networks.predicted_by(EWMA, training) for training in by_cutoff["training"]],
-        }
+def _due(parts: Parts, run: Run, until: dt.date) -> pd.DataFrame:
+    """FORECASTS of sessions up to `until` to be scored: this run's own, those that have no score, and those whose prices have changed since."""
+    tickers = list(run.universe.tickers)
+    own = parts.store.load(FORECASTS, **run.key, ticker=tickers, session=Span(last=until))
+    waiting = parts.store.unscored(run.session - dt.timedelta(days=UNSCORED_DAYS), until, **run.series, ticker=tickers)
+    first = run.session - dt.timedelta(days=RESCORED_DAYS)
+    seen_first = first - dt.timedelta(days=3 * run.universe.horizon + 10)  # when those of `first` were made, at the earliest
+    corrected = sorted(parts.store.corrected(run.universe.source_id, tickers, seen_first, until))
+    again = parts.store.load(
+        FORECASTS, **run.series, ticker=corrected, cutoff=Span(seen_first, run.session), session=Span(first, until)
     )
+    return FORECASTS.conform(pd.concat([own, waiting, again]).drop_duplicates(list(FORECASTS.key)))
+
+
+def _random_walk(parts: Parts, run: Run, tickers: list[str], cutoffs: list[pd.Timestamp]) -> pd.DataFrame:
+    """What the EWMA random walk said of these tickers at these sessions of the series: PREDICTIONS columns with ticker and cutoff."""
+    rows = parts.store.load(DATASETS, **run.series, ticker=tickers, role=["live", "training"], cutoff=cutoffs)
+    roles = rows.pivot(index=["ticker", "cutoff"], columns="role", values="dataset").reindex(columns=["live", "training"]).dropna()
+    asked = roles.reset_index().rename(columns={"live": "dataset"})
+    asked["model"] = [networks.predicted_by(EWMA, training) for training in asked["training"]]
     said = parts.store.load(PREDICTIONS, dataset=sorted(set(asked["dataset"])), model=sorted(set(asked["model"])))
-    return said.merge(asked, on=["dataset", "model"]).drop(columns=["dataset", "model"])
+    return said.merge(asked.drop(columns="training"), on=["dataset", "model"]).drop(columns=["dataset", "model"])
 
 
 def watch(parts: Parts, run: Run) -> list[dict[str, str]]:
@@ -489,9 +492,9 @@ def watch(parts: Parts, run: Run) -> list[dict[str, str]]:
     the scores that this one has added, so a backfill leaves the same rows in any order.
     """
     promoted = list(parts.rows(PROMOTIONS, run, passed(parts, run))["ticker"])
-    seen = {ticker: _stability(parts, run, ticker) for ticker in promoted}
-    rows = [{**_plain(run.key), "ticker": ticker, "psi": psi} for ticker, psi in seen.items()]
-    own = _judged(parts, run, pd.DataFrame(rows, columns=["ticker", "cutoff", "psi"]))
+    seen = _stabilities(parts, run, promoted)
+    rows = pd.DataFrame({"ticker": list(seen), "cutoff": pd.Timestamp(run.session), "psi": list(seen.values())})
+    own = _judged(parts, run, rows)
     parts.store.replace(DRIFT, own, **run.key, ticker=list(run.universe.tickers))
     # Until nothing changes: another session may be scored at the same time.
     while parts.store.save(DRIFT, _judged(parts, run, _judged_from_here_on(parts, run))):
@@ -508,29 +511,51 @@ def watch(parts: Parts, run: Run) -> list[dict[str, str]]:
     return warnings
 
 
-def _stability(parts: Parts, run: Run, ticker: str) -> float:
-    """Population stability index of the newest sessions that a ticker's network sees, against those that it learnt from."""
-    rows = datasets.by_role(parts, run, ticker)
-    training = rows["training"]["dataset"]
-    learnt, seen = datasets.load(parts, training).train, datasets.load_replay(parts, rows["live"]["dataset"], training)
-    return drift.population_stability(learnt.past[:, -1], seen.past[-drift.WINDOWS :, -1]) if len(learnt) else float("nan")
+def _stabilities(parts: Parts, run: Run, tickers: list[str]) -> dict[str, float]:
+    """Population stability index of the newest sessions that each ticker's network sees, against those that it learnt from."""
+    rows = parts.store.load(DATASETS, **run.key, ticker=tickers, role=["live", "training"])
+    cut = {(row.ticker, row.role): row.dataset for row in rows.itertuples()}
+    return {ticker: _stability(parts, cut[ticker, "training"], cut[ticker, "live"]) for ticker in tickers}
+
+
+def _stability(parts: Parts, training: str, live: str) -> float:
+    reference = _reference(parts, training)
+    if reference.windows < drift.FEWEST_WINDOWS:
+        return float("nan")
+    return drift.population_stability(reference, datasets.load_replay(parts, live, training).past[-drift.WINDOWS :, -1])
+
+
+def _reference(parts: Parts, training: str) -> drift.Reference:
+    """What a dataset has to learn from, kept beside it: it is the same at every session up to the next training."""
+    name = f"stability/{training}.json"
+    if parts.artifacts.exists(name):
+        return drift.Reference(**json.loads(parts.artifacts.read(name)))
+    learnt = datasets.load(parts, training).train
+    reference = drift.Reference.of(learnt.past[:, -1] if len(learnt) else np.empty((0, 0)))
+    parts.artifacts.write(name, json.dumps(dataclasses.asdict(reference)).encode())
+    return reference
 
 
 def _judged_from_here_on(parts: Parts, run: Run) -> pd.DataFrame:
-    rows = parts.store.load(DRIFT, **run.series, ticker=list(run.universe.tickers))
-    return rows[rows["cutoff"] >= pd.Timestamp(run.session)]
+    """DRIFT rows of this session and of later ones, as far as what this one forecasts is among the newest scores at them."""
+    reach = drift.SESSIONS + run.universe.horizon
+    later = parts.store.sessions_scored(Span(run.session + dt.timedelta(days=1)), reach, newest=False, **run.series)
+    last = later[-1] if len(later) == reach else None
+    return parts.store.load(DRIFT, **run.series, ticker=list(run.universe.tickers), cutoff=Span(run.session, last))
 
 
 def _judged(parts: Parts, run: Run, rows: pd.DataFrame) -> pd.DataFrame:
-    """DRIFT rows for (ticker, cutoff, psi), by the scores of sessions that have come by the cutoff."""
-    scores = parts.store.load(SCORES, **run.series, ticker=list(run.universe.tickers))
-    by_ticker = dict(list(scores.groupby("ticker")))
-    judged = []
-    for row in rows.itertuples():
-        known = by_ticker.get(row.ticker, SCORES.empty())
-        judgement = drift.judge(known[known["session"] <= row.cutoff], row.psi)
-        judged.append({**run.series, "ticker": row.ticker, "cutoff": row.cutoff, **judgement.row()})
-    return DRIFT.conform(pd.DataFrame(judged)) if judged else DRIFT.empty()
+    """DRIFT rows for (ticker, cutoff, psi), by the scores of the universe's newest sessions that have come by the cutoff."""
+    if rows.empty:
+        return DRIFT.empty()
+    oldest, newest = rows["cutoff"].min(), rows["cutoff"].max()
+    first = parts.store.sessions_scored(Span(last=oldest), drift.SESSIONS, newest=True, **run.series)
+    scores = parts.store.load(
+        SCORES, **run.series, ticker=list(run.universe.tickers), session=Span(first[0] if first else oldest, newest)
+    )
+    judged = drift.judge_each(scores, rows)
+    keys = zip(rows["ticker"], rows["cutoff"], judged, strict=True)
+    return DRIFT.conform(pd.DataFrame([{**run.series, "ticker": t, "cutoff": c, **judgement.row()} for t, c, judgement in keys]))
 
 
 def report(parts: Parts, run: Run) -> str:
@@ -562,12 +587,7 @@ def summary(parts: Parts, run: Run) -> str:
 def day(parts: Parts, run: Run) -> str:
     """All steps of a session in order; returns where the day's page is. A ticker that cannot be ingested does not keep the others."""
     reach(parts, run)
-    failures = {}
-    for ticker in run.universe.tickers:
-        try:
-            ingest(parts, run, [ticker])
-        except StockcastError as error:
-            failures[ticker] = error
+    failures = _ingest(parts, run, list(run.universe.tickers))
     if len(failures) == len(run.universe.tickers):
         raise next(iter(failures.values()))
     tickers = check(parts, run)
@@ -582,19 +602,59 @@ def day(parts: Parts, run: Run) -> str:
     return report(parts, run)
 
 
-def _ingest_one(parts: Parts, run: Run, ticker: str) -> None:
-    calendar, universe = parts.calendar(run.universe), run.universe
-    newest = parts.store.last_session(universe.source_id, ticker, run.session, run.known_at)
-    first = (
-        universe.start
-        if newest is None
-        else _some_sessions_before(calendar, newest, parts.settings.refetch_sessions, universe.start)
+def _ingest(parts: Parts, run: Run, tickers: list[str]) -> dict[str, StockcastError]:
+    """Asks for what is missing of each ticker and stores it, some tickers at a time; those that failed, with their errors."""
+    newest = parts.store.last_sessions(run.universe.source_id, tickers, run.session, run.known_at)
+    if run.replay:
+        parts.progress("ingest", "", f"nothing fetched: replaying what was known at {run.known_at.isoformat()}")
+        return {ticker: _unknown_then(run, ticker, newest.get(ticker)) for ticker in tickers if newest.get(ticker) != run.session}
+    failures: dict[str, StockcastError] = {}
+    for begin in range(0, len(tickers), INGESTED_TOGETHER):
+        some = tickers[begin : begin + INGESTED_TOGETHER]
+        failed = _ingest_some(parts, run, {ticker: _first_missing(parts, run, newest.get(ticker)) for ticker in some})
+        for ticker, error in failed.items():
+            parts.progress("ingest", ticker, str(error))
+        _save_checks(parts, run, {ticker: f"ingest: {error}" for ticker, error in failed.items()}, evidence="")
+        failures |= failed
+    return failures
+
+
+def _unknown_then(run: Run, ticker: str, known: dt.date | None) -> NothingStored:
+    return NothingStored(
+        f"{ticker} {run.session}: at {run.known_at.isoformat()} the newest session known was {known}. Give a later --known-at."
     )
-    fetched = fetch(parts.source(universe), ticker, first, run.session, calendar, run.known_at)
-    added = parts.store.save_prices(universe.source_id, fetched.prices, fetched.actions, first, run.session, run.known_at)
-    if _reasons(parts, run, ticker).startswith("ingest: "):
-        parts.store.replace(CHECKS, CHECKS.empty(), **run.key, ticker=ticker)
-    parts.progress("ingest", ticker, f"{len(fetched.prices)} bars from {first}, {added} new or corrected")
+
+
+def _first_missing(parts: Parts, run: Run, newest: dt.date | None) -> dt.date:
+    """From when on a ticker is asked for: some sessions before its newest bar, as they may have been corrected."""
+    start = run.universe.start
+    if newest is None:
+        return start
+    return _some_sessions_before(parts.calendar(run.universe), newest, parts.settings.refetch_sessions, start)
+
+
+def _ingest_some(parts: Parts, run: Run, firsts: dict[str, dt.date]) -> dict[str, StockcastError]:
+    """Fetches each ticker from its first day on; what came of all that begin on the same day is one transaction."""
+    calendar, universe = parts.calendar(run.universe), run.universe
+    fetched: dict[str, Fetched] = {}
+    failures: dict[str, StockcastError] = {}
+    for ticker, first in firsts.items():
+        try:
+            fetched[ticker] = fetch(parts.source(universe), ticker, first, run.session, calendar, run.known_at)
+        except StockcastError as error:
+            failures[ticker] = error
+    for first in sorted(set(firsts.values())):
+        some = {ticker: found for ticker, found in fetched.items() if firsts[ticker] == first}
+        prices, actions = (
+            pd.concat([table.empty(), *(getattr(found, table.name) for found in some.values())]) for table in (PRICES, ACTIONS)
+        )
+        added = parts.store.save_prices(universe.source_id, prices, actions, first, run.session, run.known_at)
+        for ticker, found in some.items():
+            parts.progress("ingest", ticker, f"{len(found.prices)} bars from {first}, {added[ticker]} new or corrected")
+    recovered = [ticker for ticker, reasons in _reasons(parts, run, list(fetched)).items() if reasons.startswith("ingest: ")]
+    if recovered:
+        parts.store.replace(CHECKS, CHECKS.empty(), **run.key, ticker=recovered)
+    return failures
 
 
 def _some_sessions_before(calendar: Calendar, session: dt.date, count: int, start: dt.date) -> dt.date:
@@ -602,11 +662,32 @@ def _some_sessions_before(calendar: Calendar, session: dt.date, count: int, star
     return earlier[max(len(earlier) - 1 - count, 0)] if earlier else start
 
 
-def _check_some(parts: Parts, run: Run, tickers: list[str]) -> None:
+def _histories(parts: Parts, run: Run, tickers: list[str]) -> Iterator[tuple[list[str], pd.DataFrame]]:
+    """Tickers that are validated together, with their prices up to the session: all of them, where that is not too much for the memory."""
+    together: list[str] = []
+    tables: list[pd.DataFrame] = []
+    for begin in range(0, len(tickers), READ_TOGETHER):
+        some = tickers[begin : begin + READ_TOGETHER]
+        together += some
+        tables.append(parts.store.raw_prices(run.universe.source_id, some, run.session, run.known_at))
+        if sum(map(len, tables)) >= ROWS_CHECKED_TOGETHER:
+            yield together, pd.concat(tables, ignore_index=True)
+            together, tables = [], []
+    if together:
+        yield together, pd.concat(tables, ignore_index=True)
+
+
+def _recent_prices(parts: Parts, run: Run) -> pd.DataFrame | None:
+    """The last sessions of all tickers, to find two that have the same prices among those that are not validated together."""
+    sessions = parts.calendar(run.universe).sessions(run.universe.start, run.session)[-COMPARED_SESSIONS:]
+    tickers = list(run.universe.tickers)
+    return parts.store.raw_prices(run.universe.source_id, tickers, run.session, run.known_at, sessions[0]) if sessions else None
+
+
+def _check_some(parts: Parts, run: Run, tickers: list[str], prices: pd.DataFrame, recent: pd.DataFrame | None) -> None:
     """Validates these tickers together, unless the same evidence was judged before."""
-    source_id, recipe = run.universe.source_id, find_recipe(run.universe.recipe)
-    prices = parts.store.raw_prices(source_id, tickers, run.session, run.known_at)
-    actions = parts.store.actions(source_id, tickers, run.session, run.known_at)
+    recipe = find_recipe(run.universe.recipe)
+    actions = parts.store.actions(run.universe.source_id, tickers, run.session, run.known_at)
     needed = datasets.spec_of(run, recipe, "", run.training_cutoff).needed_sessions
     if prices.empty:
         raise NothingStored(
@@ -617,22 +698,14 @@ def _check_some(parts: Parts, run: Run, tickers: list[str]) -> None:
     if len(before) == len(tickers) and set(before["evidence"]) == {evidence}:
         return
     sessions = parts.calendar(run.universe).sessions(run.universe.start, run.session)
-    others = _recent_prices_of_others(parts, run, tickers, sessions)
-    verdict = parts.gate.check_prices(prices, actions, tickers, sessions, run.session, needed, run.universe.name, others=others)
+    verdict = parts.gate.check_prices(prices, actions, tickers, sessions, run.session, needed, run.universe.name, others=recent)
     parts.store.replace(FINDINGS, verdict.findings.assign(**_plain(run.key)), **run.key, ticker=tickers)
     _save_checks(parts, run, {ticker: verdict.quarantined.get(ticker, "") for ticker in tickers}, evidence)
 
 
-def _recent_prices_of_others(parts: Parts, run: Run, tickers: list[str], sessions: list[dt.date]) -> pd.DataFrame | None:
-    """The last sessions of the tickers that are validated in another call, to find two that have the same prices."""
-    others = [ticker for ticker in run.universe.tickers if ticker not in set(tickers)]
-    if not others or not sessions:
-        return None
-    prices = parts.store.raw_prices(run.universe.source_id, others, run.session, run.known_at)
-    return prices[prices["session"] >= pd.Timestamp(sessions[-COMPARED_SESSIONS:][0])]
-
-
 def _save_checks(parts: Parts, run: Run, reasons: dict[str, str], evidence: str) -> None:
+    if not reasons:
+        return
     rows = [
         {**run.key, "ticker": ticker, "verdict": "quarantined" if reason else "passed", "reasons": reason, "evidence": evidence}
         for ticker, reason in reasons.items()
@@ -646,9 +719,9 @@ def _still_in(parts: Parts, run: Run, tickers: list[str]) -> list[str]:
     return [ticker for ticker in tickers if ticker in admitted]
 
 
-def _reasons(parts: Parts, run: Run, ticker: str) -> str:
-    found = parts.rows(CHECKS, run, [ticker])
-    return "" if found.empty else str(found["reasons"].iloc[0])
+def _reasons(parts: Parts, run: Run, tickers: list[str]) -> dict[str, str]:
+    """Why the tickers that have been judged in this session are held back; "" where they are not."""
+    return parts.rows(CHECKS, run, tickers).set_index("ticker")["reasons"].to_dict()
 
 
 def _page(parts: Parts, run: Run) -> str:

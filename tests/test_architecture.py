@@ -39,7 +39,19 @@ RINGS = {
         *("store", "embedded_postgres", "artifacts", "embedding", "reporting", "charts", "tensorboard", "migrations"),
     ],
     4: [
-        *("assembly", "datasets", "networks", "records", "steps", "study", "reproduction", "ablation", "exercises", "doctor"),
+        *(
+            "progress",
+            "assembly",
+            "datasets",
+            "networks",
+            "records",
+            "steps",
+            "study",
+            "reproduction",
+            "ablation",
+            "exercises",
+            "doctor",
+        ),
         *("forecasters", "choices", "fitting", "backtest", "tuning", "rehearsal", "audit", "explanation"),
         *("cli", "__main__"),
     ],
@@ -63,6 +75,7 @@ HOMES = {
     "statsforecast": {"statistical"},
     "optuna": {"search"},
     "airflow": {"scheduling"},
+    "tqdm": {"progress"},
 }
 HEAVY = (
     "tensorflow",

@@ -57,6 +57,19 @@ def test_the_newest_sessions_alone_are_judged():
     assert drift.judge(pd.concat([before, since]), math.nan).row() == drift.judge(since, math.nan).row()
 
 
+def test_many_tickers_and_cutoffs_are_judged_as_each_by_itself():
+    tables = {"A": scores(90, pinball=1.1), "B": scores(70, inside=(0.5, 0.9)), "C": scores(30)}
+    tables["B"] = tables["B"][tables["B"]["session"] > pd.Timestamp("2013-02-01")]
+    days = pd.to_datetime(["2012-12-31", "2013-01-31", "2013-03-29", "2013-12-31"])
+    asked = pd.DataFrame([{"ticker": ticker, "cutoff": day, "psi": 0.1} for ticker in ("B", "A", "C", "NONE") for day in days])
+    judged = drift.judge_each(pd.concat([table.assign(ticker=ticker) for ticker, table in tables.items()]), asked)
+    for found, row in zip(judged, asked.itertuples(), strict=True):
+        table = tables.get(row.ticker, tables["A"].iloc[:0])
+        pd.testing.assert_series_equal(
+            pd.Series(found.row()), pd.Series(drift.judge(table[table["session"] <= row.cutoff], row.psi).row())
+        )
+
+
 def test_a_few_sessions_say_nothing():
     judged = drift.judge(scores(drift.FEWEST - 1, inside=(0, 0), pinball=9.0), math.nan)
     assert judged.warnings == {}
@@ -68,12 +81,16 @@ def test_skill_is_of_the_rows_that_have_both_losses():
     table = scores(60, pinball=0.9)
     table.loc[table["session"] < table["session"].unique()[30], "ewma_pinball"] = np.nan
     table.loc[table["ewma_pinball"].isna(), "pinball"] = 100.0
-    assert drift.pinball_skill(table) == pytest.approx(0.1)
+    assert drift.judge(table, math.nan).pinball_skill == pytest.approx(0.1)
 
 
 def test_fewer_sessions_have_a_wider_band():
     assert drift.skill_bound(15) == pytest.approx(2 * drift.skill_bound(60))
     assert drift.skill_bound(500) == drift.skill_bound(60) == drift.LOWEST_SKILL
+
+
+def stability(reference, newest):
+    return drift.population_stability(drift.Reference.of(reference), newest)
 
 
 def test_the_stability_index_is_the_sum_of_a_plain_loop():
@@ -92,13 +109,13 @@ def test_the_stability_index_is_the_sum_of_a_plain_loop():
                 counts[sum(value > edge for edge in edges)] += 1
             cells.append([count / sum(counts) for count in counts])
         found.append(sum((now - before) * math.log(now / before) for before, now in zip(*cells, strict=True)))
-    assert drift.population_stability(reference, newest) == pytest.approx(np.mean(found))
+    assert stability(reference, newest) == pytest.approx(np.mean(found))
 
 
 def test_the_same_inputs_are_stable_and_too_few_are_not_judged():
     values = np.random.default_rng(2).normal(size=(500, 3))
-    assert drift.population_stability(values, values) == 0
-    assert drift.population_stability(values, values + 3) > drift.HIGHEST_PSI
-    assert math.isnan(drift.population_stability(values, values[: drift.FEWEST_WINDOWS - 1]))
+    assert stability(values, values) == 0
+    assert stability(values, values + 3) > drift.HIGHEST_PSI
+    assert math.isnan(stability(values, values[: drift.FEWEST_WINDOWS - 1]))
     constant = np.ones((500, 1))
-    assert drift.population_stability(constant, constant) == 0
+    assert stability(constant, constant) == 0

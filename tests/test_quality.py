@@ -15,7 +15,7 @@ import pytest
 from pipeline.errors import QualityGateFailed, SettingsError
 from pipeline.prices.sample import SampleSource
 from pipeline.prices.source import fetch
-from pipeline.quality import COLUMNS, MOST_FINDINGS, Gate, Verdict
+from pipeline.quality import COLUMNS, MANY, MOST_FINDINGS, Gate, Verdict, on_one_day
 from pipeline.sessions import Calendar
 from pipeline.tables import ACTIONS, FORECASTS, PRICE_COLUMNS, PRICES
 
@@ -162,11 +162,30 @@ def test_an_old_defect_is_noted_and_the_ticker_goes_on(old, name):
     assert name not in old.quarantined
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [name for name in CASES if name != "COPY"])  # see below: the next bar is the ticker's own
 def test_a_recent_defect_quarantines_the_ticker(recent, name):
     _, rule, columns, _ = CASES[name]
     assert found(recent, name, rule) == [(column, "quarantine") for column in columns]
     assert name in recent.quarantined
+
+
+@pytest.mark.parametrize(("age", "severity"), [(1, "quarantine"), (2, "mask"), (90, "mask")])
+def test_a_day_on_which_a_group_of_tickers_repeats_the_day_before_is_caught(age, severity):
+    """On that day they have no price to forecast from; from the next one on the copies are masked, and nobody sits out."""
+    group = [f"A{number:02d}" for number in range(MANY)]
+    prices = pd.concat([copied(clean(name), len(SESSIONS) - age) for name in group] + [clean("GOOD")])
+    verdict = judge(prices)
+    assert {found(verdict, name, "copied_bar")[0][1] for name in group} == {severity}
+    assert sorted(verdict.quarantined) == (group if severity == "quarantine" else [])
+    day = SESSIONS[-age]
+    assert verdict.findings["message"][0].startswith(
+        f"A00 {day}: repeats the bar before, volume included, as {MANY - 1} others do that day (expected that day's own bar); "
+    )
+    assert on_one_day(verdict.findings) == [f"{day}: {MANY} tickers at once have copied_bar (A00, A01, A02 ...)"]
+
+
+def test_a_fault_of_a_few_tickers_is_no_fault_of_the_day(old):
+    assert on_one_day(old.findings) == []
 
 
 @pytest.mark.parametrize("name", HARMLESS)

@@ -36,7 +36,9 @@ def prices(table, closes, **columns):
 def beside(rows, width=3.0, **changes):
     """What the random walk said beside each of the forecasts: the last value, and six quantiles `width` apart."""
     quantiles = {name: 100.0 + (place - 3) * width for place, name in enumerate(QUANTILES)}
-    return pd.DataFrame([{"cutoff": row["cutoff"], "horizon": row["horizon"], **quantiles, **changes} for row in rows])
+    return pd.DataFrame(
+        [{"ticker": "IBM", "cutoff": row["cutoff"], "horizon": row["horizon"], **quantiles, **changes} for row in rows]
+    )
 
 
 def scored(rows, tape, adjusted=None, target="close", baseline=None, **columns):

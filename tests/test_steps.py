@@ -13,6 +13,7 @@ import pytest
 from pipeline import steps
 from pipeline.errors import NothingStored, QualityGateFailed, SettingsError, SourceUnavailable, UnknownTicker
 from pipeline.models import lent
+from pipeline.prices.source import LONG_AGO
 from pipeline.tables import CHECKS, FINDINGS, FORECASTS, MODELS, PROMOTIONS, SCORES, STORED
 from tests.made_days import NOW, SMALL, TRAINED, UNIVERSE, MadeParts, made_source, run_day
 from tests.made_prices import LAST, MadeSource, random_walk
@@ -148,11 +149,12 @@ def test_two_universes_with_other_trainings_do_not_write_over_each_others_random
     )
     parts, session = make_parts(), dt.date(2013, 2, 27)
     run = run_day(parts, session, one)
-    before = steps._random_walk(parts, run, "OLD")
+    asked = ["OLD"], [pd.Timestamp(session)]
+    before = steps._random_walk(parts, run, *asked)
     run_day(parts, session, other)
-    pd.testing.assert_frame_equal(steps._random_walk(parts, run, "OLD"), before)
+    pd.testing.assert_frame_equal(steps._random_walk(parts, run, *asked), before)
     assert len(before) == 5
-    assert not before["q025"].equals(steps._random_walk(parts, dataclasses.replace(run, universe=other), "OLD")["q025"])
+    assert not before["q025"].equals(steps._random_walk(parts, dataclasses.replace(run, universe=other), *asked)["q025"])
 
 
 def test_a_bad_ticker_is_quarantined_with_its_reasons_and_the_others_go_on(make_parts, source):
@@ -177,7 +179,7 @@ def test_too_many_bad_tickers_fail_the_run_and_publish_nothing(make_parts, sourc
 def test_an_outage_of_one_ticker_keeps_the_others_and_is_recorded(make_parts, source):
     class Flaky(MadeSource):
         def fetch_raw(self, ticker, first, last, now):
-            if ticker == "BBB" and first != last:
+            if ticker == "BBB" and first != LONG_AGO:  # which `plan` asks from
                 raise SourceUnavailable("BBB: the source answers 500. Try again later.")
             return super().fetch_raw(ticker, first, last, now)
 

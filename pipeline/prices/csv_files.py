@@ -22,6 +22,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TextIO
 
+import numpy as np
 import pandas as pd
 
 from pipeline.errors import LookAtTheData, MalformedPrices, SettingsError
@@ -44,6 +45,8 @@ SPELLINGS = {
 }
 #: Our name for a cell beyond the last column.
 SURPLUS = "surplus cell"
+#: Our name for the column of dates that have been read already.
+READ_DATE = "read date"
 EXPECTED = "Date, Open, High, Low, Close, Volume"
 MISSING = ["", "NaN", "nan", "NAN", "NA", "N/A", "n/a", "#N/A", "null", "NULL", "Null", "None", "none", "-", "."]
 
@@ -84,6 +87,8 @@ class CsvSource:
             raise unknown_ticker(ticker, f"csv ({self.folder})", self.tickers())
         path = files[ticker]
         rows = _load(path)[ticker]
+        if READ_DATE in rows:
+            rows = rows[rows[READ_DATE].between(pd.Timestamp(first), pd.Timestamp(last) + pd.Timedelta(days=1))]
         prices = pd.DataFrame({"date": _dates(rows, path), **{column: _numbers(rows, column, path) for column in OHLCV}})
         return Raw(prices, pd.DataFrame(columns=["date", "kind", "value"]))
 
@@ -175,9 +180,24 @@ def _read(path: Path, modified: int, size: int) -> dict[str, pd.DataFrame]:
     rows = rows[~rows[["date", *OHLCV]].isna().all(axis=1)]
     rows["day_first"] = _day_first(rows["date"], path)
     tickers = _ticker_column(rows, path)
+    rows = _converted(rows)
     if tickers is None:
         return {_ticker_of(path): rows}
     return dict(iter(rows.groupby(tickers, sort=True)))
+
+
+def _converted(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with their numbers and dates read, all tickers at once, but for a column in which one cell cannot be: whose ticker is told why."""
+    changes = {}
+    for column in {"adj_close", *OHLCV} & {*rows.columns}:
+        numbers = pd.to_numeric(rows[column], errors="coerce").astype("float64")
+        if not (numbers.isna() & rows[column].notna()).any():
+            changes[column] = numbers
+    texts = rows["date"].fillna("").str.strip()
+    days = {text: _date(text, rows["day_first"].iloc[0]) for text in texts.unique()}
+    if all(day is not None and day.tzinfo is None for day in days.values()):
+        changes[READ_DATE] = pd.to_datetime(texts.map(days))
+    return rows.assign(**changes)
 
 
 def _refuse_surplus(rows: pd.DataFrame, path: Path) -> None:
@@ -263,6 +283,8 @@ def _header(path: Path) -> Header:
 
 def _numbers(rows: pd.DataFrame, column: str, path: Path) -> pd.Series:
     """A column as floats, NaN where the cell is empty; `MalformedPrices` points at text."""
+    if rows[column].dtype == "float64" and not np.isinf(rows[column].to_numpy()).any():
+        return rows[column]
     numbers = pd.to_numeric(rows[column], errors="coerce").astype("float64")
     wrong = (numbers.isna() & rows[column].notna()) | (numbers.abs() == float("inf"))
     if wrong.any():
@@ -275,6 +297,8 @@ def _numbers(rows: pd.DataFrame, column: str, path: Path) -> pd.Series:
 
 def _dates(rows: pd.DataFrame, path: Path) -> pd.Series:
     """Dates without a zone; moments in UTC when the file gives times of day with a zone."""
+    if READ_DATE in rows:
+        return rows[READ_DATE]
     texts = rows["date"].fillna("").str.strip()
     days = {text: _date(text, day_first) for text, day_first in zip(texts, rows["day_first"], strict=True)}
     dates = texts.map(days)

@@ -19,6 +19,8 @@ from pipeline.sessions import Calendar
 from pipeline.tables import ACTIONS, OHLCV, PRICE_COLUMNS, PRICES, SESSION_DTYPE
 
 ACTION_KINDS = ("split", "dividend")
+#: Before any price.
+LONG_AGO = dt.date(1900, 1, 1)
 #: Tickers that an error message lists before it says how many more there are.
 LISTED = 12
 
@@ -103,10 +105,10 @@ def newest_session(source: Source, tickers: list[str], calendar: Calendar, now: 
     newest = calendar.last_complete_session(now)
     if source.tickers() is None:
         return newest
-    ends = [
-        _prices(source.fetch_raw(ticker, newest, newest, now).prices, ticker, source.name, calendar)["session"].max()
-        for ticker in tickers
-    ]
+    ends = []
+    for ticker in tickers:
+        raw = _named(source.fetch_raw(ticker, LONG_AGO, newest, now).prices, ["date"], source.name)
+        ends.append(_sessions(raw["date"], f"{ticker} from {source.name}", calendar).max())
     ends = [end for end in ends if not pd.isna(end)]
     if not ends:
         raise MalformedPrices(
@@ -178,6 +180,8 @@ def _named(raw: pd.DataFrame, expected: list[str], where: str) -> pd.DataFrame:
 
 def _numbers(cells: pd.Series, where: str) -> pd.Series:
     """Cells as float64; NaN where the source had nothing. Text and infinities are refused."""
+    if cells.dtype == "float64" and not np.isinf(cells.to_numpy()).any():
+        return cells
     numbers = pd.to_numeric(cells, errors="coerce").astype("float64")
     wrong = (numbers.isna() & cells.notna()) | np.isinf(numbers)
     if wrong.any():
@@ -207,8 +211,12 @@ def _trimmed(
     rows: pd.DataFrame, first: dt.date, last: dt.date, calendar: Calendar, newest: dt.date, now: dt.datetime
 ) -> pd.DataFrame:
     """Rows from `first` to `last` whose day is over: up to the `newest` complete session, and days off since then."""
+    if rows.empty:
+        return rows
     sessions = rows["session"]
     rows = rows[(sessions >= pd.Timestamp(first)) & (sessions <= pd.Timestamp(last))]
+    if last <= newest:
+        return rows
     later = rows.loc[rows["session"] > pd.Timestamp(newest), "session"].unique()
     going_on = [day for day in later if calendar.is_session(day.date()) or _end_of_day(day.date(), calendar) > now]
     return rows[~rows["session"].isin(going_on)]
@@ -219,7 +227,9 @@ def _end_of_day(day: dt.date, calendar: Calendar) -> dt.datetime:
 
 
 def _without_empty_off_days(prices: pd.DataFrame, calendar: Calendar) -> pd.DataFrame:
-    empty = prices[PRICE_COLUMNS].isna().all(axis=1)
+    empty = np.isnan(prices[PRICE_COLUMNS].to_numpy()).all(axis=1)
+    if not empty.any():
+        return prices
     off_days = [index for index, session in prices.loc[empty, "session"].items() if not calendar.is_session(session.date())]
     return prices.drop(index=off_days)
 

@@ -52,6 +52,7 @@ class YahooSource:
         cache_folder: where yfinance may keep time zones and cookies; each process has a folder of its own in it.
         attempts: tries per ticker before it counts as unavailable.
         timeout: seconds for each single request.
+        rate: tickers asked for in a second, at most.
         sleep, random, clock: for tests; `random` gives numbers from 0 to 1, `clock` the present moment in UTC.
         transport: base class of the HTTP session; the default is curl_cffi's.
     """
@@ -63,6 +64,7 @@ class YahooSource:
         cache_folder: str | Path,
         attempts: int,
         timeout: float,
+        rate: float,
         sleep: Callable[[float], None] = time.sleep,
         random: Callable[[], float] = random.random,
         clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
@@ -76,6 +78,8 @@ class YahooSource:
         self._clock = clock
         self._transport = transport
         self._session: Any = None
+        self._pace = 1 / rate
+        self._next = 0.0
 
     def tickers(self) -> None:
         """Yahoo cannot list its tickers."""
@@ -88,6 +92,7 @@ class YahooSource:
         # that reaches into the future bypasses the answers that yfinance keeps.
         end = (max(now, self._clock()) + dt.timedelta(days=2)).date()
         for attempt in range(self._attempts):
+            self._wait_for_its_turn()
             try:
                 return as_traded(self._history(ticker, first, end))
             except SourceUnavailable as error:
@@ -96,6 +101,12 @@ class YahooSource:
                 pause = PAUSE_WHEN_LIMITED if isinstance(error, RateLimited) else PAUSE
                 self._sleep(pause * 2**attempt * (0.5 + self._random()))
         raise AssertionError("unreachable: attempts is at least 1")
+
+    def _wait_for_its_turn(self) -> None:
+        now = time.monotonic()
+        if self._next > now:
+            self._sleep(self._next - now)
+        self._next = max(now, self._next) + self._pace
 
     def _history(self, ticker: str, first: dt.date, end: dt.date) -> pd.DataFrame:
         """yfinance's table of one ticker; empty when Yahoo says that there is nothing in the range, and only then."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Listener(Protocol):
     """Hears what tasks say where they run in this very process."""
 
-    def progress(self, task_instance: Any, line: str) -> None: ...
+    def progress(self, task_instance: Any, step: str, ticker: str, message: str) -> None: ...
 
     def failed(self, task_instance: Any, line: str) -> None: ...
 
@@ -55,16 +55,17 @@ def check(run: Mapping[str, Any]) -> list[list[str]]:
     """The tickers that go on, by mapped task."""
     from pipeline import steps
 
-    with errors_for_airflow(), open_parts() as parts:
-        asked = Run.from_json(run)
+    asked = Run.from_json(run)
+    with errors_for_airflow(), open_parts(len(asked.universe.tickers)) as parts:
         recipe = find_recipe(asked.universe.recipe)
         return steps.shards(steps.check(parts, asked), parts.settings.shard_size, parts.settings.workers, recipe)
 
 
 def call(step: Callable[..., Any], run: Mapping[str, Any], *tickers: list[str]) -> Any:
     """Calls one of `steps.py` with real parts and the run that `plan` wrote."""
-    with errors_for_airflow(), heard(), open_parts() as parts:
-        return step(parts, Run.from_json(run), *tickers)
+    asked = Run.from_json(run)
+    with errors_for_airflow(), heard(), open_parts(len(tickers[0] if tickers else asked.universe.tickers)) as parts:
+        return step(parts, asked, *tickers)
 
 
 def watch(run: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -108,10 +109,12 @@ class _ToListener(logging.Handler):
         listener.logged(self.task_instance, record.getMessage(), record.levelname.lower())
 
 
-def open_parts() -> Parts:
+def open_parts(tickers: int = 0) -> Parts:
+    """Parts for a task that goes through so many tickers, which the lines of its log count."""
     from pipeline import assembly
+    from pipeline.progress import Lines
 
-    return assembly.parts(Settings.from_env(), _tell if listener else None)
+    return assembly.parts(Settings.from_env(), _tell if listener else Lines(tickers))
 
 
 def session_of(universe: Universe, params: Mapping[str, Any], dag_run: Any) -> dt.date:
@@ -171,7 +174,7 @@ def failure_line(context: Mapping[str, Any]) -> str:
 def _tell(step: str, ticker: str, message: str) -> None:
     from airflow.sdk import get_current_context
 
-    listener.progress(get_current_context()["ti"], f"{step:<14} {ticker:<8} {message}")
+    listener.progress(get_current_context()["ti"], step, ticker, message)
 
 
 def _until_the_end(parts: Parts, universe: Universe, session: dt.date, now: dt.datetime) -> dt.date:

@@ -17,6 +17,11 @@ LOOPBACK = "127.0.0.1"
 #: Mapped tasks that train or evaluate at the same time: while one starts its processes, the other uses them.
 COMPUTING_TASKS = 2
 
+#: The Airflow pool that every `ingest` task takes a slot of: so many ask a price source at the same time, whatever the universe, session or
+#: backfill. A task whose pool is not there waits for ever, so `databases.migrate` makes it; people change its slots in Airflow (Admin, Pools).
+PRICE_POOL = "prices"
+PRICE_POOL_SLOTS = 2
+
 
 def environment(settings: Settings) -> dict[str, str]:
     """What every process of this deployment gets on top of its own environment.

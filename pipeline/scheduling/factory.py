@@ -11,7 +11,7 @@ from pipeline import assembly
 from pipeline.models import with_modes
 from pipeline.scheduling import boundary
 from pipeline.scheduling.documentation import dag_page
-from pipeline.scheduling.environment import COMPUTING_TASKS
+from pipeline.scheduling.environment import COMPUTING_TASKS, PRICE_POOL
 from pipeline.scheduling.timetable import SessionTimetable
 from pipeline.settings import Settings
 from pipeline.universes import TARGETS, TICKER, Universe, load_universes
@@ -162,7 +162,7 @@ def plan_of(universe: Universe) -> Any:
     return plan()
 
 
-@task(map_index_template=SHARD)
+@task(map_index_template=SHARD, pool=PRICE_POOL)
 def ingest(run: dict, tickers: Shard) -> None:
     """Fetch new prices and corporate actions; they are kept as revisions, append only."""
     from pipeline import steps

@@ -12,20 +12,19 @@ import fcntl
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from pipeline import assembly
 from pipeline.errors import RunError
+from pipeline.progress import Lines, for_people
 from pipeline.run import Run
 from pipeline.scheduling import databases, environment, services, task_logs
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from pipeline.assembly import Parts
-
-Say = Callable[[str], None]
 
 
 def run(settings: Settings, session: dt.date | None) -> int:
@@ -69,18 +68,22 @@ def _through_airflow(settings: Settings, planned: Run) -> list[str]:
         if not airflow.is_paused(dag_id(planned)):
             return _ask_the_scheduler(settings, airflow, planned)
     # A scheduler that is up leaves a paused DAG alone.
-    with _terminal_for_progress_only(settings.home / "logs" / "run.log") as say:
-        return _in_this_process(settings, planned, say)
+    with _terminal_for_progress_only(settings.home / "logs" / "run.log") as terminal:
+        followed = for_people(len(planned.universe.tickers), terminal)
+        try:
+            return _in_this_process(settings, planned, followed)
+        finally:
+            followed.close()
 
 
 # In this process
 
 
-def _in_this_process(settings: Settings, planned: Run, say: Say) -> list[str]:
+def _in_this_process(settings: Settings, planned: Run, followed: Lines) -> list[str]:
     from pipeline.scheduling import boundary, factory
 
     failures: list[str] = []
-    boundary.listener = _Listener(settings.home, say, failures)
+    boundary.listener = _Listener(settings.home, followed, failures)
     dag = factory.daily_forecast(planned.universe, settings, retry=False)
     started = dt.datetime.now(dt.UTC)
     moment = _logical_date(planned)  # also when it may run, or the grid would sort it by today
@@ -94,12 +97,12 @@ def _in_this_process(settings: Settings, planned: Run, say: Say) -> list[str]:
 class _Listener:
     """Shows the steps' progress, and keeps it where Airflow's page for the task looks for its log."""
 
-    def __init__(self, home: Path, say: Say, failures: list[str]) -> None:
-        self.home, self.say, self.failures = home, say, failures
+    def __init__(self, home: Path, followed: Lines, failures: list[str]) -> None:
+        self.home, self.followed, self.failures = home, followed, failures
 
-    def progress(self, task_instance: Any, line: str) -> None:
-        self.say(line)
-        task_logs.write_line(task_logs.attempt_file(self.home, task_instance), line)
+    def progress(self, task_instance: Any, step: str, ticker: str, message: str) -> None:
+        told = self.followed(step, ticker, message)
+        task_logs.write_line(task_logs.attempt_file(self.home, task_instance), told)
 
     def logged(self, task_instance: Any, line: str, level: str) -> None:
         task_logs.write_line(task_logs.attempt_file(self.home, task_instance), line, "pipeline", level)
@@ -120,7 +123,7 @@ def _correct_start(dag_run: Any, started: dt.datetime) -> None:
 
 
 @contextlib.contextmanager
-def _terminal_for_progress_only(log: Path) -> Iterator[Say]:
+def _terminal_for_progress_only(log: Path) -> Iterator[TextIO]:
     """Sends what Airflow and its libraries print, of this process and its children, to a file; gives a way to the terminal."""
     log.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
@@ -131,7 +134,7 @@ def _terminal_for_progress_only(log: Path) -> Iterator[Say]:
     for stream in (1, 2):
         os.dup2(file, stream)
     try:
-        yield lambda line: print(line, file=terminal)
+        yield terminal
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -150,14 +153,16 @@ def _ask_the_scheduler(settings: Settings, airflow: Any, planned: Run) -> list[s
     follower = task_logs.Follower(task_logs.run_folder(settings.home, dag_id(planned), run_id))
     follower.skip()
     failures: list[str] = []
+    followed = for_people(len(planned.universe.tickers))
     while True:
         state = airflow.state_of(dag_id(planned), run_id)
         for line in follower.new_lines():
             if line.get("logger") == task_logs.PRINTED:
-                print(line["event"], flush=True)
+                followed.follow(line["event"])
             elif str(line.get("event", "")).startswith("FAILED "):
                 failures.append(line["event"])
         if state in ("success", "failed"):
+            followed.close()
             return failures or (
                 [] if state == "success" else [f"The run failed; see {environment.airflow_url(settings)}/dags/{dag_id(planned)}."]
             )

@@ -37,6 +37,7 @@ for dag_id, dag in bag.dags.items():
         "retries": {{task.task_id: task.retries for task in stored.tasks}},
         "rules": {{task.task_id: str(task.trigger_rule.value) for task in dag.tasks if task.trigger_rule.value != "all_success"}},
         "outlets": [[task.task_id, asset.name, asset.uri] for task in dag.tasks for asset in task.outlets],
+        "pools": {{task.task_id: task.pool for task in dag.tasks if task.pool != "default_pool"}},
         "undocumented": [task.task_id for task in dag.tasks if not task.doc_md],
         "params": {{name: about(dag.params.get_param(name)) for name in dag.params}},
         "doc": dag.doc_md,
@@ -121,6 +122,12 @@ def test_a_failed_shard_does_not_stop_the_others(parsed):
 def test_prices_are_waited_for_longer_than_databases(parsed):
     retries = parsed["dags"]["daily_forecast_us_megacaps"]["retries"]
     assert (retries.pop("ingest"), set(retries.values())) == (6, {3})
+
+
+def test_all_that_ask_a_source_for_prices_share_a_pool(parsed):
+    assert {dag_id: dag["pools"] for dag_id, dag in parsed["dags"].items()} == {
+        f"daily_forecast_{name}": {"ingest": "prices"} for name in ("sample", "us_megacaps", "crypto")
+    }
 
 
 def test_publishing_updates_the_universes_asset(parsed):

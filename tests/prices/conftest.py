@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -57,11 +58,14 @@ def yahoo(yahoo_server: YahooServer, yahoo_cache: Path, pauses: list[float]) -> 
     return make_yahoo(yahoo_server, yahoo_cache, pauses.append)
 
 
-def make_yahoo(server: YahooServer, cache_folder: Path, sleep: Callable[[float], None], timeout: float = 5.0) -> YahooSource:
+def make_yahoo(
+    server: YahooServer, cache_folder: Path, sleep: Callable[[float], None], timeout: float = 5.0, rate: float = math.inf
+) -> YahooSource:
     return YahooSource(
         cache_folder,
         attempts=2,
         timeout=timeout,
+        rate=rate,
         sleep=sleep,
         random=lambda: 0.5,
         clock=lambda: server.market.now,

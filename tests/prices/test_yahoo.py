@@ -136,6 +136,16 @@ def test_a_yahoo_that_hangs_is_given_up_on_in_time(yahoo, yahoo_server, yahoo_ca
         in_june(make_yahoo(yahoo_server, yahoo_cache, pauses.append, timeout=0.5))
 
 
+def test_tickers_are_asked_for_no_faster_than_the_rate_allows(yahoo_server, yahoo_cache, pauses):
+    slow = make_yahoo(yahoo_server, yahoo_cache, pauses.append, rate=0.01)
+    for _ in range(3):
+        in_june(slow)
+    assert pauses == [
+        pytest.approx(100, abs=20),
+        pytest.approx(200, abs=20),
+    ]  # nobody really slept, so the third is due a second time
+
+
 @pytest.mark.parametrize("failure", ["ragged", "text"])
 def test_an_answer_that_is_no_price_table_is_malformed(yahoo, yahoo_server, pauses, failure):
     in_june(yahoo)
@@ -185,7 +195,7 @@ from pipeline.prices.source import fetch
 from pipeline.prices.yahoo import YahooSource
 from pipeline.sessions import Calendar
 
-yahoo = YahooSource(sys.argv[1], attempts=2, timeout=5, sleep=lambda seconds: None)
+yahoo = YahooSource(sys.argv[1], attempts=2, timeout=5, rate=1000, sleep=lambda seconds: None)
 calendar, now = Calendar("XNYS"), dt.datetime(2024, 7, 1, 22, tzinfo=dt.UTC)
 def closes(ticker):
     try:

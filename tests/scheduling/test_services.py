@@ -14,10 +14,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+import sqlalchemy as sa
 
 from pipeline import embedded_postgres
 from pipeline.errors import SettingsError
 from pipeline.scheduling import services
+from pipeline.scheduling.databases import make_price_pool
+from pipeline.scheduling.environment import PRICE_POOL_SLOTS
 from pipeline.scheduling.rest import Airflow
 from pipeline.scheduling.timetable import run_moment
 from pipeline.sessions import Calendar
@@ -82,6 +85,20 @@ def test_a_run_prints_its_progress_and_its_forecasts_and_the_same_again(deployme
     assert "FB" in _table(first.stdout)
     again = deployment.call("run", "--session", "2013-02-28")
     assert (again.returncode, _table(again.stdout)) == (0, _table(first.stdout))
+
+
+@pytest.mark.slow
+def test_a_run_makes_the_pool_that_ingest_takes_and_leaves_the_slots_that_people_give_it(deployment, first):
+    engine = sa.create_engine(embedded_postgres.url(deployment.home, "airflow"))
+    with engine.begin() as connection:
+        assert connection.execute(sa.text("SELECT slots FROM slot_pool WHERE pool = 'prices'")).scalars().all() == [
+            PRICE_POOL_SLOTS
+        ]
+        connection.execute(sa.text("UPDATE slot_pool SET slots = 5 WHERE pool = 'prices'"))
+    make_price_pool(str(engine.url.render_as_string(hide_password=False)))
+    with engine.begin() as connection:
+        assert connection.execute(sa.text("SELECT slots FROM slot_pool WHERE pool = 'prices'")).scalars().all() == [5]
+    engine.dispose()
 
 
 #: `make run` on a day when the source does not answer for one of the tickers.
