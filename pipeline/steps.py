@@ -13,7 +13,7 @@ import datetime as dt
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -80,6 +80,8 @@ ROWS_CHECKED_TOGETHER = 1_000_000
 TOGETHER = 32
 #: Sessions over which tickers of different calls are compared.
 COMPARED_SESSIONS = 20
+#: What a ticker takes however short its history is, in sessions of one.
+FIXED_COST = 500
 #: Airflow refuses more than 1,024 mapped tasks.
 MOST_SHARDS = 1000
 #: How far back scores are computed again, to follow corrected bars; and how far back forecasts without any are looked for.
@@ -152,16 +154,37 @@ def reach(parts: Parts, run: Run) -> None:
         _open_session(parts, tracker, run, recipe, session)
 
 
-def shards(tickers: list[str], shard_size: int, workers: int, recipe: Recipe | None = None) -> list[list[str]]:
+def shards(
+    tickers: list[str], shard_size: int, workers: int, recipe: Recipe | None = None, costs: Mapping[str, float] | None = None
+) -> list[list[str]]:
     """Which tickers share a task: one each up to 12, so that each has its name in the grid; then two tasks a worker.
 
     All of them, where `recipe` trains one network on all.
+
+    Args:
+        costs: what each ticker takes, in any unit; the tasks then take about as long as each other. None: all take the same.
     """
-    if recipe is not None and recipe.pooled:
+    if not tickers or (recipe is not None and recipe.pooled):
         return [tickers] if tickers else []
     size = shard_size or (1 if len(tickers) <= 12 else -(-len(tickers) // (2 * workers)))
-    size = max(size, -(-len(tickers) // MOST_SHARDS))
-    return [tickers[start : start + size] for start in range(0, len(tickers), size)]
+    count = min(-(-len(tickers) // size), MOST_SHARDS)
+    if costs is None or count == len(tickers):
+        size = -(-len(tickers) // count)
+        return [tickers[start : start + size] for start in range(0, len(tickers), size)]
+    # The dearest first, each to the task that has the least to do (Graham 1969): at most a third slower than the best there is.
+    loads, place = [0.0] * count, {ticker: number for number, ticker in enumerate(tickers)}
+    shared: list[list[str]] = [[] for _ in loads]
+    for ticker in sorted(tickers, key=lambda ticker: (-costs[ticker], place[ticker])):
+        lightest = loads.index(min(loads))
+        loads[lightest] += costs[ticker]
+        shared[lightest].append(ticker)
+    return sorted((sorted(shard, key=place.get) for shard in shared if shard), key=lambda shard: place[shard[0]])
+
+
+def costs(parts: Parts, run: Run, tickers: list[str]) -> dict[str, float]:
+    """What training and measuring each ticker takes, in sessions of history: what it has, and as many as the rest of the work is worth."""
+    bars = parts.store.bars(run.universe.source_id, run.session)
+    return {ticker: float(bars.get(ticker, 0) + FIXED_COST) for ticker in tickers}
 
 
 def ingest(parts: Parts, run: Run, tickers: list[str]) -> None:

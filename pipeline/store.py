@@ -224,6 +224,14 @@ class Store:
                 for table, facts in ((PRICE_REVISIONS, PRICES), (ACTION_REVISIONS, ACTIONS))
             )
 
+    def bars(self, source_id: str, cutoff: dt.date) -> dict[str, int]:
+        """How many revisions of bars up to the cutoff each ticker has."""
+        revisions = _SQL[PRICE_REVISIONS.name].c
+        conditions = [*_conditions(PRICE_REVISIONS, {"source_id": source_id}), revisions.session <= cutoff]
+        query = sa.select(revisions.ticker, sa.func.count()).where(*conditions).group_by(revisions.ticker)
+        with self._reader() as connection:
+            return dict(connection.execute(query).tuples())
+
     def sources(self) -> list[str]:
         """Every `source_id` that there are prices of."""
         with self._reader() as connection:

@@ -340,3 +340,15 @@ def test_shards_name_each_ticker_in_a_small_universe_and_keep_few_tasks_in_a_lar
     assert [len(shard) for shard in steps.shards(many, 0, 2)] == [127, 127, 127, 124]
     assert list(itertools.chain(*steps.shards(many, 7, 2))) == many
     assert len(steps.shards([f"T{n}" for n in range(5000)], 1, 2)) <= steps.MOST_SHARDS
+
+
+def test_shards_of_tickers_that_cost_more_or_less_take_as_long_as_each_other():
+    tickers = [f"T{number:02}" for number in range(40)]
+    costs = {ticker: 1000.0 if number < 10 else 100.0 for number, ticker in enumerate(tickers)}
+    shared = steps.shards(tickers, 0, 1, costs=costs)
+    assert sorted(itertools.chain(*shared)) == tickers
+    assert [sum(costs[ticker] for ticker in shard) for shard in shared] == [6500.0, 6500.0]
+    assert all(shard == sorted(shard) for shard in shared)
+    assert steps.shards(tickers, 0, 1, costs=dict.fromkeys(tickers, 1.0)) == steps.shards(
+        tickers, 0, 1, costs=dict.fromkeys(tickers, 9.0)
+    )

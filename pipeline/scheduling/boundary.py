@@ -57,8 +57,9 @@ def check(run: Mapping[str, Any]) -> list[list[str]]:
 
     asked = Run.from_json(run)
     with errors_for_airflow(), open_parts(len(asked.universe.tickers)) as parts:
-        recipe = find_recipe(asked.universe.recipe)
-        return steps.shards(steps.check(parts, asked), parts.settings.shard_size, parts.settings.workers, recipe)
+        recipe, tickers = find_recipe(asked.universe.recipe), steps.check(parts, asked)
+        costs = steps.costs(parts, asked, tickers)
+        return steps.shards(tickers, parts.settings.shard_size, parts.settings.workers, recipe, costs)
 
 
 def call(step: Callable[..., Any], run: Mapping[str, Any], *tickers: list[str]) -> Any:
