@@ -1,10 +1,14 @@
 """A universe of stocks through Airflow on this machine: the first session, the next with and without training, memory, and what is served.
 
-    python -m benchmarks.universe --data FOLDER [--tickers 505] [--first 2018-02-05] [--home DIR] [--profile]
+    python -m benchmarks.universe --data FOLDER [--tickers 505] [--first 2018-02-05] [--home DIR] [--only-first] [--plain]
 
 FOLDER holds price files as `--source csv` takes them. Airflow's scheduler, MLflow and PostgreSQL are started in an empty home on free ports and
 ended again; the three runs are asked for through Airflow's API, and their time runs from that request to the end of the last task. Memory
 is the proportional set size of all processes, databases and servers among them, read every second.
+
+With --plain, each ticker has Airflow tasks of its own, and networks are trained by Keras's own LSTM layer and loop, each built and traced
+anew (see benchmarks/plain/sitecustomize.py). What 505 tickers would take is then told by proportion: the tasks of single tickers and the
+training together as many times as there are more tickers, the rest once.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import datetime as dt
 import json
 import os
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -24,6 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+import sqlalchemy
 
 from pipeline.prices.csv_files import CsvSource
 from pipeline.scheduling import services
@@ -118,6 +124,27 @@ def told(name: str, ran: Ran, tickers: int) -> str:
     return "\n".join(lines)
 
 
+def tracked_and_trained(settings: Settings) -> str:
+    """What MLflow's runs of single stocks took, from their creation to their end, and what their networks took in the workers."""
+    engine = sqlalchemy.create_engine(environment(settings)["STOCKCAST_TRACKING_URI"])
+    query = "select count(*), avg(end_time - start_time) from runs join tags using (run_uuid) where key = 'mlflow.parentRunId'"
+    with engine.connect() as connection:
+        count, milliseconds = connection.execute(sqlalchemy.text(query)).one()
+    engine.dispose()
+    trained = [json.loads(path.read_text())["seconds"] for path in (settings.home / "artifacts" / "models").glob("*.json")]
+    return (
+        f"    tracking: {count} runs of stocks in MLflow, {milliseconds / 1000:.2f} s each; training: {len(trained)} networks, "
+        f"{statistics.median(trained):.2f} s each (median), {sum(trained):.0f} s in all, in parallel"
+    )
+
+
+def by_proportion(ran: Ran, tickers: int, all_tickers: int) -> str:
+    """What a run of more tickers would take, where each has tasks of its own."""
+    own = ran.steps["evaluate"][1] - ran.steps["build_windows"][0] + ran.steps["pretrain"][1] - ran.steps["pretrain"][0]
+    told = f"{own / tickers:.1f} s a ticker and {ran.seconds - own:.0f} s for the rest"
+    return f"    by proportion, {all_tickers} tickers: {own / tickers * all_tickers + ran.seconds - own:.0f} s ({told})"
+
+
 def served(settings: Settings, session: dt.date) -> tuple[float, int]:
     """(seconds, lines) of `stockcast forecasts --session`, the start of its process included; the median of five."""
     environ = {**os.environ, **environment(settings)}
@@ -145,6 +172,7 @@ def main() -> None:
     )
     parser.add_argument("--home", type=Path, help="an empty folder (default: a temporary one)")
     parser.add_argument("--only-first", action="store_true", help="leave out the two sessions after it")
+    parser.add_argument("--plain", action="store_true", help="one Airflow task per ticker, Keras's own LSTM and loop")
     arguments = parser.parse_args()
     every = CsvSource(arguments.data).tickers()
     tickers = [every[round(at * len(every) / arguments.tickers)] for at in range(min(arguments.tickers, len(every)))]
@@ -155,6 +183,9 @@ def main() -> None:
         settings = dataclasses.replace(
             Settings.from_env(), home=home, universes=str(file), universe=NAME, airflow_port=free_port(), mlflow_port=free_port()
         )
+        if arguments.plain:
+            settings = dataclasses.replace(settings, shard_size=1)
+            os.environ["PYTHONPATH"] = str(ROOT / "benchmarks" / "plain")
         measure(settings, file, arguments, list(tickers))
 
 
@@ -168,6 +199,9 @@ def measure(settings: Settings, file: Path, arguments: argparse.Namespace, ticke
         _await_dag(airflow)
         first = run(airflow, settings, arguments.first, memory)
         print(told(f"first session, {arguments.first}, everything from nothing", first, len(tickers)), flush=True)
+        print(tracked_and_trained(settings), flush=True)
+        if arguments.plain:
+            print(by_proportion(first, len(tickers), 505))
         if not arguments.only_first:
             for session, retrain, title in ((second, "daily", "trained"), (third, "weekly", "no training due")):
                 write_universe(file, arguments.data.absolute(), tickers, retrain)  # read anew by every task
