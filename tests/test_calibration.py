@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.calibration import RATE, grown, replay
+from pipeline.calibration import RATE, TOGETHER, grown, replay, replay_all
 from pipeline.models.baselines import NORMAL
 from pipeline.quantiles import INTERVALS, coverage, pinball
 
@@ -54,6 +54,21 @@ def test_a_replay_is_what_a_plain_loop_gives_with_gaps_and_missing_outcomes():
     expected, logs = slow(actual, quantiles, position, 0.2)
     np.testing.assert_allclose(ours.quantiles, expected)
     np.testing.assert_allclose(ours.growth, logs)
+
+
+def test_forecasters_replayed_side_by_side_come_out_as_each_alone_to_the_last_bit():
+    """Also those with gaps elsewhere, and more of them than are in memory together."""
+    whole, gaps = np.arange(60), np.delete(np.arange(63), [5, 20, 21])
+    series = []
+    for seed in range(TOGETHER + 3):
+        actual, quantiles = made(60, width=0.5 + seed / TOGETHER, seed=seed)
+        actual[seed % 60, 1] = np.nan
+        series.append((actual, quantiles, (gaps if seed % 3 else whole) + seed))
+    for (actual, quantiles, position), together in zip(series, replay_all(series), strict=True):
+        alone = replay(actual, quantiles, position)
+        np.testing.assert_array_equal(together.quantiles, alone.quantiles)
+        np.testing.assert_array_equal(together.growth, alone.growth)
+    assert replay_all([]) == []
 
 
 def test_the_first_forecasts_are_as_they_were_said():

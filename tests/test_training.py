@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline import keras_files, training
 from pipeline.errors import LookAtTheData, RunError, TryAgain
 from pipeline.keras_files import load_model
 from pipeline.models.default import DEFAULT
@@ -175,6 +176,38 @@ def test_stocks_that_share_a_network_are_told_apart_and_an_unknown_one_has_its_o
     said = {symbol: predict(trained.model, (test,), 2, symbol)[0] for symbol in ("UP", "WALK", "NEW", "")}
     np.testing.assert_array_equal(said["NEW"], said[""])
     assert len({prices.tobytes() for prices in said.values()}) == 3
+
+
+def test_a_network_of_many_stocks_learns_from_so_many_windows_of_each_the_newest_among_them(monkeypatch, dataset):
+    monkeypatch.setattr(training, "LEARNT_TOGETHER", 100)
+    learnt = {}
+    monkeypatch.setattr(
+        training, "fit_examples", lambda recipe, *parts: learnt.update(zip(("train", "validation"), parts[:2], strict=True))
+    )
+    recipe = small(network=Stack((4,), embedding=2), loss=MeanSquaredError(), pooled=True)
+    fit(recipe, {"UP": dataset, "WALK": dataset}, seed=7)
+    for name in ("train", "validation"):
+        whole = getattr(dataset, name)
+        stride = -(-len(whole) // 50)
+        assert stride > 1
+        assert len(learnt[name]) == 2 * len(range(len(whole) - 1, -1, -stride)) <= 100
+        np.testing.assert_array_equal(learnt[name].targets[-1], whole.future[-1])
+        np.testing.assert_array_equal(learnt[name].targets[-2], whole.future[-1 - stride])
+
+
+def test_a_network_that_has_been_built_is_given_the_weights_of_each_file(dataset):
+    one, other = (fit(small(), {"UP": dataset}, seed).model for seed in (7, 8))
+    alone = {}
+    for model in (one, other):
+        keras_files._built.clear()
+        alone[model] = predict(model, (dataset.test,), 2)[0]
+    assert not np.array_equal(alone[one], alone[other])
+    for model in (one, other, one):
+        np.testing.assert_array_equal(predict(model, (dataset.test,), 2)[0], alone[model])
+    assert len(keras_files._built) == 1
+    loaded = load_model(one)
+    for weights, expected in zip(keras_files.load_fused(one).get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(weights, expected)
 
 
 def test_the_seed_decides_the_file_and_nothing_before_it_does(dataset):

@@ -37,7 +37,7 @@ def environment(settings: Settings) -> dict[str, str]:
         **settings.to_environ(),
         "STOCKCAST_STORE_URL": store,
         "STOCKCAST_TRACKING_URI": tracking,
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+        "PYTHONPATH": python_path(),
         "AIRFLOW_HOME": str(home / "airflow"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
@@ -71,6 +71,11 @@ def environment(settings: Settings) -> dict[str, str]:
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # saves 2 GB; nothing here submits jobs
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
+
+
+def python_path() -> str:
+    """This checkout, and what whoever started us has put there."""
+    return os.pathsep.join(dict.fromkeys(filter(None, [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])))
 
 
 def airflow_url(settings: Settings) -> str:

@@ -85,7 +85,7 @@ def up(settings: Settings) -> str:
     with (logs / "supervisor.log").open("a") as log:
         supervisor = subprocess.Popen(
             [sys.executable, "-m", "pipeline.scheduling", "supervise"],
-            env={**os.environ, **settings.to_environ(), "PYTHONPATH": str(environment.ROOT)},
+            env={**os.environ, **settings.to_environ(), "PYTHONPATH": environment.python_path()},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
