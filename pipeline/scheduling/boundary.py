@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from pipeline.errors import SettingsError, StockcastError, TryAgain
 from pipeline.models import find_recipe
 from pipeline.run import Run
+from pipeline.scheduling.environment import COMPUTING_TASKS
 from pipeline.settings import Settings
 from pipeline.universes import Universe
 
@@ -69,6 +71,14 @@ def call(step: Callable[..., Any], run: Mapping[str, Any], *tickers: list[str]) 
         return step(parts, asked, *tickers)
 
 
+def call_alone(step: Callable[..., Any], run: Mapping[str, Any]) -> Any:
+    """The same for a step that no other computes beside: it has the workers of all tasks that otherwise do so at once."""
+    asked, settings = Run.from_json(run), Settings.from_env()
+    settings = dataclasses.replace(settings, workers=max(settings.workers, COMPUTING_TASKS))
+    with errors_for_airflow(), heard(), open_parts(len(asked.universe.tickers), settings) as parts:
+        return step(parts, asked)
+
+
 def watch(run: Mapping[str, Any]) -> list[dict[str, str]]:
     """What has left its band: ticker, kind and warning; no more of it than Airflow maps tasks over, the store and the page have it all."""
     from pipeline import steps
@@ -110,12 +120,12 @@ class _ToListener(logging.Handler):
         listener.logged(self.task_instance, record.getMessage(), record.levelname.lower())
 
 
-def open_parts(tickers: int = 0) -> Parts:
+def open_parts(tickers: int = 0, settings: Settings | None = None) -> Parts:
     """Parts for a task that goes through so many tickers, which the lines of its log count."""
     from pipeline import assembly
     from pipeline.progress import Lines
 
-    return assembly.parts(Settings.from_env(), _tell if listener else Lines(tickers))
+    return assembly.parts(settings or Settings.from_env(), _tell if listener else Lines(tickers))
 
 
 def session_of(universe: Universe, params: Mapping[str, Any], dag_run: Any) -> dt.date:
