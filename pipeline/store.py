@@ -50,6 +50,7 @@ SQL_TYPES = {
 INDEXES = {
     **{table.name: [("universe", "cutoff")] for table in STORED if set(RUN_KEY) <= set(table.columns)},
     "forecasts": [("universe", "cutoff"), ("universe", "session")],
+    "scores": [("universe", "cutoff"), ("universe", "session")],
     "models": [("ticker", "training_cutoff")],
 }
 #: Keys per DELETE; SQLite takes 32,766 bound values at most.
