@@ -50,6 +50,7 @@ SQL_TYPES = {
 INDEXES = {
     **{table.name: [("universe", "cutoff")] for table in STORED if set(RUN_KEY) <= set(table.columns)},
     "forecasts": [("universe", "cutoff"), ("universe", "session")],
+    "scores": [("universe", "cutoff"), ("universe", "session")],
     "models": [("ticker", "training_cutoff")],
 }
 #: Keys per DELETE; SQLite takes 32,766 bound values at most.
@@ -412,6 +413,8 @@ def _prepare_sqlite(connection, _record) -> None:
     connection.isolation_level = None  # sqlite3 would begin transactions at moments of its own choice
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
+    # 64 MB instead of 2: a day's rows go to as many places of a table as there are tickers.
+    connection.execute("PRAGMA cache_size=-65536")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

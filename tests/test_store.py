@@ -14,6 +14,8 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
+from benchmarks.store import SERIES, SOURCE, plan_of, publish
+from benchmarks.store import save as save_prices
 from pipeline import embedded_postgres, migrations
 from pipeline.errors import SettingsError, StoreTooNew, StoreUnavailable
 from pipeline.quantiles import COLUMNS as QUANTILES
@@ -577,3 +579,51 @@ def test_evaluations_of_a_dataset_are_found_by_split(store):
     rows = any_rows(EVALUATIONS).assign(split=["test", "validation", "test"])
     store.save(EVALUATIONS, rows)
     assert len(store.load(EVALUATIONS, split="test")) == 2
+
+
+# At scale: the reads that each day makes look where they need to, and nowhere else
+
+LONG = [day.date() for day in pd.bdate_range("2018-01-02", periods=400)]
+MADE = [f"T{number:03d}" for number in range(40)]
+
+
+@pytest.fixture
+def filled(store) -> Store:
+    """Enough of everything that a database would rather use an index than read it all."""
+    save_prices(store, MADE, LONG, EVENING)
+    for day in range(60):
+        publish(store, MADE, LONG[-80:], day)
+    forecasts = store.load(FORECASTS)
+    flags = {"inside_80": True, "inside_95": True}
+    numbers = {name: 1.0 for name, dtype in SCORES.columns.items() if dtype == "float64" and name not in forecasts}
+    store.save(SCORES, forecasts.assign(**flags, **numbers))
+    if store._engine.dialect.name == "postgresql":
+        with store._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(sa.text("ANALYZE price_revisions, forecasts, scores"))
+    return store
+
+
+def of_the_day(store: Store) -> dict[str, object]:
+    last, few = LONG[-30], Span(LONG[-40], LONG[-38])
+    return {
+        "history": lambda: store.raw_prices(SOURCE, "T007", last, None),
+        "history as known then": lambda: store.raw_prices(SOURCE, "T007", last, EVENING),
+        "newest session": lambda: store.last_sessions(SOURCE, ["T007"], last, None),
+        "corrected": lambda: store.corrected(SOURCE, ["T007"], LONG[-10], LONG[-1]),
+        "day's forecasts": lambda: store.load(FORECASTS, **SERIES, cutoff=LONG[-70]),
+        "ticker's forecasts": lambda: store.load(FORECASTS, **SERIES, ticker="T007"),
+        "newest cutoff": lambda: store.newest_cutoff(**SERIES),
+        "newest scores": lambda: store.load(SCORES, **SERIES, session=few),
+    }
+
+
+@pytest.mark.parametrize("read", of_the_day(None))
+def test_the_reads_of_a_day_use_an_index(filled, read):
+    plan = "\n".join(plan_of(filled, of_the_day(filled)[read]))
+    tables = "price_revisions|action_revisions|forecasts|scores"
+    if filled._engine.dialect.name == "postgresql":
+        assert re.search(rf"(Index Scan|Index Only Scan|Bitmap Index Scan)[a-zA-Z ]* (using|on) (pk|ix)_({tables})", plan), plan
+        assert not re.search(r"Seq Scan on (price_revisions|forecasts|scores)", plan), plan
+    else:
+        assert re.search(rf"SEARCH ({tables}) USING (COVERING )?INDEX", plan), plan
+        assert not re.search(rf"SCAN ({tables})", plan), plan

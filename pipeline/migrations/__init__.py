@@ -11,7 +11,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 #: All revisions, oldest first. Kept here so that an up-to-date store opens without importing Alembic.
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 #: Our own name: Alembic is also at work in Airflow's and MLflow's databases, and people do share one.
 VERSION_TABLE = "stockcast_version"
 
