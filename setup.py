@@ -51,6 +51,7 @@ setup(
         "cluster": [
             "apache-airflow-providers-celery>=3.10",
             "apache-airflow-providers-cncf-kubernetes>=10",
+            "celery>=5.5,<5.7",  # Airflow's provider 3.26 imports what 5.7 has taken away; drop once a newer one does not
             "boto3>=1.40",  # the MLflow server keeps its artifacts in S3 through it
             "s3fs>=2025.3",
         ],

@@ -174,7 +174,7 @@ def test_an_object_store_that_does_not_answer_is_no_empty_one(monkeypatch, our_s
     _forget_clients()
     artifacts = Artifacts("s3://bucket/b")
     for call in (artifacts.require, lambda: artifacts.exists("x"), lambda: artifacts.read("x"), lambda: artifacts.write("x", b"")):
-        with pytest.raises(StoreUnavailable, match="Could not connect to the endpoint URL.* Is AWS_ENDPOINT_URL right"):
+        with pytest.raises(StoreUnavailable, match=r"Could not connect to the endpoint URL.* Is AWS_ENDPOINT_URL right"):
             call()
 
 
