@@ -86,7 +86,9 @@ class Parts:
     def tracker(self, universe: Universe) -> Tracker:
         from pipeline.tracking import Tracker
 
-        return Tracker(tracking_uri(self.settings), artifact_root(self.settings), universe.name)
+        uri = tracking_uri(self.settings)
+        turns = store_url(self.settings) if uri.startswith("http") else ""
+        return Tracker(uri, artifact_root(self.settings), universe.name, turns=turns)
 
 
 def parts(settings: Settings, progress: Progress | None = None) -> Parts:
