@@ -36,7 +36,7 @@ CLUSTER = {
     "AIRFLOW__CORE__HOSTNAME_CALLABLE": "tests.cluster.short.machine_name",
     "AIRFLOW__CORE__PARALLELISM": "8",
     "AIRFLOW__CELERY__WORKER_CONCURRENCY": "1",
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "10",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
 }
 
@@ -164,8 +164,16 @@ class Cluster:
         self.single = Machine(self.folder, "single", {})
         return self.single
 
+    def machines(self) -> list[Machine]:
+        return [self.head, *self.workers.values(), *([self.single] if self.single else [])]
+
+    def last_words(self) -> str:
+        """What every process said last: for whoever looks at a test that failed, after which all is gone."""
+        logs = [log for machine in self.machines() for log in sorted((machine.home / "logs").glob("*.log"))]
+        return "\n".join(f"--- {log}\n{''.join(log.read_text(errors='replace').splitlines(keepends=True)[-10:])}" for log in logs)
+
     def stop(self) -> None:
-        for machine in (*self.workers.values(), self.head, *([self.single] if self.single else [])):
+        for machine in reversed(self.machines()):
             machine.cut_power()
 
 
@@ -193,6 +201,9 @@ def cluster(folder: Path, universes: Path, universe: str, **changes: object) -> 
         try:
             started.start()
             yield started
+        except BaseException as error:
+            error.add_note(started.last_words())
+            raise
         finally:
             started.stop()
 
