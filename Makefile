@@ -7,10 +7,10 @@ PY = $(VENV)/bin/python
 INSTALLED = $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit up down status lint format lock clean venv
+.PHONY: help run test unit cluster-test up down status lint format lock clean venv
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(INSTALLED) ## forecast once through Airflow: make run [UNIVERSE=us_megacaps] [SESSION=2013-03-01]
 	@$(PY) -m pipeline.scheduling run $(if $(UNIVERSE),--universe $(UNIVERSE)) $(if $(SESSION),--session $(SESSION))
@@ -20,6 +20,9 @@ test: $(INSTALLED) ## the whole test suite: make test [ARGS="-k sessions"]
 
 unit: $(INSTALLED) ## the quick tests only
 	$(PY) -m pytest --numprocesses 2 --dist loadfile -m "not slow" $(ARGS)
+
+cluster-test: $(INSTALLED) ## two Celery workers on PostgreSQL, Redis, S3 and MLflow servers; one is killed while it trains
+	$(PY) -m pytest tests/cluster $(ARGS)
 
 up: $(INSTALLED) ## start Airflow, MLflow and PostgreSQL on loopback, in the background
 	@$(PY) -m pipeline.scheduling up
@@ -47,7 +50,7 @@ $(INSTALLED): setup.py requirements.lock
 	@{ $(PY) -m pip --version && test "$$($(PY) --version)" = "$$($(PYTHON) --version)"; } >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@# The lock also pins the tools that build: nothing unpinned is fetched behind our back.
 	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint requirements.lock setuptools
-	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --no-build-isolation --editable ".[dev]"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --no-build-isolation --editable ".[dev,cluster]"
 	@touch $@
 
 lock: ## pin the newest versions that setup.py allows, for all supported Pythons (needs uv)

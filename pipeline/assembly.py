@@ -92,7 +92,9 @@ class Parts:
         from pipeline.tracking import Tracker
 
         if universe.name not in self._trackers:
-            self._trackers[universe.name] = Tracker(tracking_uri(self.settings), artifact_root(self.settings), universe.name)
+            uri = tracking_uri(self.settings)
+            turns = store_url(self.settings) if uri.startswith("http") else ""
+            self._trackers[universe.name] = Tracker(uri, artifact_root(self.settings), universe.name, turns=turns)
         return self._trackers[universe.name]
 
 

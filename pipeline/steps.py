@@ -148,9 +148,9 @@ def reach(parts: Parts, run: Run) -> None:
         parts.progress(
             "note", "", f"{told}: networks learn from no others, and the day's page and forecasts of these are replaced by theirs."
         )
-    parts.artifacts.exists("reports")
+    parts.artifacts.require()
     tracker, recipe = parts.tracker(run.universe), find_recipe(run.universe.recipe)
-    for session in {run.session, run.training_cutoff}:  # before shards open them at once: an MLflow server has no lock
+    for session in {run.session, run.training_cutoff}:  # what shards would open at once
         _open_session(parts, tracker, run, recipe, session)
 
 

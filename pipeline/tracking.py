@@ -127,9 +127,11 @@ class Tracker:
         artifact_root: folder or URL for plots and models; with an MLflow server, the server has its own.
         experiment: the universe's name, or that of studies or exercises.
         upgrade: whether a database of an older MLflow is brought up to date; otherwise `SettingsError` says how to.
+        turns: URL of the database at which writers to an MLflow server take turns; empty: they take none.
     """
 
-    def __init__(self, uri: str, artifact_root: str, experiment: str, upgrade: bool = True) -> None:
+    def __init__(self, uri: str, artifact_root: str, experiment: str, upgrade: bool = True, turns: str = "") -> None:
+        self.turns = turns
         self.uri = uri
         self.artifact_root = artifact_root
         self.experiment = experiment
@@ -157,7 +159,7 @@ class Tracker:
         """The parent run of a session, found or created; its run id.
 
         MLflow's parameters cannot change, so changed `params` make a new parent, and the children move to it. Processes that share
-        a database take turns. An MLflow server has no lock: there, open the session once before stocks are recorded in parallel.
+        a database take turns; an MLflow server has no lock, so there they take them at the database `turns`.
         """
         labels = {"session": str(session), "recipe": recipe, "target": target}
         name = f"{session} {recipe}" + ("" if target == "close" else f" {target}")
@@ -437,7 +439,7 @@ class Tracker:
         if self._database.get_backend_name() == "sqlite" and self._database.database:
             Path(self._database.database).parent.mkdir(parents=True, exist_ok=True)
         with self._lock("schema"):
-            engine = self._engine()
+            engine = self._engine(self._database)
             current = _schema_version(engine)
             from mlflow.store.db import utils
 
@@ -461,29 +463,32 @@ class Tracker:
     @cached_property
     def _locks(self) -> sqlalchemy.Engine:
         """Connections of their own, kept: thousands of locks are taken for a large universe."""
-        return self._engine(sqlalchemy.QueuePool)
+        return self._engine(self._database or sqlalchemy.make_url(self.turns), sqlalchemy.QueuePool)
 
-    def _engine(self, pool: type[sqlalchemy.Pool] = sqlalchemy.NullPool) -> sqlalchemy.Engine:
-        arguments = {} if self._database.get_backend_name() == "sqlite" else {"connect_timeout": CONNECT_SECONDS}
+    def _engine(self, database: sqlalchemy.URL, pool: type[sqlalchemy.Pool] = sqlalchemy.NullPool) -> sqlalchemy.Engine:
+        arguments = {} if database.get_backend_name() == "sqlite" else {"connect_timeout": CONNECT_SECONDS}
         try:
-            return sqlalchemy.create_engine(self._database, poolclass=pool, connect_args=arguments)
+            return sqlalchemy.create_engine(database, poolclass=pool, connect_args=arguments)
         except sqlalchemy.exc.NoSuchModuleError:
-            kind = self._database.drivername
+            kind = database.drivername
             raise SettingsError(
                 f"MLflow cannot be reached as {kind}://...; use http(s)://, postgresql+psycopg2:// or sqlite:///."
             ) from None
 
     @contextlib.contextmanager
     def _lock(self, kind: str, name: str = "") -> Iterator[None]:
-        """One process at a time, per name (on SQLite: per kind). An MLflow server offers no such thing: there this does nothing."""
-        backend = self._database.get_backend_name() if self._database is not None else "http"
+        """One process at a time, per name (on SQLite: per kind), at MLflow's own database or, for an MLflow server, at that of `turns`."""
+        database = self._database
+        if database is None and self.turns:
+            database = sqlalchemy.make_url(self.turns)
+        backend = database.get_backend_name() if database is not None else "http"
         if backend == "postgresql":
             number = int.from_bytes(hashlib.sha256(f"{self.experiment} {kind} {name}".encode()).digest()[:8], signed=True)
             with self._locks.begin() as connection:  # the end of the transaction gives the lock back
                 connection.execute(sqlalchemy.text("select pg_advisory_xact_lock(:number)"), {"number": number})
                 yield
-        elif backend == "sqlite" and self._database.database:
-            with Path(f"{self._database.database}.{kind}.lock").open("w") as file:
+        elif backend == "sqlite" and database.database:
+            with Path(f"{database.database}.{kind}.lock").open("w") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 yield
         else:

@@ -2,22 +2,51 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from pipeline.artifacts import Artifacts
 from pipeline.errors import LookAtTheData, NothingStored, SettingsError, StoreUnavailable
+from tests.servers import free_port, s3_server
 
 
-@pytest.fixture(params=["folder", "file url", "memory"])
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory) -> Iterator[dict[str, str]]:
+    with s3_server(tmp_path_factory.mktemp("s3") / "log", "bucket") as access:
+        yield access
+
+
+@pytest.fixture
+def our_s3(s3, monkeypatch) -> Iterator[dict[str, str]]:
+    """The S3 server's address and keys where s3fs looks for them."""
+    for name, value in s3.items():
+        monkeypatch.setenv(name, value)
+    _forget_clients()
+    yield s3
+    _forget_clients()
+
+
+def _forget_clients() -> None:
+    """A client that fsspec keeps goes on asking where it was led first."""
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+
+
+@pytest.fixture(params=["folder", "file url", "memory", "s3"])
 def artifacts(request, tmp_path) -> Artifacts:
+    if request.param == "s3":
+        request.getfixturevalue("our_s3")
     roots = {
         "folder": str(tmp_path / "art ifacts"),
         "file url": f"file://{tmp_path}/artifacts",
         "memory": f"memory://{uuid.uuid4()}",
+        "s3": f"s3://bucket/{uuid.uuid4()}/art ifacts",
     }
     return Artifacts(roots[request.param])
 
@@ -110,3 +139,50 @@ def test_a_relative_root_stays_where_it_was_when_the_process_moves(tmp_path, mon
 def test_an_unknown_protocol_is_a_setting_to_fix():
     with pytest.raises(SettingsError, match="nosuch://bucket cannot be used"):
         Artifacts("nosuch://bucket")
+
+
+def test_a_protocol_without_its_package_says_so():
+    with pytest.raises(SettingsError, match="gs://bucket lacks a package: Please install gcsfs"):
+        Artifacts("gs://bucket")
+
+
+def test_a_root_that_can_be_used_is_not_complained_about(artifacts):
+    artifacts.require()
+
+
+def test_what_another_machine_has_just_written_is_there(our_s3):
+    root = f"s3://bucket/{uuid.uuid4()}"
+    here = Artifacts(root)
+    here.write("models/a", b"a")
+    assert (here.exists("models/a"), here.exists("models/b")) == (True, False)
+    there = f"from pipeline.artifacts import Artifacts; it = Artifacts({root!r}); it.write('models/b', b'b'); it.write('models/a', b'aa')"
+    subprocess.run([sys.executable, "-c", there], check=True)
+    assert here.exists("models/b")
+    assert (here.read("models/a"), here.read("models/b")) == (b"aa", b"b")
+
+
+def test_a_missing_bucket_is_a_setting_to_fix(our_s3):
+    with pytest.raises(SettingsError, match=r"s3://nowhere/a lacks its bucket nowhere\. Create it, or name another"):
+        Artifacts("s3://nowhere/a").require()
+    with pytest.raises(StoreUnavailable, match="s3://nowhere/a/x cannot be written: The specified bucket does not exist"):
+        Artifacts("s3://nowhere/a").write("x", b"")
+
+
+def test_an_object_store_that_does_not_answer_is_no_empty_one(monkeypatch, our_s3):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    _forget_clients()
+    artifacts = Artifacts("s3://bucket/b")
+    for call in (artifacts.require, lambda: artifacts.exists("x"), lambda: artifacts.read("x"), lambda: artifacts.write("x", b"")):
+        with pytest.raises(StoreUnavailable, match=r"Could not connect to the endpoint URL.* Is AWS_ENDPOINT_URL right"):
+            call()
+
+
+def test_an_object_store_that_knows_nobody_is_a_setting_to_fix(monkeypatch, our_s3, tmp_path):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    _forget_clients()
+    with pytest.raises(SettingsError, match=r"Unable to locate credentials\. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"):
+        Artifacts("s3://bucket/b").write("x", b"")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -255,6 +256,10 @@ def test_a_server_takes_the_same_runs_and_shows_those_of_its_database(tracker, t
             ("sample.AAPL", 2, "aapl-february", "2013-02-01"),
         ]
         assert [name for name, *_ in runs(Tracker(address, "", "sample"))] == ["2013-03-01 default", "AAPL 2013-03-01"]
+        machines = [Tracker(address, "unused", "remote", turns=f"sqlite:///{tmp_path}/store.db") for _ in range(4)]
+        with ThreadPoolExecutor(4) as pool:
+            parents = pool.map(lambda machine: machine.open_session(FRIDAY, "castilla", "close"), machines)
+            assert len(set(parents)) == 1, "they have taken turns"
 
 
 class _server:

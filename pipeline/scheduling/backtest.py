@@ -14,7 +14,7 @@ from pipeline.models import RECIPES
 from pipeline.models.baselines import BASELINES
 from pipeline.scheduling import boundary
 from pipeline.scheduling.documentation import artifacts_below
-from pipeline.scheduling.environment import COMPUTING_TASKS
+from pipeline.scheduling.environment import computing_tasks
 from pipeline.scheduling.factory import on_demand, universes
 from pipeline.settings import Settings
 from pipeline.statistical import NAMES
@@ -174,7 +174,7 @@ def plan() -> list[dict[str, Any]]:
         return [{"digest": the.digest, **each} for each in shards]
 
 
-@task(map_index_template=SHARD, max_active_tis_per_dag=COMPUTING_TASKS)
+@task(map_index_template=SHARD, max_active_tis_per_dag=computing_tasks())
 def shard(shard: dict[str, Any]) -> list[str]:
     """Fit one forecaster for a block where that has not been done, and keep what it says at the block's cutoffs; returns the tables' names."""
     from pipeline import backtest as work

@@ -14,7 +14,7 @@ from pipeline.settings import Settings
 ROOT = Path(__file__).parents[2]
 ADMIN = "admin"
 LOOPBACK = "127.0.0.1"
-#: Mapped tasks that train or evaluate at the same time: while one starts its processes, the other uses them.
+#: Mapped tasks that train or evaluate at the same time on one machine: while one starts its processes, the other uses them.
 COMPUTING_TASKS = 2
 
 #: The Airflow pool that every `ingest` task takes a slot of: so many ask a price source at the same time, whatever the universe, session or
@@ -23,11 +23,14 @@ PRICE_POOL = "prices"
 PRICE_POOL_SLOTS = 2
 
 
-def environment(settings: Settings) -> dict[str, str]:
+def environment(settings: Settings, airflow_database: str = "") -> dict[str, str]:
     """What every process of this deployment gets on top of its own environment.
 
     Starts the embedded PostgreSQL where a database is not named by the settings; it stays while this process lives. Children get
     the databases by URL, so they neither start nor stop it.
+
+    Args:
+        airflow_database: URL of the database with Airflow's own tables; empty: the embedded PostgreSQL has it.
     """
     from pipeline import embedded_postgres
 
@@ -49,7 +52,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "AIRFLOW__CORE__FERNET_KEY": secret["fernet_key"],
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin",  # user:role
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords_file(home)),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": embedded_postgres.url(home, "airflow"),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": airflow_database or embedded_postgres.url(home, "airflow"),
         "AIRFLOW__API__HOST": LOOPBACK,
         "AIRFLOW__API__PORT": str(settings.airflow_port),
         "AIRFLOW__API__BASE_URL": airflow_url(settings),
@@ -71,6 +74,13 @@ def environment(settings: Settings) -> dict[str, str]:
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # saves 2 GB; nothing here submits jobs
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
+
+
+def computing_tasks() -> int | None:
+    """How many tasks may train or evaluate at the same time; None with workers on several machines, each of which has a limit of its own."""
+    from airflow.configuration import conf
+
+    return COMPUTING_TASKS if conf.get("core", "executor") == "LocalExecutor" else None
 
 
 def python_path() -> str:

@@ -10,7 +10,7 @@ from airflow.sdk import DAG, Param, get_current_context, task
 from pipeline.models import RECIPES
 from pipeline.scheduling import boundary
 from pipeline.scheduling.documentation import artifacts_below
-from pipeline.scheduling.environment import COMPUTING_TASKS
+from pipeline.scheduling.environment import computing_tasks
 from pipeline.scheduling.factory import on_demand
 from pipeline.settings import Settings
 
@@ -66,7 +66,7 @@ def choose() -> list[str]:
     return list(dict.fromkeys(get_current_context()["params"]["recipes"]))
 
 
-@task(map_index_template="{{ task.op_kwargs['recipe'] }}", max_active_tis_per_dag=COMPUTING_TASKS)
+@task(map_index_template="{{ task.op_kwargs['recipe'] }}", max_active_tis_per_dag=computing_tasks())
 def exercise(recipe: str) -> list[dict[str, Any]]:
     """Train one recipe's exercises and measure them beside the naive forecast; returns a row per exercise."""
     from pipeline import exercises as work

@@ -11,7 +11,7 @@ from pipeline import assembly
 from pipeline.models import with_modes
 from pipeline.scheduling import boundary
 from pipeline.scheduling.documentation import dag_page
-from pipeline.scheduling.environment import COMPUTING_TASKS, PRICE_POOL
+from pipeline.scheduling.environment import PRICE_POOL, computing_tasks
 from pipeline.scheduling.timetable import SessionTimetable
 from pipeline.settings import Settings
 from pipeline.universes import TARGETS, TICKER, Universe, load_universes
@@ -176,7 +176,7 @@ def check(run: dict) -> list[Shard]:
     return boundary.check(run)
 
 
-@task(max_active_tis_per_dag=COMPUTING_TASKS)
+@task(max_active_tis_per_dag=computing_tasks())
 def pretrain(run: dict) -> None:
     """Fit the network that all stocks train together, from which each stock's own goes on; not for every recipe."""
     from pipeline import steps
@@ -198,7 +198,7 @@ def build_windows(run: dict, tickers: Shard) -> None:
     boundary.call(steps.build_windows, run, tickers)
 
 
-@task(map_index_template=SHARD, max_active_tis_per_dag=COMPUTING_TASKS)
+@task(map_index_template=SHARD, max_active_tis_per_dag=computing_tasks())
 def train(run: dict, tickers: Shard) -> None:
     """Fit the networks that are not there yet, in processes of their own."""
     from pipeline import steps
@@ -206,7 +206,7 @@ def train(run: dict, tickers: Shard) -> None:
     boundary.call(steps.train, run, tickers)
 
 
-@task(map_index_template=SHARD, max_active_tis_per_dag=COMPUTING_TASKS)
+@task(map_index_template=SHARD, max_active_tis_per_dag=computing_tasks())
 def evaluate(run: dict, tickers: Shard) -> None:
     """Measure networks and baselines on the same sessions, and log them to MLflow."""
     from pipeline import steps

@@ -10,7 +10,7 @@ from airflow.sdk import DAG, Param, get_current_context, task
 from pipeline.models import DEFAULT, RECIPES
 from pipeline.scheduling import boundary
 from pipeline.scheduling.documentation import artifacts_below
-from pipeline.scheduling.environment import COMPUTING_TASKS
+from pipeline.scheduling.environment import computing_tasks
 from pipeline.scheduling.factory import on_demand
 from pipeline.settings import Settings
 from pipeline.universes import load_universes
@@ -69,7 +69,7 @@ def params(universes: list[str]) -> dict[str, Param]:
     }
 
 
-@task(max_active_tis_per_dag=COMPUTING_TASKS)
+@task(max_active_tis_per_dag=computing_tasks())
 def search() -> dict[str, Any]:
     """Carry out the trials that are missing and write the winner; returns the loss of the recipe as it is, of the winner, and where that is."""
     from pipeline import assembly, tuning

@@ -52,3 +52,9 @@ def test_secrets_are_made_once_and_readable_by_their_owner_only(tmp_path):
 def test_two_deployments_share_no_secret(tmp_path):
     one, two = environment.load_secrets(tmp_path / "one"), environment.load_secrets(tmp_path / "two")
     assert not set(one.values()) & set(two.values())
+
+
+@pytest.mark.parametrize(("executor", "expected"), [("LocalExecutor", 2), ("CeleryExecutor", None), ("KubernetesExecutor", None)])
+def test_only_one_machine_alone_limits_how_many_tasks_train_at_once(monkeypatch, executor, expected):
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
+    assert environment.computing_tasks() == expected

@@ -1,0 +1,49 @@
+"""Airflow and this project's command line with the short recipe of `made_days` as the default one:
+
+    python -m tests.cluster.short airflow celery worker ...
+    python -m tests.cluster.short stockcast backfill ...
+
+An Airflow task is a fork of its worker, and a process that trains is told the recipe, so it is the same one everywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+#: The variable with this machine's name.
+MACHINE = "CLUSTER_MACHINE"
+
+
+def machine_name() -> str:
+    """What Airflow notes as the host of a task: one computer stands for several machines here."""
+    return os.environ[MACHINE]
+
+
+def main() -> int:
+    from pipeline.models import lent
+    from tests.made_days import SMALL
+
+    program = sys.argv.pop(1)
+    with lent(SMALL):
+        return _airflow() if program == "airflow" else _stockcast()
+
+
+def _airflow() -> int:
+    # Imported once for all tasks, which saves each of them seconds. (TensorFlow is not: it hangs after a fork.)
+    import great_expectations  # noqa: F401
+    import mlflow  # noqa: F401
+    from airflow.__main__ import main as airflow
+
+    airflow()
+    return 0
+
+
+def _stockcast() -> int:
+    from pipeline.cli import main as stockcast
+
+    return stockcast(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,206 @@
+"""Several machines for real: one loses its power in the middle of training, and the forecasts are those of a single machine."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+from pipeline.errors import RunError
+from pipeline.scheduling.rest import Airflow
+from pipeline.scheduling.timetable import run_moment
+from pipeline.sessions import Calendar
+from pipeline.store import Store
+from pipeline.tables import CALIBRATIONS, DRIFT, EVALUATIONS, FORECASTS, MODELS, PROMOTIONS, SCORES
+from tests.cluster.machines import Cluster, Machine, cluster
+from tests.made_prices import random_walk
+from tests.servers import wait_for
+
+TICKERS = [f"T{number:02d}" for number in range(20)]
+#: Every second stock has enough history for networks of its own; the one that all train together is measured on the others.
+SESSIONS = {ticker: (160, 420)[number % 2] for number, ticker in enumerate(TICKERS)}
+SHARD, HORIZON = 10, 5
+#: Of a shard: a current and a previous one for five of its stocks.
+NETWORKS = 10
+DAG = "daily_forecast_twenty"
+#: The first as a run of its own, the others as a backfill; all between two trainings.
+FIRST, *REST = [dt.date(2013, 2, day) for day in (15, 19, 20, 21, 22, 25)]
+#: Generous: the whole of it takes four minutes on two cores that nobody else uses.
+SECONDS_TO_RUN = 900
+
+
+@dataclass
+class Outcome:
+    """What is left when all is done.
+
+    Attributes:
+        attempts: of all tasks, as `Cluster.task_instances` has them.
+        lost: the attempt at a `train` task that the power cut ended, and how many of its networks were there.
+        single: where one machine alone has done the same.
+    """
+
+    cluster: Cluster
+    attempts: list[dict]
+    lost: dict
+    trained: int
+    single: Path
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """Not pytest's own temporary folder: as root, PostgreSQL runs as another user, whom pytest locks out again."""
+    made = Path(tempfile.mkdtemp(prefix="stockcast-cluster-", dir="/tmp"))
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture(scope="module")
+def universes(folder: Path) -> Path:
+    prices = folder / "prices"
+    prices.mkdir()
+    for number, (ticker, count) in enumerate(SESSIONS.items()):
+        random_walk(number, count).to_csv(prices / f"{ticker}.csv", index=False)
+    file = folder / "universes.toml"
+    file.write_text(f'[twenty]\nsource = "csv"\ndata = "{prices}"\ntickers = {TICKERS}\n'.replace("'", '"'))
+    return file
+
+
+@pytest.fixture(scope="module")
+def outcome(folder: Path, universes: Path) -> Iterator[Outcome]:
+    with cluster(folder, universes, "twenty", workers=1, shard_size=SHARD) as running:
+        for name in ("one", "two"):
+            running.add_worker(name)
+        running.wait_until_up()
+        airflow = Airflow(running.settings)
+        wait_for("the DAG", lambda: _knows_the_dag(airflow), 120)
+        run_id = airflow.run_again_or_first(DAG, _moment(FIRST), {})
+
+        lost, trained = _wait_for_a_training(running)
+        running.workers[lost["hostname"]].cut_power()
+        running.add_worker("three")
+        alone = running.add_single()
+        all_sessions = _backfill_alone(alone, universes)
+
+        wait_for("the first run", lambda: airflow.state_of(DAG, run_id) in ("success", "failed"), SECONDS_TO_RUN, pause=0.5)
+        airflow.backfill(DAG, REST[0], REST[-1], max_active_runs=4, reprocess="none")
+        wait_for("the backfill", lambda: _is_done(airflow), SECONDS_TO_RUN, pause=0.5)
+        assert all_sessions.wait(SECONDS_TO_RUN) == 0
+        yield Outcome(running, running.task_instances(), lost, trained, alone.home)
+
+
+def _moment(session: dt.date) -> dt.datetime:
+    return run_moment(Calendar("XNYS"), session)
+
+
+def _knows_the_dag(airflow: Airflow) -> bool:
+    try:
+        return not airflow.is_paused(DAG)
+    except RunError:  # not yet
+        return False
+
+
+def _wait_for_a_training(running: Cluster) -> tuple[dict, int]:
+    """An attempt at a `train` task some of whose networks are there while it goes on to the others, and how many."""
+    store = Store.open(running.settings.store_url)
+    found = wait_for("training", lambda: _half_trained(running, store), SECONDS_TO_RUN)
+    store.close()
+    return found
+
+
+def _half_trained(running: Cluster, store: Store) -> tuple[dict, int] | None:
+    for task in running.task_instances():
+        if (task["task_id"], task["state"]) == ("train", "running"):
+            shard = TICKERS[task["map_index"] * SHARD :][:SHARD]
+            if 0 < (trained := len(store.load(MODELS, ticker=shard))) < NETWORKS:
+                return task, trained
+    return None
+
+
+def _backfill_alone(machine: Machine, universes: Path):
+    places = {"store-url": f"sqlite:///{machine.home}/store.db", "tracking-uri": f"sqlite:///{machine.home}/mlflow.db"}
+    chosen = {"universes": universes, "universe": "twenty", "workers": 1, "from": FIRST, "to": REST[-1]}
+    options = [str(word) for name, value in (places | chosen).items() for word in (f"--{name}", value)]
+    return machine.start("backfill", sys.executable, "-m", "tests.cluster.short", "stockcast", "backfill", *options)
+
+
+def _is_done(airflow: Airflow) -> bool:
+    runs = airflow.backfill_runs(DAG, _moment(REST[0]), _moment(REST[-1]))
+    return len(runs) == len(REST) and all(run["state"] in ("success", "failed") for run in runs)
+
+
+@pytest.mark.slow
+def test_the_others_go_on_when_a_machine_is_lost_in_the_middle_of_training(outcome):
+    runs = Airflow(outcome.cluster.settings).backfill_runs(DAG, _moment(FIRST), _moment(REST[-1]))
+    assert [run["state"] for run in runs] == ["success"] * 6
+    same = ("run_id", "task_id", "map_index")
+    attempts = [task for task in outcome.attempts if all(task[name] == outcome.lost[name] for name in same)]
+    first, second = sorted(attempts, key=lambda task: task["try_number"])
+    assert (first["hostname"], second["hostname"] != first["hostname"], second["state"]) == (
+        outcome.lost["hostname"],
+        True,
+        "success",
+    )
+    assert [task for task in outcome.attempts if task["try_number"] > 1] == [second], "nothing else was done twice"
+
+
+@pytest.mark.slow
+def test_all_machines_did_work(outcome):
+    done = Counter(task["hostname"] for task in outcome.attempts if task["state"] == "success")
+    assert set(done) == {"one", "two", "three"}
+    # Eight tasks once a session and four per shard; nothing has drifted, so there is no `drift_warning`.
+    assert sum(done.values()) == 6 * (8 + 4 * 2)
+
+
+@pytest.mark.slow
+def test_every_forecast_is_there_exactly_once_and_is_the_single_machines(outcome):
+    [counted] = outcome.cluster.rows(
+        "stockcast", "SELECT count(*) AS rows, count(DISTINCT (ticker, cutoff, horizon)) AS keys FROM forecasts"
+    )
+    assert counted == {"rows": 6 * 20 * HORIZON, "keys": 6 * 20 * HORIZON}
+    ours, alone = Store.open(outcome.cluster.settings.store_url), Store.open(f"sqlite:///{outcome.single}/store.db")
+    for table in (FORECASTS, PROMOTIONS, CALIBRATIONS, EVALUATIONS, SCORES, DRIFT):
+        pd.testing.assert_frame_equal(ours.load(table), alone.load(table), check_exact=True, obj=table.name)
+    assert len(ours.load(MODELS)) == 2 * NETWORKS + 1
+    ours.close()
+    alone.close()
+
+
+@pytest.mark.slow
+def test_the_networks_in_s3_are_the_single_machines_byte_for_byte(outcome):
+    made = {path.name: path.read_bytes() for path in (outcome.single / "artifacts" / "models").glob("*.keras")}
+    fetched = outcome.cluster.objects("artifacts/models/", ".keras")
+    assert len(made) == 2 * NETWORKS + 1
+    assert {Path(name).name: content for name, content in fetched.items()} == made
+
+
+@pytest.mark.slow
+def test_mlflow_has_one_run_for_each_session_and_each_of_its_stocks_and_keeps_their_files_in_s3(outcome):
+    runs = outcome.cluster.rows("mlflow", "SELECT name, artifact_uri FROM runs WHERE lifecycle_stage = 'active'")
+    stocks = [f"{ticker} {session}" for ticker in TICKERS for session in (FIRST, *REST)]
+    assert sorted(run["name"] for run in runs) == sorted([*stocks, *(f"{session} default" for session in (FIRST, *REST))])
+    assert {run["artifact_uri"].split("/")[0] for run in runs} == {"mlflow-artifacts:"}
+    assert len(outcome.cluster.objects("mlflow/", "predictions.csv")) >= 6 * 10
+
+
+@pytest.mark.slow
+def test_nothing_goes_over_anothers_disk_and_everything_listens_on_loopback(outcome):
+    for machine in outcome.cluster.workers.values():
+        left = {path.relative_to(machine.home).parts[0] for path in machine.home.rglob("*") if path.is_file()}
+        assert "artifacts" not in left and "postgres" not in left
+    listening = {
+        connection.laddr.ip
+        for machine in (outcome.cluster.head, *outcome.cluster.workers.values())
+        for process in machine.processes()
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening == {"127.0.0.1"}

@@ -1,0 +1,70 @@
+"""Servers of other people, as processes of their own on loopback, for tests that want the real thing."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+LOOPBACK = "127.0.0.1"
+SECONDS_TO_START = 60
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(what: str, come: Callable[[], object], seconds: float = SECONDS_TO_START, pause: float = 0.1) -> object:
+    """What `come` returns as soon as that is true; `AssertionError` when it takes too long."""
+    deadline = time.monotonic() + seconds
+    while not (found := come()):
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(pause)
+    return found
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return response.status == 200
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return False
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((LOOPBACK, port)) == 0
+
+
+@contextlib.contextmanager
+def s3_server(log: Path, *buckets: str) -> Iterator[dict[str, str]]:
+    """An empty S3 (moto's server) with these buckets; the variables that lead s3fs, boto3 and MLflow to it."""
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "--host", LOOPBACK, "--port", str(port)]
+    with log.open("a") as file:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+    access = {
+        "AWS_ENDPOINT_URL": f"http://{LOOPBACK}:{port}",
+        "AWS_ACCESS_KEY_ID": secrets.token_hex(8),
+        "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16),
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    try:
+        wait_for("the S3 server", lambda: listens(port))
+        for bucket in buckets:
+            request = urllib.request.Request(f"{access['AWS_ENDPOINT_URL']}/{bucket}", method="PUT")
+            with urllib.request.urlopen(request, timeout=SECONDS_TO_START):
+                pass
+        yield access
+    finally:
+        process.terminate()
+        process.wait()
