@@ -231,7 +231,7 @@ class Store:
         conditions = [*_conditions(PRICE_REVISIONS, {"source_id": source_id}), revisions.session <= cutoff]
         query = sa.select(revisions.ticker, sa.func.count()).where(*conditions).group_by(revisions.ticker)
         with self._reader() as connection:
-            return dict(connection.execute(query).tuples())
+            return {row.ticker: row[1] for row in connection.execute(query)}
 
     def sources(self) -> list[str]:
         """Every `source_id` that there are prices of."""

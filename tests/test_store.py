@@ -627,3 +627,11 @@ def test_the_reads_of_a_day_use_an_index(filled, read):
     else:
         assert re.search(rf"SEARCH ({tables}) USING (COVERING )?INDEX", plan), plan
         assert not re.search(rf"SCAN ({tables})", plan), plan
+
+
+def test_the_bars_of_each_ticker_are_counted_up_to_a_cutoff(store):
+    rows = bars(("AAA", MONDAY, 1.0), ("AAA", TUESDAY, 2.0), ("AAA", WEDNESDAY, 3.0), ("BBB", TUESDAY, 4.0))
+    store.save_prices("made", rows, ACTIONS.empty(), MONDAY, WEDNESDAY, EVENING)
+    assert store.bars("made", WEDNESDAY) == {"AAA": 3, "BBB": 1}
+    assert store.bars("made", MONDAY) == {"AAA": 1}
+    assert store.bars("other", WEDNESDAY) == {}

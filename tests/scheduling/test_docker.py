@@ -126,7 +126,7 @@ def _words(command: list[str] | str) -> Iterator[list[str]]:
     """The commands of a `command`, a health check's `test` or a shell's argument, each as its words."""
     if isinstance(command, str):
         for part in re.split(r"&&|\||;", command):
-            words = [word for word in shlex.split(part) if word != "exec"]
+            words = [word for word in shlex.split(part) if word not in ("exec", "{", "}")]
             if words:
                 yield words
     elif command[0] == "CMD-SHELL" or command[:2] == ["sh", "-c"]:
