@@ -62,5 +62,6 @@ def _try(what: str, action: Callable, told: Callable) -> tuple[Finding, object]:
 
 
 def _write_and_read(parts: assembly.Parts) -> str:
+    parts.artifacts.require()
     parts.artifacts.put_content("doctor", ".txt", b"written by stockcast doctor")
     return parts.artifacts.url("")
