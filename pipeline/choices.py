@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pipeline import calibration, combination, promotion
-from pipeline.assembly import code_version
+from pipeline import __version__, calibration, combination, promotion
 from pipeline.forecasters import Said, Stock
 from pipeline.metrics import root_mean_squared_error
 from pipeline.models.baselines import BASELINES, EWMA, NAIVE, Fitted
@@ -88,9 +87,9 @@ class Choice:
 
 
 def identity(parts: Parts, recipe: Recipe, training: Mapping[str, object], compared: Sequence[Network]) -> str:
-    """What decides a choice: the training dataset, the networks, the floor and the program."""
+    """What decides a choice: the training dataset, the networks, the floor and the program's version."""
     networks = [(network.role, network.model_id) for network in compared]
-    values = [training["dataset"], training["reason"], networks, recipe.leak, parts.settings.test_floor, code_version()]
+    values = [training["dataset"], training["reason"], networks, recipe.leak, parts.settings.test_floor, __version__]
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:32]
 
 
