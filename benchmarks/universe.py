@@ -4,7 +4,7 @@
 
 FOLDER holds price files as `--source csv` takes them. Airflow's scheduler, MLflow and PostgreSQL are started in an empty home on free ports and
 ended again; the three runs are asked for through Airflow's API, and their time runs from that request to the end of the last task. Memory
-is the proportional set size of all processes, databases and servers among them, read every second.
+is the proportional set size of all processes, databases and servers among them, read every five seconds.
 
 With --plain, each ticker has Airflow tasks of its own, and networks are trained by Keras's own LSTM layer and loop, each built and traced
 anew (see benchmarks/plain/sitecustomize.py). What 505 tickers would take is then told by proportion: the tasks of single tickers and the
@@ -77,7 +77,7 @@ class Memory:
                 except psutil.Error:
                     continue  # ended meanwhile
             self._highest = max(self._highest, total)
-            time.sleep(1)
+            time.sleep(5)
 
 
 def write_universe(path: Path, folder: Path, tickers: list[str], retrain: str) -> None:
@@ -94,7 +94,7 @@ def run(airflow: Airflow, settings: Settings, session: dt.date, memory: Memory) 
     asked = dt.datetime.now(dt.UTC)
     run_id = airflow.run_again_or_first(dag, run_moment(Calendar(CALENDAR), session), {})
     while (state := airflow.state_of(dag, run_id)) not in ("success", "failed"):
-        time.sleep(0.5)
+        time.sleep(2)
     ran.memory = memory.take()
     tasks = airflow.tasks_of(dag, run_id)
     for task in tasks:

@@ -27,6 +27,8 @@ from pipeline.windows import Dataset
 if TYPE_CHECKING:
     from pipeline.assembly import Parts
 
+#: Stocks up to which each has a picture in MLflow: it takes as long to draw as all the rest of its run. `predictions.csv` is always there.
+PICTURED = 50
 #: What of a run's settings decides its outcome, besides the recipe and the universe.
 DECISIVE = ("seed", "pool", "test_floor", "max_quarantined")
 
@@ -109,7 +111,9 @@ def stock_run(
             "predictions.csv": predictions,
             "results.csv": results_csv(table),
         },
-        pictures={"prediction.png": partial(_picture, parts, networks.picture_file(training, current.model_id), ticker, table)},
+        pictures={"prediction.png": partial(_picture, parts, networks.picture_file(training, current.model_id), ticker, table)}
+        if len(run.universe.tickers) <= PICTURED
+        else {},
     )
 
 

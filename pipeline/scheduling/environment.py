@@ -63,7 +63,7 @@ def environment(settings: Settings, airflow_database: str = "") -> dict[str, str
         "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(home / "logs" / "dag_processor"),
         # The defaults hold a task's slot for up to 5 s after its end: chains of short tasks took 3 to 5 times as long.
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",  # at .2 the scheduler took a tenth of a core while others trained
         # After `make down` in the middle of a run, its tasks are taken up again within a minute or two, not within ten.
         "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "60",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "120",
