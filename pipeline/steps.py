@@ -470,7 +470,7 @@ def score(parts: Parts, run: Run) -> None:
 
     It looks at all sessions that have been run, not at this one alone, so a backfill leaves the same scores in any order.
     """
-    until = max(run.session, parts.store.newest_cutoff(**run.series) or run.session)
+    until = max(run.session, parts.store.greatest(FORECASTS, "cutoff", **run.series) or run.session)
     due, changed = _due(parts, run, until), 0
     tickers = list(due["ticker"].unique())
     for begin in range(0, len(tickers), READ_TOGETHER):

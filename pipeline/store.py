@@ -269,12 +269,6 @@ class Store:
         with self._reader() as connection:
             return {*connection.scalars(twice), *connection.scalars(sides[1].distinct())}
 
-    def newest_cutoff(self, **series: object) -> dt.date | None:
-        """The last session after which a series was published."""
-        query = sa.select(sa.func.max(_SQL[FORECASTS.name].c.cutoff)).where(*_conditions(FORECASTS, series))
-        with self._reader() as connection:
-            return connection.scalar(query)
-
     def unscored(self, first: dt.date, last: dt.date, **group: object) -> pd.DataFrame:
         """FORECASTS of sessions from `first` to `last` that have no score yet."""
         forecasts, scores = _SQL[FORECASTS.name], _SQL[SCORES.name]

@@ -612,7 +612,7 @@ def of_the_day(store: Store) -> dict[str, object]:
         "corrected": lambda: store.corrected(SOURCE, ["T007"], LONG[-10], LONG[-1]),
         "day's forecasts": lambda: store.load(FORECASTS, **SERIES, cutoff=LONG[-70]),
         "ticker's forecasts": lambda: store.load(FORECASTS, **SERIES, ticker="T007"),
-        "newest cutoff": lambda: store.newest_cutoff(**SERIES),
+        "newest cutoff": lambda: store.greatest(FORECASTS, "cutoff", **SERIES),
         "newest scores": lambda: store.load(SCORES, **SERIES, session=few),
     }
 
