@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import json
 import os
 import pickle
@@ -284,7 +285,9 @@ def _ready(base: bytes, optimiser: Optimiser, loss: Loss, outputs: int, steps: i
     model, measure = fused_twin(load_model(base)), loss.make(np.ones(outputs))
     model.compile(optimiser.make(), measure, steps_per_execution=steps)
     model.optimizer.build(model.trainable_variables)
-    return _Ready.of(model, measure, seed, plain_twin(model))
+    ready = _Ready.of(model, measure, seed, plain_twin(model))
+    gc.freeze()  # or every collection of garbage goes through TensorFlow's million objects, and the network's, again
+    return ready
 
 
 def _examples(recipe: Recipe, ticker: str, windows: Windows, wanted: bool) -> Examples:
@@ -625,6 +628,7 @@ def _serve() -> None:
     jobs: queue.SimpleQueue = queue.SimpleQueue()
     threading.Thread(target=_read_jobs, args=(sys.stdin.buffer, jobs), daemon=True).start()
     _import_tensorflow()
+    gc.freeze()
     while True:
         _send(answers, _outcome(*jobs.get()))
 
