@@ -213,13 +213,21 @@ def replay_file(name: str, live: str) -> str:
     return f"replays/{name}-{live}.npz"
 
 
-def write_replay(parts: Parts, name: str, live: str, windows: Windows, said: np.ndarray | None) -> None:
-    """Args:
-    windows: of the sessions before the cutoff, the last of them at the cutoff itself.
-    said: what the chosen network says about them, dollars (n, H, Q); None where a baseline was chosen.
+def write_replay(parts: Parts, name: str, live: str, windows: Windows, said: np.ndarray | None, newest: np.ndarray | None) -> None:
+    """Keeps a replay.
+
+    Args:
+        windows: of the sessions before the cutoff, the last of them at the cutoff itself.
+        said: what the chosen network says about them, dollars (n, H, Q); None where a baseline was chosen.
+        newest: (sessions, features), what a network sees of the newest sessions; None where that depends on which network.
     """
     arrays = vars(Outcomes.of(windows)) | ({} if said is None else {"said": said.astype("float32")})
-    parts.artifacts.write(replay_file(name, live), _packed({}, arrays))
+    parts.artifacts.write(replay_file(name, live), _packed({}, arrays | ({} if newest is None else {"newest": newest})))
+
+
+def newest_seen(parts: Parts, name: str, live: str) -> np.ndarray | None:
+    """`newest` of a replay."""
+    return _unpacked(parts.artifacts.read(replay_file(name, live)))[1].get("newest")
 
 
 def rows(run: Run, chosen: Mapping[str, Choice], weights: Mapping[str, float], training: Mapping[str, Mapping]) -> pd.DataFrame:

@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from pipeline.assembly import Parts
     from pipeline.sessions import Calendar
     from pipeline.tracking import Tracker
+    from pipeline.windows import Dataset
 
 #: What is too long for a line of progress: the reasons of a decision.
 log = logging.getLogger(__name__)
@@ -350,6 +351,7 @@ def _choose(
         choice = choices.choose(
             parts, recipe, each.the, each.said, rows[ticker]["training"]["reason"], records.headline(record.metrics)
         )
+        _reference(parts, each.the.training, each.the.dataset)  # while its windows are at hand
         choices.write(parts, names[ticker], choice)  # last: where it is, all the rest is
         chosen[ticker] = choice
     chosen |= {ticker: choices.read(parts, name) for ticker, name in names.items() if ticker not in failures and ticker not in done}
@@ -397,8 +399,10 @@ def _replay(
             said[live, choice.decision.model_id] = quantiles[-1]
     if said:
         parts.store.save(PREDICTIONS, evaluation.predictions(said))
+    fitted = find_recipe(run.universe.recipe).normalisation.is_fitted
     for ticker, (windows, quantiles) in done.items():  # last: where it is, all the rest is
-        choices.write_replay(parts, chosen[ticker][0], rows[ticker]["live"]["dataset"], windows, quantiles)
+        newest = None if fitted else windows.past[-drift.WINDOWS :, -1]
+        choices.write_replay(parts, chosen[ticker][0], rows[ticker]["live"]["dataset"], windows, quantiles, newest)
 
 
 def _champion(choice: choices.Choice, wanted: list[networks.Network]) -> networks.Network | None:
@@ -536,24 +540,29 @@ def watch(parts: Parts, run: Run) -> list[dict[str, str]]:
 
 def _stabilities(parts: Parts, run: Run, tickers: list[str]) -> dict[str, float]:
     """Population stability index of the newest sessions that each ticker's network sees, against those that it learnt from."""
-    rows = parts.store.load(DATASETS, **run.key, ticker=tickers, role=["live", "training"])
-    cut = {(row.ticker, row.role): row.dataset for row in rows.itertuples()}
-    return {ticker: _stability(parts, cut[ticker, "training"], cut[ticker, "live"]) for ticker in tickers}
+    rows, names = _identities(parts, run, tickers)
+    return {
+        ticker: _stability(parts, names[ticker], rows[ticker]["training"]["dataset"], rows[ticker]["live"]["dataset"])
+        for ticker in tickers
+    }
 
 
-def _stability(parts: Parts, training: str, live: str) -> float:
+def _stability(parts: Parts, name: str, training: str, live: str) -> float:
     reference = _reference(parts, training)
     if reference.windows < drift.FEWEST_WINDOWS:
         return float("nan")
-    return drift.population_stability(reference, datasets.load_replay(parts, live, training).past[-drift.WINDOWS :, -1])
+    newest = choices.newest_seen(parts, name, live)
+    if newest is None:
+        newest = datasets.load_replay(parts, live, training).past[-drift.WINDOWS :, -1]
+    return drift.population_stability(reference, newest)
 
 
-def _reference(parts: Parts, training: str) -> drift.Reference:
+def _reference(parts: Parts, training: str, dataset: Dataset | None = None) -> drift.Reference:
     """What a dataset has to learn from, kept beside it: it is the same at every session up to the next training."""
     name = f"stability/{training}.json"
     if parts.artifacts.exists(name):
         return drift.Reference(**json.loads(parts.artifacts.read(name)))
-    learnt = datasets.load(parts, training).train
+    learnt = (dataset or datasets.load(parts, training)).train
     reference = drift.Reference.of(learnt.past[:, -1] if len(learnt) else np.empty((0, 0)))
     parts.artifacts.write(name, json.dumps(dataclasses.asdict(reference)).encode())
     return reference
