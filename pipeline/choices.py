@@ -157,7 +157,16 @@ def _relative_loss(the: Stock, said: Said, ewma: Said) -> float:
     return float(ours / theirs)
 
 
-def write(parts: Parts, name: str, choice: Choice) -> None:
+def is_complete(parts: Parts, name: str, parent: str) -> bool:
+    """Whether a choice has been made, and what it was made from tracked below this parent run; a lost or new MLflow has another."""
+    marked = f"choices/{name}.tracked"
+    return (
+        parts.artifacts.exists(marked) and parts.artifacts.read(marked) == parent.encode() and parts.artifacts.exists(file_of(name))
+    )
+
+
+def write(parts: Parts, name: str, choice: Choice, parent: str) -> None:
+    """Keeps a choice. `parent`: the run in MLflow below which it is tracked."""
     about = {
         "ticker": choice.ticker,
         "decision": asdict(choice.decision),
@@ -170,6 +179,7 @@ def write(parts: Parts, name: str, choice: Choice) -> None:
     if choice.said:
         arrays |= {f"said {part}": values.astype("float32") for part, values in vars(choice.said).items()}
     parts.artifacts.write(file_of(name), _packed(about, arrays))
+    parts.artifacts.write(f"choices/{name}.tracked", parent.encode())
 
 
 def read(parts: Parts, name: str) -> Choice:

@@ -62,6 +62,11 @@ def statistical_file(training: str, name: str) -> str:
     return f"statistical/{training}-{name}.json"
 
 
+def lacks_statistical(parts: Parts, training: str) -> bool:
+    """Whether a statistical baseline that the settings ask for has not been measured on a training dataset."""
+    return any(not parts.artifacts.exists(statistical_file(training, name)) for name in parts.settings.baseline_list)
+
+
 def evaluate_statistical(parts: Parts, the: Stock) -> None:
     """Measures the statistical baselines that the settings ask for, each fitted anew at every `STRIDE`-th test session, once per dataset.
 

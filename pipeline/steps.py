@@ -328,9 +328,17 @@ def _choose(
     wanted: dict[str, list[networks.Network]],
     failures: dict[str, StockcastError],
 ) -> dict[str, tuple[str, choices.Choice]]:
-    """The choice for each ticker and its identity; those that nobody has made yet are measured first."""
+    """The choice for each ticker and its identity; where nobody has made it yet, or MLflow does not have it, the ticker is measured first."""
     names = {ticker: _identity(parts, recipe, rows[ticker], every) for ticker, every in wanted.items()}
-    fresh = [ticker for ticker, name in names.items() if not parts.artifacts.exists(choices.file_of(name))]
+    tracker, chosen = parts.tracker(run.universe), {}
+    cutoffs = {ticker: rows[ticker]["training"]["dataset_cutoff"].date() for ticker in names}
+    parents = {cutoff: _open_session(parts, tracker, run, recipe, cutoff) for cutoff in set(cutoffs.values())}
+    fresh = [
+        ticker
+        for ticker, name in names.items()
+        if not choices.is_complete(parts, name, parents[cutoffs[ticker]])
+        or forecasters.lacks_statistical(parts, rows[ticker]["training"]["dataset"])
+    ]
     stocks = [
         forecasters.Stock(ticker, training, datasets.load(parts, training))
         for ticker, training in ((ticker, rows[ticker]["training"]["dataset"]) for ticker in fresh)
@@ -342,9 +350,6 @@ def _choose(
     done = {ticker: each for ticker, each in measured.items() if ticker not in failures}
     if done:
         parts.store.save(EVALUATIONS, pd.concat([each.evaluations for each in done.values()]))
-    tracker, chosen = parts.tracker(run.universe), {}
-    cutoffs = {ticker: rows[ticker]["training"]["dataset_cutoff"].date() for ticker in done}
-    parents = {cutoff: _open_session(parts, tracker, run, recipe, cutoff) for cutoff in set(cutoffs.values())}
     for ticker, each in done.items():
         record = records.stock_run(parts, run, recipe, rows[ticker], wanted[ticker], each)
         tracker.record(parents[cutoffs[ticker]], record)
@@ -352,7 +357,7 @@ def _choose(
             parts, recipe, each.the, each.said, rows[ticker]["training"]["reason"], records.headline(record.metrics)
         )
         _reference(parts, each.the.training, each.the.dataset)  # while its windows are at hand
-        choices.write(parts, names[ticker], choice)  # last: where it is, all the rest is
+        choices.write(parts, names[ticker], choice, parents[cutoffs[ticker]])  # last: where it is, all the rest is
         chosen[ticker] = choice
     chosen |= {ticker: choices.read(parts, name) for ticker, name in names.items() if ticker not in failures and ticker not in done}
     for ticker, choice in sorted(chosen.items()):

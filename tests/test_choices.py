@@ -45,7 +45,7 @@ def test_a_choice_comes_back_from_its_file_as_it_was_made(parts, networks):
     the = stock()
     compared = [(network("lstm", "m1"), said(the, 0.3)), (network("previous", "m2"), said(the, 0.6))][:networks]
     made = choices.choose(parts, DEFAULT, the, compared, "" if networks else "too young", "told")
-    choices.write(parts, "some", made)
+    choices.write(parts, "some", made, "run 1")
     read = choices.read(parts, "some")
     assert (read.ticker, read.decision, read.shown, read.headline) == (made.ticker, made.decision, made.shown, "told")
     assert read.network == (networks > 0)
@@ -64,7 +64,7 @@ def test_a_choice_comes_back_from_its_file_as_it_was_made(parts, networks):
 def test_a_baseline_of_few_windows_comes_back_in_the_units_that_it_had(parts):
     the = stock(fewest=1, count=230)
     assert len(the.dataset.train) < 60
-    choices.write(parts, "few", choices.choose(parts, DEFAULT, the, [], "too young", ""))
+    choices.write(parts, "few", choices.choose(parts, DEFAULT, the, [], "too young", ""), "run 1")
     read = choices.read(parts, "few")
     for name in BASELINES:
         if name in (NAIVE, EWMA):
@@ -83,6 +83,13 @@ def test_what_decides_a_choice_names_it(parts):
     ]
     assert len(set(names)) == len(names)
     assert names[0] == choices.identity(parts, DEFAULT, dict(training), [network("lstm", "m1")])
+
+
+def test_a_choice_is_complete_where_it_is_tracked_below_the_parent_that_there_is(parts):
+    assert not choices.is_complete(parts, "some", "run 1")
+    choices.write(parts, "some", choices.choose(parts, DEFAULT, stock(), [], "too young", ""), "run 1")
+    assert choices.is_complete(parts, "some", "run 1")
+    assert not choices.is_complete(parts, "some", "run 2")
 
 
 def test_nothing_is_read_where_nobody_has_chosen(parts):

@@ -10,7 +10,7 @@ import sqlite3
 import pandas as pd
 import pytest
 
-from pipeline import steps
+from pipeline import networks, steps
 from pipeline.errors import NothingStored, QualityGateFailed, SettingsError, SourceUnavailable, UnknownTicker
 from pipeline.models import lent
 from pipeline.prices.source import LONG_AGO
@@ -49,19 +49,20 @@ def everything(parts):
     tables = {table.name: parts.store.load(table).drop(columns="known_at", errors="ignore") for table in STORED}
     root = parts.settings.home / "artifacts"
     kept = ("datasets", "models", "predictions", "reports", "choices", "replays")
-    paths = [path for name in kept for path in (root / name).rglob("*") if path.is_file() and path.suffix != ".json"]
+    mine = (".json", ".tracked")  # seconds of training; a run's id in this MLflow
+    paths = [path for name in kept for path in (root / name).rglob("*") if path.is_file() and path.suffix not in mine]
     files = {path.relative_to(root): path.read_bytes() for path in paths}
     return {**tables, **tracked(parts)}, files
 
 
-def tracked(parts, tables=("params", "latest_metrics")):
+def tracked(parts, tables=("params", "latest_metrics"), database="mlflow.db"):
     """Parameters and metrics of all runs in MLflow, by run name."""
-    with contextlib.closing(sqlite3.connect(parts.settings.home / "mlflow.db")) as database:
+    with contextlib.closing(sqlite3.connect(parts.settings.home / database)) as connection:
         return {
             f"mlflow {table}": pd.read_sql_query(
                 f"SELECT name, key, value FROM {table} JOIN runs USING (run_uuid) "
                 "WHERE key <> 'training_seconds' AND lifecycle_stage = 'active' ORDER BY name, key",
-                database,
+                connection,
             )
             for table in tables
         }
@@ -85,6 +86,35 @@ def test_the_day_twice_leaves_the_same_rows_and_files(made_day):
     # Four baselines for all; two networks for OLD and TWO, the pooled one for YNG; each on the same sessions as the others.
     assert evaluations.groupby("dataset")["model"].nunique().sort_values().tolist() == [4, 5, 6, 6]
     assert (evaluations.groupby(["dataset", "split", "horizon"])["sessions"].nunique() == 1).all()
+
+
+def test_a_session_between_trainings_measures_nothing_and_another_mlflow_is_filled(make_parts, mlflow_database, monkeypatch):
+    parts = make_parts()
+    run_day(parts, dt.date(2013, 2, 27), FEWER)
+    measured = []
+    monkeypatch.setattr(
+        networks, "measure", lambda parts, run, stocks, real=networks.measure: measured.append(stocks) or real(parts, run, stocks)
+    )
+    run_day(parts, dt.date(2013, 2, 28), FEWER)
+    young = [[the.ticker for the, _ in stocks] for stocks in measured]
+    assert young == [["YNG", "AAA"]], "those whose windows end at the session itself"
+    other = parts.settings.home / "other.db"
+    shutil.copy(mlflow_database, other)
+    parts.settings = dataclasses.replace(parts.settings, tracking_uri=f"sqlite:///{other}")
+    parts._trackers.clear()
+    run_day(parts, dt.date(2013, 2, 28), FEWER)
+    assert len(measured[-1]) == 3
+    names = {"2013-02-01 default", "OLD 2013-02-01", "2013-02-28 default", "YNG 2013-02-28", "AAA 2013-02-28"}
+    assert set(tracked(parts, database="other.db")["mlflow params"]["name"]) == names
+
+
+def test_statistical_baselines_asked_for_later_are_measured_then(make_parts):
+    parts = make_parts()
+    run_day(parts, universe=FEWER)
+    assert "test_pinball_drift" not in set(tracked(parts)["mlflow latest_metrics"]["key"])
+    parts.settings = dataclasses.replace(parts.settings, baselines="drift")
+    run_day(parts, universe=FEWER)
+    assert "test_pinball_drift" in set(tracked(parts)["mlflow latest_metrics"]["key"])
 
 
 def test_nothing_after_the_cutoff_moves_anything(make_parts, source):
