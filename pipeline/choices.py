@@ -24,7 +24,7 @@ from pipeline.models.baselines import BASELINES, EWMA, NAIVE, Fitted
 from pipeline.models.recipe import Recipe
 from pipeline.quantiles import INTERVALS, MEDIAN, coverage, losses
 from pipeline.run import Run
-from pipeline.tables import CALIBRATIONS, FORECASTS
+from pipeline.tables import CALIBRATIONS, FORECASTS, PROMOTIONS
 from pipeline.windows import Windows
 
 if TYPE_CHECKING:
@@ -45,9 +45,6 @@ class Outcomes:
     @classmethod
     def of(cls, windows: Windows) -> Outcomes:
         return cls(windows.actual, windows.last, windows.unit, windows.position, windows.origins)
-
-    def part(self, rows: slice) -> Outcomes:
-        return Outcomes(*(values[rows] for values in vars(self).values()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,7 +238,7 @@ def newest_seen(parts: Parts, name: str, live: str) -> np.ndarray | None:
 
 
 def rows(run: Run, chosen: Mapping[str, Choice], weights: Mapping[str, float], training: Mapping[str, Mapping]) -> pd.DataFrame:
-    """PROMOTIONS rows, as a frame.
+    """PROMOTIONS rows.
 
     Args:
         weights: by ticker, the network's share of what is published; none of it: the baseline is.
@@ -281,7 +278,7 @@ def rows(run: Run, chosen: Mapping[str, Choice], weights: Mapping[str, float], t
                 "reasons": "; ".join(decision.reasons),
             }
         )
-    return pd.DataFrame(made)
+    return PROMOTIONS.conform(pd.DataFrame(made)) if made else PROMOTIONS.empty()
 
 
 def _decided(choice: Choice, weight: float) -> promotion.Decision:

@@ -108,6 +108,17 @@ def test_a_session_between_trainings_measures_nothing_and_another_mlflow_is_fill
     assert set(tracked(parts, database="other.db")["mlflow params"]["name"]) == names
 
 
+def test_what_nobody_has_evaluated_cannot_be_promoted(made_day):
+    parts, _ = made_day
+    fewer = dataclasses.replace(TRAINED, name="unevaluated", tickers=("AAA",))
+    run = steps.plan(parts, fewer, LAST, NOW)
+    with lent(SMALL):
+        steps.ingest(parts, run, ["AAA"])
+        steps.build_windows(parts, run, steps.check(parts, run))
+        with pytest.raises(NothingStored, match=r"AAA 2013-03-01: it has not been evaluated. Run `train` and `evaluate`"):
+            steps.promote(parts, run)
+
+
 def test_statistical_baselines_asked_for_later_are_measured_then(make_parts):
     parts = make_parts()
     run_day(parts, universe=FEWER)
