@@ -321,15 +321,15 @@ def _fill(parts: Parts, universe: Universe, bars: Mapping[str, Bars], known_at: 
 def _left(parts: Parts, run: Run, recipe: Recipe) -> Outputs:
     """All that a run has left in the store and among the artifacts."""
     rows = parts.rows(DATASETS, run)
-    own = networks.wanted(parts, run, recipe, sorted(set(rows[rows["role"] == "live"]["ticker"])))
+    roles = datasets.by_ticker(parts, run, sorted(set(rows[rows["role"] == "live"]["ticker"])))
+    own = networks.wanted(parts, run, recipe, roles)
     found = {f"{network.stock} {network.role}": network for each in own.values() for network in each}
     found |= {f"{SHARED} {network.role}": network for network in networks.pools(parts, run, recipe)}
     ids = [network.model_id for network in found.values()]
     said: Values = {}
     for ticker, each in own.items():
-        roles = datasets.by_role(parts, run, ticker)
-        name = choices.identity(parts, recipe, roles["training"], networks.compared(each))
-        files = {"choice": choices.file_of(name), "replay": choices.replay_file(name, roles["live"]["dataset"])}
+        name = choices.identity(parts, recipe, roles[ticker]["training"], networks.compared(each))
+        files = {"choice": choices.file_of(name), "replay": choices.replay_file(name, roles[ticker]["live"]["dataset"])}
         said |= {f"{ticker} {kind}": parts.artifacts.read(file) for kind, file in files.items()}
     tables = {
         table.name: {table.name: parts.rows(table, run)} for table in (CHECKS, FINDINGS, PROMOTIONS, CALIBRATIONS, FORECASTS, RUNS)

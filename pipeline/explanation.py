@@ -174,7 +174,8 @@ def _made(parts: Parts, key: Mapping[str, object], promotion: Mapping[str, objec
     if asked is not None:
         then, run = run_then(parts, asked)
         recipe = find_recipe(run.universe.recipe)
-        own = networks.wanted(then, run, recipe, [str(key["ticker"])])[str(key["ticker"])]
+        ticker = str(key["ticker"])
+        own = networks.wanted(then, run, recipe, {ticker: datasets.by_role(then, run, ticker)})[ticker]
         bases = [pool for pool in networks.pools(then, run, recipe) if pool.model_id in {network.base for network in own}]
         for network in (*own, *bases):
             row = _model(parts, network.model_id)

@@ -52,11 +52,6 @@ def measures(actual: np.ndarray, quantiles: np.ndarray, last: np.ndarray, step: 
     }
 
 
-def evaluate(actual: np.ndarray, quantiles: np.ndarray, last: np.ndarray, step: float) -> pd.DataFrame:
-    """`measures` as a table, one row per horizon (1..H)."""
-    return pd.DataFrame(measures(actual, quantiles, last, step))
-
-
 def realised(scores: pd.DataFrame) -> pd.DataFrame:
     """SCORES summed up per universe, recipe, target, ticker and horizon, beside the naive forecast on the same sessions.
 

@@ -118,22 +118,19 @@ def compared(wanted: list[Network]) -> list[Network]:
 
 
 def wanted(
-    parts: Parts, run: Run, recipe: Recipe, tickers: list[str], shared: list[Network] | None = None
+    parts: Parts, run: Run, recipe: Recipe, rows: dict[str, dict[str, dict]], shared: list[Network] | None = None
 ) -> dict[str, list[Network]]:
     """All networks that a run needs, by ticker: those compared, and the default recipe's beside another.
 
-    Where a recipe is tuned per stock, a ticker with too little history for a network of its own has the pooled one. A ticker whose windows have
-    not been built is left out.
+    Where a recipe is tuned per stock, a ticker with too little history for a network of its own has the pooled one.
 
     Args:
+        rows: what `datasets.by_ticker` gives for the tickers.
         shared: what `pools` gives, where it is known.
     """
     everyone = datasets.by_ticker(parts, run, datasets.passed(parts, run)) if recipe.pooled or DEFAULT.pooled else {}
     shared = pools(parts, run, recipe) if shared is None else shared
-    return {
-        ticker: _wanted(parts, run, recipe, ticker, own, shared, everyone)
-        for ticker, own in datasets.by_ticker(parts, run, tickers).items()
-    }
+    return {ticker: _wanted(parts, run, recipe, ticker, own, shared, everyone) for ticker, own in rows.items()}
 
 
 def _wanted(
@@ -249,7 +246,7 @@ def with_vectors(parts: Parts, run: Run, recipe: Recipe) -> Network | None:
     """The run's network that has learnt a vector for each of several stocks; None where there is no such network."""
     shared = pools(parts, run, recipe)
     if recipe.pooled:
-        every = wanted(parts, run, recipe, datasets.passed(parts, run), shared)
+        every = wanted(parts, run, recipe, datasets.by_ticker(parts, run, datasets.passed(parts, run)), shared)
         shared = [network for own in every.values() for network in compared(own)[:1]]
     return next((network for network in shared[:1] if len(network.pool) > 1 and parts.artifacts.exists(network.file)), None)
 
@@ -272,46 +269,32 @@ class Measured:
 
 def measure(parts: Parts, run: Run, stocks: list[tuple[Stock, list[Network]]]) -> dict[str, Measured | StockcastError]:
     """Measures baselines and networks (those `wanted` of each stock) on the same windows, the default recipe's on its own; by ticker."""
-    jobs: dict[PredictJob, tuple[Network, Dataset]] = {}
+    jobs: dict[PredictJob, tuple[Stock, Network, Dataset]] = {}
     for the, every in stocks:
         for network in every:
-            dataset = _seen_by(parts, the, network)
-            jobs[_predict_job(parts, run, network, (dataset.validation, dataset.test), dataset.spec.horizon)] = network, dataset
-    found: dict[str, list[tuple[Network, Dataset, Said]]] = {the.ticker: [] for the, _ in stocks}
-    failures: dict[str, StockcastError] = {}
+            seen = _seen_by(parts, the, network)
+            jobs[_predict_job(parts, run, network, (seen.validation, seen.test), seen.spec.horizon)] = the, network, seen
+    said: dict[tuple[str, str], Measurable] = {}
+    measured: dict[str, Measured | StockcastError] = {}
     for job, outcome in parts.workers.predict_all(list(jobs)) if jobs else ():
-        network, dataset = jobs[job]
+        the, network, seen = jobs[job]
         if isinstance(outcome, StockcastError):
-            failures[job.ticker] = outcome
-        else:
-            quantiles = evaluation.quantiles_of(dataset.validation, outcome, (dataset.test,))
-            found[job.ticker].append((network, dataset, Said(*map(forecasters.stored, quantiles))))
-    measurable: list[Measurable] = []
-    for the, every in stocks:
-        if the.ticker in failures:
+            measured[the.ticker] = outcome
             continue
-        measurable += [
-            Measurable(the.dataset, the.training, name, said.validation, said.test) for name, said in the.baselines.items()
-        ]
-        own = sorted(found[the.ticker], key=lambda each: every.index(each[0]))
-        found[the.ticker] = own
-        measurable += [
-            Measurable(
-                dataset if network.role == "default" else the.dataset,
-                network.dataset if network.role == "default" else the.training,
-                network.model_id,
-                said.validation,
-                said.test,
-            )
-            for network, dataset, said in own
-        ]
-    rows, calibrated = evaluation.evaluate(measurable)
-    tests = {(each.name, each.model): (each, after) for each, after in zip(measurable, calibrated, strict=True)}
-    by_dataset = dict(list(rows.groupby("dataset")))
-    measured: dict[str, Measured | StockcastError] = dict(failures)
-    for the, _ in stocks:
-        if the.ticker not in failures:
-            measured[the.ticker] = _measured(parts, the, found[the.ticker], by_dataset, tests)
+        quantiles = map(forecasters.stored, evaluation.quantiles_of(seen.validation, outcome, (seen.test,)))
+        on = (seen, network.dataset) if network.role == "default" else (the.dataset, the.training)
+        said[the.ticker, network.role] = Measurable(*on, network.model_id, *quantiles)
+    good = [(the, every, [said[the.ticker, each.role] for each in every]) for the, every in stocks if the.ticker not in measured]
+    beside = [
+        Measurable(the.dataset, the.training, name, each.validation, each.test)
+        for the, *_ in good
+        for name, each in the.baselines.items()
+    ]
+    measurable = [*beside, *(each for *_, own in good for each in own)]
+    rows, tests = evaluation.evaluate(measurable)
+    calibrated, by_dataset = dict(zip(measurable, tests, strict=True)), dict(list(rows.groupby("dataset")))
+    for the, every, own in good:
+        measured[the.ticker] = _measured(parts, the, list(zip(every, own, strict=True)), by_dataset, calibrated)
     return measured
 
 
@@ -326,26 +309,23 @@ def _seen_by(parts: Parts, the: Stock, network: Network) -> Dataset:
 def _measured(
     parts: Parts,
     the: Stock,
-    own: list[tuple[Network, Dataset, Said]],
+    own: list[tuple[Network, Measurable]],
     rows: dict[str, pd.DataFrame],
-    tests: dict[tuple[str, str], tuple[Measurable, np.ndarray]],
+    calibrated: dict[Measurable, np.ndarray],
 ) -> Measured:
-    of_interest = {"default": next((network for network, *_ in own if network.role == "default"), None)}
-    of_interest["current"] = next((network for network, *_ in own if network.role != "default"), None)
-    tables = {}
-    for kind, network in of_interest.items():
-        if network is not None:
-            each, after = tests[network.dataset if kind == "default" else the.training, network.model_id]
-            tables[kind] = predictions_table(each.dataset.test, after)
-            name = predictions_file(each.name, network.model_id)
-            if not parts.artifacts.exists(name):
-                parts.artifacts.write(name, predictions_csv(tables[kind]))
-    names = dict.fromkeys([the.training, *([of_interest["default"].dataset] if of_interest["default"] else [])])
+    """What is kept of a stock's networks: the current one's predictions as a file, and those of the default recipe beside another."""
+    of_interest = [(network, each) for network, each in own if network.role != "default"]
+    predictions = []
+    for _, each in (*of_interest[:1], *((network, each) for network, each in own if network.role == "default")):
+        predictions.append(predictions_table(each.dataset.test, calibrated[each]))
+        name = predictions_file(each.name, each.model)
+        if not parts.artifacts.exists(name):
+            parts.artifacts.write(name, predictions_csv(predictions[-1]))
     return Measured(
         the,
-        [(network, said) for network, _, said in own if network.role != "default"],
-        pd.concat([rows[name] for name in names]),
-        tables.get("current"),
+        [(network, Said(each.validation, each.test)) for network, each in of_interest],
+        pd.concat([rows[name] for name in dict.fromkeys([the.training, *(each.name for _, each in own)])]),
+        predictions[0] if of_interest else None,
     )
 
 
@@ -394,7 +374,7 @@ def _predict_job(parts: Parts, run: Run, network: Network, windows: tuple[Window
 
 def look_ahead(parts: Parts, run: Run, recipe: Recipe, tickers: list[str], length: int) -> dict[str, LookAhead | StockcastError]:
     """What the current network of each ticker says about the test sessions in the three ways of `lookahead`, by ticker."""
-    jobs, outcomes, every = [], {}, wanted(parts, run, recipe, tickers)
+    jobs, outcomes, every = [], {}, wanted(parts, run, recipe, datasets.by_ticker(parts, run, tickers))
     for ticker in tickers:
         current = next(iter(compared(every.get(ticker, []))), None)
         if current is None or not parts.artifacts.exists(current.file):

@@ -66,7 +66,6 @@ from pipeline.universes import Universe, load_universes
 if TYPE_CHECKING:
     from pipeline.assembly import Parts
     from pipeline.sessions import Calendar
-    from pipeline.tracking import Tracker
     from pipeline.windows import Dataset
 
 #: What is too long for a line of progress: the reasons of a decision.
@@ -138,7 +137,10 @@ def run_of(parts: Parts, universe: Universe, session: dt.date, known_at: dt.date
 
 
 def reach(parts: Parts, run: Run) -> None:
-    """Looks at store, artifacts and tracking, so that one that cannot be reached fails the run before it has changed anything."""
+    """Looks at store, artifacts and tracking, so that one that cannot be reached fails the run before it has changed anything there.
+
+    In tracking, what is measured in parallel finds its parents already there.
+    """
     others = [name for name in parts.store.sources() if name.startswith("csv:") and name != run.universe.source_id]
     if run.universe.name == "csv" and others:
         told = f"this home also has prices from {others[0].removeprefix('csv:')}: forecasts made from them for the same tickers and sessions"
@@ -150,9 +152,7 @@ def reach(parts: Parts, run: Run) -> None:
             "note", "", f"{told}: networks learn from no others, and the day's page and forecasts of these are replaced by theirs."
         )
     parts.artifacts.require()
-    tracker, recipe = parts.tracker(run.universe), find_recipe(run.universe.recipe)
-    for session in {run.session, run.training_cutoff}:  # what shards would open at once
-        _open_session(parts, tracker, run, recipe, session)
+    _open_sessions(parts, run)
 
 
 def shards(
@@ -170,8 +170,7 @@ def shards(
     size = shard_size or (1 if len(tickers) <= 12 else -(-len(tickers) // (2 * workers)))
     count = min(-(-len(tickers) // size), MOST_SHARDS)
     if costs is None or count == len(tickers):
-        size = -(-len(tickers) // count)
-        return [tickers[start : start + size] for start in range(0, len(tickers), size)]
+        return list(_some(tickers, -(-len(tickers) // count)))
     # The dearest first, each to the task that has the least to do (Graham 1969): at most a third slower than the best there is.
     loads, place = [0.0] * count, {ticker: number for number, ticker in enumerate(tickers)}
     shared: list[list[str]] = [[] for _ in loads]
@@ -225,7 +224,7 @@ def pretrain(parts: Parts, run: Run) -> None:
     if not recipe.fine_tuning:
         parts.progress("pretrain", "", f"nothing: {recipe.name} trains no network that others go on from")
         return
-    for tickers in _some(run.universe.tickers):
+    for tickers in _some(run.universe.tickers, TOGETHER):
         known = datasets.known(parts, run, tickers)
         rows = [row for ticker in tickers for row in datasets.build_pools(parts, run, recipe, known, ticker)]
         parts.store.replace(DATASETS, _frame(DATASETS, rows), **run.key, ticker=tickers, role=list(datasets.POOLS))
@@ -242,7 +241,7 @@ def build_windows(parts: Parts, run: Run, tickers: list[str]) -> None:
     """
     recipe = find_recipe(run.universe.recipe)
     failures: dict[str, StockcastError] = {}
-    for some in _some(tickers):
+    for some in _some(tickers, TOGETHER):
         known, rows, refused = datasets.known(parts, run, some), [], {}
         for ticker in some:
             try:
@@ -268,7 +267,7 @@ def train(parts: Parts, run: Run, tickers: list[str]) -> None:
     """Fits the networks that are not there yet: of the current training cutoff, of the previous one, and the default recipe's beside another."""
     recipe = find_recipe(run.universe.recipe)
     found = []
-    for ticker, wanted in _wanted(parts, run, recipe, _still_in(parts, run, tickers)).items():
+    for ticker, wanted in networks.wanted(parts, run, recipe, _built(parts, run, _still_in(parts, run, tickers))).items():
         own = [network for network in wanted if network.role != "pooled"]
         if not own:
             parts.progress("train", ticker, "no network of its own to train")
@@ -276,13 +275,13 @@ def train(parts: Parts, run: Run, tickers: list[str]) -> None:
     _fit(parts, run, "train", found)
 
 
-def _wanted(parts: Parts, run: Run, recipe: Recipe, tickers: list[str]) -> dict[str, list[networks.Network]]:
-    """`networks.wanted`; `NothingStored` where a ticker's windows have not been built."""
-    wanted = networks.wanted(parts, run, recipe, tickers)
+def _built(parts: Parts, run: Run, tickers: list[str]) -> dict[str, dict[str, dict]]:
+    """`datasets.by_ticker`; `NothingStored` where a ticker's windows have not been built."""
+    rows = datasets.by_ticker(parts, run, tickers)
     for ticker in tickers:
-        if ticker not in wanted:
+        if ticker not in rows:
             datasets.by_role(parts, run, ticker)  # says so
-    return wanted
+    return rows
 
 
 def _fit(parts: Parts, run: Run, step: str, wanted: list[networks.Network]) -> None:
@@ -312,10 +311,10 @@ def evaluate(parts: Parts, run: Run, tickers: list[str]) -> None:
     """Measures networks and baselines on the same windows and tracks it in MLflow, once between two trainings; forecasts with the best of each."""
     recipe = find_recipe(run.universe.recipe)
     tickers = _still_in(parts, run, tickers)
-    wanted, failures = _wanted(parts, run, recipe, tickers), {}
-    for some in _some(tickers):
-        rows = datasets.by_ticker(parts, run, some)
-        chosen = _choose(parts, run, recipe, rows, {ticker: wanted[ticker] for ticker in some}, failures)
+    rows, parents, failures = _built(parts, run, tickers), _open_sessions(parts, run), {}
+    wanted = networks.wanted(parts, run, recipe, rows)
+    for some in _some(tickers, TOGETHER):
+        chosen = _choose(parts, run, recipe, rows, {ticker: wanted[ticker] for ticker in some}, parents, failures)
         _replay(parts, run, rows, wanted, chosen, failures)
     _raise_together(failures)
 
@@ -326,17 +325,17 @@ def _choose(
     recipe: Recipe,
     rows: dict[str, dict[str, dict]],
     wanted: dict[str, list[networks.Network]],
+    parents: dict[dt.date, str],
     failures: dict[str, StockcastError],
 ) -> dict[str, tuple[str, choices.Choice]]:
     """The choice for each ticker and its identity; where nobody has made it yet, or MLflow does not have it, the ticker is measured first."""
     names = {ticker: _identity(parts, recipe, rows[ticker], every) for ticker, every in wanted.items()}
     tracker, chosen = parts.tracker(run.universe), {}
-    cutoffs = {ticker: rows[ticker]["training"]["dataset_cutoff"].date() for ticker in names}
-    parents = {cutoff: _open_session(parts, tracker, run, recipe, cutoff) for cutoff in set(cutoffs.values())}
+    parent_of = {ticker: parents[rows[ticker]["training"]["dataset_cutoff"].date()] for ticker in names}
     fresh = [
         ticker
         for ticker, name in names.items()
-        if not choices.is_complete(parts, name, parents[cutoffs[ticker]])
+        if not choices.is_complete(parts, name, parent_of[ticker])
         or forecasters.lacks_statistical(parts, rows[ticker]["training"]["dataset"])
     ]
     stocks = [
@@ -352,12 +351,12 @@ def _choose(
         parts.store.save(EVALUATIONS, pd.concat([each.evaluations for each in done.values()]))
     for ticker, each in done.items():
         record = records.stock_run(parts, run, recipe, rows[ticker], wanted[ticker], each)
-        tracker.record(parents[cutoffs[ticker]], record)
+        tracker.record(parent_of[ticker], record)
         choice = choices.choose(
             parts, recipe, each.the, each.said, rows[ticker]["training"]["reason"], records.headline(record.metrics)
         )
         _reference(parts, each.the.training, each.the.dataset)  # while its windows are at hand
-        choices.write(parts, names[ticker], choice, parents[cutoffs[ticker]])  # last: where it is, all the rest is
+        choices.write(parts, names[ticker], choice, parent_of[ticker])  # last: where it is, all the rest is
         chosen[ticker] = choice
     chosen |= {ticker: choices.read(parts, name) for ticker, name in names.items() if ticker not in failures and ticker not in done}
     for ticker, choice in sorted(chosen.items()):
@@ -365,13 +364,15 @@ def _choose(
     return {ticker: (names[ticker], choice) for ticker, choice in chosen.items()}
 
 
-def _open_session(parts: Parts, tracker: Tracker, run: Run, recipe: Recipe, session: dt.date) -> str:
-    """The parent of what is measured up to a session, in MLflow: this run's own, or that of the session that its networks are trained up to."""
-    if session == run.session:
-        return records.open_session(parts, tracker, run, recipe)
-    parent = records.open_session(parts, tracker, run_of(parts, run.universe, session, run.known_at, run.replay), recipe)
-    tracker.close_session(parent, {})  # whether or not that session is ever run itself
-    return parent
+def _open_sessions(parts: Parts, run: Run) -> dict[dt.date, str]:
+    """In MLflow, the parents of what is measured up to this run's session and up to the session that its networks are trained up to."""
+    tracker, recipe = parts.tracker(run.universe), find_recipe(run.universe.recipe)
+    parents = {run.session: records.open_session(parts, tracker, run, recipe)}
+    if run.training_cutoff not in parents:
+        then = run_of(parts, run.universe, run.training_cutoff, run.known_at, run.replay)
+        parents[run.training_cutoff] = records.open_session(parts, tracker, then, recipe)
+        tracker.close_session(parents[run.training_cutoff], {})  # whether or not that session is ever run itself
+    return parents
 
 
 def _identity(parts: Parts, recipe: Recipe, rows: dict[str, dict], wanted: list[networks.Network]) -> str:
@@ -443,7 +444,7 @@ def promote(parts: Parts, run: Run) -> None:
 def _identities(parts: Parts, run: Run, tickers: list[str]) -> tuple[dict[str, dict[str, dict]], dict[str, str]]:
     """The datasets by ticker and role, and the identity of each ticker's choice."""
     recipe, rows = find_recipe(run.universe.recipe), datasets.by_ticker(parts, run, tickers)
-    wanted = networks.wanted(parts, run, recipe, tickers)
+    wanted = networks.wanted(parts, run, recipe, rows)
     return rows, {ticker: _identity(parts, recipe, rows[ticker], every) for ticker, every in wanted.items()}
 
 
@@ -481,10 +482,9 @@ def score(parts: Parts, run: Run) -> None:
     """
     until = max(run.session, parts.store.greatest(FORECASTS, "cutoff", **run.series) or run.session)
     due, changed = _due(parts, run, until), 0
-    tickers = list(due["ticker"].unique())
-    for begin in range(0, len(tickers), READ_TOGETHER):
-        rows = due[due["ticker"].isin(tickers[begin : begin + READ_TOGETHER])]
-        some, first = list(rows["ticker"].unique()), rows["cutoff"].min().date()
+    for some in _some(list(due["ticker"].unique()), READ_TOGETHER):
+        rows = due[due["ticker"].isin(some)]
+        first = rows["cutoff"].min().date()
         history, tape = (
             read(run.universe.source_id, some, until, None, first) for read in (parts.store.prices, parts.store.raw_prices)
         )
@@ -646,8 +646,7 @@ def _ingest(parts: Parts, run: Run, tickers: list[str]) -> dict[str, StockcastEr
         parts.progress("ingest", "", f"nothing fetched: replaying what was known at {run.known_at.isoformat()}")
         return {ticker: _unknown_then(run, ticker, newest.get(ticker)) for ticker in tickers if newest.get(ticker) != run.session}
     failures: dict[str, StockcastError] = {}
-    for begin in range(0, len(tickers), INGESTED_TOGETHER):
-        some = tickers[begin : begin + INGESTED_TOGETHER]
+    for some in _some(tickers, INGESTED_TOGETHER):
         failed = _ingest_some(parts, run, {ticker: _first_missing(parts, run, newest.get(ticker)) for ticker in some})
         for ticker, error in failed.items():
             parts.progress("ingest", ticker, str(error))
@@ -703,8 +702,7 @@ def _histories(parts: Parts, run: Run, tickers: list[str]) -> Iterator[tuple[lis
     """Tickers that are validated together, with their prices up to the session: all of them, where that is not too much for the memory."""
     together: list[str] = []
     tables: list[pd.DataFrame] = []
-    for begin in range(0, len(tickers), READ_TOGETHER):
-        some = tickers[begin : begin + READ_TOGETHER]
+    for some in _some(tickers, READ_TOGETHER):
         together += some
         tables.append(parts.store.raw_prices(run.universe.source_id, some, run.session, run.known_at))
         if sum(map(len, tables)) >= ROWS_CHECKED_TOGETHER:
@@ -811,10 +809,10 @@ def _evidence(prices: pd.DataFrame, actions: pd.DataFrame, *rules: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def _some(tickers: Sequence[str]) -> Iterator[list[str]]:
-    """The tickers, so many at a time as are read and written together."""
-    for start in range(0, len(tickers), TOGETHER):
-        yield list(tickers[start : start + TOGETHER])
+def _some(tickers: Sequence[str], count: int) -> Iterator[list[str]]:
+    """The tickers, so many at a time."""
+    for start in range(0, len(tickers), count):
+        yield list(tickers[start : start + count])
 
 
 def _frame(table: Table, rows: list[dict[str, object]]) -> pd.DataFrame:

@@ -32,7 +32,7 @@ def test_directions_count_only_where_there_are_any():
 
 def test_evaluate_gives_one_row_per_horizon_and_measures_the_median_as_the_point():
     quantiles = FORECAST[:, :, None] + np.array([-3.0, -2.0, -0.5, 0.0, 0.5, 2.0, 3.0])
-    table = metrics.evaluate(ACTUAL, quantiles, LAST, 2.0)
+    table = pd.DataFrame(metrics.measures(ACTUAL, quantiles, LAST, 2.0))
     shares = ["horizon", "sessions", "coverage_50", "coverage_80", "coverage_95"]
     assert table[shares].values.tolist() == [[1, 3, 0.0, 1.0, 1.0], [2, 3, 1 / 3, 2 / 3, 2 / 3]]
     assert table["rmse"].tolist() == metrics.root_mean_squared_error(ACTUAL, FORECAST).tolist()
@@ -51,7 +51,7 @@ def test_the_pinball_loss_of_an_evaluation_is_a_fraction_of_the_price():
                 error = ACTUAL[row, horizon] - quantile
                 total += (probability * error if error > 0 else (probability - 1) * error) / last[row]
         expected.append(total / 21)
-    np.testing.assert_allclose(metrics.evaluate(ACTUAL, quantiles, last, 2.0)["pinball"], expected)
+    np.testing.assert_allclose(metrics.measures(ACTUAL, quantiles, last, 2.0)["pinball"], expected)
 
 
 def test_realised_scores_stand_beside_the_naive_forecast():

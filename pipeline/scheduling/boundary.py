@@ -64,19 +64,19 @@ def check(run: Mapping[str, Any]) -> list[list[str]]:
         return steps.shards(tickers, parts.settings.shard_size, parts.settings.workers, recipe, costs)
 
 
-def call(step: Callable[..., Any], run: Mapping[str, Any], *tickers: list[str]) -> Any:
-    """Calls one of `steps.py` with real parts and the run that `plan` wrote."""
+def call(step: Callable[..., Any], run: Mapping[str, Any], *tickers: list[str], alone: bool = False) -> Any:
+    """Calls one of `steps.py` with real parts and the run that `plan` wrote.
+
+    Args:
+        alone: nothing else computes meanwhile, so it has the workers of all tasks that otherwise do so at once.
+    """
     asked = Run.from_json(run)
-    with errors_for_airflow(), heard(), open_parts(len(tickers[0] if tickers else asked.universe.tickers)) as parts:
-        return step(parts, asked, *tickers)
-
-
-def call_alone(step: Callable[..., Any], run: Mapping[str, Any]) -> Any:
-    """The same for a step that no other computes beside: it has the workers of all tasks that otherwise do so at once."""
-    asked, settings = Run.from_json(run), Settings.from_env()
-    settings = dataclasses.replace(settings, workers=max(settings.workers, COMPUTING_TASKS))
-    with errors_for_airflow(), heard(), open_parts(len(asked.universe.tickers), settings) as parts:
-        return step(parts, asked)
+    with errors_for_airflow(), heard():
+        settings = Settings.from_env()
+        if alone:
+            settings = dataclasses.replace(settings, workers=max(settings.workers, COMPUTING_TASKS))
+        with open_parts(len(tickers[0] if tickers else asked.universe.tickers), settings) as parts:
+            return step(parts, asked, *tickers)
 
 
 def watch(run: Mapping[str, Any]) -> list[dict[str, str]]:

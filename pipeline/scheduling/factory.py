@@ -181,7 +181,7 @@ def pretrain(run: dict) -> None:
     """Fit the network that all stocks train together, from which each stock's own goes on; not for every recipe."""
     from pipeline import steps
 
-    boundary.call_alone(steps.pretrain, run)
+    boundary.call(steps.pretrain, run, alone=True)
 
 
 @task_group(prefix_group_id=False)
