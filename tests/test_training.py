@@ -23,6 +23,7 @@ from pipeline.errors import LookAtTheData, RunError, TryAgain
 from pipeline.keras_files import load_model
 from pipeline.models.default import DEFAULT
 from pipeline.models.optimisation import Constant, DecayAfter, HalvedOnPlateau, MeanSquaredError, Optimiser
+from pipeline.models.recipe import Examples
 from pipeline.models.recurrent import Stack
 from pipeline.quantiles import PROBABILITIES
 from pipeline.spec import Spec
@@ -208,6 +209,39 @@ def test_a_network_that_has_been_built_is_given_the_weights_of_each_file(dataset
     loaded = load_model(one)
     for weights, expected in zip(keras_files.load_fused(one).get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(weights, expected)
+
+
+def test_a_file_with_other_weights_is_the_file_of_the_other_network(trained):
+    other = load_model(trained.model)
+    names = keras_files.places(load_model(trained.model))
+    other.set_weights([weight + number for number, weight in enumerate(other.get_weights())])
+    file = keras_files.with_weights(trained.model, dict(zip(names, other.get_weights(), strict=True)))
+    assert file == keras_files.plain_file(other) != trained.model
+    with pytest.raises(LookAtTheData, match="no model file that Keras can load"):
+        keras_files.with_weights(trained.model[:2000], {})
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_batches_are_those_that_keras_makes_of_arrays(shuffle):
+    import keras
+
+    examples = Examples({"past": np.arange(50, dtype="float32").reshape(25, 2)}, np.arange(25, dtype="float32")[:, None])
+    past = keras.Input((2,), name="past")
+    model, given = keras.Model(past, keras.layers.Dense(1)(past)), []
+
+    def kept(targets, outputs):
+        given.append(np.array(targets).ravel().tolist())
+        return keras.ops.mean(outputs - targets)
+
+    model.compile("sgd", kept, run_eagerly=True)
+    keras.utils.set_random_seed(7)
+    model.fit(examples.inputs["past"], examples.targets, batch_size=10, epochs=2, shuffle=shuffle, verbose=0)
+    keras.utils.set_random_seed(7)
+    batches = list(training._batches(model, examples, small(batch_size=10, shuffle=shuffle)).take(6))
+    assert [np.array(targets).ravel().tolist() for _, targets in batches] == given
+    assert (sorted(given[0]) == given[0]) is not shuffle
+    for inputs, targets in batches:
+        np.testing.assert_array_equal(inputs[:, 0], 2 * targets[:, 0])
 
 
 def test_the_seed_decides_the_file_and_nothing_before_it_does(dataset):
