@@ -14,6 +14,7 @@ training together as many times as there are more tickers, the rest once.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import datetime as dt
 import json
@@ -25,6 +26,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,7 +42,7 @@ from pipeline.sessions import Calendar
 from pipeline.settings import Settings
 
 ROOT = Path(__file__).parent.parent
-NAME, CALENDAR = "universe", "XNYS"
+NAME, CALENDAR, UNIVERSES = "universe", "XNYS", "universes.toml"
 STEPS = (
     *("plan", "ingest", "check", "pretrain", "build_windows", "train", "evaluate", "promote"),
     *("publish", "score", "watch", "report"),
@@ -54,6 +56,11 @@ class Ran:
     seconds: float = 0.0
     memory: int = 0
     steps: dict[str, tuple[float, float, int]] = field(default_factory=dict)
+
+    @property
+    def training(self) -> float:
+        """Seconds in which `pretrain` and `train` were at work."""
+        return sum(self.steps[step][1] - self.steps[step][0] for step in ("pretrain", "train") if step in self.steps)
 
 
 class Memory:
@@ -119,8 +126,7 @@ def told(name: str, ran: Ran, tickers: int) -> str:
         if step in ran.steps:
             first, last, count = ran.steps[step]
             lines.append(f"    {step:<14} {first:7.1f} .. {last:7.1f} s   {count} task{'' if count == 1 else 's'}")
-    trained = sum(ran.steps[step][1] - ran.steps[step][0] for step in ("pretrain", "train") if step in ran.steps)
-    lines.append(f"    training (pretrain and train) is at work for {trained / ran.seconds:.0%} of the time")
+    lines.append(f"    training (pretrain and train) is at work for {ran.training / ran.seconds:.0%} of the time")
     return "\n".join(lines)
 
 
@@ -163,6 +169,24 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+@contextlib.contextmanager
+def started(home: Path, folder: Path, tickers: list[str], shard_size: int = 0) -> Iterator[tuple[Settings, Airflow, Memory]]:
+    """Airflow with a universe of price files in an empty home."""
+    settings = dataclasses.replace(
+        Settings.from_env(), home=home, universes=str(home / UNIVERSES), universe=NAME, shard_size=shard_size
+    )
+    settings = dataclasses.replace(settings, airflow_port=free_port(), mlflow_port=free_port())
+    home.mkdir(parents=True, exist_ok=True)
+    write_universe(home / UNIVERSES, folder.absolute(), tickers, "weekly")
+    services.up(settings)
+    try:
+        airflow = Airflow(settings)
+        _await_dag(airflow)
+        yield settings, airflow, Memory(home)
+    finally:
+        services.down(settings)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of price files")
@@ -174,45 +198,45 @@ def main() -> None:
     parser.add_argument("--only-first", action="store_true", help="leave out the two sessions after it")
     parser.add_argument("--plain", action="store_true", help="one Airflow task per ticker, Keras's own LSTM and loop")
     arguments = parser.parse_args()
-    every = CsvSource(arguments.data).tickers()
-    tickers = [every[round(at * len(every) / arguments.tickers)] for at in range(min(arguments.tickers, len(every)))]
+    tickers = spread(CsvSource(arguments.data).tickers(), arguments.tickers)
+    if arguments.plain:
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "benchmarks" / "plain"), os.environ.get("PYTHONPATH")]))
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         home = (arguments.home or Path(folder) / "home").absolute()
-        home.mkdir(parents=True, exist_ok=True)
-        file = home / "universes.toml"
-        settings = dataclasses.replace(
-            Settings.from_env(), home=home, universes=str(file), universe=NAME, airflow_port=free_port(), mlflow_port=free_port()
-        )
-        if arguments.plain:
-            settings = dataclasses.replace(settings, shard_size=1)
-            os.environ["PYTHONPATH"] = str(ROOT / "benchmarks" / "plain")
-        measure(settings, file, arguments, list(tickers))
+        with started(home, arguments.data, tickers, 1 if arguments.plain else 0) as (settings, airflow, memory):
+            first = measure(settings, airflow, memory, arguments.data, tickers, arguments.first, arguments.only_first)
+            if arguments.plain:
+                print(by_proportion(first, len(tickers), 505))
 
 
-def measure(settings: Settings, file: Path, arguments: argparse.Namespace, tickers: list[str]) -> None:
-    calendar = Calendar(CALENDAR)
-    [second] = calendar.next_sessions(arguments.first, 1)
-    write_universe(file, arguments.data.absolute(), tickers, "weekly")
-    services.up(settings)
-    try:
-        airflow, memory = Airflow(settings), Memory(settings.home)
-        _await_dag(airflow)
-        first = run(airflow, settings, arguments.first, memory)
-        print(told(f"first session, {arguments.first}, everything from nothing", first, len(tickers)), flush=True)
-        print(tracked_and_trained(settings), flush=True)
-        if arguments.plain:
-            print(by_proportion(first, len(tickers), 505))
-        if not arguments.only_first:
-            # The same session with training finds its prices already there; its step `ingest` still asks for all of them.
-            for retrain, title in (("weekly", "no training due"), ("daily", "trained")):
-                write_universe(file, arguments.data.absolute(), tickers, retrain)  # read anew by every task
-                ran = run(airflow, settings, second, memory)
-                print(told(f"next session, {second}, retrain {retrain}, {title}", ran, len(tickers)), flush=True)
-        newest = arguments.first if arguments.only_first else second
-        seconds, lines = served(settings, newest)
-        print(f"\nstockcast forecasts --session {newest}: {seconds:.2f} s for {lines} lines, the median of five")
-    finally:
-        services.down(settings)
+def spread(every: Sequence[str], count: int) -> list[str]:
+    return [every[round(at * len(every) / count)] for at in range(min(count, len(every)))]
+
+
+def measure(
+    settings: Settings,
+    airflow: Airflow,
+    memory: Memory,
+    folder: Path,
+    tickers: list[str],
+    session: dt.date,
+    only_first: bool = False,
+) -> Ran:
+    """Runs and prints a universe's first session, and the one after it without and with training."""
+    [second] = Calendar(CALENDAR).next_sessions(session, 1)
+    first = run(airflow, settings, session, memory)
+    print(told(f"first session, {session}, everything from nothing", first, len(tickers)), flush=True)
+    print(tracked_and_trained(settings), flush=True)
+    if not only_first:
+        # The same session with training finds its prices already there; its step `ingest` still asks for all of them.
+        for retrain, title in (("weekly", "no training due"), ("daily", "trained")):
+            write_universe(settings.home / UNIVERSES, folder.absolute(), tickers, retrain)  # read anew by every task
+            ran = run(airflow, settings, second, memory)
+            print(told(f"next session, {second}, retrain {retrain}, {title}", ran, len(tickers)), flush=True)
+    newest = session if only_first else second
+    seconds, lines = served(settings, newest)
+    print(f"\nstockcast forecasts --session {newest}: {seconds:.2f} s for {lines} lines, the median of five", flush=True)
+    return first
 
 
 def _await_dag(airflow: Airflow) -> None:

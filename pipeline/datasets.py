@@ -18,7 +18,7 @@ from pipeline.models.recipe import Recipe
 from pipeline.prices.adjustment import adjust
 from pipeline.run import Run
 from pipeline.splits import Newest, Since
-from pipeline.tables import CHECKS, DATASETS, HISTORY, OHLCV
+from pipeline.tables import CHECKS, DATASETS, HISTORY
 
 if TYPE_CHECKING:
     from pipeline.assembly import Parts
@@ -159,8 +159,8 @@ def _sessions(calendar: Calendar, first: dt.date, last: dt.date) -> pd.DatetimeI
 
 def _left_out(history: pd.DataFrame, spec: windows.Spec) -> str:
     """Why a history that is long enough leaves nothing to learn from or to be measured on; "" where it does."""
-    if np.isfinite(history[list(OHLCV)].to_numpy()).all() and (history["volume"].to_numpy() > 0).all():
-        return ""  # only what is missing makes windows unusable
+    if windows.surely_trainable(history, spec):
+        return ""
     dataset = windows.load_dataset(windows.encode(history, spec))
     return "" if dataset.trainable else f"too many are without a price: {dataset.usable}"
 

@@ -229,7 +229,9 @@ class Tracker:
                     self._set_champion(name, model, ticker, model_id)
 
     def _set_champion(self, name: str, model: RegisteredModel | None, ticker: str, model_id: str | None) -> None:
-        found = self._version(name, model_id) if model_id else None
+        newest = model.latest_versions if model else []
+        found = next((version for version in newest if version.tags.get("model_id") == model_id), None)
+        found = found or (self._version(name, model_id) if model_id else None)
         if model_id and not found:
             raise NothingStored(f"{ticker}: model {model_id} is not registered as {name} in MLflow. Run evaluate for it first.")
         current = model.aliases.get(CHAMPION) if model else None

@@ -251,6 +251,19 @@ def load_dataset(data: bytes, fitted_on: bytes | None = None) -> Dataset:
     )
 
 
+def surely_trainable(history: pd.DataFrame, spec: Spec) -> bool:
+    """Whether `Dataset.trainable` can be told without cutting a window: what is missing is too little to take all windows of a part.
+
+    A session without its target or an anchor takes the window that ends there and those that forecast it. Other missing cells are carried and take
+    none, unless there is no volume to be normalised by.
+    """
+    carried = _carried(history)[list(OHLCV)].to_numpy()
+    if not (spec.trainable and np.isfinite(carried).all() and (carried[:, OHLCV.index("volume")] > 0).all()):
+        return False
+    taken = (~_known(history, spec)).sum() * (1 + spec.reach)
+    return bool(min(map(len, _parts(history, spec).values())) > taken)
+
+
 def target_series(data: bytes) -> np.ndarray:
     """Dollars (sessions,): the target at every session of a dataset file, as its windows see it; `Windows.position` numbers them."""
     spec, history = decode(data)

@@ -110,8 +110,8 @@ def test_a_session_between_trainings_measures_nothing_and_another_mlflow_is_fill
 
 def test_what_nobody_has_evaluated_cannot_be_promoted(made_day):
     parts, _ = made_day
-    fewer = dataclasses.replace(TRAINED, name="unevaluated", tickers=("AAA",))
-    run = steps.plan(parts, fewer, LAST, NOW)
+    other = dataclasses.replace(TRAINED, name="unevaluated", tickers=("AAA",), horizon=TRAINED.horizon + 1)
+    run = steps.plan(parts, other, LAST, NOW)
     with lent(SMALL):
         steps.ingest(parts, run, ["AAA"])
         steps.build_windows(parts, run, steps.check(parts, run))

@@ -343,6 +343,22 @@ def test_an_index_without_any_volume_cannot_be_trained_on_where_volume_counts():
     assert (len(dataset.train), dataset.trainable, dataset.left_out["test"]) == (0, False, 8)
 
 
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_what_is_surely_trainable_is_so_once_it_is_cut(horizon):
+    random, told = np.random.default_rng(0), []
+    for missing in range(0, 48, 3):
+        for _ in range(4):
+            history = walk(60)
+            for name in ("open", "high", "low", "close", "adj_close", "volume"):
+                history.loc[random.choice(60, missing, replace=False), name] = np.nan
+            spec = spec_of(history, Windowing(4, columns=("close", "volume")), FirstValue(), horizon, HELD_OUT)
+            surely, dataset = windows.surely_trainable(history, spec), loaded(history, spec)
+            told.append((surely, dataset.trainable))
+            assert dataset.trainable or not surely
+    assert {(True, True), (False, True), (False, False)} == set(told)
+    assert not windows.surely_trainable(walk(60).assign(volume=0.0), spec)
+
+
 # --- the live window --------------------------------------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,7 @@
 """Makes the training plain in every process whose PYTHONPATH has this folder, for `benchmarks.universe --plain`.
 
-Keras's own LSTM layer instead of the fused kernel, Keras's own loop over the batches, and every network built and traced anew: what a project
-that calls `keras.layers.LSTM` and `fit` does.
+Keras's own LSTM layer instead of the fused kernel, Keras's own loop over the arrays' batches, and every network built and traced anew, before it is
+trained and before it forecasts: what a project that calls `keras.layers.LSTM` and `fit` does.
 """
 
 from __future__ import annotations
@@ -18,14 +18,31 @@ def _plain_layer(fused: ModuleType) -> None:
 
 def _plain_loop(training: ModuleType) -> None:
     training._ready = training._ready.__wrapped__
+    training.load_fused = training.load_model
+    training._batches = lambda model, examples, recipe: (model, examples, recipe)
     real = training._import_tensorflow
 
     def import_tensorflow() -> None:
         real()
         import keras
 
-        compile_ = keras.Model.compile
+        compile_, fit = keras.Model.compile, keras.Model.fit
+
+        def fit_arrays(self, given: tuple, *, epochs: int, callbacks: list, verbose: int, **_) -> object:
+            model, examples, recipe = given
+            return fit(
+                self,
+                training._given(model, examples.inputs),
+                examples.targets,
+                batch_size=recipe.batch_size,
+                epochs=epochs,
+                shuffle=recipe.shuffle,
+                callbacks=callbacks,
+                verbose=verbose,
+            )
+
         keras.Model.compile = lambda self, *args, steps_per_execution=1, **kwargs: compile_(self, *args, **kwargs)
+        keras.Model.fit = fit_arrays
 
     training._import_tensorflow = import_tensorflow
 

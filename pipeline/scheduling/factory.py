@@ -141,9 +141,9 @@ def _wire(universe: Universe, retry_source: dict[str, Any]) -> None:
     admitted = check(run)
     # Airflow gives a task its docstring as its page, except a mapped one.
     ingest.override(doc_md=ingest.function.__doc__, **retry_source).partial(run=run).expand(tickers=shards) >> admitted
-    admitted >> (pooled := pretrain(run))
     evaluated = models.partial(run=run).expand(tickers=admitted)
-    pooled >> evaluated.operator.task_group  # all of it: `evaluated` is its last task
+    trained = evaluated.operator.task_group.children["train"]
+    admitted >> pretrain(run) >> trained  # windows are cut meanwhile
     evaluated >> (promoted := promote(run))
     promoted >> publish.override(outlets=[published(universe.name)])(run) >> score(run) >> (watched := watch(run)) >> report(run)
     # A leaf: without a warning it is skipped, and nothing waits for it.
