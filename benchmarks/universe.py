@@ -146,7 +146,7 @@ def tracked_and_trained(settings: Settings) -> str:
 
 def by_proportion(ran: Ran, tickers: int, all_tickers: int) -> str:
     """What a run of more tickers would take, where each has tasks of its own."""
-    own = ran.steps["evaluate"][1] - ran.steps["build_windows"][0] + ran.steps["pretrain"][1] - ran.steps["pretrain"][0]
+    own = ran.steps["evaluate"][1] - min(ran.steps[step][0] for step in ("pretrain", "build_windows"))
     told = f"{own / tickers:.1f} s a ticker and {ran.seconds - own:.0f} s for the rest"
     return f"    by proportion, {all_tickers} tickers: {own / tickers * all_tickers + ran.seconds - own:.0f} s ({told})"
 
