@@ -254,9 +254,10 @@ def _start(folder: Path) -> subprocess.Popen:
     _forget_dead_process(data)
     options = [f"-c{name}={value}" for name, value in OPTIONS.items()]
     command = [binaries / "postgres", "-D", data, "-k", sockets, "-p", str(PORT), *options]
+    before = (folder / "log").stat().st_size
     process = subprocess.Popen(command, **_as(user))
     try:
-        _wait_until_ready(folder, process)
+        _wait_until_ready(folder, process, before)
     except BaseException:
         process.terminate()
         process.wait()
@@ -265,11 +266,14 @@ def _start(folder: Path) -> subprocess.Popen:
     return process
 
 
-def _wait_until_ready(folder: Path, process: subprocess.Popen) -> None:
+def _wait_until_ready(folder: Path, process: subprocess.Popen, before: int) -> None:
+    """`before`: how long the log was when the server was started; what it said earlier is no reason."""
     deadline = time.monotonic() + SECONDS_TO_START
     while _server(folder) is None:
         if process.poll() is not None or time.monotonic() > deadline:
-            raise StoreUnavailable(f"The embedded PostgreSQL did not start ({_reason(folder / 'log')}). See {folder / 'log'}.")
+            raise StoreUnavailable(
+                f"The embedded PostgreSQL did not start ({_reason(folder / 'log', before)}). See {folder / 'log'}."
+            )
         time.sleep(0.02)
 
 
@@ -457,8 +461,8 @@ class _Lock:
         os.close(self.fd)
 
 
-def _reason(log: Path) -> str:
-    lines = log.read_text(errors="replace").splitlines()
+def _reason(log: Path, before: int) -> str:
+    lines = log.read_bytes()[before:].decode(errors="replace").splitlines()
     return next((line[line.index("FATAL") :] for line in reversed(lines) if "FATAL" in line), _last_line("\n".join(lines)))
 
 

@@ -197,6 +197,9 @@ def test_a_server_that_cannot_start_says_why_and_starts_once_mended(home):
     configuration.write_text(good + "\nnonsense\n")
     with pytest.raises(StoreUnavailable, match=r"did not start \(FATAL: .* contains errors\)\. See .*log\.$"):
         embedded_postgres.url(home, "two")
+    configuration.unlink()
+    with pytest.raises(StoreUnavailable, match=r"did not start \(.*could not access the server configuration file"):
+        embedded_postgres.url(home, "two")  # and not what it said the last time
     configuration.write_text(good)
     assert ask(embedded_postgres.url(home, "two"), "SELECT 1") == 1
     assert embedded_postgres.stop(home)
