@@ -12,18 +12,21 @@ setup(
     description="A daily stock forecast: Airflow schedules it, Keras learns it, MLflow remembers it",
     long_description=(HERE / "README.md").read_text(encoding="utf-8") if (HERE / "README.md").exists() else "",
     long_description_content_type="text/markdown",
+    license="Apache-2.0",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["pipeline", "pipeline.*"]),
-    package_data={"pipeline": ["universes.toml", "migrations/*.mako"]},
+    package_data={"pipeline": ["universes.toml", "migrations/*.mako", "scheduling/pages/static/*", "scheduling/pages/templates/*"]},
     install_requires=[
         "alembic>=1.18,<2",
         "apache-airflow>=3.3,<3.4",
         "asyncpg>=0.30",  # Airflow's API server reads its PostgreSQL through it
         "bokeh-sampledata>=2025.0",
         "exchange-calendars>=4.11,<5",
+        "fastapi",  # Airflow's own: the Forecasts pages are part of its API server
         "fsspec>=2025.3",
         "great-expectations>=1.24,<2",
         "h5py>=3.14,<4",
+        "jinja2>=3.1,<4",
         "matplotlib>=3.10,<4",
         "mlflow>=3.17,<4",
         "optuna>=4.5,<5",

@@ -162,8 +162,7 @@ def run_then(parts: Parts, asked: Mapping[str, object]) -> tuple[Parts, Run]:
     settings = dataclasses.replace(parts.settings, **json.loads(str(asked["settings"])))
     then = Parts(settings, parts.progress)
     then.store, then.artifacts = parts.store, parts.artifacts
-    request = json.loads(str(asked["request"]))
-    universe = Universe(**{**request, "start": dt.date.fromisoformat(request["start"])})
+    universe = Universe.from_json(json.loads(str(asked["request"])))
     known_at = pd.Timestamp(asked["known_at"]).to_pydatetime().replace(tzinfo=dt.UTC)
     return then, steps.run_of(then, universe, pd.Timestamp(asked["cutoff"]).date(), known_at, replay=True)
 

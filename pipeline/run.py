@@ -65,9 +65,8 @@ class Run:
 
     @classmethod
     def from_json(cls, values: dict) -> Run:
-        universe = dict(values["universe"])
         return cls(
-            universe=Universe(**{**universe, "start": dt.date.fromisoformat(universe["start"])}),
+            universe=Universe.from_json(values["universe"]),
             session=dt.date.fromisoformat(values["session"]),
             training_cutoff=dt.date.fromisoformat(values["training_cutoff"]),
             previous_cutoff=dt.date.fromisoformat(values["previous_cutoff"]),

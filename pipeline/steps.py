@@ -576,7 +576,7 @@ def _reference(parts: Parts, training: str, dataset: Dataset | None = None) -> d
 def _judged_from_here_on(parts: Parts, run: Run) -> pd.DataFrame:
     """DRIFT rows of this session and of later ones, as far as what this one forecasts is among the newest scores at them."""
     reach = drift.SESSIONS + run.universe.horizon
-    later = parts.store.sessions_scored(Span(run.session + dt.timedelta(days=1)), reach, newest=False, **run.series)
+    later = parts.store.ends(SCORES, "session", reach, newest=False, **run.series, session=Span(run.session + dt.timedelta(days=1)))
     last = later[-1] if len(later) == reach else None
     return parts.store.load(DRIFT, **run.series, ticker=list(run.universe.tickers), cutoff=Span(run.session, last))
 
@@ -586,7 +586,7 @@ def _judged(parts: Parts, run: Run, rows: pd.DataFrame) -> pd.DataFrame:
     if rows.empty:
         return DRIFT.empty()
     oldest, newest = rows["cutoff"].min(), rows["cutoff"].max()
-    first = parts.store.sessions_scored(Span(last=oldest), drift.SESSIONS, newest=True, **run.series)
+    first = parts.store.ends(SCORES, "session", drift.SESSIONS, newest=True, **run.series, session=Span(last=oldest))
     scores = parts.store.load(
         SCORES, **run.series, ticker=list(run.universe.tickers), session=Span(first[0] if first else oldest, newest)
     )

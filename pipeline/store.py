@@ -29,6 +29,7 @@ from pipeline.tables import (
     MOMENT_DTYPE,
     PRICE_REVISIONS,
     PRICES,
+    PROMOTIONS,
     RUN_KEY,
     SCORES,
     SESSION_DTYPE,
@@ -278,13 +279,47 @@ class Store:
         with self._reader() as connection:
             return _fetch(connection, query, FORECASTS)
 
-    def sessions_scored(self, span: Span, count: int, newest: bool, **series: object) -> list[dt.date]:
-        """At most `count` sessions of a span that a series has scores of: the newest of them or the oldest, in the order of time."""
-        session = _SQL[SCORES.name].c.session
-        query = sa.select(session).where(*_conditions(SCORES, {**series, "session": span})).distinct()
-        query = query.order_by(session.desc() if newest else session).limit(count)
+    def ends(self, table: Table, column: str, count: int, newest: bool, **filters: object) -> list:
+        """At most `count` different values of a column among the rows that `load` would give, in order: the greatest of them or the least."""
+        values = _SQL[table.name].c[column]
+        query = sa.select(values).where(*_conditions(table, filters)).distinct()
+        query = query.order_by(values.desc() if newest else values).limit(count)
         with self._reader() as connection:
             return sorted(connection.scalars(query))
+
+    def series(self) -> pd.DataFrame:
+        """What has been published: (universe, recipe, target, newest), the last with the newest cutoff of each."""
+        promotions = _SQL[PROMOTIONS.name].c
+        key = [promotions.universe, promotions.recipe, promotions.target]
+        query = sa.select(*key, sa.func.max(promotions.cutoff).label("newest")).group_by(*key)
+        with self._reader() as connection:
+            return pd.DataFrame(connection.execute(query).all(), columns=[*(column.name for column in key), "newest"])
+
+    def score_sums(self, by: str, **filters: object) -> pd.DataFrame:
+        """SCORES added up by "recipe", "ticker", "horizon" or "month" (of the session, as 2013-03), in that order.
+
+        Columns: that, forecasts, squared and naive_squared (errors as fractions of the forecast), pinball, ewma_pinball, inside_80, inside_95.
+        """
+        scores = _SQL[SCORES.name].c
+        months = [sa.extract(part, scores.session) for part in ("year", "month")]
+        groups = months if by == "month" else [scores[by]]
+        both = sa.and_(scores.pinball.is_not(None), scores.ewma_pinball.is_not(None))
+        sums = {
+            "forecasts": sa.func.count(),
+            **{
+                name: sa.func.sum((error / scores.y_hat) * (error / scores.y_hat))
+                for name, error in (("squared", scores.error), ("naive_squared", scores.naive_error))
+            },
+            **{name: sa.func.sum(sa.case((both, scores[name]))) for name in ("pinball", "ewma_pinball")},
+            **{name: sa.func.sum(sa.cast(scores[name], sa.Integer)) for name in ("inside_80", "inside_95")},
+        }
+        query = sa.select(*groups, *sums.values()).where(*_conditions(SCORES, filters)).group_by(*groups).order_by(*groups)
+        with self._reader() as connection:
+            found = [tuple(row) for row in connection.execute(query)]
+        if by == "month":
+            found = [(f"{int(year)}-{int(month):02d}", *rest) for year, month, *rest in found]
+        types = {"forecasts": "int64", **dict.fromkeys(list(sums)[1:], "float64")}
+        return pd.DataFrame(found, columns=[by, *sums]).astype(types)
 
     def newest_revision(
         self, source_id: str, ticker: str | Sequence[str], cutoff: dt.date, known_at: dt.datetime | None

@@ -255,6 +255,12 @@ class Tracker:
             if not (token := page.token):
                 return found
 
+    def where(self, key: str) -> str | None:
+        """Where MLflow's pages show the run with this key (a session's, or a stock's below it), after the server's address; None: it has none."""
+        with self._answering():
+            found = self._find(key)
+            return f"#/experiments/{self._experiment_id}/runs/{found[0].info.run_id}" if found else None
+
     # Runs
 
     def _find(self, key: str) -> list[Run]:

@@ -69,6 +69,11 @@ class Universe:
         if len(set(self.tickers)) < len(self.tickers):
             raise SettingsError(f"{where}: a ticker is named twice in {', '.join(self.tickers)}.")
 
+    @classmethod
+    def from_json(cls, values: Mapping) -> Universe:
+        """Back from what `Run.to_json` makes of it."""
+        return cls(**{**values, "start": dt.date.fromisoformat(values["start"])})
+
     @property
     def source_id(self) -> str:
         """Names whose prices these are in the store: two folders of files never mix with each other or with Yahoo."""

@@ -51,6 +51,7 @@ RINGS = {
             "ablation",
             "exercises",
             "doctor",
+            "board",
         ),
         *("forecasters", "choices", "fitting", "backtest", "tuning", "rehearsal", "audit", "explanation"),
         *("cli", "__main__"),

@@ -1,10 +1,15 @@
-"""What Airflow must know before it can read the stored DAGs; found through the entry point in `setup.py`."""
+"""What Airflow must know to read the stored DAGs, and the Forecasts pages in its navigation; found by the entry point in `setup.py`."""
 
 from airflow.plugins_manager import AirflowPlugin
 
+from pipeline.scheduling import pages
 from pipeline.scheduling.timetable import SessionTimetable
 
 
 class StockcastPlugin(AirflowPlugin):
     name = "stockcast"
     timetables = [SessionTimetable]  # noqa: RUF012 (Airflow's interface)
+    fastapi_apps = [{"name": "Forecasts", "app": pages.app, "url_prefix": pages.PREFIX}]  # noqa: RUF012
+    external_views = [  # noqa: RUF012
+        {"name": "Forecasts", "href": f"{pages.PREFIX}/", "destination": "nav", "url_route": "forecasts", "nav_top_level": True}
+    ]

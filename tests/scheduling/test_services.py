@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+import urllib.error
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -171,6 +175,8 @@ def test_up_shows_the_run_takes_requests_and_backfills_and_down_leaves_nothing(d
     assert [dt.datetime.fromisoformat(run["logical_date"]) for run in runs] == expected
     assert {run["state"] for run in runs} == {"success"}
 
+    _pages_say_what_is_stored(deployment, airflow, earlier[0]["dag_run_id"])
+
     ours = [process for process in psutil.process_iter() if services.is_marked(process, settings.home)]
     listening = {
         (connection.laddr.ip, connection.laddr.port)
@@ -184,6 +190,22 @@ def test_up_shows_the_run_takes_requests_and_backfills_and_down_leaves_nothing(d
     assert (down.returncode, down.stdout) == (0, "It is down.\n")
     assert [process for process in ours if process.is_running() and process.status() != psutil.STATUS_ZOMBIE] == []
     assert not embedded_postgres.running(settings.home)
+
+
+def _pages_say_what_is_stored(deployment: Deployment, airflow: Airflow, run_id: str) -> None:
+    """The Forecasts pages inside the running Airflow: nothing without its login; with it, the store's rows and the way to the run."""
+    pages = f"{airflow.address}/forecasts"
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(f"{pages}/api/forecasts")
+    with urllib.request.urlopen(f"{pages}/stocks/FB") as answer:
+        assert "/auth/login" in answer.url and b">FB<" not in answer.read()
+    rows = json.loads(airflow.get("/forecasts/api/stocks/FB/forecasts?universe=young&session=2013-02-28"))
+    stored = deployment.python("-m", "pipeline", "forecasts", "--session", "2013-02-28", "--format", "json")
+    wanted = ("ticker", "horizon", "session", "y_hat", "lower_80", "upper_80")
+    assert [[row[name] for name in wanted] for row in rows] == [[row[name] for name in wanted] for row in json.loads(stored.stdout)]
+    page = airflow.get("/forecasts/stocks/FB?universe=young&session=2013-02-28").decode()
+    assert f"/dags/{DAG}/runs/{urllib.parse.quote(run_id, safe='')}/tasks/evaluate/mapped/0" in page
+    assert b'"name":"Forecasts"' in airflow.get("/api/v2/plugins").replace(b": ", b":")
 
 
 def test_a_taken_port_is_named_with_its_setting(tmp_path):

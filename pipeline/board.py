@@ -1,0 +1,164 @@
+"""What the Forecasts pages and their API say: questions of a person who looks, as tables. The store in, frames out; nothing is changed.
+
+A series is what has been published for one universe, recipe and target. Every function asks by key: as much as it shows is read, however long
+the store has been kept.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pipeline import drift
+from pipeline.errors import NothingStored
+from pipeline.metrics import realised
+from pipeline.store import Span, Store
+from pipeline.tables import CALIBRATIONS, CHECKS, DRIFT, FINDINGS, FORECASTS, PROMOTIONS, RUNS, SCORES, column
+
+#: Sessions of a stock's page: about a year.
+SESSIONS = 250
+#: Decisions of its promotion log.
+DECISIONS = 60
+#: A change that rounds to nothing has no direction.
+LEVEL = 0.00005
+
+
+@dataclass(frozen=True)
+class Series:
+    """`newest`: the last session that it has been published for."""
+
+    universe: str
+    recipe: str
+    target: str
+    newest: dt.date
+
+    @property
+    def key(self) -> dict[str, str]:
+        return {"universe": self.universe, "recipe": self.recipe, "target": self.target}
+
+    def __str__(self) -> str:
+        return f"{self.universe}, {self.target}, recipe {self.recipe}"
+
+
+def all_series(store: Store) -> list[Series]:
+    """The one with the newest session first."""
+    found = [Series(**row) for row in store.series().to_dict("records")]
+    return sorted(found, key=lambda series: (-series.newest.toordinal(), series.universe, series.recipe, series.target))
+
+
+def find(store: Store, universe: str = "", recipe: str = "", target: str = "") -> Series:
+    """The newest series of these; `NothingStored` where there is none."""
+    asked = {"universe": universe, "recipe": recipe, "target": target}
+    asked = {name: value for name, value in asked.items() if value}
+    for series in all_series(store):
+        if asked.items() <= series.key.items():
+            return series
+    told = ", ".join(f"{name} {value}" for name, value in asked.items())
+    raise NothingStored(
+        f"Nothing has been published{f' for {told}' if told else ''} yet. Trigger the universe's DAG, or run `stockcast run`."
+    )
+
+
+def sessions(store: Store, series: Series) -> list[dt.date]:
+    """Those that the series has been published for, the newest first; at most `SESSIONS`."""
+    return store.ends(PROMOTIONS, "cutoff", SESSIONS, newest=True, **series.key)[::-1]
+
+
+def overview(store: Store, series: Series, session: dt.date) -> pd.DataFrame:
+    """One row per ticker of a session: what was published for the session after it, and what it is worth.
+
+    Columns: ticker, verdict (passed or quarantined), session (the day forecast), last_value, y_hat, change (a fraction), direction (up, down
+    or level), lower_80, upper_80, champion, weight, skill, pinball_skill, drift (kinds, comma-separated), reasons (why it sits out).
+    """
+    at = {**series.key, "cutoff": session}
+    checks = store.load(CHECKS, **at)[["ticker", "verdict", "reasons"]]
+    first = store.load(FORECASTS, **at, horizon=1)
+    first = first[["ticker", "session", "last_value", "y_hat", "lower_80", "upper_80"]]
+    promoted = store.load(PROMOTIONS, **at)[["ticker", "champion", "weight", "skill", "pinball_skill"]]
+    watched = store.load(DRIFT, **at)[["ticker", "warnings"]]
+    table = (
+        checks.merge(first, on="ticker", how="outer")
+        .merge(promoted, on="ticker", how="left")
+        .merge(watched, on="ticker", how="left")
+    )
+    table["change"] = table["y_hat"] / table["last_value"] - 1
+    moves = table["change"].to_numpy()
+    table["direction"] = np.select([np.isnan(moves), moves > LEVEL, moves < -LEVEL], ["", "up", "down"], "level")
+    table["drift"] = [",".join(drift.warnings_of(told)) if isinstance(told, str) else "" for told in table["warnings"]]
+    table.loc[table["verdict"] != "quarantined", "reasons"] = ""
+    names = ["ticker", "verdict", "session", "last_value", "y_hat", "change", "direction", "lower_80", "upper_80"]
+    return table[[*names, "champion", "weight", "skill", "pinball_skill", "drift", "reasons"]]
+
+
+def fan(store: Store, series: Series, ticker: str, session: dt.date) -> pd.DataFrame:
+    """FORECASTS rows of one ticker and cutoff, by horizon."""
+    return store.load(FORECASTS, **series.key, ticker=ticker, cutoff=session)
+
+
+def history(store: Store, series: Series, ticker: str, session: dt.date) -> pd.DataFrame:
+    """(session, value): the target up to a cutoff, in the dollars of that day; at most `SESSIONS`."""
+    source = store.load(RUNS, **series.key, ticker=ticker, cutoff=session)["source_id"]
+    if source.empty:
+        return pd.DataFrame({"session": pd.Series(dtype="datetime64[s]"), "value": pd.Series(dtype="float64")})
+    begin = session - dt.timedelta(days=SESSIONS * 3 // 2)  # more than enough calendar days
+    bars = store.prices(source.iloc[0], ticker, session, None, begin).tail(SESSIONS)
+    return pd.DataFrame({"session": bars["session"], "value": column(bars, series.target)})
+
+
+def earlier(store: Store, series: Series, ticker: str, session: dt.date, horizon: int = 1) -> pd.DataFrame:
+    """What was forecast for the sessions up to one, so many sessions ahead, beside what came; newest `SESSIONS`, in the order of time.
+
+    Columns: session, cutoff, y_hat, lower_80, upper_80, lower_95, upper_95, champion, actual (NaN: has not come), inside_80; in the dollars
+    of each forecast's cutoff.
+    """
+    kept = store.ends(FORECASTS, "cutoff", SESSIONS, newest=True, **series.key, ticker=ticker, cutoff=Span(last=session))
+    at = {**series.key, "ticker": ticker, "horizon": horizon, "cutoff": kept}
+    said, came = store.load(FORECASTS, **at), store.load(SCORES, **at)
+    table = said.merge(came[["cutoff", "actual", "inside_80"]], on="cutoff", how="left").sort_values("session")
+    bounds = [f"{side}_{level}" for level in (80, 95) for side in ("lower", "upper")]
+    return table[["session", "cutoff", "y_hat", *bounds, "champion", "actual", "inside_80"]].reset_index(drop=True)
+
+
+def record(store: Store, series: Series, ticker: str) -> pd.DataFrame:
+    """How all scored forecasts of one ticker did, by horizon; see `metrics.realised`."""
+    return realised(store.load(SCORES, **series.key, ticker=ticker))
+
+
+def decisions(store: Store, series: Series, ticker: str) -> pd.DataFrame:
+    """PROMOTIONS rows of one ticker, the newest first; at most `DECISIONS`."""
+    kept = store.ends(PROMOTIONS, "cutoff", DECISIONS, newest=True, **series.key, ticker=ticker)
+    return store.load(PROMOTIONS, **series.key, ticker=ticker, cutoff=kept).iloc[::-1].reset_index(drop=True)
+
+
+def calibration(store: Store, series: Series, ticker: str, session: dt.date) -> pd.DataFrame:
+    """CALIBRATIONS rows of one ticker and cutoff: the coverage of the replayed sessions, before and after."""
+    return store.load(CALIBRATIONS, **series.key, ticker=ticker, cutoff=session)
+
+
+def quality(store: Store, series: Series, session: dt.date) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(CHECKS, FINDINGS) of a session."""
+    at = {**series.key, "cutoff": session}
+    return store.load(CHECKS, **at), store.load(FINDINGS, **at)
+
+
+#: What the scoreboard may be summed up by.
+GROUPS = ("recipe", "ticker", "horizon", "month")
+
+
+def scoreboard(store: Store, series: Series, by: str) -> pd.DataFrame:
+    """All scored forecasts of a series by ticker, horizon or month of the session: (that, forecasts, skill, pinball_skill, inside_80, inside_95).
+
+    By recipe: of all recipes that have published the series' universe and target, the best pinball skill first. skill is 1 - RMSE / naive RMSE with
+    errors as fractions of the forecast, so that dear stocks do not count for more.
+    """
+    key = {name: value for name, value in series.key.items() if by != "recipe" or name != "recipe"}
+    sums = store.score_sums(by, **key)
+    table = sums[[by, "forecasts"]].copy()
+    table["skill"] = 1 - np.sqrt(sums["squared"] / sums["naive_squared"].where(sums["naive_squared"] > 0))
+    table["pinball_skill"] = 1 - sums["pinball"] / sums["ewma_pinball"].where(sums["ewma_pinball"] > 0)
+    for level in (80, 95):
+        table[f"inside_{level}"] = sums[f"inside_{level}"] / sums["forecasts"]
+    return table.sort_values("pinball_skill", ascending=False, ignore_index=True) if by == "recipe" else table
