@@ -11,18 +11,18 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
+import logging
 import os
 import statistics
-import tempfile
 import time
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.store import HORIZON, KNOWN_AT, SERIES, SOURCE, save
-from pipeline import embedded_postgres
+from benchmarks.store import HORIZON, KNOWN_AT, SERIES, SOURCE, both_databases, save
 from pipeline.quantiles import INTERVALS
 from pipeline.scheduling.pages import PREFIX
 from pipeline.sessions import Calendar
@@ -30,7 +30,7 @@ from pipeline.settings import Settings
 from pipeline.store import Store
 from pipeline.tables import CHECKS, DRIFT, FORECASTS, PROMOTIONS, RUNS, SCORES, Table
 
-PATHS = ("/", "/stocks/T250", "/scores", "/quality", "/api/forecasts", "/api/scores?by=month")
+PATHS = ("/", "/stocks/T000", "/scores", "/quality", "/api/forecasts", "/api/scores?by=month")
 TIMES = 10
 
 
@@ -40,21 +40,17 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=250)
     parser.add_argument("--home", type=Path, help="an empty folder (default: a temporary one)")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        home = asked.home or Path(folder)
-        home.mkdir(exist_ok=True)
-        home.chmod(0o755)  # as root, the embedded server runs as another user
+    with both_databases(asked.home) as (home, urls):
         os.environ["AIRFLOW_HOME"] = str(home / "airflow")
-        try:
-            for name, url in (("SQLite", f"sqlite:///{home}/store.db"), ("PostgreSQL", embedded_postgres.url(home, "stockcast"))):
-                store = Store.open(url)
-                fill(store, [f"T{number:03d}" for number in range(asked.tickers)], asked.sessions)
-                print(f"\n{name}\n\npage                       ms, first   median of {TIMES}       kB")
-                for path, first, median, size in measured(store, home):
-                    print(f"{path:<24}   {first:>9.0f}   {median:>12.0f}   {size / 1000:>6.0f}", flush=True)
-                store.close()
-        finally:
-            embedded_postgres.stop(home)
+        warnings.filterwarnings("ignore", message="Using `httpx`")  # of Airflow's own imports
+        logging.getLogger("alembic").setLevel(logging.WARNING)  # Airflow shows what it says
+        for name, url in urls.items():
+            store = Store.open(url)
+            fill(store, [f"T{number:03d}" for number in range(asked.tickers)], asked.sessions)
+            print(f"\n{name}\n\npage                       ms, first   median of {TIMES}       kB")
+            for path, first, median, size in measured(store, home):
+                print(f"{path:<24}   {first:>9.0f}   {median:>12.0f}   {size / 1000:>6.0f}", flush=True)
+            store.close()
 
 
 def fill(store: Store, tickers: list[str], count: int) -> None:

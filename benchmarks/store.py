@@ -10,11 +10,12 @@ of several, as other work slows single ones; days of forecasts are medians.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime as dt
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -42,13 +43,20 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=238, help="published, 5 forecasts a ticker each")
     parser.add_argument("--home", type=Path, help="an empty folder (default: a temporary one)")
     asked = parser.parse_args()
+    with both_databases(asked.home) as (_, urls):
+        for name, url in urls.items():
+            measure(name, Store.open(url), asked.tickers, asked.sessions, asked.days)
+
+
+@contextlib.contextmanager
+def both_databases(home: Path | None) -> Iterator[tuple[Path, dict[str, str]]]:
+    """A home (None: a temporary one), and the URLs of an empty database of each kind in it."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        home = asked.home or Path(folder)
+        home = home or Path(folder)
         home.mkdir(exist_ok=True)
         home.chmod(0o755)  # as root, the embedded server runs as another user
         try:
-            for name, url in (("SQLite", f"sqlite:///{home}/store.db"), ("PostgreSQL", embedded_postgres.url(home, "stockcast"))):
-                measure(name, Store.open(url), asked.tickers, asked.sessions, asked.days)
+            yield home, {"SQLite": f"sqlite:///{home}/store.db", "PostgreSQL": embedded_postgres.url(home, "stockcast")}
         finally:
             embedded_postgres.stop(home)
 
