@@ -81,9 +81,8 @@ def first(deployment) -> subprocess.CompletedProcess:
 def test_a_run_prints_its_progress_and_its_forecasts_and_the_same_again(deployment, first):
     assert (first.returncode, first.stderr) == (0, "")
     steps = [line.split()[0] for line in first.stdout.partition("\n\n")[0].splitlines()[1:]]
-    assert steps == [
-        *("ingest", "check", "pretrain", "build_windows", "train", "evaluate", "promote", "publish", "score", "watch", "report"),
-    ]
+    assert sorted(steps[2:4]) == ["build_windows", "pretrain"]  # at the same time
+    assert steps[:2] + steps[4:] == ["ingest", "check", "train", "evaluate", "promote", "publish", "score", "watch", "report"]
     assert "FB" in _table(first.stdout)
     again = deployment.call("run", "--session", "2013-02-28")
     assert (again.returncode, _table(again.stdout)) == (0, _table(first.stdout))
