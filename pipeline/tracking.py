@@ -20,7 +20,7 @@ import os
 import platform
 import socket
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -229,9 +229,7 @@ class Tracker:
                     self._set_champion(name, model, ticker, model_id)
 
     def _set_champion(self, name: str, model: RegisteredModel | None, ticker: str, model_id: str | None) -> None:
-        newest = model.latest_versions if model else []
-        found = next((version for version in newest if version.tags.get("model_id") == model_id), None)
-        found = found or (self._version(name, model_id) if model_id else None)
+        found = self._version(name, model_id, model.latest_versions if model else ()) if model_id else None
         if model_id and not found:
             raise NothingStored(f"{ticker}: model {model_id} is not registered as {name} in MLflow. Run evaluate for it first.")
         current = model.aliases.get(CHAMPION) if model else None
@@ -348,7 +346,10 @@ class Tracker:
     def _model_name(self, ticker: str) -> str:
         return f"{self.experiment}.{ticker}"
 
-    def _version(self, name: str, model_id: str) -> ModelVersion | None:
+    def _version(self, name: str, model_id: str, known: Iterable[ModelVersion] = ()) -> ModelVersion | None:
+        """The registered version of a network, from `known` where it is among them."""
+        if found := next((version for version in known if version.tags.get("model_id") == model_id), None):
+            return found
         found = self._client.search_model_versions(f"name = '{name}' and tags.model_id = '{model_id}'")
         return min(found, key=lambda version: int(version.version), default=None)
 

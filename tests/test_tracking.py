@@ -146,6 +146,15 @@ def test_the_champion_alias_follows_what_is_published(tracker):
     assert seen == [(1, "network"), (2, "network"), (2, "network"), (None, "naive")]
 
 
+def test_a_version_that_somebody_else_registered_is_not_crowned_where_a_baseline_is(tracker):
+    tracker.prepare()
+    name = f"{tracker.experiment}.AAPL"
+    tracker._client.create_registered_model(name)
+    tracker._client.create_model_version(name, "s3://elsewhere/model")
+    tracker.set_champions({"AAPL": None})
+    assert tracker._client.get_registered_model(name).aliases == {}
+
+
 def test_a_champion_that_nobody_registered_is_named(tracker):
     tracker.set_champions({"FB": None})
     with pytest.raises(NothingStored, match=r"FB: model nope is not registered as sample\.FB"):
