@@ -14,7 +14,7 @@ import pandas as pd
 
 from pipeline import drift
 from pipeline.errors import NothingStored
-from pipeline.metrics import realised
+from pipeline.metrics import realised, skill
 from pipeline.store import Span, Store
 from pipeline.tables import CALIBRATIONS, CHECKS, DRIFT, FINDINGS, FORECASTS, PROMOTIONS, RUNS, SCORES, column
 
@@ -49,11 +49,11 @@ def all_series(store: Store) -> list[Series]:
     return sorted(found, key=lambda series: (-series.newest.toordinal(), series.universe, series.recipe, series.target))
 
 
-def find(store: Store, universe: str = "", recipe: str = "", target: str = "") -> Series:
-    """The newest series of these; `NothingStored` where there is none."""
+def find(every: list[Series], universe: str = "", recipe: str = "", target: str = "") -> Series:
+    """The first series of these (of `all_series`: the newest); `NothingStored` where there is none."""
     asked = {"universe": universe, "recipe": recipe, "target": target}
     asked = {name: value for name, value in asked.items() if value}
-    for series in all_series(store):
+    for series in every:
         if asked.items() <= series.key.items():
             return series
     told = ", ".join(f"{name} {value}" for name, value in asked.items())
@@ -74,13 +74,13 @@ def overview(store: Store, series: Series, session: dt.date) -> pd.DataFrame:
     or level), lower_80, upper_80, champion, weight, skill, pinball_skill, drift (kinds, comma-separated), reasons (why it sits out).
     """
     at = {**series.key, "cutoff": session}
-    checks = store.load(CHECKS, **at)[["ticker", "verdict", "reasons"]]
+    checked = store.load(CHECKS, **at)[["ticker", "verdict", "reasons"]]
     first = store.load(FORECASTS, **at, horizon=1)
     first = first[["ticker", "session", "last_value", "y_hat", "lower_80", "upper_80"]]
     promoted = store.load(PROMOTIONS, **at)[["ticker", "champion", "weight", "skill", "pinball_skill"]]
     watched = store.load(DRIFT, **at)[["ticker", "warnings"]]
     table = (
-        checks.merge(first, on="ticker", how="outer")
+        checked.merge(first, on="ticker", how="outer")
         .merge(promoted, on="ticker", how="left")
         .merge(watched, on="ticker", how="left")
     )
@@ -138,10 +138,18 @@ def calibration(store: Store, series: Series, ticker: str, session: dt.date) -> 
     return store.load(CALIBRATIONS, **series.key, ticker=ticker, cutoff=session)
 
 
-def quality(store: Store, series: Series, session: dt.date) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(CHECKS, FINDINGS) of a session."""
-    at = {**series.key, "cutoff": session}
-    return store.load(CHECKS, **at), store.load(FINDINGS, **at)
+def checks(store: Store, series: Series, session: dt.date, ticker: str | None = None) -> pd.DataFrame:
+    """CHECKS rows of a session; None: of all tickers."""
+    return store.load(CHECKS, **_of(series, session, ticker))
+
+
+def findings(store: Store, series: Series, session: dt.date, ticker: str | None = None) -> pd.DataFrame:
+    """FINDINGS rows of a session; None: of all tickers."""
+    return store.load(FINDINGS, **_of(series, session, ticker))
+
+
+def _of(series: Series, session: dt.date, ticker: str | None) -> dict[str, object]:
+    return {**series.key, "cutoff": session, **({} if ticker is None else {"ticker": ticker})}
 
 
 #: What the scoreboard may be summed up by.
@@ -157,8 +165,8 @@ def scoreboard(store: Store, series: Series, by: str) -> pd.DataFrame:
     key = {name: value for name, value in series.key.items() if by != "recipe" or name != "recipe"}
     sums = store.score_sums(by, **key)
     table = sums[[by, "forecasts"]].copy()
-    table["skill"] = 1 - np.sqrt(sums["squared"] / sums["naive_squared"].where(sums["naive_squared"] > 0))
-    table["pinball_skill"] = 1 - sums["pinball"] / sums["ewma_pinball"].where(sums["ewma_pinball"] > 0)
+    table["skill"] = skill(np.sqrt(sums["squared"]), np.sqrt(sums["naive_squared"]))
+    table["pinball_skill"] = skill(sums["pinball"], sums["ewma_pinball"])
     for level in (80, 95):
         table[f"inside_{level}"] = sums[f"inside_{level}"] / sums["forecasts"]
     return table.sort_values("pinball_skill", ascending=False, ignore_index=True) if by == "recipe" else table

@@ -70,12 +70,14 @@ def realised(scores: pd.DataFrame) -> pd.DataFrame:
         inside_80=("inside_80", "mean"),
         inside_95=("inside_95", "mean"),
     ).reset_index()
-    # 0 / 0 (a single naive forecast that came true) says nothing.
-    skill = 1 - table["rmse"] / table["naive_rmse"].where(table["naive_rmse"] > 0)
-    table.insert(table.columns.get_loc("naive_rmse") + 1, "skill", skill)
-    sharper = 1 - table["pinball"] / table["ewma_pinball"].where(table["ewma_pinball"] > 0)
-    table.insert(table.columns.get_loc("ewma_pinball") + 1, "pinball_skill", sharper)
+    for name, ours, theirs in (("skill", "rmse", "naive_rmse"), ("pinball_skill", "pinball", "ewma_pinball")):
+        table.insert(table.columns.get_loc(theirs) + 1, name, skill(table[ours], table[theirs]))
     return table
+
+
+def skill(errors: pd.Series, baseline: pd.Series) -> pd.Series:
+    """1 - error / the baseline's: positive is better. NaN where the baseline made none (a single naive forecast that came true): it says nothing."""
+    return 1 - errors / baseline.where(baseline > 0)
 
 
 def _root_mean_square(errors: pd.Series) -> float:

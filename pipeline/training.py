@@ -213,7 +213,7 @@ def fit_examples(
     watched = {name: examples for name, examples in watched.items() if len(examples)}
     if recipe.epochs:
         model.fit(
-            _batches(model, train, recipe),
+            _batches(model, train, recipe, steps),
             epochs=recipe.epochs,
             steps_per_epoch=steps,
             shuffle=False,  # they are, where the recipe says so
@@ -232,8 +232,8 @@ def fit_examples(
     return Trained(file, best.history, best.epoch, time.monotonic() - began, model.count_params())
 
 
-def _batches(model: keras.Model, examples: Examples, recipe: Recipe) -> tf.data.Dataset:
-    """An epoch's batches, again and again.
+def _batches(model: keras.Model, examples: Examples, recipe: Recipe, count: int) -> tf.data.Dataset:
+    """An epoch's `count` batches, again and again.
 
     These are the batches that `fit` makes of arrays: Keras draws one order with the seed and begins every epoch with it anew. It sets a pipeline
     of data up twice an epoch for that, a fifth of the time that a stock's network takes; this one is set up once.
@@ -255,7 +255,6 @@ def _batches(model: keras.Model, examples: Examples, recipe: Recipe) -> tf.data.
     ordered = tf.nest.map_structure(
         lambda values: tf.gather(values, positions), (tuple(inputs) if isinstance(inputs, list) else inputs, examples.targets)
     )
-    count = -(-len(examples) // recipe.batch_size)
     return tf.data.Dataset.range(count).map(batch).repeat().prefetch(1).with_options(once)
 
 

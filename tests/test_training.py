@@ -237,7 +237,7 @@ def test_batches_are_those_that_keras_makes_of_arrays(shuffle):
     keras.utils.set_random_seed(7)
     model.fit(examples.inputs["past"], examples.targets, batch_size=10, epochs=2, shuffle=shuffle, verbose=0)
     keras.utils.set_random_seed(7)
-    batches = list(training._batches(model, examples, small(batch_size=10, shuffle=shuffle)).take(6))
+    batches = list(training._batches(model, examples, small(batch_size=10, shuffle=shuffle), 3).take(6))
     assert [np.array(targets).ravel().tolist() for _, targets in batches] == given
     assert (sorted(given[0]) == given[0]) is not shuffle
     for inputs, targets in batches:

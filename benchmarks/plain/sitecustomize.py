@@ -19,7 +19,7 @@ def _plain_layer(fused: ModuleType) -> None:
 def _plain_loop(training: ModuleType) -> None:
     training._ready = training._ready.__wrapped__
     training.load_fused = training.load_model
-    training._batches = lambda model, examples, recipe: (model, examples, recipe)
+    training._batches = lambda model, examples, recipe, _: (model, examples, recipe)
     real = training._import_tensorflow
 
     def import_tensorflow() -> None:

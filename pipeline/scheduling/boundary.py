@@ -68,7 +68,7 @@ def call(step: Callable[..., Any], run: Mapping[str, Any], *tickers: list[str], 
     """Calls one of `steps.py` with real parts and the run that `plan` wrote.
 
     Args:
-        alone: nothing else computes meanwhile, so it has the workers of all tasks that otherwise do so at once.
+        alone: no other task trains meanwhile, so it has the workers of all tasks that otherwise do so at once.
     """
     asked = Run.from_json(run)
     with errors_for_airflow(), heard():

@@ -91,8 +91,16 @@ def _parts() -> assembly.Parts:
     return assembly.parts(Settings.from_env())
 
 
-def _series(universe: Named = "", recipe: Named = "", target: Target = "") -> board.Series:
-    return board.find(_parts().store, universe, recipe, target)
+def _every_series() -> list[board.Series]:
+    return board.all_series(_parts().store)
+
+
+#: Asked for once a request, however many depend on it.
+EverySeries = Annotated[list[board.Series], Depends(_every_series)]
+
+
+def _series(every: EverySeries, universe: Named = "", recipe: Named = "", target: Target = "") -> board.Series:
+    return board.find(every, universe, recipe, target)
 
 
 Series = Annotated[board.Series, Depends(_series)]
@@ -109,26 +117,28 @@ api = APIRouter(dependencies=[Depends(get_user)])
 
 
 @html.get("/")
-def forecasts_page(request: Request, series: Series, session: Session = None) -> str:
+def forecasts_page(request: Request, every: EverySeries, series: Series, session: Session = None) -> str:
     store, at = _parts().store, _at(series, session)
     table = board.overview(store, series, at)
-    return _page(request, "forecasts.html", series, at, table=_records(table), sessions=board.sessions(store, series))
+    return _page(request, "forecasts.html", every, series, at, table=_records(table), sessions=board.sessions(store, series))
 
 
 @html.get("/stocks/{ticker}")
-def stock_page(request: Request, ticker: str, series: Series, airflow: SessionDep, session: Session = None) -> str:
+def stock_page(
+    request: Request, ticker: str, every: EverySeries, series: Series, airflow: SessionDep, session: Session = None
+) -> str:
     store, at = _parts().store, _at(series, session)
     fan = board.fan(store, series, ticker, at)
     decided = board.decisions(store, series, ticker)
-    checks, findings = board.quality(store, series, at)
-    mine = checks[checks["ticker"] == ticker]
-    if fan.empty and decided.empty and mine.empty:
+    checked = board.checks(store, series, at, ticker)
+    if fan.empty and decided.empty and checked.empty:
         raise NothingStored(
             f"{ticker}: nothing has been published for it in {series}. Look for it in the table of another session."
         )
     return _page(
         request,
         "stock.html",
+        every,
         series,
         at,
         ticker=ticker,
@@ -136,31 +146,31 @@ def stock_page(request: Request, ticker: str, series: Series, airflow: SessionDe
         decisions=_records(decided),
         record=_records(board.record(store, series, ticker)),
         calibration=_records(board.calibration(store, series, ticker, at)),
-        check=next(iter(_records(mine)), None),
-        findings=_records(findings[findings["ticker"] == ticker]),
+        check=next(iter(_records(checked)), None),
+        findings=_records(board.findings(store, series, at, ticker)),
         chart=_chart(store, series, ticker, at, fan),
         airflow_run=_airflow_run(airflow, series, ticker, at),
     )
 
 
 @html.get("/scores")
-def scores_page(request: Request, series: Series) -> str:
+def scores_page(request: Request, every: EverySeries, series: Series) -> str:
     tables = {by: _records(_scoreboard(series, by)) for by in board.GROUPS}
-    return _page(request, "scores.html", series, series.newest, tables=tables)
+    return _page(request, "scores.html", every, series, series.newest, tables=tables)
 
 
 @html.get("/quality")
-def quality_page(request: Request, series: Series, session: Session = None) -> str:
+def quality_page(request: Request, every: EverySeries, series: Series, session: Session = None) -> str:
     store, at = _parts().store, _at(series, session)
-    checks, findings = board.quality(store, series, at)
     docs = _data_docs()
     return _page(
         request,
         "quality.html",
+        every,
         series,
         at,
-        checks=_records(checks),
-        findings=_records(findings),
+        checks=_records(board.checks(store, series, at)),
+        findings=_records(board.findings(store, series, at)),
         sessions=board.sessions(store, series),
         data_docs=sorted(str(path.relative_to(docs)) for path in (docs / series.universe / str(at)).glob("*.html")),
     )
@@ -186,8 +196,8 @@ def _data_docs() -> Path:
 
 
 @api.get("/series", summary="What there are forecasts of")
-def series_rows(form: Form = "json") -> Response:
-    found = [{**series.key, "newest": series.newest} for series in board.all_series(_parts().store)]
+def series_rows(every: EverySeries, form: Form = "json") -> Response:
+    found = [{**series.key, "newest": series.newest} for series in every]
     return _rows(pd.DataFrame(found, columns=["universe", "recipe", "target", "newest"]), form)
 
 
@@ -225,7 +235,7 @@ def score_rows(series: Series, by: Literal["recipe", "ticker", "horizon", "month
 
 @api.get("/quality", summary="The gate's verdict on every ticker of a session")
 def quality_rows(series: Series, session: Session = None, form: Form = "json") -> Response:
-    return _rows(board.quality(_parts().store, series, _at(series, session))[0], form)
+    return _rows(board.checks(_parts().store, series, _at(series, session)), form)
 
 
 @api.get("/openapi.json", include_in_schema=False)
@@ -241,9 +251,8 @@ def _rows(frame: pd.DataFrame, form: str) -> Response:
 # What templates are given
 
 
-def _page(request: Request, template: str, series: board.Series, session: dt.date, **values: Any) -> str:
-    others = board.all_series(_parts().store)
-    frame = _frame(request) | {"series": series, "all_series": others, "session": session, "here": template.removesuffix(".html")}
+def _page(request: Request, template: str, every: list[board.Series], series: board.Series, session: dt.date, **values: Any) -> str:
+    frame = _frame(request) | {"series": series, "all_series": every, "session": session, "here": template.removesuffix(".html")}
     return _environment().get_template(template).render(**frame, **values)
 
 
