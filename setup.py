@@ -19,6 +19,8 @@ setup(
     install_requires=[
         "alembic>=1.18,<2",
         "apache-airflow>=3.3,<3.4",
+        "apache-airflow-providers-http>=5.3",  # messages to a webhook
+        "apache-airflow-providers-smtp>=2.2",  # and by e-mail
         "asyncpg>=0.30",  # Airflow's API server reads its PostgreSQL through it
         "bokeh-sampledata>=2025.0",
         "exchange-calendars>=4.11,<5",

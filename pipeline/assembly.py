@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pipeline.sessions import Calendar
     from pipeline.store import Store
     from pipeline.tables import Table
-    from pipeline.tracking import Tracker
+    from pipeline.tracking import Origin, Tracker
     from pipeline.training import Workers
 
 #: (step, ticker or "", message)
@@ -35,10 +35,15 @@ Progress = Callable[[str, str, str], None]
 
 
 class Parts:
-    """What the steps work with. A context manager: leaving it closes the store."""
+    """What the steps work with. A context manager: leaving it closes the store.
 
-    def __init__(self, settings: Settings, progress: Progress | None = None) -> None:
+    Args:
+        origin: what asks for the work, as MLflow's runs say it; None: a command.
+    """
+
+    def __init__(self, settings: Settings, progress: Progress | None = None, origin: Origin | None = None) -> None:
         self.settings = settings
+        self.origin = origin
         self.progress = progress or Lines()
         self._trackers: dict[str, Tracker] = {}
 
@@ -87,19 +92,21 @@ class Parts:
         """What the store has of a run in one of the tables that begin with `RUN_KEY`; None: of all tickers."""
         return self.store.load(table, **run.key, ticker=list(run.universe.tickers) if tickers is None else tickers)
 
-    def tracker(self, universe: Universe) -> Tracker:
-        """One per experiment, with its connections, for as long as this lasts."""
+    def tracker(self, experiment: str) -> Tracker:
+        """One per experiment (a universe's has its name), with its connections, for as long as this lasts."""
         from pipeline.tracking import Tracker
 
-        if universe.name not in self._trackers:
+        if experiment not in self._trackers:
             uri = tracking_uri(self.settings)
             turns = store_url(self.settings) if uri.startswith("http") else ""
-            self._trackers[universe.name] = Tracker(uri, artifact_root(self.settings), universe.name, turns=turns)
-        return self._trackers[universe.name]
+            self._trackers[experiment] = Tracker(
+                uri, artifact_root(self.settings), experiment, turns=turns, code_version=code_version(), origin=self.origin
+            )
+        return self._trackers[experiment]
 
 
-def parts(settings: Settings, progress: Progress | None = None) -> Parts:
-    return Parts(settings, progress)
+def parts(settings: Settings, progress: Progress | None = None, origin: Origin | None = None) -> Parts:
+    return Parts(settings, progress, origin)
 
 
 def store_url(settings: Settings) -> str:

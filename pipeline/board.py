@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline import drift
+from pipeline import reporting
 from pipeline.errors import NothingStored
 from pipeline.metrics import realised, skill
 from pipeline.store import Span, Store
@@ -22,8 +22,6 @@ from pipeline.tables import CALIBRATIONS, CHECKS, DRIFT, FINDINGS, FORECASTS, PR
 SESSIONS = 250
 #: Decisions of its promotion log.
 DECISIONS = 60
-#: A change that rounds to nothing has no direction.
-LEVEL = 0.00005
 
 
 @dataclass(frozen=True)
@@ -68,29 +66,10 @@ def sessions(store: Store, series: Series) -> list[dt.date]:
 
 
 def overview(store: Store, series: Series, session: dt.date) -> pd.DataFrame:
-    """One row per ticker of a session: what was published for the session after it, and what it is worth.
-
-    Columns: ticker, verdict (passed or quarantined), session (the day forecast), last_value, y_hat, change (a fraction), direction (up, down
-    or level), lower_80, upper_80, champion, weight, skill, pinball_skill, drift (kinds, comma-separated), reasons (why it sits out).
-    """
+    """One row per ticker of a session; see `reporting.overview`."""
     at = {**series.key, "cutoff": session}
-    checked = store.load(CHECKS, **at)[["ticker", "verdict", "reasons"]]
-    first = store.load(FORECASTS, **at, horizon=1)
-    first = first[["ticker", "session", "last_value", "y_hat", "lower_80", "upper_80"]]
-    promoted = store.load(PROMOTIONS, **at)[["ticker", "champion", "weight", "skill", "pinball_skill"]]
-    watched = store.load(DRIFT, **at)[["ticker", "warnings"]]
-    table = (
-        checked.merge(first, on="ticker", how="outer")
-        .merge(promoted, on="ticker", how="left")
-        .merge(watched, on="ticker", how="left")
-    )
-    table["change"] = table["y_hat"] / table["last_value"] - 1
-    moves = table["change"].to_numpy()
-    table["direction"] = np.select([np.isnan(moves), moves > LEVEL, moves < -LEVEL], ["", "up", "down"], "level")
-    table["drift"] = [",".join(drift.warnings_of(told)) if isinstance(told, str) else "" for told in table["warnings"]]
-    table.loc[table["verdict"] != "quarantined", "reasons"] = ""
-    names = ["ticker", "verdict", "session", "last_value", "y_hat", "change", "direction", "lower_80", "upper_80"]
-    return table[[*names, "champion", "weight", "skill", "pinball_skill", "drift", "reasons"]]
+    checked, promoted, watched = (store.load(table, **at) for table in (CHECKS, PROMOTIONS, DRIFT))
+    return reporting.overview(checked, store.load(FORECASTS, **at, horizon=1), promoted, watched)
 
 
 def fan(store: Store, series: Series, ticker: str, session: dt.date) -> pd.DataFrame:

@@ -33,6 +33,8 @@ WATCHED_SESSIONS = 252
 INK, ACTUAL, NETWORK, REFERENCE = "#808890", "#8492a0", "#3b82c4", "#d9822b"
 #: More lines of one chart.
 SERIES = ("#c4423b", "#3d9a6c", "#8a5fb4", "#b08d2f", "#c25e9b", "#4aa3a8")
+#: Stocks up to which a chart of them names each.
+NAMED = 24
 #: Percent; a forecaster that loses more than this against ewma would press all others into one line.
 LEAST_SKILL = -15
 #: Histograms beside each other.
@@ -116,6 +118,27 @@ def calibration_chart(calibrations: pd.DataFrame) -> bytes:
         axes.set_title(f"inside the {level} % interval, in %", fontsize=8, color=INK, loc="left")
         axes.set_xlabel("sessions ahead", fontsize=8, color=INK)
     panels[0].legend(fontsize=7, frameon=False, labelcolor=INK)
+    return _png(figure)
+
+
+def skill_chart(promotions: pd.DataFrame) -> bytes:
+    """Each stock's test skills, the best first, against the random walk with EWMA volatility and the naive forecast; a PNG.
+
+    Args:
+        promotions: PROMOTIONS rows of one run; what has no network is left out.
+    """
+    figure, panels = _panels(9, 2.6, 2, columns=2)
+    titles = {"pinball_skill": "pinball skill against ewma, in %", "skill": "RMSE skill one session ahead against naive, in %"}
+    for axes, (name, title) in zip(panels, titles.items(), strict=True):
+        own = promotions[promotions[name].notna()].sort_values([name, "ticker"], ascending=[False, True])
+        values = 100 * own[name].to_numpy()
+        axes.bar(np.arange(len(own)), values, width=0.8, color=[NETWORK if value > 0 else REFERENCE for value in values])
+        axes.axhline(0, color=INK, linewidth=0.8)
+        few = len(own) <= NAMED
+        axes.set_xticks(np.arange(len(own)) if few else [], own["ticker"] if few else [], fontsize=7)
+        axes.set_title(f"{title}: above 0 for {(values > 0).sum()} of {len(own)}", fontsize=8, color=INK, loc="left")
+        if not few:
+            axes.set_xlabel("stocks, the best first", fontsize=8, color=INK)
     return _png(figure)
 
 

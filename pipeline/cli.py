@@ -36,7 +36,7 @@ STEP_HELP = {
     "publish": "write the forecasts with their intervals",
     "score": "give earlier forecasts their realised errors",
     "watch": "warn where coverage, pinball skill or the networks' inputs have left their bands",
-    "report": "write the day's page",
+    "report": "write the day's page, and print the same figures",
 }
 
 
@@ -328,6 +328,8 @@ def _step(arguments: argparse.Namespace) -> None:
             step(parts, run, _passed(parts, run))
         else:
             step(parts, run)
+        if arguments.step == "report":
+            print(f"\n{steps.told(parts, run)}")
 
 
 def _passed(parts: Parts, run: Run) -> list[str]:

@@ -65,6 +65,11 @@ class Known:
         return [dict(list(rows.groupby("ticker"))) for rows in (self.bars, self.actions)]
 
 
+def file(dataset: str) -> str:
+    """Where a dataset is among the artifacts."""
+    return f"{FOLDER}/{dataset}{SUFFIX}"
+
+
 def known(parts: Parts, run: Run, tickers: list[str]) -> Known:
     return Known(*parts.store.revisions(run.universe.source_id, tickers, run.session, run.known_at))
 

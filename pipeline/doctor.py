@@ -44,7 +44,7 @@ def _examine_parts(settings: Settings, now: dt.datetime) -> Iterator[Finding]:
         yield _try("artifacts", lambda: _write_and_read(parts), str)[0]
         if universe is None:
             return
-        yield _try("tracking", lambda: parts.tracker(universe).prepare(), lambda _: "MLflow answers")[0]
+        yield _try("tracking", lambda: parts.tracker(universe.name).prepare(), lambda _: "MLflow answers")[0]
         finding, run = _try("session", lambda: steps.plan(parts, universe, None, now), lambda run: f"the newest is {run.session}")
         yield finding
         if run is not None:

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pipeline import assembly, characters, charts
+from pipeline import characters, charts
 from pipeline.errors import RunError, SettingsError, StockcastError
 from pipeline.lookahead import SEQUENCE_LENGTH, LookAhead
 from pipeline.models import RECIPES, find_recipe
 from pipeline.models.optimisation import CrossEntropy
 from pipeline.models.recipe import Exercise, Recipe
-from pipeline.tracking import StockRun, Tracker
+from pipeline.tracking import StockRun
 from pipeline.training import ExerciseJob, LookAheadJob, Trained, WriteJob
 
 if TYPE_CHECKING:
@@ -302,7 +302,7 @@ def _headline(row: dict[str, object]) -> str:
 def _track(parts: Parts, recipe: Recipe, practices: list[Practice]) -> None:
     """A parent run per recipe, seed and examples, and a child per exercise; repeating it changes nothing."""
     seed, digest = practices[0].seed, " ".join(practice.digest for practice in practices)
-    tracker = Tracker(assembly.tracking_uri(parts.settings), assembly.artifact_root(parts.settings), FOLDER)
+    tracker = parts.tracker(FOLDER)
     tags = {"recipe": recipe.name, "mode": recipe.mode, "source": recipe.source}
     params = {"seed": seed, "examples": digest, **recipe.parameters()}
     parent = tracker.open_parent(f"{recipe.name} seed {seed} {digest}", f"{recipe.name} seed {seed}", tags, params)

@@ -110,8 +110,8 @@ def statistical_figures(parts: Parts, training: str) -> dict[str, float]:
         figures = json.loads(parts.artifacts.read(statistical_file(training, name)))
         if figures["sessions"]:
             metrics |= {
-                f"test_pinball_{name}": figures["pinball"],
-                f"test_pinball_ewma_every_{STRIDE}": figures["pinball_ewma"],
-                f"test_sessions_every_{STRIDE}": float(figures["sessions"]),
+                f"test/pinball_{name}": figures["pinball"],
+                f"test/pinball_ewma_every_{STRIDE}": figures["pinball_ewma"],
+                f"test/sessions_every_{STRIDE}": float(figures["sessions"]),
             }
     return metrics

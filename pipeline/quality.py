@@ -12,8 +12,10 @@ import hashlib
 import json
 import logging
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,7 @@ from pipeline.tables import FINDINGS, PRICE_COLUMNS, PRICES, RUN_KEY
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuiteValidationResult
+    from great_expectations.render import RenderedSectionContent
 
 #: What the gate returns: `tables.FINDINGS` before the run's key is added.
 COLUMNS = {name: dtype for name, dtype in FINDINGS.columns.items() if name == "ticker" or name not in RUN_KEY}
@@ -105,7 +108,8 @@ class Gate:
         table, unusable = _price_table(prices, actions, tickers, sessions, cutoff, needed_sessions, others)
         result = _validate(table, suite)
         if write_docs and self._docs is not None:
-            _write_docs(result, self._docs / universe / cutoff.isoformat() / f"{_shard_name(tickers)}.html")
+            page = _docs_page(result, (self._suites / "data_docs.css").read_text(encoding="utf-8"))
+            _write(page, self._docs / universe / cutoff.isoformat() / f"{_shard_name(tickers)}.html")
         failures = _failures(result, table)
         return _verdict(_weigh(failures, unusable, [*sessions], cutoff), cutoff)
 
@@ -196,16 +200,49 @@ def _require_ran(rule: str, exceptions: dict[str, Any]) -> None:
             raise SettingsError(f"The rule {rule} cannot be run: {about['exception_message']}. Correct it in the expectations.")
 
 
-def _write_docs(result: ExpectationSuiteValidationResult, path: Path) -> None:
-    """A Data Docs page; written aside and moved, so that shards and repeated runs never see half of one."""
+#: Of a Data Docs page: what it fetches from elsewhere or leads to pages that are not written, the scripts that do nothing without it, its
+#: styles, and the vendor's newsletter.
+ELSEWHERE = re.compile(
+    r"<(script|style|footer)\b.*?</\1>|<(link|img)\b[^>]*>|<nav class=\"navbar.*?</nav>\s*</div>\s*</nav>|href=\"\.\./[^\"]*\"",
+    re.DOTALL,
+)
+
+
+def _docs_page(result: ExpectationSuiteValidationResult, style: str) -> str:
+    """A Data Docs page, one file that needs nothing else: without what it would fetch, in a style of its own."""
     from great_expectations.render.renderer import ValidationResultsPageRenderer
     from great_expectations.render.view import DefaultJinjaPageView
 
-    page = DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(result))
+    document = ValidationResultsPageRenderer().render(result)
+    document.sections.insert(1, _why(result))
+    page = ELSEWHERE.sub("", DefaultJinjaPageView().render(document))
+    return page.replace("</head>", f"<style>{style}</style></head>")
+
+
+def _write(page: str, path: Path) -> None:
+    """Aside, and then moved: shards and repeated runs never see half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     part.write_text(page, encoding="utf-8")
     part.replace(path)
+
+
+def _why(result: ExpectationSuiteValidationResult) -> RenderedSectionContent:
+    """Why each rule is there and how many cells broke it: the renderer leaves an expectation's reasons out of a result's page."""
+    from great_expectations.render import RenderedHeaderContent, RenderedSectionContent, RenderedTableContent
+
+    rules: dict[str, tuple[str, str, int]] = {}
+    for outcome in result.results:
+        meta = outcome.expectation_config.meta
+        broken = len(outcome.result.get("unexpected_index_list") or ()) + rules.get(meta["rule"], ("", "", 0))[2]
+        rules[meta["rule"]] = meta.get("severity", "quarantine"), meta["reason"], broken
+    heading = RenderedHeaderContent(header="Why each rule is there")
+    table = RenderedTableContent(
+        header_row=["Rule", "Cells", "At worst", "Why"],
+        table=[[rule, str(broken), severity, escape(reason, quote=False)] for rule, (severity, reason, broken) in rules.items()],
+        styling={"body": {"classes": ["table", "table-sm"]}},
+    )
+    return RenderedSectionContent(section_name="Why each rule is there", content_blocks=[heading, table])
 
 
 def _shard_name(tickers: Sequence[str]) -> str:

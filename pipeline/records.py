@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
-from pipeline import charts, embedding, forecasters, networks
+from pipeline import charts, datasets, embedding, forecasters, networks, reporting
 from pipeline.assembly import code_version
 from pipeline.lookahead import LookAhead
 from pipeline.metrics import root_mean_squared_error
@@ -21,7 +23,7 @@ from pipeline.models.recipe import Recipe
 from pipeline.quantiles import COUNT, INTERVALS
 from pipeline.run import Run
 from pipeline.tables import MODELS, RUNS
-from pipeline.tracking import StockRun, TrackedModel, Tracker
+from pipeline.tracking import StockRun, TrackedDataset, TrackedModel, Tracker
 from pipeline.windows import Dataset
 
 if TYPE_CHECKING:
@@ -78,27 +80,31 @@ def stock_run(
     }
     tags = {"dataset": training, "source_id": run.universe.source_id, **about_recipe(recipe)}
     statistical = forecasters.statistical_figures(parts, training)
+    datasets = (_tracked_dataset(parts, ticker, rows["training"], dataset),)
     if not compared:
         tags["no_network"] = rows["training"]["reason"]
-        return StockRun(ticker=ticker, params=params, metrics=_figures(evaluations, NAIVE) | statistical, tags=tags)
+        metrics = _figures(evaluations, NAIVE) | statistical
+        told = _description(ticker, recipe, metrics, len(dataset.test), rows["training"])
+        return StockRun(ticker=ticker, params=params, metrics=metrics, tags=tags, description=told, datasets=datasets)
     current = compared[0]
     about = json.loads(parts.artifacts.read(networks.history_file(current.model_id)))
     model = parts.store.load(MODELS, model_id=current.model_id).iloc[0]
     predictions, table = parts.artifacts.read(networks.predictions_file(training, current.model_id)), measured.predictions
     beside = [network for network in wanted if network.role == "default"]
+    metrics = {
+        **_figures(evaluations, current.model_id),
+        "test/spread": spread(table),
+        **(_beside_default(parts, table, beside[0]) if beside else {}),
+        "training/epochs": float(model["epochs"]),
+        "training/best_epoch": float(about["best_epoch"]),
+        "training/seconds": about["seconds"],
+        **statistical,
+    }
     return StockRun(
         ticker=ticker,
         params={**params, "model_id": current.model_id, "training_cutoff": current.training_cutoff},
-        metrics={
-            **_figures(evaluations, current.model_id),
-            "test_spread": spread(table),
-            **(_beside_default(parts, table, beside[0]) if beside else {}),
-            "epochs": float(model["epochs"]),
-            "best_epoch": float(about["best_epoch"]),
-            "training_seconds": about["seconds"],
-            **statistical,
-        },
-        history=about["history"],
+        metrics=metrics,
+        history={f"training/{name}": values for name, values in about["history"].items()},
         tags={
             **tags,
             "model_id": current.model_id,
@@ -114,6 +120,61 @@ def stock_run(
         pictures={"prediction.png": partial(_picture, parts, networks.picture_file(training, current.model_id), ticker, table)}
         if len(run.universe.tickers) <= PICTURED
         else {},
+        description=_description(ticker, recipe, metrics, len(dataset.test), rows["training"]),
+        datasets=datasets,
+    )
+
+
+def _description(ticker: str, recipe: Recipe, metrics: Mapping[str, float], sessions: int, training: Mapping[str, Any]) -> str:
+    """Of a stock's run, in Markdown: whether the network is worth anything, the figures beside the baselines', what it has learnt from."""
+
+    def row(name: str, *cells: str) -> str:
+        return f"| {name} | {' | '.join(cells)} |"
+
+    def error(name: str) -> str:
+        return f"{metrics[name]:.4f}" if name in metrics else ""
+
+    def loss(name: str) -> str:
+        return f"{metrics[name]:.3%}"
+
+    whose = f"dataset `{training['dataset']}`, {training['sessions']} sessions up to {training['dataset_cutoff'].date()}"
+    if "training/epochs" not in metrics:
+        verdict = f"**{ticker} has no network: {training['reason']}** The figures are the naive forecast's."
+    else:
+        skills = (("distribution", "skill/pinball", EWMA), ("median, one session ahead,", "skill/rmse", NAIVE))
+        verdict = (
+            f"**{ticker}: " + "; ".join(_compared(f"the {what}", metrics[name], rival) for what, name, rival in skills) + ".**"
+        )
+    rows = [
+        f"| on {sessions} test sessions | {recipe.name} | {EWMA} | {NAIVE} |",
+        "|---|---|---|---|",
+        row("mean pinball loss, of the price", loss("test/pinball"), loss("test/pinball_ewma"), ""),
+        row("RMSE one session ahead", *(error(name) for name in ("test/rmse", "test/rmse_ewma", "test/rmse_naive"))),
+        row("MAE one session ahead", error("test/mae"), "", error("test/mae_naive")),
+        row("inside the 80 % interval", f"{metrics['test/coverage_80']:.1%}", "", ""),
+    ]
+    table = "\n".join(rows)
+    leak = f"\n\nThis protocol peeks: {recipe.leak}. Nothing of it is published." if recipe.leak else ""
+    return f"{verdict}\n\n{table}\n\nRecipe `{recipe.name}`, {whose}.{leak} What is published is decided by `promote`."
+
+
+def _compared(what: str, skill: float, rival: str) -> str:
+    if math.isnan(skill):
+        return f"{what} cannot be compared with {rival}'s"
+    return (
+        f"{what} is {abs(skill):.2%} {'better' if skill > 0 else 'worse'} than {rival}'s" if skill else f"{what} equals {rival}'s"
+    )
+
+
+def _tracked_dataset(parts: Parts, ticker: str, training: Mapping[str, Any], dataset: Dataset) -> TrackedDataset:
+    identity = training["dataset"]
+    return TrackedDataset(
+        name=f"{ticker} up to {training['dataset_cutoff'].date()}",
+        digest=identity[:36],
+        url=parts.artifacts.url(datasets.file(identity)),
+        columns=tuple(dataset.spec.columns),
+        rows=int(training["sessions"]),
+        context="training, validation, test",
     )
 
 
@@ -175,10 +236,10 @@ def _beside_default(parts: Parts, predictions: pd.DataFrame, default: networks.N
         for name in ("prediction", "prediction_default", "naive")
     )
     return {
-        "test_rmse_default_recipe": default_rmse,
-        "skill_default_recipe": 1 - default_rmse / naive if naive > 0 else float("nan"),
-        "skill_over_default_recipe": 1 - ours / default_rmse if default_rmse > 0 else float("nan"),
-        "test_sessions_shared": float(len(both)),
+        "test/rmse_default_recipe": default_rmse,
+        "skill/rmse_of_default_recipe": 1 - default_rmse / naive if naive > 0 else float("nan"),
+        "skill/rmse_over_default_recipe": 1 - ours / default_rmse if default_rmse > 0 else float("nan"),
+        "test/sessions_shared": float(len(both)),
     }
 
 
@@ -194,8 +255,21 @@ def save_look_ahead(parts: Parts, run: Run, seen: dict[str, LookAhead]) -> list[
     return files
 
 
-def session_files(parts: Parts, run: Run, recipe: Recipe) -> dict[str, bytes]:
-    """What a session's parent run shows, by name: where its stocks share a network, how that has placed them."""
+def session_files(
+    parts: Parts, run: Run, recipe: Recipe, day: reporting.Day, page: bytes, pictures: Mapping[str, bytes]
+) -> dict[str, bytes]:
+    """What a session's parent run shows, by name: its day's page, a table of its stocks, the pictures of all of them together."""
+    return {
+        "report.html": page,
+        "summary.csv": reporting.rows(reporting.day_summary(day), "csv").encode(),
+        "skill.png": charts.skill_chart(day.promotions),
+        **{f"{name}.png": picture for name, picture in pictures.items()},
+        **_embedding(parts, run, recipe),
+    }
+
+
+def _embedding(parts: Parts, run: Run, recipe: Recipe) -> dict[str, bytes]:
+    """Where the stocks share a network that knows them apart, how it has placed them."""
     network = networks.with_vectors(parts, run, recipe)
     if network is None:
         return {}
@@ -207,18 +281,19 @@ def session_files(parts: Parts, run: Run, recipe: Recipe) -> dict[str, bytes]:
     return {"symbol_embedding.png": parts.artifacts.read(name)}
 
 
-def session_metrics(promotions: pd.DataFrame, checks: pd.DataFrame, drift: pd.DataFrame) -> dict[str, float]:
-    """What a session comes to, for its parent run: `skill_mean` is over the stocks that have a network; of `drift`, what can be judged."""
-    watched = {f"drift_{name}_mean": drift[name].mean() for name in ("coverage_80", "coverage_95", "pinball_skill", "psi")}
+def session_metrics(day: reporting.Day) -> dict[str, float]:
+    """What a session comes to, for its parent run: `skill/..._mean` are over the stocks that have a network; of `drift`, what can be judged."""
+    promotions, checks, drift = day.promotions, day.checks, day.drift
+    watched = {f"drift/{name}_mean": drift[name].mean() for name in ("coverage_80", "coverage_95", "pinball_skill", "psi")}
     return {
-        "tickers": float(len(checks)),
-        "tickers_quarantined": float((checks["verdict"] == "quarantined").sum()),
-        "networks_published": float((~promotions["champion"].isin(list(BASELINES))).sum()),
-        "baselines_published": float(promotions["champion"].isin(list(BASELINES)).sum()),
-        "skill_mean": float(promotions["skill"].mean()),
-        "pinball_skill_mean": float(promotions["pinball_skill"].mean()),
-        "weight_mean": float(promotions["weight"].mean()),
-        "tickers_drifted": float((drift["warnings"] != "").sum()),
+        "day/tickers": float(len(checks)),
+        "day/tickers_quarantined": float((checks["verdict"] == "quarantined").sum()),
+        "day/networks_published": float((~promotions["champion"].isin(list(BASELINES))).sum()),
+        "day/baselines_published": float(promotions["champion"].isin(list(BASELINES)).sum()),
+        "skill/rmse_mean": float(promotions["skill"].mean()),
+        "skill/pinball_mean": float(promotions["pinball_skill"].mean()),
+        "day/weight_mean": float(promotions["weight"].mean()),
+        "day/tickers_drifted": float((drift["warnings"] != "").sum()),
         **{name: float(mean) for name, mean in watched.items() if pd.notna(mean)},
     }
 
@@ -238,11 +313,11 @@ def promoted(row: Mapping[str, Any]) -> str:
 
 def headline(metrics: dict[str, float]) -> str:
     """The one line that a person sees per stock: never the network without the naive forecast."""
-    naive = metrics["test_rmse_naive"]
-    if "epochs" not in metrics:
+    naive = metrics["test/rmse_naive"]
+    if "training/epochs" not in metrics:
         return f"test RMSE of naive {naive:.4f}; no network"
-    default = f", default recipe {metrics['test_rmse_default_recipe']:.4f}" if "test_rmse_default_recipe" in metrics else ""
-    return f"test RMSE {metrics['test_rmse']:.4f}, naive {naive:.4f}{default}, skill {metrics['skill']:+.2%}"
+    default = f", default recipe {metrics['test/rmse_default_recipe']:.4f}" if "test/rmse_default_recipe" in metrics else ""
+    return f"test RMSE {metrics['test/rmse']:.4f}, naive {naive:.4f}{default}, skill {metrics['skill/rmse']:+.2%}"
 
 
 def _figures(evaluations: pd.DataFrame, model: str) -> dict[str, float]:
@@ -252,24 +327,24 @@ def _figures(evaluations: pd.DataFrame, model: str) -> dict[str, float]:
     ours, naive = first[model], first[NAIVE]
     pinball, ewma = (float(table.loc[(name, "test"), "pinball"].mean()) for name in (model, EWMA))
     figures = {
-        "test_rmse": ours["rmse"],
-        **{f"test_rmse_{name}": first[name]["rmse"] for name in BASELINES},
-        "skill": 1 - ours["rmse"] / naive["rmse"],
-        "test_mae": ours["mae"],
-        "test_mae_naive": naive["mae"],
-        "test_mase": ours["mase"],
-        "test_mase_naive": naive["mase"],
-        "test_directional_accuracy": ours["directional_accuracy"],
-        "test_pinball": pinball,
-        "test_pinball_ewma": ewma,
-        "pinball_skill": 1 - pinball / ewma if ewma > 0 else float("nan"),
-        **{f"coverage_{level}": ours[f"coverage_{level}"] for level in INTERVALS},
-        "val_rmse": table.loc[(model, "validation", 1), "rmse"],
-        "val_rmse_naive": table.loc[(NAIVE, "validation", 1), "rmse"],
+        "test/rmse": ours["rmse"],
+        **{f"test/rmse_{name}": first[name]["rmse"] for name in BASELINES},
+        "skill/rmse": 1 - ours["rmse"] / naive["rmse"],
+        "test/mae": ours["mae"],
+        "test/mae_naive": naive["mae"],
+        "test/mase": ours["mase"],
+        "test/mase_naive": naive["mase"],
+        "test/directional_accuracy": ours["directional_accuracy"],
+        "test/pinball": pinball,
+        "test/pinball_ewma": ewma,
+        "skill/pinball": 1 - pinball / ewma if ewma > 0 else float("nan"),
+        **{f"test/coverage_{level}": ours[f"coverage_{level}"] for level in INTERVALS},
+        "validation/rmse": table.loc[(model, "validation", 1), "rmse"],
+        "validation/rmse_naive": table.loc[(NAIVE, "validation", 1), "rmse"],
     }
     for horizon in sorted(set(evaluations["horizon"])):
-        figures[f"test_rmse_h{horizon}"] = table.loc[(model, "test", horizon), "rmse"]
-        figures[f"test_rmse_naive_h{horizon}"] = table.loc[(NAIVE, "test", horizon), "rmse"]
+        figures[f"test_by_horizon/rmse_h{horizon:02d}"] = table.loc[(model, "test", horizon), "rmse"]
+        figures[f"test_by_horizon/rmse_naive_h{horizon:02d}"] = table.loc[(NAIVE, "test", horizon), "rmse"]
     return {name: float(value) for name, value in figures.items()}
 
 
@@ -283,7 +358,17 @@ def _tracked(parts: Parts, network: networks.Network, dataset: Dataset) -> Track
         columns=dataset.spec.columns,
         told=f"the target, normalised: {dataset.spec.normalisation}"
         + (" (seven quantiles a session)" if isinstance(network.recipe.loss, Pinball) else ""),
+        example=_example(network, dataset),
     )
+
+
+def _example(network: networks.Network, dataset: Dataset) -> dict[str, np.ndarray]:
+    """The newest window that the dataset has, as the network takes it."""
+    newest = next((part.past[-1:] for part in (dataset.test, dataset.validation, dataset.train) if len(part)), None)
+    if newest is None:
+        return {}
+    symbol = {"symbol": np.array([[network.ticker]], dtype=object)} if network.recipe.knows_symbols else {}
+    return {"past": newest.astype(np.float32), **symbol}
 
 
 def _inputs(network: networks.Network, dataset: Dataset) -> dict[str, tuple[int, ...]]:

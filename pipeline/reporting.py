@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
+import numpy as np
 import pandas as pd
 
 from pipeline import drift
@@ -26,6 +27,8 @@ FORMATS = ("table", "json", "csv")
 TEXT_WIDTH = 110
 #: Of a study's table and sentences: a recipe has many rivals.
 STUDY_WIDTH = 130
+#: A change that rounds to nothing has no direction.
+LEVEL = 0.00005
 #: What a champion is, in words.
 CHAMPIONS = {
     "lstm": "the network of this training cutoff",
@@ -59,6 +62,28 @@ def rows(frame: pd.DataFrame, form: str) -> str:
         )
         return texts.to_csv(index=False, lineterminator="\n")
     return _aligned(columns, [[_short(value) for value in row] for row in plain], [_is_number(frame[name]) for name in columns])
+
+
+def overview(checks: pd.DataFrame, forecasts: pd.DataFrame, promotions: pd.DataFrame, watched: pd.DataFrame) -> pd.DataFrame:
+    """A session's CHECKS, FORECASTS, PROMOTIONS and DRIFT as one row per ticker: what was published for the session after it, and what it is worth.
+
+    Columns: ticker, verdict (passed or quarantined), session (the day forecast), last_value, y_hat, change (a fraction), direction (up, down
+    or level), lower_80, upper_80, champion, weight, skill, pinball_skill, drift (kinds, comma-separated), reasons (why it sits out).
+    """
+    first = forecasts[forecasts["horizon"] == 1][["ticker", "session", "last_value", "y_hat", "lower_80", "upper_80"]]
+    table = (
+        checks[["ticker", "verdict", "reasons"]]
+        .merge(first, on="ticker", how="outer")
+        .merge(promotions[["ticker", "champion", "weight", "skill", "pinball_skill"]], on="ticker", how="left")
+        .merge(watched[["ticker", "warnings"]], on="ticker", how="left")
+    )
+    table["change"] = table["y_hat"] / table["last_value"] - 1
+    moves = table["change"].to_numpy()
+    table["direction"] = np.select([np.isnan(moves), moves > LEVEL, moves < -LEVEL], ["", "up", "down"], "level")
+    table["drift"] = [",".join(drift.warnings_of(told)) if isinstance(told, str) else "" for told in table["warnings"]]
+    table.loc[table["verdict"] != "quarantined", "reasons"] = ""
+    names = ["ticker", "verdict", "session", "last_value", "y_hat", "change", "direction", "lower_80", "upper_80"]
+    return table[[*names, "champion", "weight", "skill", "pinball_skill", "drift", "reasons"]]
 
 
 def forecast_table(forecasts: pd.DataFrame, promotions: pd.DataFrame, checks: pd.DataFrame) -> str:
@@ -190,6 +215,126 @@ def shown(day: Day) -> list[str]:
     return sorted(dict.fromkeys([*drifted, *moves.index][: max(SHOWN, len(drifted))]) if len(first) > SHOWN else first.index)
 
 
+def day_text(run: Run, day: Day) -> str:
+    """The day's page for a terminal: the same figures, without the pictures."""
+    full = shown(day)
+    in_full = {
+        name: frame[frame["ticker"].isin(full)] for name, frame in (("forecasts", day.forecasts), ("promotions", day.promotions))
+    }
+    quarantined = day.checks["verdict"] == "quarantined"
+    parts = {
+        f"{run.universe.name}: {run.universe.target} after {run.session}, recipe {run.universe.recipe}": sentences(
+            [*verdict(day).warnings.values(), *verdict(day).said]
+        ),
+        "Next session": _aligned(*_overview_cells(day)),
+        "Forecasts": forecast_table(**in_full, checks=day.checks[day.checks["ticker"].isin(full) | quarantined]),
+        "Calibration: share of the replayed sessions inside the intervals, as said and as calibrated": _calibration_text(
+            day.calibrations
+        ),
+        f"Drift: over the last {drift.SESSIONS} scored sessions at most": _drift_text(day.drift),
+        "How earlier forecasts did": _record_text(day.scores),
+        "Quality of the prices": _quality_text(day.checks, day.findings),
+    }
+    told = [f"{title}\n{'-' * len(title)}\n{text}" for title, text in parts.items()]
+    return "\n\n".join([*told, "Skill: 1 - loss / the rival's; below zero the rival is better. No advice to buy or sell anything."])
+
+
+def day_markdown(day: Day) -> str:
+    """The day's verdict and its table of tickers, in Markdown; of a large universe, those that the page shows in full."""
+    told = verdict(day)
+    columns, cells, _ = _overview_cells(day)
+    full = {*shown(day), *day.checks.loc[day.checks["verdict"] == "quarantined", "ticker"]}
+    rows_ = [row for row in cells if row[0] in full]
+    left_out = f"\n\n{len(cells) - len(rows_)} more are in `summary.csv`." if len(rows_) < len(cells) else ""
+    lines = [columns, ["---"] * len(columns), *rows_]
+    return f"**{told}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + left_out
+
+
+def day_summary(day: Day) -> pd.DataFrame:
+    return overview(day.checks, day.forecasts, day.promotions, day.drift)
+
+
+def _overview_cells(day: Day) -> tuple[list[str], list[list[str]], list[bool]]:
+    """Heads, cells and which columns are numbers: a line per ticker."""
+    columns = ["ticker", "last", "next session", "change", "80 % interval", "published", "pinball skill", "RMSE skill", "drift"]
+    cells = []
+    promotions = {row["ticker"]: row for row in day.promotions.to_dict("records")}
+    for row in day_summary(day).sort_values("ticker").to_dict("records"):
+        if row["ticker"] not in promotions or math.isnan(row["y_hat"]):
+            cells.append([row["ticker"], *[""] * 4, row["verdict"], *[""] * 3])
+            continue
+        kinds = [DRIFT_WORDS.get(kind, kind) for kind in row["drift"].split(",") if kind]
+        cells.append(
+            [
+                row["ticker"],
+                _price(row["last_value"]),
+                _price(row["y_hat"]),
+                f"{row['change']:+.2%}",
+                f"{_price(row['lower_80'])} .. {_price(row['upper_80'])}",
+                _published(promotions[row["ticker"]]),
+                _or_dash(row["pinball_skill"], "{:+.2%}".format),
+                _or_dash(row["skill"], "{:+.2%}".format),
+                ", ".join(kinds),
+            ]
+        )
+    return columns, cells, [name not in ("ticker", "published", "drift") for name in columns]
+
+
+def _calibration_text(calibrations: pd.DataFrame) -> str:
+    if calibrations.empty:
+        return "Nothing has been calibrated."
+    head = ["ticker", "sessions", *(f"{level} %" for level in INTERVALS)]
+    body = [
+        [
+            row["ticker"],
+            f"{row['sessions']:.0f}",
+            *(f"{_share(row[f'raw_coverage_{level}'])} -> {_share(row[f'coverage_{level}'])}" for level in INTERVALS),
+        ]
+        for row in calibrations.groupby("ticker").mean(numeric_only=True).reset_index().to_dict("records")
+    ]
+    return _aligned(head, body, [False, *[True] * (len(head) - 1)])
+
+
+def _drift_text(watched: pd.DataFrame) -> str:
+    if watched.empty:
+        return "Nothing has been watched."
+    body = [
+        [
+            row["ticker"],
+            str(row["sessions"]),
+            *(_or_dash(row[f"coverage_{level}"], "{:.0%}".format) for level in (80, 95)),
+            _or_dash(row["pinball_skill"], "{:+.2%}".format),
+            _or_dash(row["psi"], "{:.2f}".format),
+        ]
+        for row in watched.sort_values("ticker").to_dict("records")
+    ]
+    head = ["ticker", "scored sessions", "inside 80 %", "inside 95 %", "pinball skill", "stability index"]
+    told = [f"WARNING {ticker}, {DRIFT_WORDS.get(kind, kind)}: {warning}." for ticker, kind, warning in _drifted(watched)]
+    return "\n".join([_aligned(head, body, [False, *[True] * (len(head) - 1)]), *([sentences(told)] if told else [])])
+
+
+def _drifted(watched: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
+    """Ticker, kind and warning of all that has left its band."""
+    for row in watched.sort_values("ticker").to_dict("records"):
+        for kind, warning in drift.warnings_of(row["warnings"]).items():
+            yield row["ticker"], kind, warning
+
+
+def _record_text(scores: pd.DataFrame) -> str:
+    if scores.empty:
+        return "No earlier forecast has met its session yet."
+    return rows(realised(scores).drop(columns=["universe", "recipe", "target"]), "table")
+
+
+def _quality_text(checks: pd.DataFrame, findings: pd.DataFrame) -> str:
+    quarantined = checks[checks["verdict"] == "quarantined"].sort_values("ticker")
+    told = [f"{len(checks) - len(quarantined)} of {counted(len(checks), 'ticker')} passed the quality gate."]
+    told += [f"{row['ticker']} quarantined: {row['reasons']}" for row in quarantined.to_dict("records")]
+    told += on_one_day(findings) if len(findings) else ["No rule has found anything."]
+    counts = findings.groupby(["ticker", "severity", "rule"]).size().reset_index(name="cells")
+    return "\n".join([sentences(told), *([rows(counts, "table")] if len(counts) else [])])
+
+
 def day_page(run: Run, day: Day, charts: Mapping[str, bytes], pictures: Mapping[str, bytes]) -> str:
     """The day's page as one HTML file that needs nothing else.
 
@@ -202,7 +347,7 @@ def day_page(run: Run, day: Day, charts: Mapping[str, bytes], pictures: Mapping[
     title = f"{universe.name} · {run.session}"
     parts = [
         f"<h1>{escape(universe.name)} <small>forecasts of {escape(universe.target)} after {run.session}</small></h1>",
-        f"<p class=lead>{_day_in_words(day)}</p>",
+        f"<p class=lead>{_lead(verdict(day))}</p>",
         _overview(day, full),
         "<h2>Forecasts</h2>",
         "<p class=dim>The line is the median, what comes is as likely above as below it; the shades are the central intervals of 50, 80 and "
@@ -219,7 +364,7 @@ def day_page(run: Run, day: Day, charts: Mapping[str, bytes], pictures: Mapping[
         _drift(day.drift, pictures.get("drift", b"")),
         "<h2>How earlier forecasts did</h2>",
         _record(day.scores),
-        "<h2>Quality of the prices</h2>",
+        '<h2 id="quality">Quality of the prices</h2>',
         _quality(day.checks, day.findings),
         f"<footer>Recipe {escape(universe.recipe)}, network trained up to {run.training_cutoff}, prices as known at "
         f"{run.known_at:%Y-%m-%d %H:%M} UTC. Test figures are of sessions that training did not see. Pinball skill: 1 − pinball loss of all "
@@ -237,22 +382,39 @@ def day_page(run: Run, day: Day, charts: Mapping[str, bytes], pictures: Mapping[
 """
 
 
-def _day_in_words(day: Day) -> str:
+@dataclass(frozen=True)
+class Verdict:
+    """A day in sentences; `warnings` are what somebody should look at, by the part of the page that tells more."""
+
+    said: tuple[str, ...]
+    warnings: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return " ".join([*self.warnings.values(), *self.said])
+
+
+def verdict(day: Day) -> Verdict:
     promotions = day.promotions
     measured = promotions[promotions["test_rmse"].notna()]
     networks = (~promotions["champion"].isin(list(BASELINES))).sum()
     quarantined, drifted = (day.checks["verdict"] == "quarantined").sum(), (day.drift["warnings"] != "").sum()
     said = [
         f"{counted(day.forecasts['ticker'].nunique(), 'ticker')} forecast: {networks} with the help of a network, "
-        f"{len(promotions) - networks} by a baseline alone.",
-        f"On test sessions networks beat the EWMA random walk's distribution for {(measured['pinball_skill'] > 0).sum()} out of "
-        f"{counted(len(measured), 'ticker')}, and the naive forecast's RMSE for {(measured['skill'] > 0).sum()}."
-        if len(measured)
-        else "",
-        f'<b class=bad><a href="#drift">{counted(drifted, "ticker")} drifted.</a></b>' if drifted else "",
-        f"<b class=bad>{counted(quarantined, 'ticker')} quarantined.</b>" if quarantined else "",
+        f"{len(promotions) - networks} by a baseline alone."
     ]
-    return " ".join(filter(None, said))
+    if len(measured):
+        said.append(
+            f"On test sessions networks beat the EWMA random walk's distribution for {(measured['pinball_skill'] > 0).sum()} out of "
+            f"{counted(len(measured), 'ticker')}, and the naive forecast's RMSE for {(measured['skill'] > 0).sum()}."
+        )
+    counts = {"drift": (drifted, "drifted"), "quality": (quarantined, "quarantined")}
+    warnings = {part: f"{counted(number, 'ticker')} {what}." for part, (number, what) in counts.items() if number}
+    return Verdict(tuple(said), warnings)
+
+
+def _lead(told: Verdict) -> str:
+    warnings = (f'<b class=bad><a href="#{part}">{warning}</a></b>' for part, warning in told.warnings.items())
+    return " ".join([*told.said, *warnings])
 
 
 def _left_out(full: int, tickers: int) -> str:
@@ -402,9 +564,8 @@ def _drift(watched: pd.DataFrame, picture: bytes) -> str:
         for row in watched.sort_values("ticker").to_dict("records")
     ]
     told = [
-        f"<li><b>{escape(row['ticker'])}</b>, {DRIFT_WORDS.get(kind, escape(kind))}: {_with_code(warning)}.</li>"
-        for row in watched.sort_values("ticker").to_dict("records")
-        for kind, warning in drift.warnings_of(row["warnings"]).items()
+        f"<li><b>{escape(ticker)}</b>, {DRIFT_WORDS.get(kind, escape(kind))}: {_with_code(warning)}.</li>"
+        for ticker, kind, warning in _drifted(watched)
     ]
     waiting = f" {counted(few.sum(), 'ticker')} with fewer than {drift.FEWEST} scored sessions cannot be judged by coverage and skill yet."
     head = ["Ticker", "Scored sessions", "Inside 80 %", "Inside 95 %", "Pinball skill", "Stability index", "State"]

@@ -16,6 +16,8 @@ from pipeline.errors import SettingsError
 PREFIX = "STOCKCAST_"
 #: How often something is trained.
 CADENCES = ("daily", "weekly", "monthly", "quarterly")
+#: What a message may be sent for.
+NOTIFIED = ("always", "failure")
 #: The settings that say what to run; the others say how.
 CHOICES = ("universe", "source", "data", "tickers", "target", "recipe", "horizon", "home")
 
@@ -74,6 +76,14 @@ class Settings:
         "", "Folder for TensorBoard's event files of every network that is trained; empty: none are written."
     )
 
+    owner: str = _setting("stockcast", "Who owns the DAGs, as Airflow shows it.")
+    owner_link: str = _setting("", "Where the owner's name leads in Airflow: https://... or mailto:...; empty: the Forecasts page.")
+    notify_email: str = _setting(
+        "", "Who gets an e-mail, comma-separated, over the Airflow connection `smtp_default`; empty: nobody."
+    )
+    notify_webhook: str = _setting("", "Airflow connection of type HTTP that gets the same as JSON; empty: none.")
+    notify_on: str = _setting("always", "What is worth a message: always (how each day came out, and what failed) or failure.")
+
     airflow_port: int = _setting(8080, "Loopback port of Airflow under make up.")
     mlflow_port: int = _setting(5000, "Loopback port of MLflow under make up.")
 
@@ -89,6 +99,9 @@ class Settings:
         _check(self.fetch_attempts >= 1, "fetch_attempts", self.fetch_attempts, "at least 1")
         _check(self.fetch_timeout > 0, "fetch_timeout", self.fetch_timeout, "a number of seconds")
         _check(self.fetch_rate > 0, "fetch_rate", self.fetch_rate, "a number of tickers a second")
+        linked = self.owner_link.startswith(("https://", "http://", "mailto:"))
+        _check(linked or not self.owner_link, "owner_link", self.owner_link, "https://... or mailto:...")
+        _check(self.notify_on in NOTIFIED, "notify_on", self.notify_on, " or ".join(NOTIFIED))
         for name in ("airflow_port", "mlflow_port"):
             _check(1 <= getattr(self, name) <= 65535, name, getattr(self, name), "a port from 1 to 65535")
 

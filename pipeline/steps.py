@@ -330,7 +330,7 @@ def _choose(
 ) -> dict[str, tuple[str, choices.Choice]]:
     """The choice for each ticker and its identity; where nobody has made it yet, or MLflow does not have it, the ticker is measured first."""
     names = {ticker: _identity(parts, recipe, rows[ticker], every) for ticker, every in wanted.items()}
-    tracker, chosen = parts.tracker(run.universe), {}
+    tracker, chosen = parts.tracker(run.universe.name), {}
     parent_of = {ticker: parents[rows[ticker]["training"]["dataset_cutoff"].date()] for ticker in names}
     fresh = [
         ticker
@@ -366,7 +366,7 @@ def _choose(
 
 def _open_sessions(parts: Parts, run: Run) -> dict[dt.date, str]:
     """In MLflow, the parents of what is measured up to this run's session and up to the session that its networks are trained up to."""
-    tracker, recipe = parts.tracker(run.universe), find_recipe(run.universe.recipe)
+    tracker, recipe = parts.tracker(run.universe.name), find_recipe(run.universe.recipe)
     parents = {run.session: records.open_session(parts, tracker, run, recipe)}
     if run.training_cutoff not in parents:
         then = run_of(parts, run.universe, run.training_cutoff, run.known_at, run.replay)
@@ -432,7 +432,7 @@ def promote(parts: Parts, run: Run) -> None:
     parts.store.replace(PROMOTIONS, decided, **run.key, ticker=tickers)
     if live:
         champions = {row["ticker"]: None if row["champion"] in BASELINES else row["model_id"] for row in decided.to_dict("records")}
-        parts.tracker(run.universe).set_champions(champions)
+        parts.tracker(run.universe.name).set_champions(champions)
     for row in decided.to_dict("records"):
         parts.progress("promote", row["ticker"], records.promoted(row))
         for reason in str(row["reasons"]).split("; "):
@@ -599,12 +599,15 @@ def report(parts: Parts, run: Run) -> str:
     """Writes the day's page and closes the session in MLflow; returns where the page is."""
     passed(parts, run)
     name = report_file(run)
-    parts.artifacts.write(name, _page(parts, run).encode())
-    tracker = parts.tracker(run.universe)
+    told = _day(parts, run)
+    pictures = _pictures(parts, run, told)
+    page = _page(parts, run, told, pictures).encode()
+    parts.artifacts.write(name, page)
+    tracker = parts.tracker(run.universe.name)
     recipe = find_recipe(run.universe.recipe)
     parent = records.open_session(parts, tracker, run, recipe)
-    metrics = records.session_metrics(parts.rows(PROMOTIONS, run), parts.rows(CHECKS, run), parts.rows(DRIFT, run))
-    tracker.close_session(parent, metrics, records.session_files(parts, run, recipe))
+    files = records.session_files(parts, run, recipe, told, page, pictures)
+    tracker.close_session(parent, records.session_metrics(told), files, reporting.day_markdown(told))
     parts.progress("report", "", parts.artifacts.url(name))
     return parts.artifacts.url(name)
 
@@ -614,6 +617,16 @@ def probe(parts: Parts, run: Run) -> int:
     calendar, ticker = parts.calendar(run.universe), run.universe.tickers[0]
     first = _some_sessions_before(calendar, run.session, parts.settings.refetch_sessions, run.universe.start)
     return len(fetch(parts.source(run.universe), ticker, first, run.session, calendar, run.known_at).prices)
+
+
+def verdict(parts: Parts, run: Run) -> str:
+    """A session that has been reported, in some sentences."""
+    return str(reporting.verdict(_day(parts, run)))
+
+
+def told(parts: Parts, run: Run) -> str:
+    """What the day's page says, for a terminal."""
+    return reporting.day_text(run, _day(parts, run))
 
 
 def summary(parts: Parts, run: Run) -> str:
@@ -759,33 +772,38 @@ def _reasons(parts: Parts, run: Run, tickers: list[str]) -> dict[str, str]:
     return parts.rows(CHECKS, run, tickers).set_index("ticker")["reasons"].to_dict()
 
 
-def _page(parts: Parts, run: Run) -> str:
-    """The day's page, as HTML; its scores are those of forecasts made before this session."""
-    forecasts, calibrations = parts.rows(FORECASTS, run), parts.rows(CALIBRATIONS, run)
-    scores, watched = (parts.store.load(table, **run.series, ticker=list(run.universe.tickers)) for table in (SCORES, DRIFT))
-    watched = watched[watched["cutoff"] <= pd.Timestamp(run.session)]
-    day = reporting.Day(
-        forecasts=forecasts,
+def _day(parts: Parts, run: Run) -> reporting.Day:
+    """What the day's page is made of; its scores are those of forecasts made before this session."""
+    scores = parts.store.load(SCORES, **run.series, ticker=list(run.universe.tickers))
+    return reporting.Day(
+        forecasts=parts.rows(FORECASTS, run),
         promotions=parts.rows(PROMOTIONS, run),
-        calibrations=calibrations,
+        calibrations=parts.rows(CALIBRATIONS, run),
         findings=parts.rows(FINDINGS, run),
         checks=parts.rows(CHECKS, run),
         scores=scores[scores["session"] <= pd.Timestamp(run.session)],
-        drift=watched[watched["cutoff"] == pd.Timestamp(run.session)],
+        drift=parts.rows(DRIFT, run),
     )
-    pictures = {}
+
+
+def _pictures(parts: Parts, run: Run, day: reporting.Day) -> dict[str, bytes]:
+    """ "calibration" and "drift" -> PNG, where there is something to draw."""
+    watched = parts.store.load(DRIFT, **run.series, ticker=list(run.universe.tickers))
+    watched = watched[watched["cutoff"] <= pd.Timestamp(run.session)]
+    drawn = {
+        "calibration": charts.calibration_chart(day.calibrations) if len(day.calibrations) else b"",
+        "drift": charts.drift_chart(watched) if watched["coverage_80"].notna().any() else b"",
+    }
+    return {name: picture for name, picture in drawn.items() if picture}
+
+
+def _page(parts: Parts, run: Run, day: reporting.Day, pictures: dict[str, bytes]) -> str:
+    """The day's page, as HTML."""
+    of_ticker = {}
     for ticker in reporting.shown(day):
         history = parts.store.prices(run.universe.source_id, ticker, run.session, run.known_at)
-        pictures[ticker] = charts.forecast_chart(history, forecasts[forecasts["ticker"] == ticker])
-    return reporting.day_page(
-        run,
-        day,
-        pictures,
-        {
-            "calibration": charts.calibration_chart(calibrations) if len(calibrations) else b"",
-            "drift": charts.drift_chart(watched) if watched["coverage_80"].notna().any() else b"",
-        },
-    )
+        of_ticker[ticker] = charts.forecast_chart(history, day.forecasts[day.forecasts["ticker"] == ticker])
+    return reporting.day_page(run, day, of_ticker, pictures)
 
 
 def _is_live(parts: Parts, run: Run) -> bool:

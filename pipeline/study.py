@@ -306,7 +306,7 @@ def record(
     experiment: str = FOLDER,
 ) -> None:
     """A parent run with a child for each of `runs`; repeating it changes nothing, and other `params` make other runs."""
-    tracked = parts.tracker(dataclasses.replace(universe, name=experiment))  # all studies are one experiment
+    tracked = parts.tracker(experiment)  # all studies are one experiment
     parent = tracked.open_parent(f"{title} {_digest(universe, params)}", title, {"study": title}, params)
     for run in runs:
         tracked.record(parent, run)

@@ -33,6 +33,7 @@ import sqlalchemy
 from pipeline.errors import NothingStored, SettingsError, StoreTooNew, TrackingUnavailable
 
 if TYPE_CHECKING:
+    import numpy as np
     from mlflow import MlflowClient
     from mlflow.entities import Run, RunInfo
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
@@ -55,10 +56,25 @@ MLFLOW_ENVIRONMENT = {
 }
 #: MLflow's pages then show training runs first, not those for language models.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+#: What a person reads at the head of an experiment, and of a registered model.
+EXPERIMENT_DESCRIPTION = """\
+**stockcast: {experiment}.** A run is a session, a backtest, a search or a study; the runs below it are its stocks, forecasters, trials or recipes.
+
+Metric names are `group/figure`, or `group/figure_rival` for a rival on the same sessions: `skill/` first (above 0: better than the rival), then
+`test/`, `test_by_horizon/`, `training/` and `validation/`. Tags to filter by: `ticker`, `session`, `recipe`, `dag_run`, `code_version`.
+"""
+MODEL_DESCRIPTION = """\
+Networks of **{ticker}** in the universe `{universe}`, a version per training cutoff. The alias `champion` is on the one that is
+published today; where none has it, a random walk is published, since no network was better on the evidence. Not financial advice.
+"""
 #: What MLflow takes in one `log_batch`.
 BATCH = 1000
 #: Registered models that are read at once.
 MODELS_A_PAGE = 500
+#: MLflow shows this tag of a run, experiment or registered model as its description, in Markdown.
+DESCRIPTION = "mlflow.note.content"
+#: The tag with a run's link back to what asked for it, which ends its description too.
+LINK = "stockcast.link"
 #: Tag of a registered model: the version that the alias `champion` points at and its model_id, or that no network is published.
 PUBLISHED, NOTHING = "stockcast.champion", "none"
 
@@ -72,6 +88,7 @@ class TrackedModel:
         outputs: sessions ahead that it forecasts at once: float32 (batch, outputs).
         columns: what it sees of a session.
         told: what its output is, in words.
+        example: an input of one window, by name, for who wants to try the network; empty: there is none.
     """
 
     model_id: str
@@ -81,6 +98,34 @@ class TrackedModel:
     outputs: int
     columns: tuple[str, ...]
     told: str
+    example: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrackedDataset:
+    """What a run has learnt from and was measured on, as MLflow lists it: a reference, not the data.
+
+    Attributes:
+        digest: names the content; at most 36 characters.
+        url: where it is.
+        rows: of each column, sessions.
+        context: what it was for: "training".
+    """
+
+    name: str
+    digest: str
+    url: str
+    columns: tuple[str, ...]
+    rows: int
+    context: str
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What has asked for runs: an Airflow DAG run's id and its page."""
+
+    dag_run: str
+    url: str
 
 
 @dataclass(frozen=True)
@@ -95,6 +140,7 @@ class StockRun:
         files: artifacts of the run, by name: "predictions.csv".
         pictures: more of them, drawn from `files`, and only when they are to be written: "prediction.png".
         title: of a run that is not the one of its stock and session; it names and identifies the run below its parent.
+        description: Markdown; the verdict comes first.
     """
 
     ticker: str
@@ -107,6 +153,8 @@ class StockRun:
     files: dict[str, bytes] = field(default_factory=dict)
     pictures: dict[str, Callable[[], bytes]] = field(default_factory=dict)
     title: str = ""
+    description: str = ""
+    datasets: tuple[TrackedDataset, ...] = ()
 
     def content_hash(self) -> str:
         """Changes when anything that is tracked does; a model counts by its id."""
@@ -128,10 +176,24 @@ class Tracker:
         experiment: the universe's name, or that of studies or exercises.
         upgrade: whether a database of an older MLflow is brought up to date; otherwise `SettingsError` says how to.
         turns: URL of the database at which writers to an MLflow server take turns; empty: they take none.
+        code_version: a tag of every run that is made.
+        origin: what asked for them; None: a command.
     """
 
-    def __init__(self, uri: str, artifact_root: str, experiment: str, upgrade: bool = True, turns: str = "") -> None:
+    def __init__(
+        self,
+        uri: str,
+        artifact_root: str,
+        experiment: str,
+        upgrade: bool = True,
+        turns: str = "",
+        code_version: str = "",
+        origin: Origin | None = None,
+    ) -> None:
         self.turns = turns
+        self.origin = origin
+        self.tags = {"code_version": code_version} if code_version else {}
+        self.tags |= {"dag_run": origin.dag_run} if origin else {}
         self.uri = uri
         self.artifact_root = artifact_root
         self.experiment = experiment
@@ -162,8 +224,7 @@ class Tracker:
         a database take turns; an MLflow server has no lock, so there they take them at the database `turns`.
         """
         labels = {"session": str(session), "recipe": recipe, "target": target}
-        name = f"{session} {recipe}" + ("" if target == "close" else f" {target}")
-        return self.open_parent(f"{session} {recipe} {target}", name, {**labels, **(tags or {})}, params)
+        return self.open_parent(f"{session} {recipe} {target}", _session_name(labels), {**labels, **(tags or {})}, params)
 
     def open_parent(self, key: str, name: str, tags: dict[str, str], params: dict[str, object] | None = None) -> str:
         """A parent run, found by its key or created; its run id. What holds for `open_session` holds here."""
@@ -195,11 +256,18 @@ class Tracker:
                 self._delete_others(twins, child)
                 return child
 
-    def close_session(self, parent: str, metrics: dict[str, float], files: dict[str, bytes] | None = None) -> None:
-        """Log a session's summary on its parent run, with `files` by name, and mark it finished."""
+    def close_session(
+        self, parent: str, metrics: dict[str, float], files: dict[str, bytes] | None = None, description: str = ""
+    ) -> None:
+        """Log a session's summary on its parent run, with `files` by name and a `description` in Markdown, and mark it finished."""
         with self._answering():
             self._log_files(parent, files or {})
             run = self._client.get_run(parent)
+            # Whoever made the run may not be who closes it: the link stays that to the first.
+            link = run.data.tags.get(LINK, "")
+            told = "\n\n".join(filter(None, [description, link]))
+            if description and run.data.tags.get(DESCRIPTION) != told:
+                self._client.set_tag(parent, DESCRIPTION, told)
             changed = {name: value for name, value in metrics.items() if run.data.metrics.get(name) != value}
             self._log(parent, {}, self._metrics(changed, run.info.start_time))
             if run.info.status != "FINISHED":
@@ -269,15 +337,24 @@ class Tracker:
             )
         )
 
-    def _create_run(self, name: str, tags: dict[str, str]) -> RunInfo:
-        tags = {"mlflow.source.name": "stockcast", "mlflow.source.type": "JOB", **tags}
+    def _create_run(self, name: str, tags: dict[str, str], description: str = "") -> RunInfo:
+        link = f"[Airflow: run {self.origin.dag_run}]({self.origin.url})" if self.origin else ""
+        notes = {LINK: link, DESCRIPTION: "\n\n".join(filter(None, [description, link]))}
+        tags = {
+            "mlflow.source.name": "stockcast",
+            "mlflow.source.type": "JOB",
+            **self.tags,
+            **{name: text for name, text in notes.items() if text},
+            **tags,
+        }
         return self._client.create_run(self._experiment_id, run_name=name, tags=tags).info
 
     def _write(self, parent: str, labels: dict[str, str], run: StockRun, content: str) -> str:
         """A new child run. The content's hash comes last, so that a run cut short is never taken for a complete one."""
         tags = {**labels, "ticker": run.ticker, "mlflow.parentRunId": parent, **run.tags}
-        created = self._create_run(run.title or f"{run.ticker} {labels['session']}", tags)
+        created = self._create_run(run.title or f"{run.ticker} {_session_name(labels)}", tags, run.description)
         child = created.run_id
+        self._log_datasets(child, run.datasets)
         registered = [self._register(child, labels, run.ticker, model) for model in run.models]
         if run.model:
             self._link(child, registered[0])
@@ -288,6 +365,25 @@ class Tracker:
         self._log(child, run.params, metrics, {CONTENT: content})
         self._client.set_terminated(child, "FINISHED")
         return child
+
+    def _log_datasets(self, run_id: str, datasets: Iterable[TrackedDataset]) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        inputs = []
+        for dataset in datasets:
+            schema = {"mlflow_colspec": [{"type": "double", "name": name, "required": True} for name in dataset.columns]}
+            kind = dataset.url.partition("://")[0] if "://" in dataset.url else "local"
+            entity = Dataset(
+                dataset.name,
+                dataset.digest,
+                kind,
+                json.dumps({"uri": dataset.url}),
+                json.dumps(schema),
+                json.dumps({"num_rows": dataset.rows}),
+            )
+            inputs.append(DatasetInput(entity, [InputTag("mlflow.data.context", dataset.context)]))
+        if inputs:
+            self._client.log_inputs(run_id, inputs)
 
     def _log_files(self, run_id: str, files: dict[str, bytes]) -> None:
         if not files:
@@ -329,7 +425,8 @@ class Tracker:
         """What identifies a parent, which never changes; for each of its many children, but asked for once."""
         if parent not in self._labels_of:
             tags = self._client.get_run(parent).data.tags
-            self._labels_of[parent] = {name: tags[name] for name in ("session", "recipe", "target", KEY) if name in tags}
+            names = ("session", "recipe", "target", "universe", KEY)
+            self._labels_of[parent] = {name: tags[name] for name in names if name in tags}
         return dict(self._labels_of[parent])
 
     def _delete_others(self, runs: list[Run], kept: str) -> None:
@@ -375,7 +472,9 @@ class Tracker:
                 self._client.log_model_artifacts(logged.model_id, folder)
             self._client.finalize_logged_model(logged.model_id, "READY")
             with _unless_taken():
-                self._client.create_registered_model(name, description=f"{ticker} of the universe {self.experiment}")
+                self._client.create_registered_model(
+                    name, description=MODEL_DESCRIPTION.format(ticker=ticker, universe=self.experiment)
+                )
             # The registry looks the model up at MLflow's global address, not at the client's.
             mlflow.set_tracking_uri(self.uri)
             return self._client.create_model_version(
@@ -408,7 +507,8 @@ class Tracker:
         if found is None:
             local = None if self._database is None else _as_url(f"{self.artifact_root.rstrip('/')}/{self.experiment}")
             with self._lock("experiment"), _unless_taken():
-                return self._client.create_experiment(self.experiment, artifact_location=local, tags=EXPERIMENT_TAGS)
+                tags = {**EXPERIMENT_TAGS, DESCRIPTION: EXPERIMENT_DESCRIPTION.format(experiment=self.experiment)}
+                return self._client.create_experiment(self.experiment, artifact_location=local, tags=tags)
             found = self._client.get_experiment_by_name(self.experiment)
         if found.lifecycle_stage != "active":
             raise SettingsError(
@@ -567,6 +667,12 @@ def _unless_taken() -> Iterator[None]:
             raise
 
 
+def _session_name(labels: Mapping[str, str]) -> str:
+    """A session and its recipe; the target where it is not the close."""
+    target = "" if labels.get("target", "close") == "close" else f" {labels['target']}"
+    return f"{labels.get('session', '')} {labels.get('recipe', '')}{target}".strip()
+
+
 def _logged_id(registered: ModelVersion) -> str:
     """The id of the logged model behind a version; its `model_id` is not filled in by a database (mlflow 3.17)."""
     return registered.source.removeprefix("models:/")
@@ -616,6 +722,11 @@ def _write_model_folder(folder: Path, model: TrackedModel, run_id: str, logged_i
         env={"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
     )
     description.model_size_bytes = len(model.content)
+    if model.example:
+        from mlflow.models.utils import _save_example
+
+        single = next(iter(model.example.values()))
+        _save_example(description, dict(model.example) if len(model.example) > 1 else single, str(folder))
     _write_file(folder / "data" / "model.keras", model.content)
     requirements = [f"{package}=={version(package)}" for package in ("mlflow", "keras", "tensorflow")]
     for name, text in _environment_files(requirements).items():

@@ -39,7 +39,7 @@ from pipeline.search import COMPLETE, FAILED, PRUNED, Choice, Dimension, Real, T
 from pipeline.spec import Spec
 from pipeline.splits import Since
 from pipeline.tables import TRIALS
-from pipeline.tracking import StockRun, Tracker
+from pipeline.tracking import StockRun
 from pipeline.training import SHARED
 from pipeline.universes import Universe
 
@@ -416,13 +416,9 @@ def _short(value: object) -> str:
 def _open(parts: Parts, the: Study) -> str:
     """The parent run in MLflow; its run id."""
     title = f"{STEP} {the.name}"
-    return _tracker(parts, the).open_parent(
+    return parts.tracker(FOLDER).open_parent(
         f"{title} {the.fingerprint}", title, {"study": the.name, "recipe": the.recipe.name}, the.params()
     )
-
-
-def _tracker(parts: Parts, the: Study) -> Tracker:
-    return parts.tracker(replace(the.universe, name=FOLDER))  # all searches are one experiment
 
 
 def _record(parts: Parts, the: Study, parent: str, trial: Trial) -> None:
@@ -436,7 +432,7 @@ def _record(parts: Parts, the: Study, parent: str, trial: Trial) -> None:
         history={"mean_ratio_by_fold": list(trial.steps)},
         tags={"study": the.name, "recipe": the.recipe.name, "state": trial.state, "as_it_is": str(trial.number == 0).lower()},
     )
-    _tracker(parts, the).record(parent, run)
+    parts.tracker(FOLDER).record(parent, run)
 
 
 def _of_recipe(recipe: Recipe) -> dict[str, object]:
@@ -456,7 +452,7 @@ def _finish(parts: Parts, the: Study, parent: str, done: Sequence[Trial], comman
     for name, content in files.items():
         parts.artifacts.write(f"{the.folder}/{name}", content)
     metrics = {"pinball_ratio_as_it_is": done[0].value, "pinball_ratio_winner": best.value, "trials": float(len(done))}
-    _tracker(parts, the).close_session(parent, metrics, files)
+    parts.tracker(FOLDER).close_session(parent, metrics, files)
     text = "\n\n".join([reporting.rows(table, "table"), reporting.sentences(told[:-1])])
     return Outcome(tuple(done), winner, text, the.folder, definition)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
 import secrets
 import socket
+import socketserver
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -43,6 +46,56 @@ def answers(url: str) -> bool:
 def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex((LOOPBACK, port)) == 0
+
+
+@contextlib.contextmanager
+def smtp_server() -> Iterator[tuple[int, list[str]]]:
+    """A mail server without encryption that takes everything: its port, and the mails that have come, headers included."""
+    mails: list[str] = []
+
+    class Mail(socketserver.StreamRequestHandler):
+        """RFC 5321, as much of it as a client needs that trusts the server."""
+
+        def handle(self) -> None:
+            self._say("220 ready")
+            while line := self.rfile.readline().strip().upper():
+                if line == b"DATA":
+                    self._say("354 end with a dot")
+                    body = b"".join(iter(self.rfile.readline, b".\r\n"))
+                    mails.append(body.decode())
+                self._say("221 bye" if line == b"QUIT" else "250 yes")
+
+        def _say(self, text: str) -> None:
+            self.wfile.write(f"{text}\r\n".encode())
+
+    with _in_a_thread(socketserver.ThreadingTCPServer((LOOPBACK, 0), Mail)) as port:
+        yield port, mails
+
+
+@contextlib.contextmanager
+def webhook() -> Iterator[tuple[int, list[tuple[str, bytes]]]]:
+    """What takes every POST: its port, and path and body of what has come."""
+    posts: list[tuple[str, bytes]] = []
+
+    class Taker(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posts.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with _in_a_thread(http.server.ThreadingHTTPServer((LOOPBACK, 0), Taker)) as port:
+        yield port, posts
+
+
+@contextlib.contextmanager
+def _in_a_thread(server: socketserver.TCPServer) -> Iterator[int]:
+    with server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
 
 
 @contextlib.contextmanager

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import socket
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -327,7 +329,11 @@ def test_data_docs_are_one_page_per_shard_and_written_again_in_place(tmp_path):
     judge(pd.concat([clean("GOOD"), clean("FINE")]), gate=gate, write_docs=False)
     pages = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()]
     assert pages == ["made/2017-11-30/GOOD.html"]
-    assert "copied_cells" in (tmp_path / pages[0]).read_text(encoding="utf-8")
+    page = (tmp_path / pages[0]).read_text(encoding="utf-8")
+    assert "copied_cells" in page and "Success Percent" in page
+    assert not re.search(r"//|<script|<img|href=\"(?!#)", page), "it needs nothing else"
+    rules = json.loads((SUITES / "prices.json").read_text(encoding="utf-8"))["expectations"]
+    assert [rule["meta"]["rule"] for rule in rules if escape(rule["meta"]["reason"], quote=False) not in page] == []
 
 
 def test_a_rule_that_cannot_be_run_is_an_error_not_a_pass(tmp_path):

@@ -1,6 +1,7 @@
 """Tables in, text and bytes out; compared whole where a reader can check them by eye."""
 
 import datetime as dt
+import itertools
 import json
 import re
 import subprocess
@@ -164,23 +165,53 @@ DRIFT_ROWS = DRIFT.conform(
 
 
 def page(charts=None, pictures=None, **changed):
-    tables = {
-        "forecasts": FORECAST_ROWS,
-        "promotions": PROMOTION_ROWS,
-        "calibrations": CALIBRATION_ROWS,
-        "findings": FINDING_ROWS,
-        "checks": CHECK_ROWS,
-        "scores": SCORE_ROWS,
-        "drift": DRIFT_ROWS,
-    }
-    return reporting.day_page(
-        RUN, reporting.Day(**{**tables, **changed}), {"AAPL": b"\x89PNG"} if charts is None else charts, pictures or {}
-    )
+    return reporting.day_page(RUN, day(**changed), {"AAPL": b"\x89PNG"} if charts is None else charts, pictures or {})
+
+
+def day(**changed):
+    tables = (FORECAST_ROWS, PROMOTION_ROWS, CALIBRATION_ROWS, FINDING_ROWS, CHECK_ROWS, SCORE_ROWS, DRIFT_ROWS)
+    names = ("forecasts", "promotions", "calibrations", "findings", "checks", "scores", "drift")
+    return reporting.Day(**{**dict(zip(names, tables, strict=True)), **changed})
 
 
 def history(sessions=80):
     closes = {"close": np.linspace(400, 430.47, sessions), "session": pd.bdate_range(end=FRIDAY, periods=sessions)}
     return HISTORY.conform(pd.DataFrame({**dict.fromkeys(HISTORY.columns, 1.0), "ticker": "AAPL", **closes}))
+
+
+def test_the_days_page_in_the_terminal_has_the_same_parts_and_figures():
+    told = reporting.day_text(RUN, day())
+    titles = [above for above, below in itertools.pairwise(told.splitlines()) if below and set(below) == {"-"}]
+    assert [title.split(":")[0] for title in titles] == [
+        "sample",
+        "Next session",
+        "Forecasts",
+        "Calibration",
+        "Drift",
+        "How earlier forecasts did",
+        "Quality of the prices",
+    ]
+    for claim in (
+        "1 ticker drifted.\n1 ticker quarantined.\n2 tickers forecast",
+        "AAPL    430.47        431.00  +0.12%  420.50 .. 441.50  lstm 75% + ewma 25%         +2.00%      -1.00%  80 % interval",
+        "(loses to naive one session ahead)",
+        "AAPL         250  45.0% -> 50.0%",
+        "WARNING AAPL, 80 % interval: 50% of what came",
+        "MSFT quarantined: stale: 6 closes are <27.95>",
+        "No advice to buy or sell anything.",
+    ):
+        assert claim in told
+
+
+def test_markdown_begins_with_the_verdict_and_has_a_line_for_every_ticker():
+    told, *table = reporting.day_markdown(day()).split("\n")
+    assert told.startswith("**1 ticker drifted. 1 ticker quarantined. 2 tickers forecast: ")
+    assert [line.split(" | ")[0] for line in table if line][2:] == ["| AAPL", "| FB", "| MSFT"]
+    many = pd.concat([FORECAST_ROWS.assign(ticker=f"T{number:02d}") for number in range(30)])
+    decided = pd.concat([PROMOTION_ROWS.head(1).assign(ticker=f"T{number:02d}") for number in range(30)])
+    passed = pd.concat([CHECK_ROWS.head(1).assign(ticker=f"T{number:02d}", verdict="passed") for number in range(30)])
+    large = reporting.day_markdown(day(forecasts=many.drop_duplicates(["ticker", "horizon"]), promotions=decided, checks=passed))
+    assert large.count("\n| T") == reporting.SHOWN and large.endswith(f"{30 - reporting.SHOWN} more are in `summary.csv`.")
 
 
 def test_the_terminal_table_shows_every_ticker_beside_naive():
@@ -293,7 +324,7 @@ def test_the_page_says_what_matters_and_needs_nothing_else():
         "+29.29%",
     ):
         assert claim in text
-    assert Text(html).links == ["#drift", "#AAPL", "#FB", "data:image/png;base64,iVBORw=="]
+    assert Text(html).links == ["#drift", "#quality", "#AAPL", "#FB", "data:image/png;base64,iVBORw=="]
     assert not re.search(r"https?:|@import|url\(", html)
 
 

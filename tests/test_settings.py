@@ -30,6 +30,8 @@ def test_settings_survive_the_way_through_a_child_process():
         ("STOCKCAST_POOL", "yearly", "pool is yearly; daily or weekly or monthly or quarterly"),
         ("STOCKCAST_TEST_FLOOR", "1", "test_floor is 1.0; a fraction"),
         ("STOCKCAST_PROMOTION_MARGIN", "0.01", "STOCKCAST_PROMOTION_MARGIN is no setting"),
+        ("STOCKCAST_OWNER_LINK", "javascript:alert(1)", r"owner_link is javascript:.*; https://\.\.\. or mailto:"),
+        ("STOCKCAST_NOTIFY_ON", "never", "notify_on is never; always or failure"),
         ("STOCKCAST_AIRFLOW_PORT", "70000", "airflow_port is 70000; a port"),
         ("STOCKCAST_TICKER", "IBM", "STOCKCAST_TICKER is no setting.*STOCKCAST_TICKERS"),
     ],

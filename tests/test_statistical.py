@@ -204,7 +204,7 @@ def test_asked_for_in_the_daily_run_they_are_measured_on_every_21st_test_session
     for baseline in ("drift", "random_walk"):
         said = np.stack([statistical.forecast(baseline, close[: test.position[row] + 1], 2).quantiles for row in rows])
         part = test.take(np.array(rows))
-        assert figures[f"test_pinball_{baseline}"] == pytest.approx(losses(part.actual, said, part.last).mean())
+        assert figures[f"test/pinball_{baseline}"] == pytest.approx(losses(part.actual, said, part.last).mean())
     ewma = losses(part.actual, the.baselines["ewma"].test[rows], part.last).mean()
-    assert figures["test_pinball_ewma_every_21"] == pytest.approx(ewma)
-    assert figures["test_sessions_every_21"] == 5
+    assert figures["test/pinball_ewma_every_21"] == pytest.approx(ewma)
+    assert figures["test/sessions_every_21"] == 5

@@ -104,7 +104,13 @@ def test_a_session_between_trainings_measures_nothing_and_another_mlflow_is_fill
     parts._trackers.clear()
     run_day(parts, dt.date(2013, 2, 28), FEWER)
     assert len(measured[-1]) == 3
-    names = {"2013-02-01 default", "OLD 2013-02-01", "2013-02-28 default", "YNG 2013-02-28", "AAA 2013-02-28"}
+    names = {
+        "2013-02-01 default",
+        "OLD 2013-02-01 default",
+        "2013-02-28 default",
+        "YNG 2013-02-28 default",
+        "AAA 2013-02-28 default",
+    }
     assert set(tracked(parts, database="other.db")["mlflow params"]["name"]) == names
 
 
@@ -122,10 +128,10 @@ def test_what_nobody_has_evaluated_cannot_be_promoted(made_day):
 def test_statistical_baselines_asked_for_later_are_measured_then(make_parts):
     parts = make_parts()
     run_day(parts, universe=FEWER)
-    assert "test_pinball_drift" not in set(tracked(parts)["mlflow latest_metrics"]["key"])
+    assert "test/pinball_drift" not in set(tracked(parts)["mlflow latest_metrics"]["key"])
     parts.settings = dataclasses.replace(parts.settings, baselines="drift")
     run_day(parts, universe=FEWER)
-    assert "test_pinball_drift" in set(tracked(parts)["mlflow latest_metrics"]["key"])
+    assert "test/pinball_drift" in set(tracked(parts)["mlflow latest_metrics"]["key"])
 
 
 def test_nothing_after_the_cutoff_moves_anything(make_parts, source):
@@ -264,11 +270,12 @@ def test_a_source_s_recipe_is_trained_rolled_forward_and_measured_beside_the_def
     assert first["champion"] == "naive"  # it peeks, so it is never published
     rows = tracked(parts, ("tags", "latest_metrics"))
     tags, metrics = (
-        rows[f"mlflow {name}"].query("name == 'OLD 2013-03-01'").set_index("key")["value"] for name in ("tags", "latest_metrics")
+        rows[f"mlflow {name}"].query("name == 'OLD 2013-03-01 castilla.faithful'").set_index("key")["value"]
+        for name in ("tags", "latest_metrics")
     )
     assert tags["mode"] == "faithful"
     assert tags["leak"].startswith("MinMax is fitted on the whole history")
-    names = ("test_rmse", "test_rmse_naive", "test_rmse_default_recipe", "test_spread", "test_sessions_shared")
+    names = ("test/rmse", "test/rmse_naive", "test/rmse_default_recipe", "test/spread", "test/sessions_shared")
     assert all(metrics[name] > 0 for name in names)
     [results] = parts.settings.home.rglob("results.csv")
     assert pd.read_csv(results).columns.tolist() == ["date", "actual", "prediction"]

@@ -13,13 +13,23 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.errors import NothingStored, SettingsError, TrackingUnavailable
-from pipeline.tracking import StockRun, TrackedModel, Tracker
+from pipeline.tracking import Origin, StockRun, TrackedDataset, TrackedModel, Tracker
 
 FRIDAY = dt.date(2013, 3, 1)
-NETWORK = TrackedModel("aapl-march", dt.date(2013, 3, 1), b"weights", {"past": (60, 2)}, 5, ("open", "close"), "a change")
+NETWORK = TrackedModel(
+    "aapl-march",
+    dt.date(2013, 3, 1),
+    b"weights",
+    {"past": (60, 2)},
+    5,
+    ("open", "close"),
+    "a change",
+    {"past": np.ones((1, 60, 2), "float32")},
+)
 BEFORE = dataclasses.replace(NETWORK, model_id="aapl-february", training_cutoff=dt.date(2013, 2, 1))
 AAPL = StockRun(
     "AAPL",
@@ -71,8 +81,8 @@ def test_a_session_has_one_parent_and_one_child_per_stock(tracker):
     tracker.close_session(parent, {"mean_skill": -0.01})
     assert runs(tracker) == [
         ("2013-03-01 default", None, "FINISHED"),
-        ("AAPL 2013-03-01", "2013-03-01 default", "FINISHED"),
-        ("FB 2013-03-01", "2013-03-01 default", "FINISHED"),
+        ("AAPL 2013-03-01 default", "2013-03-01 default", "FINISHED"),
+        ("FB 2013-03-01 default", "2013-03-01 default", "FINISHED"),
     ]
 
 
@@ -86,6 +96,33 @@ def test_a_child_holds_what_was_recorded(tracker):
     assert [file.path for file in client(tracker).list_artifacts(child)] == ["prediction.png"]
 
 
+DATASET = TrackedDataset(
+    "AAPL up to 2013-02-28", "0123abcd", "s3://files/datasets/0123abcd.npz", ("close", "volume"), 3270, "training"
+)
+DAG_RUN = Origin("manual__1", "http://127.0.0.1:8080/dags/daily_forecast_sample/runs/manual__1")
+
+
+def test_a_run_says_what_it_is_worth_what_it_learnt_from_and_who_asked_for_it(tracker):
+    asked = Tracker(tracker.uri, tracker.artifact_root, "sample", code_version="0.1.0", origin=DAG_RUN)
+    parent = asked.open_session(FRIDAY, "default", "close", tags={"universe": "sample"})
+    child = asked.record(parent, dataclasses.replace(AAPL, tags={}, description="**AAPL: better.**", datasets=(DATASET,)))
+    run = client(tracker).get_run(child)
+    link = "[Airflow: run manual__1](http://127.0.0.1:8080/dags/daily_forecast_sample/runs/manual__1)"
+    wanted = {"universe": "sample", "code_version": "0.1.0", "dag_run": "manual__1"}
+    assert run.data.tags.items() >= {**wanted, "mlflow.note.content": f"**AAPL: better.**\n\n{link}"}.items()
+    [given] = run.inputs.dataset_inputs
+    assert (given.dataset.name, given.dataset.digest, given.dataset.source_type) == (DATASET.name, "0123abcd", "s3")
+    assert [tag.value for tag in given.tags] == ["training"]
+    # Whoever repeats it, the first stays who asked.
+    tracker.close_session(parent, {}, description="**5 tickers forecast.**")
+    assert client(tracker).get_run(parent).data.tags["mlflow.note.content"] == f"**5 tickers forecast.**\n\n{link}"
+
+
+def test_an_experiment_says_how_its_metrics_are_named(tracker):
+    tracker.prepare()
+    assert "`skill/` first" in client(tracker).get_experiment_by_name("sample").tags["mlflow.note.content"]
+
+
 def test_recording_the_same_again_writes_nothing(tracker, tmp_path):
     parent, child = record_friday(tracker)
     before = "\n".join(sqlite3.connect(tmp_path / "mlflow.db").iterdump())
@@ -97,7 +134,7 @@ def test_a_changed_configuration_replaces_the_child_and_keeps_its_models(tracker
     _, old = record_friday(tracker)
     _, new = record_friday(tracker, dataclasses.replace(AAPL, params={"seed": 7, "promotion_margin": 0.02}))
     assert old != new
-    assert [name for name, *_ in runs(tracker)] == ["2013-03-01 default", "AAPL 2013-03-01"]
+    assert [name for name, *_ in runs(tracker)] == ["2013-03-01 default", "AAPL 2013-03-01 default"]
     assert client(tracker).get_run(new).data.tags["model_version"] == "sample.AAPL/1"
     assert len(versions(tracker)) == 2
 
@@ -108,7 +145,7 @@ def test_a_run_cut_short_is_replaced(tracker, monkeypatch):
         record_friday(tracker)
     monkeypatch.undo()
     record_friday(tracker)
-    assert [name for name, *_ in runs(tracker)] == ["2013-03-01 default", "AAPL 2013-03-01"]
+    assert [name for name, *_ in runs(tracker)] == ["2013-03-01 default", "AAPL 2013-03-01 default"]
 
 
 def test_children_move_to_the_parent_of_changed_parameters(tracker):
@@ -165,7 +202,8 @@ def test_the_model_folder_holds_the_file_and_its_signature_and_no_pickle(tracker
     record_friday(tracker)
     [folder] = [path.parent for path in (tmp_path / "artifacts").rglob("MLmodel") if "aapl-march" in path.read_text()]
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-    assert files == ["MLmodel", "conda.yaml", "data/model.keras", "python_env.yaml", "requirements.txt"]
+    environment = ["python_env.yaml", "requirements.txt"]
+    assert files == ["MLmodel", "conda.yaml", "data/model.keras", "input_example.json", *environment, "serving_input_example.json"]
     assert (folder / "data/model.keras").read_bytes() == b"weights"
     assert '"shape": [-1, 60,\n    2]' in (folder / "MLmodel").read_text()
 
@@ -233,6 +271,9 @@ expected = model.predict(past, verbose=0)
 champion = "models:/sample.AAPL@champion"
 print((mlflow.keras.load_model(champion).predict(past, verbose=0) == expected).all())
 tracked = mlflow.pyfunc.load_model(champion)
+example = tracked.input_example
+shapes = example.shape, tracked.predict(example).shape
+print("shapes", *shapes)
 print((tracked.predict(past) == expected).all(), tracked.metadata.signature.to_dict()["outputs"])
 """
 
@@ -247,7 +288,7 @@ def test_mlflow_loads_the_network_that_was_tracked(tracker, tmp_path):
         record_friday(tracker, dataclasses.replace(AAPL, model=dataclasses.replace(NETWORK, content=file.read_bytes())))
         tracker.set_champions({"AAPL": "aapl-march"})
         answer, _ = keras.communicate("\n", timeout=120)
-    assert "True\n" in answer
+    assert "shapes (1, 60, 2) (1, 5)\n" in answer
     assert answer.endswith("""True [{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 5]}}]\n""")
 
 
@@ -264,7 +305,7 @@ def test_a_server_takes_the_same_runs_and_shows_those_of_its_database(tracker, t
             ("sample.AAPL", 1, "aapl-march", "2013-03-01"),
             ("sample.AAPL", 2, "aapl-february", "2013-02-01"),
         ]
-        assert [name for name, *_ in runs(Tracker(address, "", "sample"))] == ["2013-03-01 default", "AAPL 2013-03-01"]
+        assert [name for name, *_ in runs(Tracker(address, "", "sample"))] == ["2013-03-01 default", "AAPL 2013-03-01 default"]
         machines = [Tracker(address, "unused", "remote", turns=f"sqlite:///{tmp_path}/store.db") for _ in range(4)]
         with ThreadPoolExecutor(4) as pool:
             parents = pool.map(lambda machine: machine.open_session(FRIDAY, "castilla", "close"), machines)

@@ -45,7 +45,12 @@ def backtest(settings: Settings) -> DAG:
     """The DAG `backtest`: no schedule; plan -> mapped shards -> leaderboard."""
     page = PAGE.format(files=artifacts_below(settings, "backtests"))
     with on_demand(
-        "backtest", "Recipes, baselines and statistical models over rolling cutoffs", page, params(settings), dt.timedelta(hours=6)
+        settings,
+        "backtest",
+        "Recipes, baselines and statistical models over rolling cutoffs",
+        page,
+        params(settings),
+        dt.timedelta(hours=6),
     ) as dag:
         shards = plan()
         shard.override(doc_md=shard.function.__doc__).expand(shard=shards) >> leaderboard(shards["digest"])

@@ -14,12 +14,14 @@ from airflow.sdk.exceptions import AirflowFailException
 from pipeline.errors import SettingsError, StockcastError, TryAgain
 from pipeline.models import find_recipe
 from pipeline.run import Run
-from pipeline.scheduling.environment import COMPUTING_TASKS
+from pipeline.scheduling import notifications
+from pipeline.scheduling.environment import COMPUTING_TASKS, run_page
 from pipeline.settings import Settings
 from pipeline.universes import Universe
 
 if TYPE_CHECKING:
     from pipeline.assembly import Parts
+    from pipeline.tracking import Origin
 
 
 class Listener(Protocol):
@@ -79,6 +81,13 @@ def call(step: Callable[..., Any], run: Mapping[str, Any], *tickers: list[str], 
             return step(parts, asked, *tickers)
 
 
+def report(run: Mapping[str, Any]) -> tuple[str, str]:
+    """Where the day's page is, and the day in some sentences."""
+    from pipeline import steps
+
+    return call(steps.report, run), call(steps.verdict, run)
+
+
 def watch(run: Mapping[str, Any]) -> list[dict[str, str]]:
     """What has left its band: ticker, kind and warning; no more of it than Airflow maps tasks over, the store and the page have it all."""
     from pipeline import steps
@@ -125,7 +134,17 @@ def open_parts(tickers: int = 0, settings: Settings | None = None) -> Parts:
     from pipeline import assembly
     from pipeline.progress import Lines
 
-    return assembly.parts(settings or Settings.from_env(), _tell if listener else Lines(tickers))
+    return assembly.parts(settings or Settings.from_env(), _tell if listener else Lines(tickers), _origin())
+
+
+def _origin() -> Origin:
+    """The DAG run that asks, for what is tracked."""
+    from airflow.sdk import get_current_context
+
+    from pipeline.tracking import Origin
+
+    dag_run = get_current_context()["dag_run"]
+    return Origin(dag_run.run_id, run_page(dag_run.dag_id, dag_run.run_id))
 
 
 def session_of(universe: Universe, params: Mapping[str, Any], dag_run: Any) -> dt.date:
@@ -167,10 +186,12 @@ def errors_for_airflow() -> Iterator[None]:
 
 
 def say_why(context: Mapping[str, Any]) -> None:
-    """Failure callback: the log's last line names the step, its tickers and the reason."""
-    log.error(failure_line(context))
+    """Failure callback: the log's last line names the step, its tickers and the reason; whoever wants a message gets one."""
+    line = failure_line(context)
+    log.error(line)
     if listener:
-        listener.failed(context["task_instance"], failure_line(context))
+        listener.failed(context["task_instance"], line)
+    notifications.failed(context, line)
 
 
 def failure_line(context: Mapping[str, Any]) -> str:

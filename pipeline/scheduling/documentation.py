@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from pipeline import assembly
-from pipeline.scheduling.environment import COMPUTING_TASKS
+from pipeline.scheduling.environment import COMPUTING_TASKS, airflow_page
+from pipeline.scheduling.pages import PREFIX
 from pipeline.settings import Settings
 from pipeline.universes import Universe
 
 PAGE = """\
 # Daily forecast: {name}
+
+![The day: prices are fetched and checked, networks trained and measured, forecasts published, earlier ones reviewed]({picture})
 
 What do we expect next, given prices up to this session's close, and was yesterday's answer any good?
 
@@ -48,6 +53,8 @@ Every step can be repeated: the same session gives the same rows.
 
 ## Where the results are
 
+- **Forecasts** in the navigation: tables, a chart per ticker, the record so far, the quality of the prices
+- **The verdict**: the note on each run and on its task `report`
 - **The day's page**: the return value (XCom) of `report`; all pages are under `{reports}`
 - **Forecasts and scores**: `stockcast forecasts` and `stockcast scores`, or the tables `forecasts` and `scores` of the store
 - **Training runs**: {tracking}, experiment `{name}`
@@ -71,6 +78,7 @@ def dag_page(universe: Universe, settings: Settings) -> str:
     year = 2013 if universe.source == "sample" else 2024
     return PAGE.format(
         name=universe.name,
+        picture=urlsplit(airflow_page(f"{PREFIX}/static/day.svg")).path,
         tickers=", ".join(universe.tickers),
         source=universe.data if universe.source == "csv" else {"sample": "bundled sample", "yahoo": "Yahoo"}[universe.source],
         calendar=universe.calendar,

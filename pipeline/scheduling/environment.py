@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 from pathlib import Path
+from urllib.parse import quote
 
 from pipeline import assembly
 from pipeline.settings import Settings
@@ -81,6 +82,18 @@ def computing_tasks() -> int | None:
     from airflow.configuration import conf
 
     return COMPUTING_TASKS if conf.get("core", "executor") == "LocalExecutor" else None
+
+
+def run_page(dag_id: str, run_id: str) -> str:
+    """Where Airflow shows a DAG run."""
+    return airflow_page(f"/dags/{quote(dag_id)}/runs/{quote(run_id, safe='')}")
+
+
+def airflow_page(path: str) -> str:
+    """A page of Airflow, at the address that its configuration names."""
+    from airflow.configuration import conf
+
+    return conf.get("api", "base_url", fallback="/").rstrip("/") + path
 
 
 def python_path() -> str:

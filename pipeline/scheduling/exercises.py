@@ -34,6 +34,7 @@ def exercises(settings: Settings) -> DAG:
     names = [recipe.name for recipe in RECIPES if recipe.exercises]
     page = PAGE.format(recipes=", ".join(f"`{name}`" for name in names), files=artifacts_below(settings, "exercises"))
     with on_demand(
+        settings,
         "exercises",
         "Recipes that need no prices, each beside its naive forecast",
         page,

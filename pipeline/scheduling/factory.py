@@ -5,13 +5,15 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from airflow.sdk import DAG, Asset, Param, TriggerRule, get_current_context, task, task_group
+from airflow.sdk import DAG, Asset, Param, TaskGroup, TriggerRule, get_current_context, task, task_group
 
 from pipeline import assembly
 from pipeline.models import with_modes
-from pipeline.scheduling import boundary
+from pipeline.scheduling import boundary, notifications
 from pipeline.scheduling.documentation import dag_page
-from pipeline.scheduling.environment import PRICE_POOL, computing_tasks
+from pipeline.scheduling.environment import PRICE_POOL, airflow_page, computing_tasks
+from pipeline.scheduling.notes import VERDICT
+from pipeline.scheduling.pages import FORECASTS_VIEW
 from pipeline.scheduling.timetable import SessionTimetable
 from pipeline.settings import Settings
 from pipeline.universes import TARGETS, TICKER, Universe, load_universes
@@ -55,16 +57,26 @@ def daily_forecast(universe: Universe, settings: Settings, retry: bool = True) -
         is_paused_upon_creation=universe.scheduled,  # what nothing schedules may run as soon as someone asks
         default_args={
             **(RETRY if retry else NO_RETRY),
-            "owner": "stockcast",
+            **_owned(settings),
             "execution_timeout": dt.timedelta(hours=2),
-            "on_failure_callback": boundary.say_why,
         },
+        owner_links=owner_links(settings),
     ) as dag:
         _wire(universe, RETRY_SOURCE if retry else NO_RETRY)
     return dag
 
 
-def on_demand(name: str, description: str, page: str, params: dict[str, Param], limit: dt.timedelta) -> DAG:
+def _owned(settings: Settings) -> dict[str, Any]:
+    return {"owner": settings.owner, "on_failure_callback": boundary.say_why}
+
+
+def owner_links(settings: Settings) -> dict[str, str]:
+    """Where Airflow leads who asks for the owner: to where the settings say, or to what has been forecast, where its own address is known."""
+    link = settings.owner_link or airflow_page(FORECASTS_VIEW)
+    return {} if link.startswith("/") else {settings.owner: link}
+
+
+def on_demand(settings: Settings, name: str, description: str, page: str, params: dict[str, Param], limit: dt.timedelta) -> DAG:
     """A DAG without a schedule, which may run as soon as someone asks. `limit`: what a task of it may take."""
     return DAG(
         name,
@@ -76,7 +88,8 @@ def on_demand(name: str, description: str, page: str, params: dict[str, Param], 
         params=params,
         tags=["stockcast"],
         is_paused_upon_creation=False,
-        default_args={**RETRY, "owner": "stockcast", "execution_timeout": limit, "on_failure_callback": boundary.say_why},
+        default_args={**RETRY, **_owned(settings), "execution_timeout": limit},
+        owner_links=owner_links(settings),
     )
 
 
@@ -138,16 +151,25 @@ def _wire(universe: Universe, retry_source: dict[str, Any]) -> None:
     """The day, in order. A shard that fails does not stop the others: `check` and `promote` go on with those that came through."""
     shards = plan_of(universe)
     run = shards["run"]
-    admitted = check(run)
-    # Airflow gives a task its docstring as its page, except a mapped one.
-    ingest.override(doc_md=ingest.function.__doc__, **retry_source).partial(run=run).expand(tickers=shards) >> admitted
-    evaluated = models.partial(run=run).expand(tickers=admitted)
-    trained = evaluated.operator.task_group.children["train"]
-    admitted >> pretrain(run) >> trained  # windows are cut meanwhile
-    evaluated >> (promoted := promote(run))
-    promoted >> publish.override(outlets=[published(universe.name)])(run) >> score(run) >> (watched := watch(run)) >> report(run)
-    # A leaf: without a warning it is skipped, and nothing waits for it.
-    drift_warning.override(doc_md=drift_warning.function.__doc__).expand(warning=watched)
+    with group("prices", "Prices are fetched and weighed"):
+        admitted = check(run)
+        # Airflow gives a task its docstring as its page, except a mapped one.
+        ingest.override(doc_md=ingest.function.__doc__, **retry_source).partial(run=run).expand(tickers=shards) >> admitted
+    with group("networks", "Networks are trained, and measured beside the baselines"):
+        evaluated = models.partial(run=run).expand(tickers=admitted)
+        trained = evaluated.operator.task_group.children["train"]
+        admitted >> pretrain(run) >> trained  # windows are cut meanwhile
+    with group("forecasts", "The best on the evidence is chosen, calibrated and published"):
+        evaluated >> promote(run) >> (out := publish.override(outlets=[published(universe.name)])(run))
+    with group("review", "What became of earlier forecasts, and what to look at"):
+        out >> score(run) >> (watched := watch(run)) >> report(run)
+        # A leaf: without a warning it is skipped, and nothing waits for it.
+        drift_warning.override(doc_md=drift_warning.function.__doc__).expand(warning=watched)
+
+
+def group(name: str, told: str) -> TaskGroup:
+    """A part of the day: it folds up in Airflow, and its tasks keep their names."""
+    return TaskGroup(name, tooltip=told, prefix_group_id=False)
 
 
 def plan_of(universe: Universe) -> Any:
@@ -250,9 +272,9 @@ def drift_warning(warning: dict[str, str]) -> None:
     boundary.warn(warning)
 
 
-@task
+@task(on_success_callback=notifications.done)
 def report(run: dict) -> str:
-    """Draw the day's page; returns where it is."""
-    from pipeline import steps
-
-    return boundary.call(steps.report, run)
+    """Draw the day's page; returns where it is. Its note says how the day came out."""
+    where, verdict = boundary.report(run)
+    get_current_context()["ti"].xcom_push(VERDICT, verdict)
+    return where

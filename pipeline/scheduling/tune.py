@@ -40,6 +40,7 @@ def tune(settings: Settings) -> DAG:
     """The DAG `tune`: no schedule, one task for the recipe and universe that were asked for."""
     page = PAGE.format(files=artifacts_below(settings, "tuning"))
     with on_demand(
+        settings,
         "tune",
         "A search for better hyper-parameters of a recipe, on years before its test sessions",
         page,

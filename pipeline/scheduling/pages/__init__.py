@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 PREFIX = "/forecasts"
+#: Where they are within Airflow's frame and navigation: its path for the external view `VIEW` (see `plugin.py`).
+VIEW = "forecasts"
+FORECASTS_VIEW = f"/plugin/{VIEW}"
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:

@@ -31,6 +31,7 @@ from pipeline import assembly, board
 from pipeline.errors import NothingStored, SettingsError, StockcastError
 from pipeline.models.baselines import BASELINES
 from pipeline.reporting import CHAMPIONS, DRIFT_WORDS, rows
+from pipeline.scheduling.environment import run_page
 from pipeline.scheduling.pages import PREFIX
 from pipeline.scheduling.timetable import run_moment
 from pipeline.settings import Settings
@@ -330,12 +331,13 @@ def _summed(series: board.Series, by: str, _: int) -> pd.DataFrame:
 def mlflow_page(ticker: str, series: Series, session: Session = None) -> Response:
     """On to the ticker's run in MLflow. MLflow is imported and asked only once somebody wants to go there."""
     parts, at = _parts(), _at(series, session)
-    universe = _universe(series, ticker, at)
     decided = parts.store.load(PROMOTIONS, **series.key, ticker=ticker, cutoff=at)
-    if universe is None or decided.empty:
+    if decided.empty:
         raise NothingStored(f"{ticker}: nothing has been published for it at {at} in {series}.")
     cutoff = decided["training_cutoff"].iloc[0]
-    found = parts.tracker(universe).where(f"{(at if pd.isna(cutoff) else cutoff.date())} {series.recipe} {series.target} {ticker}")
+    found = parts.tracker(series.universe).where(
+        f"{(at if pd.isna(cutoff) else cutoff.date())} {series.recipe} {series.target} {ticker}"
+    )
     if found is None:
         raise NothingStored(f"{ticker}: MLflow has no run of it any more. Repeat evaluate of {at}, which fills it again.")
     return RedirectResponse(f"{assembly.mlflow_url(parts.settings)}/{found}", 303)
@@ -367,5 +369,5 @@ def _airflow_run(airflow: Any, series: board.Series, ticker: str, session: dt.da
         )
     )
     own = next((task for task in tasks if ticker in (task.rendered_map_index or "").split(", ")), None)
-    where = f"{conf.get('api', 'base_url', fallback='/').rstrip('/')}/dags/{quote(dag)}/runs/{quote(run.run_id, safe='')}"
+    where = run_page(dag, run.run_id)
     return f"{where}/tasks/evaluate/mapped/{own.map_index}" if own else where
