@@ -13,9 +13,19 @@ from pipeline.universes import Universe
 PAGE = """\
 # Daily forecast: {name}
 
-![The day: prices are fetched and checked, networks trained and measured, forecasts published, earlier ones reviewed]({picture})
-
 What do we expect next, given prices up to this session's close, and was yesterday's answer any good?
+
+[![The day: prices are fetched and checked, networks trained and measured, forecasts published, earlier ones reviewed]({picture})]({picture})
+
+```
+plan
+ ├─ prices      ingest ─> check
+ ├─ networks    pretrain ───────┐
+ │              build_windows ──┴> train ─> evaluate
+ ├─ forecasts   promote ─> publish
+ └─ review      score ─> watch ─> report
+                           └────> drift_warning
+```
 
 | | |
 |---|---|
