@@ -27,15 +27,15 @@ TICKER_STEPS = ("ingest", "build_windows", "train", "evaluate")
 SESSION_STEPS = ("check", "pretrain", "promote", "publish", "score", "watch", "report")
 STEP_HELP = {
     "ingest": "fetch prices and store what is new",
-    "check": "validate what was ingested; quarantine tickers that break the rules",
-    "pretrain": "fit the network that all stocks train together, from which their own go on",
-    "build_windows": "write the datasets of the training cutoffs, and the window to forecast from",
-    "train": "fit the networks that are not there yet",
-    "evaluate": "measure networks and baselines on the same sessions; track them in MLflow",
+    "check": "validate what was ingested; leave out tickers that break the rules",
+    "pretrain": "train the network that all stocks share",
+    "build_windows": "cut prices into the datasets that networks learn and forecast from",
+    "train": "train each stock's own networks, where they are not there yet",
+    "evaluate": "measure networks and baselines on the same sessions; record both in MLflow",
     "promote": "decide whose forecast is published, and why",
     "publish": "write the forecasts with their intervals",
-    "score": "give earlier forecasts their realised errors",
-    "watch": "warn where coverage, pinball skill or the networks' inputs have left their bands",
+    "score": "compare earlier forecasts with the prices that came",
+    "watch": "warn where coverage, skill or the networks' inputs have drifted",
     "report": "write the day's page, and print the same figures",
 }
 
@@ -68,47 +68,57 @@ def main(argv: list[str] | None = None) -> int:
 
 def parser() -> Parser:
     """The whole grammar."""
-    top = Parser(prog="stockcast", description="A daily stock forecast, one session at a time.")
+    top = Parser(
+        prog="stockcast",
+        description="A daily stock forecast, one session at a time.",
+        epilog="To begin: `stockcast run` forecasts the bundled stocks; `stockcast doctor` says what is missing.",
+    )
     top.add_argument("--version", action="version", version=f"stockcast {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    run = _command(commands, "run", "all steps of one session", _run)
+    run = _command(commands, "run", "forecast one session: all steps, from prices to the day's page", _run)
     _session_arguments(run)
     _format_argument(run)
-    backfill = _command(commands, "backfill", "all steps of every session in a range", _backfill)
-    backfill.add_argument("--from", dest="first", required=True, type=_date, metavar="DATE", help="first session")
-    backfill.add_argument("--to", dest="last", required=True, type=_date, metavar="DATE", help="last session")
+    backfill = _command(commands, "backfill", "forecast every session of a range, with all steps", _backfill)
+    backfill.add_argument("--from", dest="first", required=True, type=_date, metavar="DATE", help="first session, included")
+    backfill.add_argument("--to", dest="last", required=True, type=_date, metavar="DATE", help="last session, included")
     for step in STEP_HELP:
         _session_arguments(_command(commands, step, f"step: {STEP_HELP[step]}", _step, step=step))
 
-    forecasts = _command(commands, "forecasts", "print published forecasts", _forecasts)
+    forecasts = _command(commands, "forecasts", "print what was published, one row per ticker and session ahead", _forecasts)
     forecasts.add_argument("--session", type=_date, metavar="DATE", help="the session they were made after (default: the newest)")
-    scores = _command(commands, "scores", "print how earlier forecasts did", _scores)
+    scores = _command(commands, "scores", "print how earlier forecasts did, beside the naive and the EWMA forecast", _scores)
     scores.add_argument("--session", type=_date, metavar="DATE", help="only forecasts made after this session")
     scores.add_argument("--each", action="store_true", help="one row per forecast, not the sums")
     for command in (forecasts, scores):
         _format_argument(command)
-    _format_argument(_command(commands, "universe", "list the universes, or show one", _universe))
-    _format_argument(_command(commands, "recipes", "list the recipes, or show one", _recipes))
-    ahead = _command(commands, "look-ahead", "three ways to look ahead over the test sessions of a session's networks", _look_ahead)
+    _format_argument(_command(commands, "universe", "list the universes, or show one (--universe NAME)", _universe))
+    _format_argument(_command(commands, "recipes", "list the recipes with all parameters, or show one (--recipe NAME)", _recipes))
+    ahead = _command(commands, "look-ahead", "let trained networks forecast their test sessions in three ways", _look_ahead)
     _session_arguments(ahead)
     ahead.add_argument(
-        "--length", type=int, default=SEQUENCE_LENGTH, help="sessions of one of the multiple sequences (default: %(default)s)"
+        "--length",
+        type=int,
+        default=SEQUENCE_LENGTH,
+        metavar="N",
+        help="sessions in each sequence of the third way, multiple sequences (default: %(default)s)",
     )
     _study_commands(commands)
     _backtest_command(commands)
     _tune_command(commands)
-    exercise = _command(commands, "exercise", "train recipes that need no prices (--recipe NAME,NAME; default: all)", _exercise)
-    exercise.add_argument("--text", metavar="FILE", help="a text of your own for the recipe that learns one")
+    exercise = _command(commands, "exercise", "train the recipes that need no prices (--recipe NAME,NAME; default: all)", _exercise)
+    exercise.add_argument(
+        "--text", metavar="FILE", help="a text of your own, for the recipe that learns to write (meetup-characters)"
+    )
     _format_argument(exercise)
     _question_commands(commands)
-    _command(commands, "doctor", "check configuration, store, tracking and source, and say what to do", _doctor)
+    _command(commands, "doctor", "check configuration, databases and price source, and say what to do", _doctor)
     return top
 
 
 def _command(commands: argparse._SubParsersAction, name: str, told: str, run: Callable, **defaults: object) -> Parser:
     command = commands.add_parser(
-        name.replace("_", "-"), aliases=[name] if "_" in name else [], help=told, description=told.capitalize() + "."
+        name.replace("_", "-"), aliases=[name] if "_" in name else [], help=told, description=_sentence(told)
     )
     command.set_defaults(run=run, **defaults)
     command.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -121,88 +131,100 @@ def _command(commands: argparse._SubParsersAction, name: str, told: str, run: Ca
     return command
 
 
+def _sentence(told: str) -> str:
+    """What a list of commands says in a few words, as a line of its own."""
+    return told[0].upper() + told[1:] + ("" if told.endswith("?") else ".")
+
+
 def _backtest_command(commands: argparse._SubParsersAction) -> None:
-    command = _command(
-        commands, "backtest", "recipes, baselines and statistical models over rolling cutoffs, side by side", _backtest
-    )
+    command = _command(commands, "backtest", "compare recipes, baselines and statistical models on many past sessions", _backtest)
     command.add_argument(
         "--recipes",
         default="default",
         metavar="NAME,NAME",
-        help="who takes part, beside naive, ewma and the statistical models that --baselines names (default: %(default)s)",
+        help="recipes that take part, beside naive, ewma and the statistical models of --baselines (default: %(default)s)",
     )
-    command.add_argument("--from", dest="first", required=True, type=_date, metavar="DATE", help="the first cutoff")
-    command.add_argument("--to", dest="last", required=True, type=_date, metavar="DATE", help="no cutoff after this day")
+    command.add_argument("--from", dest="first", required=True, type=_date, metavar="DATE", help="first session to forecast from")
     command.add_argument(
-        "--step", type=int, default=5, metavar="N", help="every so many-th session is a cutoff (default: %(default)s)"
+        "--to", dest="last", required=True, type=_date, metavar="DATE", help="last session to forecast from, at most"
     )
+    command.add_argument("--step", type=int, default=5, metavar="N", help="forecast from every N-th session (default: %(default)s)")
     command.add_argument(
         "--refit",
         type=int,
         default=25,
         metavar="N",
-        help="networks are fitted at every so many-th cutoff; 0: once (default: %(default)s)",
+        help="train networks anew at every N-th of these; 0: once, at the first (default: %(default)s)",
     )
     command.add_argument(
-        "--embargo", type=int, metavar="N", help="sessions between what networks know and what they forecast (default: the horizon)"
+        "--embargo",
+        type=int,
+        metavar="N",
+        help="sessions left out between what networks learn from and what they forecast (default: the horizon)",
     )
-    command.add_argument("--warm-start", action="store_true", help="networks go on from those of the first fit")
+    command.add_argument("--warm-start", action="store_true", help="a later training goes on from the first one's networks")
     command.add_argument(
         "--seeds",
         type=_count,
         default=1,
         metavar="N",
-        help="seeds, from --seed on, each a line of the leaderboard (default: %(default)s)",
+        help="number of seeds, from --seed on, each a line of the leaderboard (default: %(default)s)",
     )
     _format_argument(command)
 
 
 def _study_commands(commands: argparse._SubParsersAction) -> None:
     reproduce = _command(
-        commands, "reproduce", "train a source's recipes as published, beside naive, linear and default", _reproduce
+        commands, "reproduce", "train a source's recipes exactly as published, beside naive, linear and default", _reproduce
     )
     reproduce.add_argument("study", metavar="STUDY", help="fastnu, sezer, aungiers or weng; its --data is a folder of price files")
     reproduce.add_argument("--from", dest="first", type=_date, metavar="DATE", help="first session used (default: the files' own)")
     reproduce.add_argument("--to", dest="last", type=_date, metavar="DATE", help="last session used (default: the files' own)")
-    ablate = _command(commands, "ablate", "train the FAST-NU network with other layers: do more of them reduce the error?", _ablate)
+    ablate = _command(
+        commands, "ablate", "train the FAST-NU network with more and fewer layers: do they reduce the error?", _ablate
+    )
     ablate.add_argument("--layers", type=_counts, default="1,2,3,4", metavar="N,N", help="numbers of layers (default: %(default)s)")
     ablate.add_argument(
-        "--units", type=_counts, default="25,50,128", metavar="N,N", help="units of each layer (default: %(default)s)"
+        "--units", type=_counts, default="25,50,128", metavar="N,N", help="numbers of units in each layer (default: %(default)s)"
     )
-    ablate.add_argument("--epochs", type=_count, metavar="N", help="shorten the training (default: as published)")
+    ablate.add_argument("--epochs", type=_count, metavar="N", help="train fewer epochs (default: as published)")
     for command, seeds in ((reproduce, 3), (ablate, 1)):
         command.add_argument(
-            "--seeds", type=_count, default=seeds, metavar="N", help="seeds, from --seed on (default: %(default)s)"
+            "--seeds", type=_count, default=seeds, metavar="N", help="number of seeds, from --seed on (default: %(default)s)"
         )
 
 
 def _question_commands(commands: argparse._SubParsersAction) -> None:
     audit = _command(
-        commands, "audit", "does a recipe look ahead? change all that comes after cutoffs and report what moves", _audit
+        commands, "audit", "look for leaks: change all prices after a session and report what moves in a recipe", _audit
     )
     audit.add_argument("audited", metavar="RECIPE", help="its name, such as default or castilla.faithful")
-    audit.add_argument("--cutoffs", type=_count, default=2, metavar="N", help="of each level (default: %(default)s)")
-    audit.add_argument("--epochs", type=_count, default=2, metavar="N", help="at most so many are trained (default: %(default)s)")
+    audit.add_argument(
+        "--cutoffs", type=_count, default=2, metavar="N", help="sessions after which prices are changed (default: %(default)s)"
+    )
+    audit.add_argument("--epochs", type=_count, default=2, metavar="N", help="train at most so many (default: %(default)s)")
     _format_argument(audit)
-    explain = _command(commands, "explain", "what made a published forecast; --horizon shows this one alone", _explain)
-    explain.add_argument("session", type=_date, metavar="SESSION", help="the session that it was made after")
+    explain = _command(commands, "explain", "show what made a published forecast (--horizon N: that one alone)", _explain)
+    explain.add_argument("session", type=_date, metavar="SESSION", help="the session it was made after, such as 2013-03-01")
     explain.add_argument("ticker", metavar="TICKER", help="whose forecast")
     explain.add_argument("--rerun", action="store_true", help="make it again from the prices known then, and compare every bit")
 
 
 def _tune_command(commands: argparse._SubParsersAction) -> None:
-    command = _command(
-        commands, "tune", "search for better hyper-parameters of a recipe, on years before its test sessions (--recipe NAME)", _tune
-    )
+    command = _command(commands, "tune", "search for better hyper-parameters of a recipe (--recipe NAME)", _tune)
     command.add_argument(
         "--trials",
         type=_count,
         default=20,
         metavar="N",
-        help="that there are to be in the end; those done count (default: %(default)s)",
+        help="how many there are to be in the end, those of earlier searches included (default: %(default)s)",
     )
     command.add_argument(
-        "--folds", type=_count, default=3, metavar="K", help="years that each is measured on (default: %(default)s)"
+        "--folds",
+        type=_count,
+        default=3,
+        metavar="K",
+        help="years that each trial is measured on, all before the test sessions (default: %(default)s)",
     )
     command.add_argument(
         "--from", dest="first", type=_date, metavar="DATE", help="first session used (default: the universe's own)"
@@ -212,7 +234,7 @@ def _tune_command(commands: argparse._SubParsersAction) -> None:
         dest="last",
         type=_date,
         metavar="DATE",
-        help="last session; the newest before it are kept back (default: the newest)",
+        help="last session used, the recipe's test sessions included, which stay unseen (default: the newest)",
     )
 
 
@@ -224,7 +246,7 @@ def _session_arguments(command: Parser) -> None:
 
 
 def _format_argument(command: Parser) -> None:
-    command.add_argument("--format", choices=FORMATS, default="table", help="default: table")
+    command.add_argument("--format", choices=FORMATS, default="table", help="how rows are printed (default: table)")
 
 
 def _date(text: str) -> dt.date:

@@ -38,9 +38,7 @@ def test_one_file_and_one_line_make_a_recipe_that_is_listed_trained_and_measured
     missing = stockcast(without, "recipes", "--recipe", "castilla")
     assert (missing.returncode, "There is no recipe 'castilla'" in missing.stderr) == (2, True)
 
-    section = re.search(
-        r"^\*\*A recipe\.\*\*(.*?)^\*\*A quality rule", (ROOT / "README.md").read_text(encoding="utf-8"), re.S | re.M
-    )[1]
+    section = re.search(r"^### How to add a recipe$(.*?)^### ", (ROOT / "README.md").read_text(encoding="utf-8"), re.S | re.M)[1]
     file, line = re.findall(r"^```python\n(.*?)^```", section, re.S | re.M)
     (without / "pipeline" / "models" / "castilla.py").write_text(file, encoding="utf-8")
     listing = without / "pipeline" / "models" / "__init__.py"
@@ -69,7 +67,7 @@ RECIPES = (replace(CASTILLA, name="castilla-week", summary="Sees five closes.", 
 def test_one_more_recipe_keeps_the_projects_tests_green(tmp_path):
     for folder in ("pipeline", "expectations", "tests", "benchmarks", "docker"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("README.md", "pyproject.toml"):
+    for file in ("README.md", "Makefile", "pyproject.toml"):
         shutil.copy(ROOT / file, tmp_path / file)
     (tmp_path / "pipeline" / "models" / "another.py").write_text(ANOTHER, encoding="utf-8")
     listing = tmp_path / "pipeline" / "models" / "__init__.py"

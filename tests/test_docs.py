@@ -1,7 +1,9 @@
 """The documentation keeps up: every command, recipe, universe and file it should mention, and no file that is not there."""
 
 import argparse
+import dataclasses
 import re
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import pytest
 
 from pipeline import cli
 from pipeline.models import find_recipe
+from pipeline.scheduling import __main__ as scheduling
+from pipeline.settings import PREFIX, Settings
 from pipeline.universes import load_universes
 
 ROOT = Path(__file__).parent.parent
@@ -32,16 +36,105 @@ SHOWN = (
 )
 
 
-def commands():
-    [subparsers] = [action for action in cli.parser()._actions if isinstance(action, argparse._SubParsersAction)]
-    return [choice.dest for choice in subparsers._choices_actions]
+# Tables that the code makes. A test that fails prints the one that the README should have.
 
 
-def test_the_readme_names_every_command():
-    missing = [
-        name for name in (command.split(" ")[0] for command in commands()) if not re.search(rf"`(?:stockcast )?{name}\b", README)
+def settings_table() -> str:
+    rows = []
+    for field in dataclasses.fields(Settings):
+        default = "" if field.default in ("", None) else f"`{field.default}`"
+        rows.append(f"| `{PREFIX}{field.name.upper()}` | {default} | {field.metadata['help']} |")
+    return _table("| variable | default | what it is |", rows)
+
+
+def stockcast_table() -> str:
+    common = {field.name for field in dataclasses.fields(Settings)} | {"help", "debug"}
+    return _table("| command | what it does | its own flags |", _command_rows(cli.parser(), common))
+
+
+def scheduling_table() -> str:
+    return _table("| command | what it does | its flags |", _command_rows(scheduling._parser(), {"help"}))
+
+
+def make_table() -> str:
+    told = re.findall(r"^([a-z-]+):.*## (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    return _table("| command | what it does |", [f"| `make {target}` | {_with_code(about)} |" for target, about in told])
+
+
+TABLES = {"settings": settings_table, "stockcast": stockcast_table, "scheduling": scheduling_table, "make": make_table}
+
+
+def _table(head: str, rows: list[str]) -> str:
+    return "\n".join([head, "|" + "---|" * (head.count("|") - 1), *rows])
+
+
+def _command_rows(parser: argparse.ArgumentParser, common: set[str]) -> list[str]:
+    return [
+        f"| `{name}` | {told[0].upper()}{told[1:]} | {', '.join(_flags(command, common))} |"
+        for name, told, command in _commands(parser)
     ]
-    assert missing == []
+
+
+def _commands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str, argparse.ArgumentParser]]:
+    """Name, one line, and parser of every command."""
+    [subparsers] = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    for choice in subparsers._choices_actions:
+        name = choice.dest.split(" ")[0]
+        yield name, choice.help, subparsers.choices[name]
+
+
+def _flags(command: argparse.ArgumentParser, common: set[str]) -> Iterator[str]:
+    # What a command cannot do without comes first.
+    for action in sorted(command._actions, key=lambda action: not action.required):
+        if action.dest in common:
+            continue
+        value = action.metavar or ("{" + ",".join(action.choices) + "}" if action.choices else "")
+        if action.nargs == argparse.REMAINDER:
+            yield "`...`"
+        elif action.option_strings:
+            yield f"`{action.option_strings[-1]}{' ' if value else ''}{value}`" + (" (required)" if action.required else "")
+        else:
+            yield f"`{value}`"
+
+
+def _with_code(told: str) -> str:
+    """A line of the Makefile, with its examples marked as such."""
+    return re.sub(r"make \w+ \[.*", lambda example: f"`{example[0]}`", told)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_readme_has_the_table_that_the_code_makes(name):
+    table = TABLES[name]()
+    assert table in README, f"README.md should have this table:\n\n{table}\n"
+
+
+def test_every_flag_and_command_says_what_it_is():
+    silent = [
+        f"{parser.prog} {name} {action.dest}"
+        for parser in (cli.parser(), scheduling._parser())
+        for name, told, command in _commands(parser)
+        for action in command._actions
+        if not (told and action.help)
+    ]
+    assert silent == []
+
+
+def test_links_lead_to_headings_and_the_contents_to_every_how_to():
+    linked = re.findall(r"\]\(#([\w-]+)\)", README)
+    assert [link for link in linked if link not in map(_anchor, _headings())] == []
+    contents = README.partition("**Contents.**")[2].partition("\n\n")[0]
+    wanted = [title for title in _headings() if title.startswith("How to ")]
+    assert wanted and [title for title in wanted if f"(#{_anchor(title)})" not in contents] == []
+
+
+def _anchor(title: str) -> str:
+    """What a page of Markdown calls a heading in its links."""
+    return re.sub(r"[^\w -]", "", title).lower().replace(" ", "-")
+
+
+def _headings() -> list[str]:
+    prose = re.sub(r"^```.*?^```$", "", README, flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"^##+ (.*)$", prose, re.MULTILINE)
 
 
 def test_the_readme_names_every_universe():

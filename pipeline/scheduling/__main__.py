@@ -26,27 +26,34 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pipeline.scheduling", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.scheduling",
+        description="Airflow, MLflow and PostgreSQL on this machine: start, end, run, backfill.",
+    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, call, about: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=about, description=about)
+        added = commands.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".")
         added.set_defaults(call=call)
         return added
 
     command("up", _up, "start Airflow, MLflow and PostgreSQL in the background, on loopback")
     command("down", _down, "end what `up` started")
-    command("status", _status, "say whether it is up and healthy")
-    command("supervise", _supervise, "run the services in the foreground until SIGTERM (what `up` starts)")
-    run = command("run", _run, "run a universe's DAG once through Airflow, in this process")
-    run.add_argument("--universe", help="which one (default: STOCKCAST_UNIVERSE, else sample)")
-    run.add_argument("--session", type=_date, help="trading day, such as 2013-03-01 (default: the last complete one)")
-    backfill = command("backfill", _backfill, "let Airflow run every session of a range; needs `up`")
-    backfill.add_argument("--universe", help="which one (default: STOCKCAST_UNIVERSE, else sample)")
-    backfill.add_argument("--from", dest="first", type=_date, required=True, help="first session date, included")
-    backfill.add_argument("--to", dest="last", type=_date, required=True, help="last session date, included")
-    backfill.add_argument("--max-active-runs", type=int, default=4, help="sessions at work at once (default: %(default)s)")
+    command("status", _status, "say what is up and healthy; exit code 1 when it is down")
+    command("supervise", _supervise, "what `up` starts: the services, in the foreground until SIGTERM")
+    run = command("run", _run, "forecast one session through Airflow; needs no `up`")
+    run.add_argument("--universe", metavar="NAME", help="which one (default: STOCKCAST_UNIVERSE, else sample)")
+    run.add_argument(
+        "--session", type=_date, metavar="DATE", help="trading day, such as 2013-03-01 (default: the last complete one)"
+    )
+    backfill = command("backfill", _backfill, "let Airflow forecast every session of a range; needs `up`")
+    backfill.add_argument("--universe", metavar="NAME", help="which one (default: STOCKCAST_UNIVERSE, else sample)")
+    backfill.add_argument("--from", dest="first", type=_date, required=True, metavar="DATE", help="first session date, included")
+    backfill.add_argument("--to", dest="last", type=_date, required=True, metavar="DATE", help="last session date, included")
+    backfill.add_argument(
+        "--max-active-runs", type=int, default=4, metavar="N", help="sessions at work at once (default: %(default)s)"
+    )
     backfill.add_argument(
         "--reprocess",
         choices=["none", "failed", "completed"],
@@ -54,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         help="which sessions to run again (default: %(default)s)",
     )
     backfill.add_argument("--wait", action="store_true", help="return when all sessions have run; exit code 1 when one failed")
-    airflow = command("airflow", _airflow, "call Airflow's own command line on this deployment: airflow dags list")
+    airflow = command("airflow", _airflow, "Airflow's own command line on this deployment, such as: airflow dags list")
     airflow.add_argument("arguments", nargs=argparse.REMAINDER, help="as `airflow` takes them")
     return parser
 

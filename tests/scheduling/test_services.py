@@ -22,11 +22,12 @@ import pytest
 from pipeline import embedded_postgres
 from pipeline.errors import SettingsError
 from pipeline.scheduling import services
-from pipeline.scheduling.environment import PRICE_POOL_SLOTS
+from pipeline.scheduling.environment import PRICE_POOL_SLOTS, admin_password
 from pipeline.scheduling.rest import Airflow
 from pipeline.scheduling.timetable import run_moment
 from pipeline.sessions import Calendar
 from pipeline.settings import Settings
+from tests.test_docs_examples import block_with
 
 ROOT = Path(__file__).parents[2]
 DAG = "daily_forecast_young"
@@ -205,6 +206,18 @@ def _pages_say_what_is_stored(deployment: Deployment, airflow: Airflow, run_id: 
     page = airflow.get("/forecasts/stocks/FB?universe=young&session=2013-02-28").decode()
     assert f"/dags/{DAG}/runs/{urllib.parse.quote(run_id, safe='')}/tasks/evaluate/mapped/0" in page
     assert b'"name":"Forecasts"' in airflow.get("/api/v2/plugins").replace(b": ", b":")
+    _the_readmes_curl_gets_the_same_rows(deployment, len({row["ticker"] for row in rows}))
+
+
+def _the_readmes_curl_gets_the_same_rows(deployment: Deployment, tickers: int) -> None:
+    """The example of the README, as it is but for port, password and universe."""
+    settings = deployment.settings
+    script = block_with("/auth/token").replace("127.0.0.1:8080", f"127.0.0.1:{settings.airflow_port}")
+    script = script.replace('"..."', json.dumps(admin_password(settings.home))).replace("universe=sample", "universe=young")
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    head, *lines = done.stdout.splitlines()
+    assert (head.split(",")[0], [line.split(",")[0] for line in lines]) == ("ticker", ["FB"] * tickers)
 
 
 def test_a_taken_port_is_named_with_its_setting(tmp_path):

