@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import datetime as dt
 import re
 from collections.abc import Iterator
 from importlib import import_module
@@ -10,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from pipeline import cli
-from pipeline.models import find_recipe
+from pipeline.models import DEFAULT, find_recipe
 from pipeline.scheduling import __main__ as scheduling
 from pipeline.settings import PREFIX, Settings
-from pipeline.universes import load_universes
+from pipeline.universes import Universe, load_universes
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -161,6 +162,11 @@ def test_files_that_a_page_names_are_there(page):
 @pytest.mark.parametrize("page", ["README.md", "benchmarks/README.md"])
 def test_no_placeholder_is_left(page):
     assert re.findall(r"@@\w*|TODO|FIXME|XXX", (ROOT / page).read_text(encoding="utf-8")) == []
+
+
+def test_the_readme_knows_how_much_history_a_network_needs():
+    spec = DEFAULT.spec("IBM", dt.date(2013, 3, 1), "close", Universe("any", "sample", ("IBM",)).horizon)
+    assert f"Enough are {spec.needed_sessions} sessions" in README.replace("\n", " ")
 
 
 def test_commands_in_the_readme_parse():

@@ -12,6 +12,7 @@ from __future__ import annotations
 import atexit
 import datetime as dt
 import json
+import logging
 import random
 import re
 import shutil
@@ -43,6 +44,8 @@ SIGNIFICANT_DIGITS = 7
 UNREADABLE = (KeyError, IndexError, ValueError, TypeError, AttributeError)
 #: yfinance takes an ISIN for a ticker and looks another one up for it.
 ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}\d")
+#: What curl puts around the reason.
+AROUND_A_REASON = re.compile(r"Failed to perform, curl: \(\d+\) |\. See https://curl\.se/\S+ first for more details\.?")
 
 
 class YahooSource:
@@ -240,7 +243,7 @@ def _chart(body: str) -> dict | None:
 
 
 def _one_line(value: object) -> str:
-    text = " ".join(str(value).split())
+    text = AROUND_A_REASON.sub("", " ".join(str(value).split()))
     return text or ("" if isinstance(value, str) else type(value).__name__)
 
 
@@ -254,6 +257,8 @@ def _client(cache_folder: Path) -> ModuleType:
     atexit.register(shutil.rmtree, own, ignore_errors=True)
     yfinance.set_tz_cache_location(own)
     yfinance.config.debug.hide_exceptions = False
+    # It also prints that a cookie could not be fetched, for every try; what matters of an outage, our own error says once.
+    logging.getLogger("yfinance").setLevel(logging.CRITICAL)
     # yfinance 1.7 calls pandas in ways that pandas 4 will drop, on every fetch; nothing a reader of our log can mend.
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="yfinance")
     return yfinance

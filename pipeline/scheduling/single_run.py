@@ -10,6 +10,7 @@ import contextlib
 import datetime as dt
 import fcntl
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -25,6 +26,11 @@ from pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from pipeline.assembly import Parts
+
+#: A task's tickers in the line that says why it failed (`boundary.failure_line`).
+OF_TICKERS = re.compile(r"FAILED \w+ of ([^:]+): ")
+#: A step that finds nothing to work on, because one before it has failed.
+FOLLOWS = re.compile(r"FAILED [^:]+: NothingStored: ")
 
 
 def run(settings: Settings, session: dt.date | None) -> int:
@@ -46,6 +52,7 @@ def run(settings: Settings, session: dt.date | None) -> int:
         print(f"{dag_id(planned)}: session {planned.session}, {len(planned.universe.tickers)} tickers", flush=True)
         with _alone(settings.home, planned):
             failures = _through_airflow(settings, planned)
+        failures = told_once(failures)
         if failures and not _published(parts, planned):
             raise RunError("\n".join(failures))
         print(f"\n{steps.summary(parts, planned)}\n")
@@ -53,6 +60,20 @@ def run(settings: Settings, session: dt.date | None) -> int:
     for failure in failures:
         print(failure, file=sys.stderr)
     return 1 if failures else 0
+
+
+def told_once(failures: list[str]) -> list[str]:
+    """Failures as a person wants them: what many tickers met is said of the first, and what only follows from another failure is left out."""
+    kinds: dict[str, list[str]] = {}
+    for line in failures:
+        named = OF_TICKERS.match(line)
+        tickers = named[1].split(", ") if named else []
+        # Only where the tickers' own names are all that differs is it the same.
+        same = re.sub("|".join(rf"(?<!\w){re.escape(ticker)}(?!\w)" for ticker in tickers), "", line) if tickers else line
+        kinds.setdefault(same, []).append(line)
+    told = [f"{lines[0]} (The same for {len(lines) - 1} more.)" if len(lines) > 1 else lines[0] for lines in kinds.values()]
+    causes = [line for line in told if not FOLLOWS.match(line)]
+    return causes or told
 
 
 def dag_id(planned: Run) -> str:

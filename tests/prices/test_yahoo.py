@@ -189,6 +189,15 @@ def test_only_an_answer_that_says_so_means_nothing_new(answer, expected):
     assert type(problem) is (expected or type(None))
 
 
+def test_a_reason_is_told_without_what_curl_puts_around_it():
+    error = ConnectionError(
+        "Failed to perform, curl: (6) Could not resolve host: query2.finance.yahoo.com. See "
+        "https://curl.se/libcurl/c/libcurl-errors.html first for more details."
+    )
+    told = str(diagnose("KO", dt.date(2024, 7, 1), None, error))
+    assert told == "Yahoo gave no answer for KO (Could not resolve host: query2.finance.yahoo.com). Try again later."
+
+
 CLIENT = """
 import datetime as dt, json, sys
 from pipeline.prices.source import fetch
@@ -217,3 +226,23 @@ def test_a_process_of_its_own_reaches_yahoo_through_the_proxy_with_nothing_chang
     expected = traded(yahoo_server, "NVDA")["close"]["2024-06-06":"2024-06-11"].tolist()
     assert json.loads(done.stdout) == [expected, "UnknownTicker", "SourceUnavailable"]
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+OFFLINE = """
+import datetime as dt, sys
+from pipeline.prices.yahoo import YahooSource
+
+day = dt.date(2024, 7, 1)
+try:
+    YahooSource(sys.argv[1], attempts=2, timeout=5, rate=1000, sleep=lambda seconds: None).fetch_raw("KO", day, day, dt.datetime.now(dt.UTC))
+except Exception as error:
+    print(type(error).__name__)
+"""
+
+
+@pytest.mark.slow
+def test_without_a_network_the_error_is_all_that_is_said(tmp_path):
+    nowhere = {"HTTPS_PROXY": "http://127.0.0.1:1", "https_proxy": "http://127.0.0.1:1", "NO_PROXY": "", "no_proxy": ""}
+    command = [sys.executable, "-c", OFFLINE, str(tmp_path)]
+    done = subprocess.run(command, env={**os.environ, **nowhere}, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("SourceUnavailable\n", "")
