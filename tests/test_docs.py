@@ -15,6 +15,7 @@ from pipeline.models import DEFAULT, find_recipe
 from pipeline.scheduling import __main__ as scheduling
 from pipeline.settings import PREFIX, Settings
 from pipeline.universes import Universe, load_universes
+from tests.test_architecture import RINGS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -62,7 +63,31 @@ def make_table() -> str:
     return _table("| command | what it does |", [f"| `make {target}` | {_with_code(about)} |" for target, about in told])
 
 
-TABLES = {"settings": settings_table, "stockcast": stockcast_table, "scheduling": scheduling_table, "make": make_table}
+#: What a ring is for, and what it may import besides the rings before it.
+ABOUT_RINGS = {
+    1: ("words: what everybody speaks", "numpy, pandas, a calendar"),
+    2: ("thought: everything that decides; no clock, no network, no disk", ""),
+    3: ("parts: what touches the world; the recipes", "one outside library each"),
+    4: ("the whole: the day, told in order, and the command line", ""),
+    5: ("schedule: the border to Airflow", "Airflow"),
+}
+
+
+def rings_table() -> str:
+    rows = []
+    for ring, (about, imports) in ABOUT_RINGS.items():
+        modules = [f"`{name}`" for name in RINGS[ring] if not name.startswith("__")]
+        rows.append(f"| {ring} | {about} | {', '.join(modules)} | {imports} |")
+    return _table("| ring | what it is for | modules of `pipeline/` | also imports |", rows)
+
+
+TABLES = {
+    "settings": settings_table,
+    "stockcast": stockcast_table,
+    "scheduling": scheduling_table,
+    "make": make_table,
+    "rings": rings_table,
+}
 
 
 def _table(head: str, rows: list[str]) -> str:
@@ -123,7 +148,7 @@ def test_every_flag_and_command_says_what_it_is():
 def test_links_lead_to_headings_and_the_contents_to_every_how_to():
     linked = re.findall(r"\]\(#([\w-]+)\)", README)
     assert [link for link in linked if link not in map(_anchor, _headings())] == []
-    contents = README.partition("**Contents.**")[2].partition("\n\n")[0]
+    contents = README.partition("**Contents**")[2].partition("\n## ")[0]
     wanted = [title for title in _headings() if title.startswith("How to ")]
     assert wanted and [title for title in wanted if f"(#{_anchor(title)})" not in contents] == []
 
