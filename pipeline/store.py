@@ -121,7 +121,9 @@ class Store:
 
     @property
     def url(self) -> str:
-        """Where the store is, for people: no password."""
+        """Where the store is, for people: no password, and a socket as the folder that it is."""
+        if folder := self._engine.url.query.get("host"):
+            return f"{self._engine.url.database} (PostgreSQL at {folder})"
         return self._engine.url.render_as_string(hide_password=True)
 
     # Any table

@@ -518,8 +518,9 @@ def test_a_newer_store_is_refused_and_left_as_it_is(unused_url):
     store = Store.open(unused_url)
     store.save(PREDICTIONS, predictions(1))
     set_version(store, "9999")
-    with pytest.raises(StoreTooNew, match=r"has schema 9999; this program knows up to \d+\. Upgrade"):
+    with pytest.raises(StoreTooNew, match=r"has schema 9999; this program knows up to \d+\. Upgrade") as refused:
         Store.open(unused_url)
+    assert str(refused.value).startswith(("The store sqlite:///", "The store stockcast_unused (PostgreSQL at /"))
     set_version(store, migrations.REVISIONS[-1])
     assert len(Store.open(unused_url).load(PREDICTIONS)) == 1
     store.close()
