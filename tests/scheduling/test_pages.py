@@ -155,10 +155,11 @@ def fill(store: Store) -> None:
 
 
 class Mlflow:
-    """Knows one run."""
+    """Knows two runs: of a stock whose networks were trained up to a month's first session, and of one that has none of its own."""
 
     def where(self, key: str) -> str | None:
-        return "#/experiments/1/runs/r" if key == f"{CUTOFFS[0]} default close AAA" else None
+        known = {"2013-03-01 default close AAA": "#/experiments/1/runs/r", f"{LAST} default close BRK.B": "#/experiments/1/runs/b"}
+        return known.get(key)
 
 
 @pytest.fixture(scope="module")
@@ -260,7 +261,8 @@ def test_a_stocks_page_shows_its_fan_its_record_its_promotions_and_the_ways_on(p
     assert data["earlier"][0][-1] == data["history"][0][-1] and None not in data["earlier"][-1]
     onward = pages.get("/stocks/AAA/mlflow")
     assert (onward.status_code, onward.headers["location"]) == (303, "http://127.0.0.1:5000/#/experiments/1/runs/r")
-    assert "MLflow has no run of it" in pages.get("/stocks/BRK.B/mlflow").text
+    assert pages.get("/stocks/BRK.B/mlflow").headers["location"].endswith("/runs/b")
+    assert "MLflow has no run of it" in pages.get(f"/stocks/{quote(HOSTILE, safe='')}/mlflow").text
 
 
 def test_a_stock_that_sits_out_has_a_page_that_says_why(pages):

@@ -331,13 +331,14 @@ def _summed(series: board.Series, by: str, _: int) -> pd.DataFrame:
 def mlflow_page(ticker: str, series: Series, session: Session = None) -> Response:
     """On to the ticker's run in MLflow. MLflow is imported and asked only once somebody wants to go there."""
     parts, at = _parts(), _at(series, session)
-    decided = parts.store.load(PROMOTIONS, **series.key, ticker=ticker, cutoff=at)
-    if decided.empty:
+    universe = _universe(series, ticker, at)
+    if universe is None or parts.store.load(PROMOTIONS, **series.key, ticker=ticker, cutoff=at).empty:
         raise NothingStored(f"{ticker}: nothing has been published for it at {at} in {series}.")
-    cutoff = decided["training_cutoff"].iloc[0]
-    found = parts.tracker(series.universe).where(
-        f"{(at if pd.isna(cutoff) else cutoff.date())} {series.recipe} {series.target} {ticker}"
-    )
+    # Without a network of its own it was measured at the session; else where this session's networks were trained, whichever is published.
+    trained, _ = parts.calendar(universe).training_cutoffs(at, universe.retrain)
+    tracker = parts.tracker(series.universe)
+    measured = (tracker.where(f"{when} {series.recipe} {series.target} {ticker}") for when in (at, trained))
+    found = next((where for where in measured if where is not None), None)
     if found is None:
         raise NothingStored(f"{ticker}: MLflow has no run of it any more. Repeat evaluate of {at}, which fills it again.")
     return RedirectResponse(f"{assembly.mlflow_url(parts.settings)}/{found}", 303)
