@@ -89,6 +89,11 @@ function drawChart(element) {
     { series: [9, 8], fill: faded("net", 34) },
   ];
   const axis = { stroke: color("dim"), grid: { stroke: color("line"), width: 1 }, ticks: { stroke: color("line"), width: 1 } };
+  // 3 Dec, with the year where one begins: dates as they are read anywhere.
+  const dates = (form) => (time) => new Date(time * 1000).toLocaleDateString("en-GB", { timeZone: "UTC", ...form });
+  const day = dates({ day: "numeric", month: "short" });
+  const year = dates({ year: "numeric" });
+  const days = (_, ticks) => ticks.map((time, at) => day(time) + (at && year(time) === year(ticks[at - 1]) ? "" : `\n${year(time)}`));
   const size = () => ({ width: element.clientWidth, height: Math.max(260, Math.min(440, element.clientWidth * 0.45)) });
   const told = document.getElementById("chart-told");
   const price = (value) => value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: Math.abs(value) >= 1 ? 2 : 4 });
@@ -111,7 +116,7 @@ function drawChart(element) {
       series,
       bands,
       axes: [
-        axis,
+        { ...axis, space: 70, values: days },
         { ...axis, size: 60, values: (_, ticks) => ticks.map((tick) => tick.toLocaleString("en", { maximumFractionDigits: 4 })) },
       ],
       legend: { show: false },
