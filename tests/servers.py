@@ -1,14 +1,17 @@
-"""Servers of other people, as processes of their own on loopback, for tests that want the real thing."""
+"""Servers as processes of their own on loopback, for tests that want the real thing: other people's, and this project's with `make up`."""
 
 from __future__ import annotations
 
 import contextlib
 import http.server
+import os
 import secrets
+import shutil
 import socket
 import socketserver
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -16,6 +19,10 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pipeline import embedded_postgres
+from pipeline.settings import Settings
+
+ROOT = Path(__file__).parents[1]
 LOOPBACK = "127.0.0.1"
 SECONDS_TO_START = 60
 
@@ -121,3 +128,43 @@ def s3_server(log: Path, *buckets: str) -> Iterator[dict[str, str]]:
     finally:
         process.terminate()
         process.wait()
+
+
+class Deployment:
+    """A state folder and two free ports of its own; whatever is called is a process of its own, with nothing but these settings."""
+
+    def __init__(self, home: Path, universes: str, **chosen: object) -> None:
+        self.home = home
+        if universes:
+            (home / "universes.toml").write_text(universes)
+            chosen["universes"] = str(home / "universes.toml")
+        self.settings = Settings(home=home, airflow_port=free_port(), mlflow_port=free_port(), **chosen)
+
+    def call(self, *arguments: str) -> subprocess.CompletedProcess:
+        return self.python("-m", "pipeline.scheduling", *arguments)
+
+    def python(self, *arguments: str, **changes: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, *arguments]
+        return subprocess.run(command, cwd=ROOT, env=self._environ(changes), capture_output=True, text=True, timeout=300)
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        """`call` in the background."""
+        command = [sys.executable, "-m", "pipeline.scheduling", *arguments]
+        return subprocess.Popen(command, cwd=ROOT, env=self._environ({}), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def _environ(self, changes: dict[str, str]) -> dict[str, str]:
+        outside = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "STOCKCAST_"))}
+        return outside | self.settings.to_environ() | changes
+
+
+@contextlib.contextmanager
+def deployment(universes: str = "", **chosen: object) -> Iterator[Deployment]:
+    """A new one, with a file of universes of this text (empty: the shipped one); in the end it is down and gone."""
+    home = Path(tempfile.mkdtemp(prefix="stockcast-test-", dir="/tmp"))
+    deployed = Deployment(home, universes, **chosen)
+    try:
+        yield deployed
+    finally:
+        deployed.call("down")
+        embedded_postgres.stop(home)
+        shutil.rmtree(home)

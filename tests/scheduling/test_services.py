@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
-import shutil
 import socket
 import subprocess
-import sys
-import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
@@ -27,44 +22,18 @@ from pipeline.scheduling.rest import Airflow
 from pipeline.scheduling.timetable import run_moment
 from pipeline.sessions import Calendar
 from pipeline.settings import Settings
+from tests import servers
+from tests.servers import Deployment
 from tests.test_docs_examples import block_with
 
-ROOT = Path(__file__).parents[2]
 DAG = "daily_forecast_young"
-
-
-class Deployment:
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        universes = home / "universes.toml"
-        universes.write_text('[young]\nsource = "sample"\ntickers = ["FB"]\n')
-        self.settings = Settings(
-            home=home, universes=str(universes), universe="young", airflow_port=_free_port(), mlflow_port=_free_port()
-        )
-
-    def call(self, *arguments: str) -> subprocess.CompletedProcess:
-        return self.python("-m", "pipeline.scheduling", *arguments)
-
-    def python(self, *arguments: str, **changes: str) -> subprocess.CompletedProcess:
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "STOCKCAST_"))}
-        env |= self.settings.to_environ() | changes
-        return subprocess.run([sys.executable, *arguments], cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+YOUNG = '[young]\nsource = "sample"\ntickers = ["FB"]\n'
 
 
 @pytest.fixture(scope="module")
 def deployment() -> Iterator[Deployment]:
-    home = Path(tempfile.mkdtemp(prefix="stockcast-test-", dir="/tmp"))
-    deployed = Deployment(home)
-    yield deployed
-    deployed.call("down")
-    embedded_postgres.stop(home)
-    shutil.rmtree(home)
+    with servers.deployment(universes=YOUNG, universe="young") as deployed:
+        yield deployed
 
 
 def _table(output: str) -> str:

@@ -1,0 +1,391 @@
+"""The pages as people see them: Chromium, on the real servers after a real run of the sample and a backfill. What is shown is the store's.
+
+Every window is watched (`tests/browser.py`): a page that complains, or asks for what is not there, fails the test that opened it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import subprocess
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from pipeline.assembly import mlflow_url
+from pipeline.scheduling.environment import airflow_url
+from pipeline.scheduling.rest import Airflow
+from tests import servers
+from tests.browser import accessibility_faults, chromium, log_in, picture, watched
+from tests.servers import Deployment
+
+pytestmark = pytest.mark.slow
+
+DAG = "daily_forecast_sample"
+TICKERS = ["AAPL", "FB", "GOOG", "IBM", "MSFT"]
+BEFORE, SESSION = ["2013-02-26", "2013-02-27"], "2013-02-28"
+#: Our own pages, by the name of their picture.
+PAGES = {"forecasts": "/", "ticker": "/stocks/AAPL", "scoreboard": "/scores", "quality": "/quality"}
+PHONE = 375
+
+
+@dataclass
+class Site:
+    """Servers that are up, with one run and a backfill that is under way.
+
+    Attributes:
+        login: what a browser keeps of having logged in.
+    """
+
+    deployed: Deployment
+    browser: Browser
+    backfill: subprocess.Popen
+    login: dict[str, Any]
+
+    @property
+    def pages(self) -> str:
+        return f"{airflow_url(self.deployed.settings)}/forecasts"
+
+    def stored(self, *tables: str) -> dict[str, list[dict]]:
+        """All rows of these tables, read by a process of its own (who uses the server of the databases keeps it up)."""
+        told = self.deployed.python("-c", STORED, *tables)
+        assert told.returncode == 0, told.stderr
+        return json.loads(told.stdout)
+
+
+STORED = """
+import json, sys
+from pipeline import assembly, tables
+from pipeline.reporting import rows
+from pipeline.settings import Settings
+
+store = assembly.parts(Settings.from_env()).store
+print(json.dumps({name: json.loads(rows(store.load(getattr(tables, name)), "json")) for name in sys.argv[1:]}))
+"""
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    """All tickers in one task, instead of the sample's one each: starting processes is most of what a backfill of it takes."""
+    with servers.deployment(shard_size=len(TICKERS)) as deployed:
+        for command in (["run", "--session", SESSION], ["up"]):
+            done = deployed.call(*command)
+            assert done.returncode == 0, done.stderr
+        backfill = deployed.start("backfill", "--from", BEFORE[0], "--to", BEFORE[-1], "--wait")
+        try:
+            with chromium() as browser:
+                with watched(browser, deployed.settings) as page:
+                    log_in(page, deployed.settings)
+                    login = page.context.storage_state()
+                yield Site(deployed, browser, backfill, login)
+        finally:
+            backfill.kill()
+            backfill.communicate()
+
+
+@pytest.fixture(scope="module")
+def backfilled(site: Site) -> Site:
+    """The same once the backfill is through."""
+    _, told = site.backfill.communicate(timeout=300)
+    assert site.backfill.returncode == 0, told
+    return site
+
+
+@pytest.fixture
+def page(site: Site) -> Iterator[Page]:
+    """A window of somebody who has logged in."""
+    with watched(site.browser, site.deployed.settings, storage_state=site.login) as page:
+        yield page
+
+
+def shown(page: Any, table: str) -> list[list[str]]:
+    """A table's cells, row by row, without the rows that a search has hidden."""
+    rows = page.locator(f"{table} tbody tr:visible")
+    return rows.evaluate_all("rows => rows.map(row => [...row.cells].map(cell => cell.innerText.replace(/\\s+/g, ' ').trim()))")
+
+
+def published(stored: dict[str, list[dict]], cutoff: str, horizon: int = 1) -> dict[str, dict]:
+    """Of each ticker: its FORECASTS and PROMOTIONS in one."""
+    told: dict[str, dict] = {ticker: {} for ticker in TICKERS}
+    for name in ("FORECASTS", "PROMOTIONS"):
+        for row in stored[name]:
+            if row["cutoff"] == cutoff and row.get("horizon", horizon) == horizon:
+                told[row["ticker"]] |= row
+    return told
+
+
+def span(row: dict, level: int) -> str:
+    return f"{row[f'lower_{level}']:,.2f} – {row[f'upper_{level}']:,.2f}"
+
+
+def test_a_page_that_complains_or_leaves_somebody_out_is_noticed(site):
+    with (
+        pytest.raises(AssertionError) as caught,
+        watched(site.browser, site.deployed.settings, storage_state=site.login) as page,
+    ):
+        page.goto(f"{site.pages}/quality")
+        page.evaluate("console.error('no'); setTimeout(() => { throw new Error('never') })")
+        page.evaluate("fetch('static/nothing').then(() => fetch('https://example.com/x')).catch(() => 0)")
+        page.evaluate(
+            "document.querySelector('main').innerHTML = '<img src=\"data:,\"><p style=\"color: #eee; background: #fff\">faint'"
+        )
+        found = accessibility_faults(page)
+    assert {fault.split()[0] for fault in found} == {"color-contrast", "image-alt"}
+    told = str(caught.value)
+    for fault in (
+        "console: no",
+        "uncaught: never",
+        "404 GET /forecasts/static/nothing",
+        "NAME_NOT_RESOLVED GET https://example.com/x",
+    ):
+        assert fault in told
+
+
+def test_in_airflow_the_table_is_the_stores_and_sorts_and_searches_and_leads_on(site, page):
+    address = airflow_url(site.deployed.settings)
+    page.goto(address)
+    page.get_by_role("link", name="Forecasts", exact=True).click()
+    frame = page.frame_locator("iframe")
+    expect(frame.get_by_role("heading", name=f"Forecasts after {SESSION}")).to_be_visible()
+    picture(page, "airflow-forecasts")
+    rows = published(site.stored("FORECASTS", "PROMOTIONS"), SESSION)
+    change = {ticker: row["y_hat"] / row["last_value"] - 1 for ticker, row in rows.items()}
+    assert [row[:9] for row in shown(frame, "#forecasts")] == [
+        [
+            ticker,
+            f"{row['last_value']:,.2f}",
+            f"{row['y_hat']:,.2f}",
+            f"{change[ticker]:+.2%}",
+            "level" if abs(change[ticker]) < 0.00005 else "▲ up" if change[ticker] > 0 else "▼ down",
+            span(row, 80),
+            row["champion"] + ("" if row["champion"] in ("naive", "ewma") else f" {row['weight']:.0%}"),
+            f"{row['skill']:+.2%}",
+            f"{row['pinball_skill']:+.2%}",
+        ]
+        for ticker, row in rows.items()
+    ]
+
+    search, count = frame.get_by_label("Search"), frame.get_by_role("status")
+    search.fill("goog")
+    assert [row[0] for row in shown(frame, "#forecasts")] == ["GOOG"]
+    expect(count).to_have_text("1 of 5 rows")
+    search.fill("")
+    expect(count).to_have_text("5 rows")
+    for backwards in (False, True):
+        frame.get_by_role("button", name="Change").click()
+        in_order = sorted(TICKERS, key=change.get, reverse=backwards)
+        assert [row[0] for row in shown(frame, "#forecasts")] == in_order
+        kind = "descending" if backwards else "ascending"
+        expect(frame.get_by_role("columnheader", name="Change")).to_have_attribute("aria-sort", kind)
+
+    frame.get_by_role("link", name="AAPL").click()
+    expect(frame.get_by_role("heading", name="AAPL")).to_be_visible()
+    with page.context.expect_page() as opened:
+        frame.get_by_role("link", name="Its run in MLflow").click()
+    expect(opened.value).to_have_url(re.compile(r"#/experiments/\d+/runs/\w{32}"))
+    assert opened.value.url.partition("/runs/")[2][:32] in {run["info"]["run_id"] for run in mlflow_runs(site, "AAPL")}
+    frame.get_by_role("link", name="Its task in Airflow").click()  # out of the frame, which may not lead there itself
+    page.wait_for_url(f"{address}/dags/{DAG}/runs/**")
+    expect(page.get_by_role("heading", name=f"manual__{SESSION}")).to_be_visible()
+
+
+def test_the_quality_page_says_what_the_gate_has_found_and_leads_to_data_docs(site, page):
+    page.goto(f"{site.pages}/quality?session={SESSION}")
+    stored = site.stored("CHECKS", "FINDINGS")
+    checks = [row for row in stored["CHECKS"] if row["cutoff"] == SESSION]
+    passed = sum(row["verdict"] == "passed" for row in checks)
+    expect(page.locator(".lead")).to_contain_text(f"{passed} of {len(checks)} tickers passed the gate.")
+    findings = [row for row in stored["FINDINGS"] if row["cutoff"] == SESSION]
+    keys = ("ticker", "session", "severity", "rule", "message")
+    assert sorted(shown(page, "#findings")) == sorted([row[key] for key in keys] for row in findings)
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name="Data Docs").click()
+    expectations = json.loads((servers.ROOT / "expectations" / "prices.json").read_text())["expectations"]
+    expect(opened.value.get_by_role("row", name="Evaluated Expectations")).to_contain_text(str(len(expectations)))
+    picture(opened.value, "data-docs")
+
+
+def mlflow_runs(site: Site, ticker: str) -> list[dict[str, Any]]:
+    """As MLflow itself has them: those of one stock, the newest first."""
+    body = {"experiment_ids": ["1"], "filter": f"tags.ticker = '{ticker}'"}
+    request = urllib.request.Request(
+        f"{mlflow_url(site.deployed.settings)}/api/2.0/mlflow/runs/search",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)["runs"]
+
+
+#: MLflow's table of metrics draws the rows around what one has scrolled to: names in one grid, figures in the one beside it, at the same height.
+GRID = """grid => [...grid.querySelectorAll('[role=rowgroup] > div')].map(
+    cell => [parseInt(cell.style.top), parseInt(cell.style.left), cell.innerText.trim()])"""
+
+
+def compared(page: Page) -> dict[str, list[str]]:
+    """Of each metric of MLflow's comparison: the figures, run by run."""
+    names, figures = (page.locator(".ReactVirtualized__Grid").nth(index) for index in (-2, -1))
+    figures.scroll_into_view_if_needed()
+    found: dict[str, list[str]] = {}
+    for top in range(0, figures.evaluate("grid => grid.scrollHeight"), 200):
+        figures.evaluate("(grid, top) => grid.scrollTo(0, top)", top)
+        page.wait_for_timeout(50)  # until it has drawn them
+        at = {top: name for top, _, name in names.evaluate(GRID)}
+        rows: dict[int, list[str]] = {}
+        for top, _, figure in sorted(figures.evaluate(GRID), key=lambda cell: cell[:2]):
+            rows.setdefault(top, []).append(figure)
+        found |= {at[top]: row for top, row in rows.items() if top in at}
+    figures.evaluate("grid => grid.scrollTo(0, 0)")
+    expect(names.get_by_role("link").first).to_have_text(next(iter(found)))
+    return found
+
+
+def test_two_stocks_are_compared_in_mlflow_by_the_figures_that_the_store_has(site, page):
+    runs = [mlflow_runs(site, ticker)[0] for ticker in ("AAPL", "IBM")]
+    ids = [run["info"]["run_id"] for run in runs]
+    query = urllib.parse.urlencode({"runs": json.dumps(ids), "experiments": '["1"]'}, quote_via=urllib.parse.quote)
+    page.set_viewport_size({"width": 1600, "height": 1000})
+    page.goto(f"{mlflow_url(site.deployed.settings)}/#/compare-runs?{query}")
+    expect(page.get_by_role("heading", name="Comparing 2 Runs")).to_be_visible()
+    assert [page.get_by_role("link", name=run_id).count() for run_id in ids] == [1, 1]
+    expect(page.get_by_role("row", name="ticker AAPL IBM").first).to_be_visible()
+    page.get_by_role("button", name="Close", exact=True).click()  # an assistant that nobody has asked for
+    picture(page, "mlflow-comparison")
+    figures = compared(page)
+    picture(page, "mlflow-comparison-figures")
+
+    logged = [{metric["key"]: metric["value"] for metric in run["data"]["metrics"]} for run in runs]
+    assert set(figures) == set(logged[0]) | set(logged[1])
+    for index, metrics in enumerate(logged):
+        assert {name: float(figures[name][index]) for name in metrics} == pytest.approx(metrics, rel=0.005, abs=0.0006)
+    # On the way from the store to MLflow they keep all their digits. Which name MLflow has them under, others decide.
+    stored = site.stored("MODELS", "EVALUATIONS")
+    for run, metrics in zip(runs, logged, strict=True):
+        [ticker] = (tag["value"] for tag in run["data"]["tags"] if tag["key"] == "ticker")
+        datasets = {row["dataset"] for row in stored["MODELS"] if row["ticker"] == ticker}
+        errors = [
+            row for row in stored["EVALUATIONS"] if row["dataset"] in datasets and row["split"] == "test" and row["horizon"] == 1
+        ]
+        assert any({row["rmse"] for row in errors if row["dataset"] == dataset} <= set(metrics.values()) for dataset in datasets)
+
+
+def test_airflow_asks_who_one_is_and_its_grid_shows_the_run_and_the_backfill(backfilled):
+    settings = backfilled.deployed.settings
+    with watched(backfilled.browser, settings, width=1600) as page:
+        page.goto(f"{airflow_url(settings)}/dags/{DAG}")
+        expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+        picture(page, "airflow-login")
+        log_in(page, settings)
+        airflow = Airflow(settings)
+        runs = json.loads(airflow.get(f"/api/v2/dags/{DAG}/dagRuns"))["dag_runs"]
+        assert sorted(run["logical_date"][:10] for run in runs) == [*BEFORE, SESSION]
+        page.get_by_test_id("expand-all-button").click()  # the tasks of single stocks, too
+        looks = set()
+        for run in runs:
+            for task in airflow.tasks_of(DAG, run["dag_run_id"]):
+                cell = page.get_by_test_id(f"grid-{run['dag_run_id']}-{task['task_id']}")
+                looks.add((task["state"], cell.get_by_test_id("task-state-badge").get_attribute("class")))
+        assert {state for state, _ in looks} == {"success", "skipped"}
+        assert len(looks) == len({look for _, look in looks}) == 2  # cells look the same where their state is
+        picture(page, "airflow-grid")
+        page.get_by_test_id(f"grid-backfill__{BEFORE[0]}T21:30:00+00:00-publish").hover()
+        expect(page.get_by_role("tooltip").filter(has_text="publish")).to_contain_text("State: Success")
+
+
+def test_the_chart_tells_of_the_session_that_one_points_at_or_goes_to(backfilled, page):
+    page.goto(f"{backfilled.pages}/stocks/AAPL?session={SESSION}")
+    stored = backfilled.stored("FORECASTS", "PROMOTIONS")
+    came = published(stored, SESSION)["AAPL"]["last_value"]
+    said, ahead = published(stored, BEFORE[-1])["AAPL"], published(stored, SESSION, horizon=3)["AAPL"]
+    today = f"{SESSION} came {came:,.2f} said the session before {said['y_hat']:,.2f} 80 % {span(said, 80)} 95 % {span(said, 95)}"
+    third = f"{ahead['session']} median {ahead['y_hat']:,.2f} 50 % {span(ahead, 50)} 80 % {span(ahead, 80)} 95 % {span(ahead, 95)}"
+
+    told, area = page.locator("#chart-told"), page.locator("#chart .u-over").bounding_box()
+    for wanted in (third, today):
+        for x in range(int(area["x"] + area["width"]) - 1, int(area["x"]), -3):
+            page.mouse.move(x, area["y"] + area["height"] / 2)
+            if told.inner_text().startswith(wanted.split()[0]):
+                break
+        expect(told).to_have_text(wanted)
+    picture(page, "ticker-pointed-at")
+
+    page.mouse.move(0, 0)
+    page.locator("#chart").focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowRight")
+    expect(told).to_have_text(third)
+    for _ in range(3):
+        page.keyboard.press("ArrowLeft")
+    expect(told).to_have_text(today)
+    assert [row[1:] for row in shown(page, "[aria-label='Forecasts by session'] table")] == [
+        [f"{row['y_hat']:,.2f}", *(span(row, level) for level in (50, 80, 95))]
+        for row in stored["FORECASTS"]
+        if row["ticker"] == "AAPL" and row["cutoff"] == SESSION
+    ]
+
+
+def test_the_scoreboard_is_what_the_stored_scores_come_to(backfilled, page):
+    page.goto(f"{backfilled.pages}/scores")
+    scores = backfilled.stored("SCORES")["SCORES"]
+    assert {row["cutoff"] for row in scores} == set(BEFORE)
+
+    def told(rows: list[dict]) -> list[str]:
+        ours, naive = (sum((row[name] / row["y_hat"]) ** 2 for row in rows) for name in ("error", "naive_error"))
+        loss, baseline = (sum(row[name] for row in rows) for name in ("pinball", "ewma_pinball"))
+        inside = [f"{sum(row[f'inside_{level}'] for row in rows) / len(rows):.1%}" for level in (80, 95)]
+        return [str(len(rows)), f"{1 - math.sqrt(ours / naive):+.2%}", f"{1 - loss / baseline:+.2%}", *inside]
+
+    assert shown(page, "#by-recipe") == [["default", *told(scores)]]
+    assert shown(page, "#by-month") == [["2013-02", *told(scores)]]
+    for table, key, groups in (("#by-ticker", "ticker", TICKERS), ("#by-horizon", "horizon", [1, 2])):
+        assert shown(page, table) == [[str(group), *told([row for row in scores if row[key] == group])] for group in groups]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_on_our_pages(backfilled, scheme):
+    settings = backfilled.deployed.settings
+    with watched(backfilled.browser, settings, storage_state=backfilled.login, color_scheme=scheme) as page:
+        for name, path in PAGES.items():
+            page.goto(f"{backfilled.pages}{path}")
+            picture(page, f"{name}-{scheme}", whole=True)
+            assert accessibility_faults(page) == [], name
+            shade = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            assert (max(map(int, re.findall(r"\d+", shade))) < 64) == (scheme == "dark")
+
+
+def test_on_a_phone_nothing_runs_out_of_the_page(backfilled):
+    settings = backfilled.deployed.settings
+    with watched(backfilled.browser, settings, width=PHONE, height=740, storage_state=backfilled.login) as page:
+        for name, path in PAGES.items():
+            page.goto(f"{backfilled.pages}{path}")
+            picture(page, f"{name}-phone", whole=True)
+            assert page.evaluate("document.documentElement.scrollWidth") <= PHONE, name
+
+
+#: What a keyboard must reach, and what it has: by its place among all elements.
+REACHABLE = """() => [...document.querySelectorAll('a[href], button, input, select, summary, [tabindex="0"]')]
+    .filter(element => element.type !== 'hidden' && element.checkVisibility()).map(element => [...document.all].indexOf(element))"""
+REACHED = """() => [[...document.all].indexOf(document.activeElement), getComputedStyle(document.activeElement).outlineStyle]"""
+
+
+def test_everything_that_can_be_used_is_reached_by_tab_and_shows_that_it_is(backfilled, page):
+    for name, path in PAGES.items():
+        page.goto(f"{backfilled.pages}{path}")
+        wanted, reached = page.evaluate(REACHABLE), []
+        for _ in wanted:
+            page.keyboard.press("Tab")
+            place, outline = page.evaluate(REACHED)
+            assert outline != "none", (name, page.evaluate("document.activeElement.outerHTML"))
+            reached.append(place)
+        assert reached == wanted, name
+    page.goto(f"{backfilled.pages}/")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"  # past the navigation
