@@ -228,21 +228,25 @@ GRID = """grid => [...grid.querySelectorAll('[role=rowgroup] > div')].map(
     cell => [parseInt(cell.style.top), parseInt(cell.style.left), cell.innerText.trim()])"""
 
 
-def compared(page: Page) -> dict[str, list[str]]:
+def compared(page: Page, metrics: set[str]) -> dict[str, list[str]]:
     """Of each metric of MLflow's comparison: the figures, run by run."""
     names, figures = (page.locator(".ReactVirtualized__Grid").nth(index) for index in (-2, -1))
     figures.scroll_into_view_if_needed()
+    picture(page, "mlflow-comparison-figures")
     found: dict[str, list[str]] = {}
-    for top in range(0, figures.evaluate("grid => grid.scrollHeight"), 200):
-        figures.evaluate("(grid, top) => grid.scrollTo(0, top)", top)
-        page.wait_for_timeout(50)  # until it has drawn them
-        at = {top: name for top, _, name in names.evaluate(GRID)}
-        rows: dict[int, list[str]] = {}
-        for top, _, figure in sorted(figures.evaluate(GRID), key=lambda cell: cell[:2]):
-            rows.setdefault(top, []).append(figure)
-        found |= {at[top]: row for top, row in rows.items() if top in at}
-    figures.evaluate("grid => grid.scrollTo(0, 0)")
-    expect(names.get_by_role("link").first).to_have_text(next(iter(found)))
+
+    def all_seen() -> bool:
+        for position in range(0, figures.evaluate("grid => grid.scrollHeight"), 200):
+            figures.evaluate("(grid, top) => grid.scrollTo(0, top)", position)
+            page.wait_for_timeout(50)  # the names follow, a step behind
+            at = {top: name for top, _, name in names.evaluate(GRID)}
+            rows: dict[int, list[str]] = {}
+            for top, _, figure in sorted(figures.evaluate(GRID), key=lambda cell: cell[:2]):
+                rows.setdefault(top, []).append(figure)
+            found.update({at[top]: row for top, row in rows.items() if top in at})
+        return set(found) == metrics
+
+    servers.wait_for("all metrics in MLflow's comparison", all_seen)
     return found
 
 
@@ -257,11 +261,8 @@ def test_two_stocks_are_compared_in_mlflow_by_the_figures_that_the_store_has(sit
     expect(page.get_by_role("row", name="ticker AAPL IBM").first).to_be_visible()
     page.get_by_role("button", name="Close", exact=True).click()  # an assistant that nobody has asked for
     picture(page, "mlflow-comparison")
-    figures = compared(page)
-    picture(page, "mlflow-comparison-figures")
-
     logged = [{metric["key"]: metric["value"] for metric in run["data"]["metrics"]} for run in runs]
-    assert set(figures) == set(logged[0]) | set(logged[1])
+    figures = compared(page, {name for metrics in logged for name in metrics})
     for index, metrics in enumerate(logged):
         assert {name: float(figures[name][index]) for name in metrics} == pytest.approx(metrics, rel=0.005, abs=0.0006)
     # On the way from the store to MLflow they keep all their digits. Which name MLflow has them under, others decide.
