@@ -410,13 +410,13 @@ class Tracker:
 
     @staticmethod
     def _metrics(values: dict[str, float | list[float]], moment: int, model_id: str | None = None) -> list:
-        """MLflow's metrics: a list is a curve, one value per step. `moment`: milliseconds since 1970."""
+        """MLflow's metrics, by name: its pages keep the order. A list is a curve, one value per step. `moment`: milliseconds since 1970."""
         from mlflow.entities import Metric
 
         series = {name: value if isinstance(value, list) else [value] for name, value in values.items()}
         return [
             Metric(name, float(value), moment, step, model_id=model_id)
-            for name, steps in series.items()
+            for name, steps in sorted(series.items())
             for step, value in enumerate(steps)
             if value == value  # not NaN
         ]

@@ -50,11 +50,6 @@ NOISE = {
         (r"404 GET /ajax-api/2\.0/mlflow/users/current", "it asks who is there of a server that has no accounts"),
         (r"net::ERR_ABORTED GET .*", "going from page to page it leaves requests behind"),
     ),
-    # Great Expectations' pages load their styles and scripts from the network, and are readable without them.
-    "Data Docs": (
-        (r"net::ERR_NAME_NOT_RESOLVED GET https://.*", "styles, scripts and a logo from elsewhere"),
-        (r"uncaught: \$ is not defined", "one of those scripts"),
-    ),
 }
 
 
@@ -127,10 +122,7 @@ class _Watch:
     def _owner(self, page: str) -> str:
         if page.startswith(self._mlflow):
             return "MLflow"
-        path = urlsplit(page).path
-        if path.startswith(f"{PREFIX}/data-docs/"):
-            return "Data Docs"
-        return "ours" if path.startswith(PREFIX) or not page.startswith(self._airflow) else "Airflow"
+        return "ours" if urlsplit(page).path.startswith(PREFIX) or not page.startswith(self._airflow) else "Airflow"
 
 
 def log_in(page: Page, settings: Settings) -> None:

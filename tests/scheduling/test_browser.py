@@ -189,7 +189,9 @@ def test_in_airflow_the_table_is_the_stores_and_sorts_and_searches_and_leads_on(
     with page.context.expect_page() as opened:
         frame.get_by_role("link", name="Its run in MLflow").click()
     expect(opened.value).to_have_url(re.compile(r"#/experiments/\d+/runs/\w{32}"))
-    assert opened.value.url.partition("/runs/")[2][:32] in {run["info"]["run_id"] for run in mlflow_runs(site, "AAPL")}
+    assert opened.value.url.partition("/runs/")[2][:32] in {
+        run["info"]["run_id"] for run in mlflow_runs(site, "tags.ticker = 'AAPL'")
+    }
     frame.get_by_role("link", name="Its task in Airflow").click()  # out of the frame, which may not lead there itself
     page.wait_for_url(f"{address}/dags/{DAG}/runs/**")
     expect(page.get_by_role("heading", name=f"manual__{SESSION}")).to_be_visible()
@@ -208,12 +210,14 @@ def test_the_quality_page_says_what_the_gate_has_found_and_leads_to_data_docs(si
         page.get_by_role("link", name="Data Docs").click()
     expectations = json.loads((servers.ROOT / "expectations" / "prices.json").read_text())["expectations"]
     expect(opened.value.get_by_role("row", name="Evaluated Expectations")).to_contain_text(str(len(expectations)))
+    for rule in expectations:
+        expect(opened.value.get_by_role("row", name=rule["meta"]["rule"]).first).to_contain_text(rule["meta"]["reason"])
     picture(opened.value, "data-docs")
 
 
-def mlflow_runs(site: Site, ticker: str) -> list[dict[str, Any]]:
-    """As MLflow itself has them: those of one stock, the newest first."""
-    body = {"experiment_ids": ["1"], "filter": f"tags.ticker = '{ticker}'"}
+def mlflow_runs(site: Site, wanted: str) -> list[dict[str, Any]]:
+    """As MLflow itself has them, the newest first."""
+    body = {"experiment_ids": ["1"], "filter": wanted}
     request = urllib.request.Request(
         f"{mlflow_url(site.deployed.settings)}/api/2.0/mlflow/runs/search",
         json.dumps(body).encode(),
@@ -251,7 +255,7 @@ def compared(page: Page, metrics: set[str]) -> dict[str, list[str]]:
 
 
 def test_two_stocks_are_compared_in_mlflow_by_the_figures_that_the_store_has(site, page):
-    runs = [mlflow_runs(site, ticker)[0] for ticker in ("AAPL", "IBM")]
+    runs = [mlflow_runs(site, f"tags.ticker = '{ticker}'")[0] for ticker in ("AAPL", "IBM")]
     ids = [run["info"]["run_id"] for run in runs]
     query = urllib.parse.urlencode({"runs": json.dumps(ids), "experiments": '["1"]'}, quote_via=urllib.parse.quote)
     page.set_viewport_size({"width": 1600, "height": 1000})
@@ -299,6 +303,50 @@ def test_airflow_asks_who_one_is_and_its_grid_shows_the_run_and_the_backfill(bac
         picture(page, "airflow-grid")
         page.get_by_test_id(f"grid-backfill__{BEFORE[0]}T21:30:00+00:00-publish").hover()
         expect(page.get_by_role("tooltip").filter(has_text="publish")).to_contain_text("State: Success")
+
+
+def test_the_days_verdict_is_a_note_in_airflow_and_a_run_of_mlflow_leads_back_to_it(backfilled, page):
+    stored = backfilled.stored("PROMOTIONS")["PROMOTIONS"]
+    for session, run_id in ((SESSION, f"manual__{SESSION}T21:30:00+00:00"), (BEFORE[0], f"backfill__{BEFORE[0]}T21:30:00+00:00")):
+        rows = [row for row in stored if row["cutoff"] == session]
+        verdict = (
+            f"5 tickers forecast: {sum(row['champion'] not in ('naive', 'ewma') for row in rows)} with the help of a network, "
+            f"{sum(row['champion'] in ('naive', 'ewma') for row in rows)} by a baseline alone. On test sessions networks beat the EWMA random "
+            f"walk's distribution for {sum(row['pinball_skill'] > 0 for row in rows)} out of 5 tickers, and the naive forecast's RMSE for "
+            f"{sum(row['skill'] > 0 for row in rows)}."
+        )
+        run = f"{airflow_url(backfilled.deployed.settings)}/dags/{DAG}/runs/{urllib.parse.quote(run_id, safe='')}"
+        own = f"/api/v2/dags/{DAG}/dagRuns/{urllib.parse.quote(run_id, safe='')}"
+        airflow = Airflow(backfilled.deployed.settings)
+        assert json.loads(airflow.get(own))["note"] == verdict
+        assert json.loads(airflow.get(f"{own}/taskInstances/report"))["note"] == verdict
+        parent = next(
+            each
+            for each in mlflow_runs(backfilled, f"tags.session = '{session}' and tags.dag_run = '{run_id}'")
+            if "ticker" not in {tag["key"] for tag in each["data"]["tags"]}
+        )
+        page.goto(f"{mlflow_url(backfilled.deployed.settings)}/#/experiments/1/runs/{parent['info']['run_id']}")
+        expect(page.get_by_text(verdict)).to_be_visible()
+        page.get_by_text("Show more").click()
+        expect(page.get_by_role("link", name=f"Airflow: run {run_id}")).to_have_attribute("href", run)
+        assert parent["info"]["run_name"] == f"{session} default"
+    picture(page, "mlflow-session")
+
+
+def test_the_dags_page_shows_the_day_and_its_form_offers_what_there_is(backfilled, page):
+    page.goto(f"{airflow_url(backfilled.deployed.settings)}/dags/{DAG}")
+    page.get_by_role("button", name="Dag Docs").click()
+    day = page.get_by_role("img", name="The day")
+    expect(day).to_be_visible()
+    assert day.evaluate("image => image.decode().then(() => image.naturalWidth)") > 1000
+    picture(page, "airflow-dag-page")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Trigger").first.click()
+    form = page.get_by_role("dialog")
+    expect(form.get_by_text("Which stocks. Empty: all of sample.")).to_be_visible()
+    expect(form.locator("input[type=date]")).to_be_visible()
+    expect(form.locator("input[type=number], [role=spinbutton]").first).to_have_value("5")
+    picture(page, "airflow-form")
 
 
 def test_the_chart_tells_of_the_session_that_one_points_at_or_goes_to(backfilled, page):
