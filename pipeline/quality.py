@@ -203,7 +203,7 @@ def _require_ran(rule: str, exceptions: dict[str, Any]) -> None:
 #: Of a Data Docs page: what it fetches from elsewhere or leads to pages that are not written, the scripts that do nothing without it, its
 #: styles, and the vendor's newsletter.
 ELSEWHERE = re.compile(
-    r"<(script|style|footer)\b.*?</\1>|<(link|img)\b[^>]*>|<nav class=\"navbar.*?</nav>\s*</div>\s*</nav>|href=\"\.\./[^\"]*\"",
+    r"<(script|style|footer)\b.*?</\1>|<(link|img)\b[^>]*>|<nav class=\"navbar.*?</nav>\s*</div>\s*</nav>| (?:href=\"\.\./|onclick=\")[^\"]*\"",
     re.DOTALL,
 )
 

@@ -21,7 +21,7 @@ from pipeline import assembly
 from pipeline.errors import RunError
 from pipeline.progress import Lines, for_people
 from pipeline.run import Run
-from pipeline.scheduling import databases, environment, notes, services, task_logs
+from pipeline.scheduling import databases, environment, services, task_logs
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -138,6 +138,8 @@ def _amend(run: int, started: dt.datetime) -> None:
     listener."""
     from airflow.models.dagrun import DagRun
     from airflow.utils.session import create_session
+
+    from pipeline.scheduling import notes
 
     with create_session() as session:
         dag_run = session.get(DagRun, run)

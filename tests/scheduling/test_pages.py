@@ -342,7 +342,7 @@ def test_earlier_forecasts_stand_beside_what_came_and_end_at_the_session(parts):
 def test_data_docs_are_served_and_nothing_beside_them(pages):
     assert f"data-docs/made/{LAST}/AAA.html" in pages.get("/quality").text
     served = pages.get(f"/data-docs/made/{LAST}/AAA.html")
-    assert (served.text, served.headers["content-security-policy"]) == ("<h1>expectations</h1>", "sandbox")
+    assert (served.text, served.headers["content-security-policy"]) == ("<h1>expectations</h1>", "sandbox allow-scripts; script-src 'none'")
     for path in ("../secret.html", "..%2fsecret.html", "made/../../secret.html", "%2e%2e/secret.html", "made"):
         answer = pages.get(f"/data-docs/{path}")
         assert answer.status_code == 404 and "not for the web" not in answer.text

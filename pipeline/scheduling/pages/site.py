@@ -185,7 +185,7 @@ def data_docs(path: str) -> Response:
     if not file.is_relative_to(folder) or not file.is_file():
         raise HTTPException(404, "There is no such page of Data Docs on this machine; they stay where the step `check` ran.")
     kinds = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".png": "image/png", ".svg": "image/svg+xml"}
-    apart = {"Content-Security-Policy": "sandbox"}  # what others have rendered is not let near Airflow's login
+    apart = {"Content-Security-Policy": "sandbox allow-scripts; script-src 'none'"}  # what others have rendered is not let near Airflow's login
     return Response(file.read_bytes(), media_type=kinds.get(file.suffix, "application/octet-stream"), headers=apart)
 
 
