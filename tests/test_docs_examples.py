@@ -9,6 +9,7 @@ text     what a command prints, or a drawing
 
 from __future__ import annotations
 
+import argparse
 import datetime as dt
 import os
 import re
@@ -24,6 +25,7 @@ import pytest
 import yaml
 
 from pipeline import cli, embedded_postgres, reproduction
+from pipeline.errors import StockcastError
 from pipeline.models import find_recipe
 from pipeline.scheduling import __main__ as scheduling
 from pipeline.settings import Settings, variables
@@ -85,7 +87,8 @@ def _make(words: list[str]) -> str | None:
         rule = re.search(rf"^{target}:.*\n((?:\t.*\n)*)", makefile, re.MULTILINE)
         if rule is None:
             return f"the Makefile has no target {target}"
-        if unused := [name for name in given if f"$({name})" not in rule[1]]:
+        everywhere = set(re.findall(r"^(\w+) \?=", makefile, re.MULTILINE))
+        if unused := [name for name in given - everywhere if f"$({name})" not in rule[1]]:
             return f"make {target} does not look at {', '.join(unused)}"
     return None
 
@@ -179,6 +182,36 @@ def test_every_command_is_one_that_its_program_takes(where, command):
         first = "TOKEN"
     assert first in COMMANDS, f"{where}: no rule covers `{command}`. Give `{first}` one in COMMANDS of {Path(__file__).name}."
     assert COMMANDS[first](shlex.split(rest)) is None, f"{where}: {command}"
+
+
+def mentioned() -> list[tuple[str, str]]:
+    """Page and command of every command in the middle of a sentence or a table."""
+    found = []
+    for page in PAGES:
+        prose = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        found += [(page, " ".join(code.split())) for _, code in re.findall(r"(`+)(.+?)\1", prose, re.DOTALL)]
+    return [(page, code) for page, code in found if code.startswith(("stockcast ", "make ", "python -m pipeline.scheduling "))]
+
+
+def test_commands_in_the_middle_of_a_sentence_are_ones_that_their_programs_take():
+    told = {f"{page}: {command}": _what_is_wrong_with(command) for page, command in mentioned()}
+    assert len(told) > 30 and {command: wrong for command, wrong in told.items() if wrong} == {}
+
+
+def _what_is_wrong_with(command: str) -> str | None:
+    first, *words = shlex.split(re.sub(r"[][]", "", command))  # what may be left out is in brackets
+    if {"COMMAND", "RECIPE"} & set(words):  # for the reader to fill in
+        return None
+    programs = {"stockcast": (cli.parser(), words), "python": (scheduling._parser(), words[2:])}
+    parser, rest = programs.get(first, (None, words))
+    if parser is None or len(rest) > 1:
+        try:
+            return COMMANDS[first](words)
+        except (StockcastError, SystemExit) as error:
+            return str(error)
+    # A name alone, without what the command cannot do without.
+    [commands] = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return None if set(rest) <= set(commands) else f"there is no {rest[0]}"
 
 
 @pytest.mark.parametrize(
