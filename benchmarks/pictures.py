@@ -1,0 +1,105 @@
+"""The README's pictures, taken of the real servers after real runs of the sample: two months of it, and a second recipe.
+
+    python -m benchmarks.pictures
+
+They are written to `benchmarks/pictures/`, and what the comparisons show is printed. Some ten minutes; `make browser` installs what it looks with.
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from pipeline.assembly import mlflow_url
+from pipeline.scheduling.environment import airflow_url
+from tests import servers
+from tests.browser import chromium, log_in, watched
+
+FOLDER = Path(__file__).parent / "pictures"
+SESSION, DAG = "2013-03-01", "daily_forecast_sample"
+#: Both months' networks are trained on their first sessions, and measured there.
+MONTHS = ("2013-02-01", "2013-03-01")
+BEFORE = (("2013-01-02", "2013-01-18"), ("2013-01-22", "2013-02-08"), ("2013-02-11", "2013-02-28"))
+RIVAL = "castilla"
+#: Name of a picture -> the two runs in it: ticker, session, recipe.
+COMPARISONS = {
+    "mlflow-recipes": (("AAPL", MONTHS[1], "default"), ("AAPL", MONTHS[1], RIVAL)),
+    "mlflow-months": (("IBM", MONTHS[0], "default"), ("IBM", MONTHS[1], "default")),
+    "mlflow-tickers": (("GOOG", MONTHS[1], "default"), ("MSFT", MONTHS[1], "default")),
+}
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    with servers.deployment(shard_size=5) as deployed:
+        steps = [["-m", "pipeline", "backfill", "--from", first, "--to", last] for first, last in BEFORE]
+        steps += [
+            ["-m", "pipeline.scheduling", "run"],
+            ["-m", "pipeline", "run", "--recipe", RIVAL],
+            ["-m", "pipeline.scheduling", "up"],
+        ]
+        for command in steps:
+            done = deployed.python(*command)
+            print(" ".join(command), "exit code", done.returncode, done.stderr, flush=True)
+        settings = deployed.settings
+        with chromium() as browser, watched(browser, settings, height=860) as page:
+            log_in(page, settings)
+            _of_airflow(page, airflow_url(settings))
+            for name, runs in COMPARISONS.items():
+                _compared(page, mlflow_url(settings), name, runs)
+
+
+def _of_airflow(page: Page, address: str) -> None:
+    page.goto(address)
+    page.get_by_role("link", name="Forecasts", exact=True).click()
+    frame = page.frame_locator("iframe")
+    expect(frame.get_by_role("heading", name=f"Forecasts after {SESSION}")).to_be_visible()
+    _take(page, "forecasts")
+    page.goto(f"{address}/forecasts/stocks/AAPL?universe=sample&recipe=default&session={SESSION}")
+    page.locator("#chart").focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowLeft")
+    _take(page, "ticker")
+    page.goto(f"{address}/dags/{DAG}")
+    page.get_by_test_id("expand-all-button").click()
+    page.wait_for_timeout(2000)
+    _take(page, "grid")
+
+
+def _compared(page: Page, address: str, name: str, runs: tuple[tuple[str, str, str], ...]) -> None:
+    """MLflow's comparison of two runs, with the sections between their names and their figures folded up."""
+    found = [_run(address, *run) for run in runs]
+    ids = json.dumps([run["info"]["run_id"] for run in found])
+    query = urllib.parse.urlencode({"runs": ids, "experiments": '["1"]'}, quote_via=urllib.parse.quote)
+    page.goto("about:blank")  # else only what follows the # changes, and the page stays
+    page.goto(f"{address}/#/compare-runs?{query}")
+    expect(page.get_by_role("heading", name="Comparing 2 Runs")).to_be_visible()
+    for heading in ("Visualizations", "Parameters"):
+        page.get_by_role("button", name=heading).click()
+    page.wait_for_timeout(1000)
+    page.screenshot(path=FOLDER / f"{name}.png", clip={"x": 200, "y": 35, "width": 745, "height": 825})
+    for run in found:
+        skills = {each["key"]: each["value"] for each in run["data"]["metrics"] if each["key"] in ("skill/pinball", "skill/rmse")}
+        print(name, run["info"]["run_name"], *(f"{key} {value:+.2%}" for key, value in sorted(skills.items())), flush=True)
+
+
+def _run(address: str, ticker: str, session: str, recipe: str) -> dict:
+    wanted = f"tags.ticker = '{ticker}' and tags.session = '{session}' and tags.recipe = '{recipe}'"
+    body = json.dumps({"experiment_ids": ["1"], "filter": wanted}).encode()
+    request = urllib.request.Request(f"{address}/api/2.0/mlflow/runs/search", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        [run] = json.load(answer)["runs"]
+    return run
+
+
+def _take(page: Page, name: str) -> None:
+    page.wait_for_timeout(500)
+    page.screenshot(path=FOLDER / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()
