@@ -299,7 +299,10 @@ class Tracker:
     def _set_champion(self, name: str, model: RegisteredModel | None, ticker: str, model_id: str | None) -> None:
         found = self._version(name, model_id, model.latest_versions if model else ()) if model_id else None
         if model_id and not found:
-            raise NothingStored(f"{ticker}: model {model_id} is not registered as {name} in MLflow. Run evaluate for it first.")
+            raise NothingStored(
+                f"{ticker}: model {model_id} is not registered as {name} in MLflow (any more). "
+                "Delete the session's run and the ticker's below it there, if there are any, then repeat evaluate and promote."
+            )
         current = model.aliases.get(CHAMPION) if model else None
         if found and str(current) != str(found.version):
             self._client.set_registered_model_alias(name, CHAMPION, found.version)
