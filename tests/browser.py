@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Frame, Page, Request, Response, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Frame, Page, Request, Response, expect, sync_playwright
 
 from pipeline.assembly import mlflow_url
 from pipeline.scheduling.environment import ADMIN, admin_password, airflow_url
@@ -63,6 +63,7 @@ def executable() -> str:
 
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
+    expect.set_options(timeout=30_000)  # others may have the processors
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS)
         try:
