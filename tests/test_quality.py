@@ -249,6 +249,14 @@ def test_a_split_that_the_prices_do_not_show_is_a_jump():
     assert found(verdict, "SPLIT", "jump_unexplained") == [("close", "quarantine")]
 
 
+def test_a_jump_is_told_in_the_prices_of_its_day_whatever_was_split_later():
+    bars = split_unannounced(clean("SPLIT"), 100)
+    before, after = bars["close"][99], bars["close"][100]
+    later = {"ticker": ["SPLIT"], "session": [SESSIONS[200]], "kind": ["split"], "value": [4.0]}
+    told = " ".join(judge(bars, later).findings["message"])
+    assert f"SPLIT {SESSIONS[100]}: close goes from {before:g} to {after:g}, a jump of {before / after - 1:.0%} after" in told
+
+
 def test_a_dividend_above_the_price_quarantines_at_any_age_instead_of_ending_the_run():
     verdict = judge(clean("ODD"), {"ticker": ["ODD"], "session": [SESSIONS[40]], "kind": ["dividend"], "value": [500.0]})
     assert found(verdict, "ODD", "dividend_too_large") == [("close", "quarantine")]
