@@ -25,11 +25,11 @@ unit: $(INSTALLED) ## the quick tests only
 browser: ## what `make test` looks at the pages with: Debian's Chromium, installed if need be, or STOCKCAST_TEST_BROWSER=/path
 	@if [ -n "$(STOCKCAST_TEST_BROWSER)" ]; then \
 		test -x "$(STOCKCAST_TEST_BROWSER)" || { echo "STOCKCAST_TEST_BROWSER=$(STOCKCAST_TEST_BROWSER) is no program." >&2; exit 2; }; \
-	elif command -v chromium || command -v chromium-browser || command -v google-chrome; then :; \
+	elif { command -v chromium || command -v chromium-browser || command -v google-chrome; } && command -v curl; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get; then \
-		echo "Installing Chromium, which the tests look at the pages with ..." >&2; \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq --no-install-recommends chromium; \
-	else echo "The tests need a browser: install chromium (apt-get install chromium), or name one: STOCKCAST_TEST_BROWSER=/path." >&2; exit 2; \
+		echo "Installing Chromium, which the tests look at the pages with, and curl ..." >&2; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq --no-install-recommends chromium curl; \
+	else echo "The tests need a browser and curl: install them (apt-get install chromium curl), or name a browser: STOCKCAST_TEST_BROWSER=/path." >&2; exit 2; \
 	fi >/dev/null
 
 cluster-test: $(INSTALLED) ## two Celery workers on PostgreSQL, Redis, S3 and MLflow servers; one is killed while it trains
