@@ -36,12 +36,10 @@ COMPARISONS = {
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     with servers.deployment(shard_size=5) as deployed:
+        airflow = ("-m", "pipeline.scheduling")
         steps = [["-m", "pipeline", "backfill", "--from", first, "--to", last] for first, last in BEFORE]
-        steps += [
-            ["-m", "pipeline.scheduling", "run"],
-            ["-m", "pipeline", "run", "--recipe", RIVAL],
-            ["-m", "pipeline.scheduling", "up"],
-        ]
+        steps += [[*airflow, "run"], ["-m", "pipeline", "run", "--recipe", RIVAL], [*airflow, "up"]]
+        steps += [[*airflow, "backfill", "--from", BEFORE[-1][0], "--to", "2013-02-14", "--wait"]]
         for command in steps:
             done = deployed.python(*command)
             print(" ".join(command), "exit code", done.returncode, done.stderr, flush=True)
@@ -60,14 +58,15 @@ def _of_airflow(page: Page, address: str) -> None:
     expect(frame.get_by_role("heading", name=f"Forecasts after {SESSION}")).to_be_visible()
     _take(page, "forecasts")
     page.goto(f"{address}/forecasts/stocks/AAPL?universe=sample&recipe=default&session={SESSION}")
-    page.locator("#chart").focus()
-    for _ in range(3):
-        page.keyboard.press("ArrowLeft")
+    area = page.locator("#chart .u-over").bounding_box()
+    page.mouse.move(area["x"] + area["width"] * 0.97, area["y"] + area["height"] / 2)
     _take(page, "ticker")
+    page.set_viewport_size({"width": 1600, "height": 760})
     page.goto(f"{address}/dags/{DAG}")
     page.get_by_test_id("expand-all-button").click()
     page.wait_for_timeout(2000)
     _take(page, "grid")
+    page.set_viewport_size({"width": 1280, "height": 860})
 
 
 def _compared(page: Page, address: str, name: str, runs: tuple[tuple[str, str, str], ...]) -> None:
@@ -81,7 +80,7 @@ def _compared(page: Page, address: str, name: str, runs: tuple[tuple[str, str, s
     for heading in ("Visualizations", "Parameters"):
         page.get_by_role("button", name=heading).click()
     page.wait_for_timeout(1000)
-    page.screenshot(path=FOLDER / f"{name}.png", clip={"x": 200, "y": 35, "width": 745, "height": 825})
+    page.screenshot(path=FOLDER / f"{name}.png", clip={"x": 200, "y": 48, "width": 745, "height": 800})
     for run in found:
         skills = {each["key"]: each["value"] for each in run["data"]["metrics"] if each["key"] in ("skill/pinball", "skill/rmse")}
         print(name, run["info"]["run_name"], *(f"{key} {value:+.2%}" for key, value in sorted(skills.items())), flush=True)

@@ -15,6 +15,7 @@ import pandas as pd
 from pipeline import reporting
 from pipeline.errors import NothingStored
 from pipeline.metrics import realised, skill
+from pipeline.models import DEFAULT
 from pipeline.store import Span, Store
 from pipeline.tables import CALIBRATIONS, CHECKS, DRIFT, FINDINGS, FORECASTS, PROMOTIONS, RUNS, SCORES, column
 
@@ -42,9 +43,9 @@ class Series:
 
 
 def all_series(store: Store) -> list[Series]:
-    """The one with the newest session first."""
+    """The one with the newest session first; of one universe's, that of the default recipe."""
     found = [Series(**row) for row in store.series().to_dict("records")]
-    return sorted(found, key=lambda series: (-series.newest.toordinal(), series.universe, series.recipe, series.target))
+    return sorted(found, key=lambda it: (-it.newest.toordinal(), it.universe, it.recipe != DEFAULT.name, it.recipe, it.target))
 
 
 def find(every: list[Series], universe: str = "", recipe: str = "", target: str = "") -> Series:

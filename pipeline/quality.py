@@ -359,7 +359,9 @@ def _price_table(
     copied, wrong = _cells(unusable, "copied_bar", "copied_cells"), _cells(unusable, "wrong_print", "wrong_cells")
     for derived in (copied, wrong, dividends, _jumps(masking.mask(history), dividends), _same_prices(single, others)):
         table = table.merge(derived, on=["ticker", "session"], how="left", validate="many_to_one")
-    adjusted = table.merge(history[["ticker", "session", "close"]], on=["ticker", "session"], how="left", suffixes=("", "_adjusted"))
+    adjusted = table.merge(
+        history[["ticker", "session", "close"]], on=["ticker", "session"], how="left", suffixes=("", "_adjusted")
+    )
     table["close_before"] *= adjusted["close"] / adjusted["close_adjusted"]  # people read both as traded on the later day
     table = _with_history(table, needed_sessions).assign(repeats=_repeats(table), copied_beside=_copied_beside(table))
     return table.assign(row=table.index), unusable

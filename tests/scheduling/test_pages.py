@@ -182,16 +182,17 @@ def client_of(app) -> TestClient:
 
 
 class Airflow:
-    """What the pages ask Airflow's database: first for the DAG's runs, then for the tasks of one."""
+    """What the pages ask Airflow's database: first for the DAG's runs, then for what `check` returned in one: the tickers by task."""
 
     def __init__(self) -> None:
         run = SimpleNamespace(run_id="manual__1 +", logical_date=run_moment(Calendar("XNYS"), LAST), conf={})
         other = SimpleNamespace(run_id="other", logical_date=None, conf={"session": str(CUTOFFS[0])})
-        tasks = [SimpleNamespace(rendered_map_index="BRK.B, AAA", map_index=3)]
-        self._answers = [[other, run], tasks]
+        returned = SimpleNamespace(value=json.dumps([["ZZZ"], [f"T{number}" for number in range(40)], ["BRK.B"], ["YYY", "AAA"]]))
+        self._answers = [[other, run], [returned]]
 
     def scalars(self, query):
-        return self._answers.pop(0)
+        answer = self._answers.pop(0)
+        return SimpleNamespace(first=lambda: answer[0]) if len(answer) == 1 else iter(answer)
 
 
 @pytest.fixture
@@ -342,7 +343,10 @@ def test_earlier_forecasts_stand_beside_what_came_and_end_at_the_session(parts):
 def test_data_docs_are_served_and_nothing_beside_them(pages):
     assert f"data-docs/made/{LAST}/AAA.html" in pages.get("/quality").text
     served = pages.get(f"/data-docs/made/{LAST}/AAA.html")
-    assert (served.text, served.headers["content-security-policy"]) == ("<h1>expectations</h1>", "sandbox allow-scripts; script-src 'none'")
+    assert (served.text, served.headers["content-security-policy"]) == (
+        "<h1>expectations</h1>",
+        "sandbox allow-scripts; script-src 'none'",
+    )
     for path in ("../secret.html", "..%2fsecret.html", "made/../../secret.html", "%2e%2e/secret.html", "made"):
         answer = pages.get(f"/data-docs/{path}")
         assert answer.status_code == 404 and "not for the web" not in answer.text

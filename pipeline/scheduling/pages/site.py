@@ -20,7 +20,7 @@ from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import get_user
 from airflow.configuration import conf
 from airflow.models.dagrun import DagRun
-from airflow.models.taskinstance import TaskInstance
+from airflow.models.xcom import XCOM_RETURN_KEY, XComModel
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
@@ -185,7 +185,9 @@ def data_docs(path: str) -> Response:
     if not file.is_relative_to(folder) or not file.is_file():
         raise HTTPException(404, "There is no such page of Data Docs on this machine; they stay where the step `check` ran.")
     kinds = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".png": "image/png", ".svg": "image/svg+xml"}
-    apart = {"Content-Security-Policy": "sandbox allow-scripts; script-src 'none'"}  # what others have rendered is not let near Airflow's login
+    apart = {
+        "Content-Security-Policy": "sandbox allow-scripts; script-src 'none'"
+    }  # what others have rendered is not let near Airflow's login
     return Response(file.read_bytes(), media_type=kinds.get(file.suffix, "application/octet-stream"), headers=apart)
 
 
@@ -361,14 +363,9 @@ def _airflow_run(airflow: Any, series: board.Series, ticker: str, session: dt.da
     run = next((run for run in runs if run.logical_date == moment or (run.conf or {}).get("session") == str(session)), None)
     if run is None:
         return None
-    tasks = airflow.scalars(
-        select(TaskInstance).where(
-            TaskInstance.dag_id == dag,
-            TaskInstance.run_id == run.run_id,
-            TaskInstance.task_id == "evaluate",
-            TaskInstance.map_index >= 0,
-        )
-    )
-    own = next((task for task in tasks if ticker in (task.rendered_map_index or "").split(", ")), None)
+    # `check` returns the tickers of each mapped task (an XCom backend of somebody's own may keep them elsewhere).
+    kept = airflow.scalars(XComModel.get_many(run_id=run.run_id, dag_ids=dag, task_ids="check", key=XCOM_RETURN_KEY)).first()
+    shards = XComModel.deserialize_value(kept) if kept else None
+    own = next((index for index, tickers in enumerate(shards) if ticker in tickers), None) if isinstance(shards, list) else None
     where = run_page(dag, run.run_id)
-    return f"{where}/tasks/evaluate/mapped/{own.map_index}" if own else where
+    return where if own is None else f"{where}/tasks/evaluate/mapped/{own}"
