@@ -32,6 +32,8 @@ for dag_id, dag in bag.dags.items():
         "periodic": stored.timetable.periodic,
         "catchup": stored.catchup,
         "paused": dag.is_paused_upon_creation,
+        "parts": [name for name in stored.task_group.children if name not in stored.task_ids],
+        "owners": {{task.owner for task in stored.tasks}} == {{dag.owner}} and dag.owner_links,
         "downstream": {{task.task_id: sorted(task.downstream_task_ids) for task in stored.tasks}},
 
         "retries": {{task.task_id: task.retries for task in stored.tasks}},
@@ -128,6 +130,20 @@ def test_all_that_ask_a_source_for_prices_share_a_pool(parsed):
     assert {dag_id: dag["pools"] for dag_id, dag in parsed["dags"].items()} == {
         f"daily_forecast_{name}": {"ingest": "prices"} for name in ("sample", "us_megacaps", "crypto")
     }
+
+
+def test_the_day_is_folded_into_parts_whose_tasks_keep_their_names(parsed):
+    dag = parsed["dags"]["daily_forecast_sample"]
+    assert sorted(dag["parts"]) == ["forecasts", "networks", "prices", "review"]
+    assert "ingest" in dag["downstream"]
+
+
+def test_the_owner_leads_to_whom_the_settings_name_and_else_to_the_forecasts(parsed, tmp_path):
+    told = {"STOCKCAST_OWNER": "desk", "STOCKCAST_OWNER_LINK": "mailto:desk@example.com"}
+    named = parse(tmp_path, **told)["dags"]["daily_forecast_sample"]
+    assert named["owners"] == {"desk": "mailto:desk@example.com"}
+    at_home = parse(tmp_path, AIRFLOW__API__BASE_URL="http://127.0.0.1:8080")["dags"]["daily_forecast_sample"]
+    assert at_home["owners"] == {"stockcast": "http://127.0.0.1:8080/plugin/forecasts"}
 
 
 def test_publishing_updates_the_universes_asset(parsed):

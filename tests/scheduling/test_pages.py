@@ -315,6 +315,19 @@ def test_the_api_is_described(pages):
     assert all(operation["get"]["summary"] for operation in told["paths"].values())
 
 
+def test_what_is_shown_unasked_is_the_newest_and_of_its_recipes_the_default_one():
+    day, before = dt.date(2013, 3, 1), dt.date(2013, 2, 28)
+    stored = [("b", "castilla", day), ("b", "default", day), ("b", "default.faithful", day), ("a", "default", before)]
+    rows = pd.DataFrame([{"universe": u, "recipe": r, "target": "close", "newest": newest} for u, r, newest in stored])
+    shown = board.all_series(SimpleNamespace(series=lambda: rows))
+    assert [(series.universe, series.recipe) for series in shown] == [
+        ("b", "default"),
+        ("b", "castilla"),
+        ("b", "default.faithful"),
+        ("a", "default"),
+    ]
+
+
 def test_the_scoreboard_is_what_the_scores_come_to(parts):
     [series] = board.all_series(parts.store)
     scores = parts.store.load(SCORES, **KEY)
