@@ -496,7 +496,10 @@ def _forecasts(arguments: argparse.Namespace) -> None:
         filters = _filters(parts.settings, arguments.session)
         rows = parts.store.load(FORECASTS, **filters)
         if rows.empty:
-            raise NothingStored(f"No forecasts are stored for {_told(filters)}. `stockcast run` makes them.")
+            raise NothingStored(
+                f"No forecasts are stored for {_told(filters)} in {assembly.store_name(parts)}. `stockcast run` makes them; "
+                "--home names another folder."
+            )
         newest = rows if arguments.session else rows[rows["cutoff"] == rows["cutoff"].max()]
         _print_rows(newest, arguments.format)
 
