@@ -80,12 +80,12 @@ def stock_run(
     }
     tags = {"dataset": training, "source_id": run.universe.source_id, **about_recipe(recipe)}
     statistical = forecasters.statistical_figures(parts, training)
-    datasets = (_tracked_dataset(parts, ticker, rows["training"], dataset),)
+    learnt = (_tracked_dataset(parts, ticker, rows["training"], dataset),)
     if not compared:
         tags["no_network"] = rows["training"]["reason"]
         metrics = _figures(evaluations, NAIVE) | statistical
         told = _description(ticker, recipe, metrics, len(dataset.test), rows["training"])
-        return StockRun(ticker=ticker, params=params, metrics=metrics, tags=tags, description=told, datasets=datasets)
+        return StockRun(ticker=ticker, params=params, metrics=metrics, tags=tags, description=told, datasets=learnt)
     current = compared[0]
     about = json.loads(parts.artifacts.read(networks.history_file(current.model_id)))
     model = parts.store.load(MODELS, model_id=current.model_id).iloc[0]
@@ -121,7 +121,7 @@ def stock_run(
         if len(run.universe.tickers) <= PICTURED
         else {},
         description=_description(ticker, recipe, metrics, len(dataset.test), rows["training"]),
-        datasets=datasets,
+        datasets=learnt,
     )
 
 

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import datetime as dt
 import itertools
+import re
 import shutil
 import sqlite3
 
@@ -275,6 +276,13 @@ def test_a_source_s_recipe_is_trained_rolled_forward_and_measured_beside_the_def
     )
     assert tags["mode"] == "faithful"
     assert tags["leak"].startswith("MinMax is fitted on the whole history")
+    told = tags["mlflow.note.content"]
+    assert re.match(r"\*\*OLD: the distribution is [\d.]+% (better|worse) than ewma's; the median, one session ahead, is ", told)
+    assert (
+        f"| RMSE one session ahead | {metrics['test/rmse']:.4f} | {metrics['test/rmse_ewma']:.4f} | {metrics['test/rmse_naive']:.4f} |"
+        in told
+    )
+    assert "This protocol peeks: MinMax" in told and "Nothing of it is published." in told
     names = ("test/rmse", "test/rmse_naive", "test/rmse_default_recipe", "test/spread", "test/sessions_shared")
     assert all(metrics[name] > 0 for name in names)
     [results] = parts.settings.home.rglob("results.csv")
