@@ -163,6 +163,14 @@ def _headings() -> list[str]:
     return re.findall(r"^##+ (.*)$", prose, re.MULTILINE)
 
 
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md"])
+def test_files_that_a_page_links_to_or_shows_are_there(page):
+    linked = re.findall(r"\]\(([^)#\s]+)\)", (ROOT / page).read_text(encoding="utf-8"))
+    local = [link for link in linked if "://" not in link]
+    assert [link for link in local if not ((ROOT / page).parent / link).is_file()] == []
+    assert page != "README.md" or sum(link.startswith("benchmarks/pictures/") for link in local) >= 6
+
+
 def test_the_readme_names_every_universe():
     assert [name for name in load_universes() if name not in README] == []
 
