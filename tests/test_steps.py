@@ -62,7 +62,7 @@ def tracked(parts, tables=("params", "latest_metrics"), database="mlflow.db"):
         return {
             f"mlflow {table}": pd.read_sql_query(
                 f"SELECT name, key, value FROM {table} JOIN runs USING (run_uuid) "
-                "WHERE key <> 'training_seconds' AND lifecycle_stage = 'active' ORDER BY name, key",
+                "WHERE key <> 'training/seconds' AND lifecycle_stage = 'active' ORDER BY name, key",
                 connection,
             )
             for table in tables

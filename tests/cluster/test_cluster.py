@@ -190,7 +190,7 @@ def test_mlflow_has_one_run_for_each_session_and_for_what_each_stock_was_measure
     runs = outcome.cluster.rows("mlflow", "SELECT name, artifact_uri FROM runs WHERE lifecycle_stage = 'active'")
     # Networks of its own are measured once, at the session that they are trained up to; the one that all train, on each session anew.
     trained = {ticker: [CUTOFF] if count > 400 else [FIRST, *REST] for ticker, count in SESSIONS.items()}
-    stocks = [f"{ticker} {session}" for ticker, sessions in trained.items() for session in sessions]
+    stocks = [f"{ticker} {session} default" for ticker, sessions in trained.items() for session in sessions]
     assert sorted(run["name"] for run in runs) == sorted([*stocks, *(f"{session} default" for session in (CUTOFF, FIRST, *REST))])
     assert {run["artifact_uri"].split("/")[0] for run in runs} == {"mlflow-artifacts:"}
     assert len(outcome.cluster.objects("mlflow/", "predictions.csv")) >= 10

@@ -193,8 +193,8 @@ def test_in_airflow_the_table_is_the_stores_and_sorts_and_searches_and_leads_on(
         run["info"]["run_id"] for run in mlflow_runs(site, "tags.ticker = 'AAPL'")
     }
     frame.get_by_role("link", name="Its task in Airflow").click()  # out of the frame, which may not lead there itself
-    page.wait_for_url(f"{address}/dags/{DAG}/runs/**")
-    expect(page.get_by_role("heading", name=f"manual__{SESSION}")).to_be_visible()
+    page.wait_for_url(f"{address}/dags/{DAG}/runs/manual__{SESSION}**/tasks/evaluate/mapped/0")
+    expect(page.get_by_role("link", name="AAPL and 4 more")).to_be_visible()
 
 
 def test_the_quality_page_says_what_the_gate_has_found_and_leads_to_data_docs(site, page):
