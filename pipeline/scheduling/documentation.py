@@ -17,15 +17,10 @@ What do we expect next, given prices up to this session's close, and was yesterd
 
 [![The day: prices are fetched and checked, networks trained and measured, forecasts published, earlier ones reviewed]({picture})]({picture})
 
-```
-plan
- ├─ prices      ingest ─> check
- ├─ networks    pretrain ───────┐
- │              build_windows ──┴> train ─> evaluate
- ├─ forecasts   promote ─> publish
- └─ review      score ─> watch ─> report
-                           └────> drift_warning
-```
+- **prices**: ingest → check
+- **networks**: pretrain and build_windows → train → evaluate
+- **forecasts**: promote → publish
+- **review**: score → watch → report, and drift_warning where there is one
 
 | | |
 |---|---|
