@@ -16,7 +16,7 @@ run: $(INSTALLED) ## forecast once through Airflow: make run [UNIVERSE=us_megaca
 	@$(PY) -m pipeline.scheduling run $(if $(UNIVERSE),--universe $(UNIVERSE)) $(if $(SESSION),--session $(SESSION))
 
 test: $(INSTALLED) browser ## the whole test suite: make test [ARGS="-k sessions"]
-	$(PY) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 20 $(ARGS)
+	$(PY) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 unit: $(INSTALLED) ## the quick tests only
 	$(PY) -m pytest --numprocesses 2 --dist loadfile -m "not slow" $(ARGS)

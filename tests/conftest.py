@@ -26,14 +26,6 @@ for name in ("STOCKCAST_TEST_BROWSER", "STOCKCAST_SCREENSHOTS"):
         os.environ[f"_{name}"] = os.environ.pop(name)
 
 
-#: What takes minutes begins first (`make test` keeps the order of files), so that no processor is left without work in the end.
-LONGEST = ("test_cluster.py", "test_browser.py", "test_services.py", "test_steps.py", "test_training.py", "test_reproduction.py")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
-
-
 @pytest.fixture(scope="session")
 def postgres_home() -> Iterator[Path]:
     """The state folder of a running embedded server.
