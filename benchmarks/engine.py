@@ -1,11 +1,15 @@
-"""How fast the default recipe's engine trains beside `keras.layers.LSTM`: `python -m benchmarks.engine`.
+"""Compare the training speed of the default recipe's engine with `keras.layers.LSTM`.
 
-All contenders train the same network on the same windows, with one thread, in one process, taking turns, so that whatever else the
-machine does falls on all of them alike. "plain" and "jit" are `fit` as Keras has it by default; "plain, one call an epoch" has this
-project's training loop (`steps_per_execution`) with Keras's own layer, which tells what the loop and what the kernel is worth.
+    python -m benchmarks.engine [--rounds N]
 
-Times are wall clock; the ratios are of processor time, which on one thread is the same on an idle machine and still means something
-on a busy one.
+All contenders train the same network on the same windows, with one thread, in one process, taking
+turns, so that other work on the machine slows all of them alike. "plain" and "jit" are `fit` as
+Keras has it by default; "plain, one call an epoch" has this project's training loop
+(`steps_per_execution`) with Keras's own layer, which separates the gain of the loop from that of
+the kernel.
+
+Times are wall clock; the ratios are of processor time, which on one thread is the same on an idle
+machine and still means something on a busy one.
 """
 
 from __future__ import annotations
@@ -28,7 +32,11 @@ CONTENDERS = (FUSED, PLAIN, PLAIN_FAST_LOOP, JIT)
 
 @dataclass(frozen=True)
 class Shape:
-    """A network of equal layers, and how it is trained. `epochs` is what "a trained model" takes."""
+    """A network of equal layers, and its training.
+
+    Attributes:
+        epochs: of the column "trained model".
+    """
 
     layers: int
     units: int
@@ -49,15 +57,22 @@ SHAPES = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.engine", description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=2, help="turns that every contender gets (default 2)")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.engine", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=2, help="turns that every contender gets (default 2)"
+    )
     rounds = parser.parse_args().rounds
     os.environ.update(WORKER_ENVIRONMENT)
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    print("| network | contender | epoch: min / median / CPU s | vs plain | trained model: min / median / CPU s | vs plain |")
+    print(
+        "| network | contender | epoch: min / median / CPU s | vs plain "
+        "| trained model: min / median / CPU s | vs plain |"
+    )
     print("|---|---|---|---|---|---|")
     for shape in SHAPES:
         report(shape, *measure(shape, rounds))
@@ -68,23 +83,32 @@ Times = dict[str, list[tuple[float, float]]]
 
 
 def measure(shape: Shape, rounds: int) -> tuple[Times, Times]:
-    """By contender: of an epoch once everything is traced, and from nothing to a trained model of `shape.epochs` epochs."""
+    """Train every contender in turn.
+
+    Returns:
+        The times of an epoch once everything is traced; and those from nothing to a trained model
+        of `shape.epochs` epochs.
+    """
     epochs: Times = {name: [] for name in CONTENDERS}
     trained: Times = {name: [] for name in CONTENDERS}
-    past, future = windows(shape)
+    past, future = made_windows(shape)
     for _ in range(rounds):
         for name in CONTENDERS:
             fit: list[Callable[[int], object]] = []
-            trained[name].append(seconds(lambda name=name, fit=fit: fit.append(train(shape, name, past, future))))
+            trained[name].append(
+                seconds(lambda name=name, fit=fit: fit.append(train(shape, name, past, future)))
+            )
             epochs[name] += [seconds(lambda fit=fit: fit[0](1)) for _ in range(2)]
     return epochs, trained
 
 
-def train(shape: Shape, contender: str, past: np.ndarray, future: np.ndarray) -> Callable[[int], object]:
-    """Builds and trains a network; returns what trains it for more epochs."""
+def train(
+    shape: Shape, contender: str, past: np.ndarray, future: np.ndarray
+) -> Callable[[int], object]:
+    """Build and train a network; return the function that trains it for more epochs."""
     import keras
 
-    from pipeline.models.fused import FusedLSTM
+    from pipeline.training.fused import FusedLSTM
 
     keras.utils.clear_session()
     keras.utils.set_random_seed(7)
@@ -94,7 +118,12 @@ def train(shape: Shape, contender: str, past: np.ndarray, future: np.ndarray) ->
         hidden = lstm(shape.units, return_sequences=layer < shape.layers - 1)(hidden)
     model = keras.Model(inputs, keras.layers.Dense(HORIZON)(hidden))
     steps = -(-len(past) // shape.batch_size) if contender in (FUSED, PLAIN_FAST_LOOP) else 1
-    model.compile(keras.optimizers.Adam(1e-3, clipnorm=1.0), "mse", jit_compile=contender == JIT, steps_per_execution=steps)
+    model.compile(
+        keras.optimizers.Adam(1e-3, clipnorm=1.0),
+        "mse",
+        jit_compile=contender == JIT,
+        steps_per_execution=steps,
+    )
 
     def fit(epochs: int) -> object:
         return model.fit(past, future, batch_size=shape.batch_size, epochs=epochs, verbose=0)
@@ -103,13 +132,15 @@ def train(shape: Shape, contender: str, past: np.ndarray, future: np.ndarray) ->
     return fit
 
 
-def windows(shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+def made_windows(shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+    """Return random inputs and targets."""
     rng = np.random.default_rng(0)
     past = rng.normal(size=(shape.windows, CONTEXT, FEATURES)).astype("float32")
     return past, rng.normal(size=(shape.windows, HORIZON)).astype("float32")
 
 
 def seconds(action: Callable[[], object]) -> tuple[float, float]:
+    """Return the wall and processor seconds of a call."""
     wall, processor = time.perf_counter(), time.process_time()
     action()
     return time.perf_counter() - wall, time.process_time() - processor
@@ -121,7 +152,10 @@ def report(shape: Shape, epochs: Times, trained: Times) -> None:
         for times in (epochs, trained):
             wall, processor = zip(*times[name], strict=True)
             plain = min(processor for _, processor in times[PLAIN])
-            cells += [f"{min(wall):.2f} / {statistics.median(wall):.2f} / {min(processor):.2f}", f"{plain / min(processor):.2f}x"]
+            cells += [
+                f"{min(wall):.2f} / {statistics.median(wall):.2f} / {min(processor):.2f}",
+                f"{plain / min(processor):.2f}x",
+            ]
         print(f"| {' | '.join(cells)} |", flush=True)
 
 

@@ -1,8 +1,9 @@
-"""How long a person waits for `stockcast --help`, and Airflow for the DAG folder; beside Python's own start and pandas' import.
+"""Measure the start of `stockcast --help` and of Airflow's parsing of the DAG folder.
 
     python -m benchmarks.imports [--runs N]
 
-Each line is a process of its own, started in turn with the others; minimum, median and maximum of whole-process seconds.
+Next to them stand Python's own start and the import of pandas. Each line is a process of its own,
+started in turn with the others: minimum, median and maximum of whole-process seconds.
 """
 
 from __future__ import annotations
@@ -17,31 +18,45 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PARSE = "from airflow.dag_processing.dagbag import DagBag; bag = DagBag('dags'{}); assert not bag.import_errors, bag.import_errors"
+IMPORT_DAG_BAG = "from airflow.dag_processing.dagbag import DagBag"
+PARSE_DAGS = "bag = DagBag('dags'); assert not bag.import_errors, bag.import_errors"
 CASES = {
     "python -c pass": ["-c", "pass"],
     "import pandas": ["-c", "import pandas"],
     "stockcast --help": ["-m", "pipeline", "--help"],
     "stockcast run --help": ["-m", "pipeline", "run", "--help"],
-    "import airflow's DagBag": ["-c", "from airflow.dag_processing.dagbag import DagBag"],
-    "parse dags/ (with that import)": ["-c", PARSE.format("")],
+    "import airflow's DagBag": ["-c", IMPORT_DAG_BAG],
+    "parse dags/ (with that import)": ["-c", f"{IMPORT_DAG_BAG}; {PARSE_DAGS}"],
 }
 
 
 def seconds(arguments: list[str], environ: dict[str, str]) -> float:
+    """Return the seconds of a Python process."""
     begun = time.perf_counter()
     subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, env=environ, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=environ,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     return time.perf_counter() - begun
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=7)
     runs = parser.parse_args().runs
     with tempfile.TemporaryDirectory(dir="/tmp") as home:
-        environ = {**os.environ, "AIRFLOW_HOME": home, "STOCKCAST_HOME": home, "AIRFLOW__CORE__LOAD_EXAMPLES": "false"}
+        environ = {
+            **os.environ,
+            "AIRFLOW_HOME": home,
+            "STOCKCAST_HOME": home,
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
+        }
         for arguments in CASES.values():
             seconds(arguments, environ)  # once for the caches
         measured = {name: [] for name in CASES}

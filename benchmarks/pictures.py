@@ -1,8 +1,10 @@
-"""The README's pictures, taken of the real servers after real runs of the sample: two months of it, and a second recipe.
+"""Take the README's pictures of real servers after real runs of the sample.
 
     python -m benchmarks.pictures
 
-They are written to `benchmarks/pictures/`, and what the comparisons show is printed. Some ten minutes; `make browser` installs what it looks with.
+The runs are two months of the sample, and a second recipe. The pictures are written to
+`benchmarks/pictures/`, and the figures of the comparisons are printed. It takes some ten minutes;
+`make browser` installs the browser that it needs.
 """
 
 from __future__ import annotations
@@ -11,21 +13,22 @@ import json
 import urllib.parse
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Page, expect
 
-from pipeline.assembly import mlflow_url
-from pipeline.scheduling.environment import airflow_url
+from pipeline.parts import mlflow_url
+from pipeline.scheduling import airflow_url
 from tests import servers
 from tests.browser import chromium, log_in, watched
 
 FOLDER = Path(__file__).parent / "pictures"
 SESSION, DAG = "2013-03-01", "daily_forecast_sample"
-#: Both months' networks are trained on their first sessions, and measured there.
+#: Both months' networks are trained and measured on the first sessions of the months.
 MONTHS = ("2013-02-01", "2013-03-01")
 BEFORE = (("2013-01-02", "2013-01-18"), ("2013-01-22", "2013-02-08"), ("2013-02-11", "2013-02-28"))
 RIVAL = "castilla"
-#: Name of a picture -> the two runs in it: ticker, session, recipe.
+#: The two runs in a picture, by its name: ticker, session, recipe.
 COMPARISONS = {
     "mlflow-recipes": (("AAPL", MONTHS[1], "default"), ("AAPL", MONTHS[1], RIVAL)),
     "mlflow-months": (("IBM", MONTHS[0], "default"), ("IBM", MONTHS[1], "default")),
@@ -36,22 +39,23 @@ COMPARISONS = {
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     with servers.deployment(shard_size=5) as deployed:
-        airflow = ("-m", "pipeline.scheduling")
-        steps = [["-m", "pipeline", "backfill", "--from", first, "--to", last] for first, last in BEFORE]
-        steps += [[*airflow, "run"], ["-m", "pipeline", "run", "--recipe", RIVAL], [*airflow, "up"]]
-        steps += [[*airflow, "backfill", "--from", BEFORE[-1][0], "--to", "2013-02-14", "--wait"]]
-        for command in steps:
-            done = deployed.python(*command)
+        commands = [["backfill", "--from", first, "--to", last] for first, last in BEFORE]
+        commands += [["run", "--airflow"], ["run", "--recipe", RIVAL], ["up"]]
+        dates = ["--from", BEFORE[-1][0], "--to", "2013-02-14"]
+        commands += [["backfill", "--airflow", *dates, "--wait"]]
+        for command in commands:
+            done = deployed.stockcast(*command)
             print(" ".join(command), "exit code", done.returncode, done.stderr, flush=True)
         settings = deployed.settings
         with chromium() as browser, watched(browser, settings, height=860) as page:
             log_in(page, settings)
-            _of_airflow(page, airflow_url(settings))
-            for name, runs in COMPARISONS.items():
-                _compared(page, mlflow_url(settings), name, runs)
+            _take_airflow(page, airflow_url(settings))
+            for name, keys in COMPARISONS.items():
+                _take_comparison(page, mlflow_url(settings), name, keys)
 
 
-def _of_airflow(page: Page, address: str) -> None:
+def _take_airflow(page: Page, address: str) -> None:
+    """Take the pictures of Airflow's pages."""
     page.goto(address)
     page.get_by_role("link", name="Forecasts", exact=True).click()
     frame = page.frame_locator("iframe")
@@ -69,29 +73,44 @@ def _of_airflow(page: Page, address: str) -> None:
     page.set_viewport_size({"width": 1280, "height": 860})
 
 
-def _compared(page: Page, address: str, name: str, runs: tuple[tuple[str, str, str], ...]) -> None:
-    """MLflow's comparison of two runs, with the sections between their names and their figures folded up."""
-    found = [_run(address, *run) for run in runs]
-    ids = json.dumps([run["info"]["run_id"] for run in found])
-    query = urllib.parse.urlencode({"runs": ids, "experiments": '["1"]'}, quote_via=urllib.parse.quote)
-    page.goto("about:blank")  # else only what follows the # changes, and the page stays
+def _take_comparison(
+    page: Page, address: str, name: str, keys: tuple[tuple[str, str, str], ...]
+) -> None:
+    """Take MLflow's comparison of two runs, with the sections before their figures folded up."""
+    runs = [_run(address, *key) for key in keys]
+    ids = json.dumps([run["info"]["run_id"] for run in runs])
+    query = urllib.parse.urlencode(
+        {"runs": ids, "experiments": '["1"]'}, quote_via=urllib.parse.quote
+    )
+    page.goto("about:blank")  # else only the part after the # changes, and the page stays
     page.goto(f"{address}/#/compare-runs?{query}")
     expect(page.get_by_role("heading", name="Comparing 2 Runs")).to_be_visible()
     for heading in ("Visualizations", "Parameters"):
         page.get_by_role("button", name=heading).click()
     page.wait_for_timeout(1000)
-    page.screenshot(path=FOLDER / f"{name}.png", clip={"x": 200, "y": 48, "width": 745, "height": 800})
-    for run in found:
-        skills = {each["key"]: each["value"] for each in run["data"]["metrics"] if each["key"] in ("skill/pinball", "skill/rmse")}
-        print(name, run["info"]["run_name"], *(f"{key} {value:+.2%}" for key, value in sorted(skills.items())), flush=True)
+    page.screenshot(
+        path=FOLDER / f"{name}.png", clip={"x": 200, "y": 48, "width": 745, "height": 800}
+    )
+    for run in runs:
+        skills = {
+            metric["key"]: metric["value"]
+            for metric in run["data"]["metrics"]
+            if metric["key"] in ("skill/pinball", "skill/rmse")
+        }
+        figures = [f"{key} {value:+.2%}" for key, value in sorted(skills.items())]
+        print(name, run["info"]["run_name"], *figures, flush=True)
 
 
-def _run(address: str, ticker: str, session: str, recipe: str) -> dict:
+def _run(address: str, ticker: str, session: str, recipe: str) -> dict[str, Any]:
+    """Return a run of MLflow."""
     wanted = f"tags.ticker = '{ticker}' and tags.session = '{session}' and tags.recipe = '{recipe}'"
     body = json.dumps({"experiment_ids": ["1"], "filter": wanted}).encode()
-    request = urllib.request.Request(f"{address}/api/2.0/mlflow/runs/search", body, {"Content-Type": "application/json"})
+    request = urllib.request.Request(
+        f"{address}/api/2.0/mlflow/runs/search", body, {"Content-Type": "application/json"}
+    )
     with urllib.request.urlopen(request, timeout=60) as answer:
-        [run] = json.load(answer)["runs"]
+        runs: list[dict[str, Any]] = json.load(answer)["runs"]
+    [run] = runs
     return run
 
 

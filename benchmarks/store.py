@@ -1,10 +1,11 @@
-"""The store at scale: 505 tickers x 5,000 sessions of made prices, then a year of forecasts day by day, in SQLite and in PostgreSQL.
+"""Measure the store with 505 tickers x 5,000 sessions of made prices and a year of forecasts.
 
     python -m benchmarks.store [--tickers 505] [--sessions 5000] [--days 238] [--home DIR]
 
-Reads of one ticker's history at a tenth, half and all of the table; a day's upserts and the year's forecasts, 5 a ticker and day (600,000
-rows), from the first, into a table that is empty, to the last; and the plan that each database makes for its reads. Reads and upserts are the best
-of several, as other work slows single ones; days of forecasts are medians.
+In SQLite and in PostgreSQL: reads of one ticker's history at a tenth, half and all of the table; a
+day's upserts; the year's forecasts day by day, 5 a ticker and day (600,000 rows), from the first
+into an empty table to the last; and each database's plans for its reads. Reads and upserts are the
+best of several, because other work slows single ones; days of forecasts are medians.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
-from pipeline import embedded_postgres
+from pipeline.prices import histories_as_of
 from pipeline.sessions import Calendar
-from pipeline.store import Store
+from pipeline.storage import Store, embedded_postgres
 from pipeline.tables import ACTIONS, FORECASTS, PRICES
 
 SOURCE, HORIZON = "made", 5
@@ -37,126 +39,215 @@ TIMES = 5
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tickers", type=int, default=505)
     parser.add_argument("--sessions", type=int, default=5000)
-    parser.add_argument("--days", type=int, default=238, help="published, 5 forecasts a ticker each")
+    parser.add_argument(
+        "--days", type=int, default=238, help="published days, 5 forecasts a ticker each"
+    )
     parser.add_argument("--home", type=Path, help="an empty folder (default: a temporary one)")
-    asked = parser.parse_args()
-    with both_databases(asked.home) as (_, urls):
+    arguments = parser.parse_args()
+    with both_databases(arguments.home) as (_, urls):
         for name, url in urls.items():
-            measure(name, Store.open(url), asked.tickers, asked.sessions, asked.days)
+            store = Store.open(url)
+            measure(name, store, arguments.tickers, arguments.sessions, arguments.days)
+            store.close()
 
 
 @contextlib.contextmanager
 def both_databases(home: Path | None) -> Iterator[tuple[Path, dict[str, str]]]:
-    """A home (None: a temporary one), and the URLs of an empty database of each kind in it."""
+    """Give a home, and the URLs of an empty database of each kind in it.
+
+    Args:
+        home: an empty folder; None: a temporary one.
+    """
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         home = home or Path(folder)
         home.mkdir(exist_ok=True)
         home.chmod(0o755)  # as root, the embedded server runs as another user
         try:
-            yield home, {"SQLite": f"sqlite:///{home}/store.db", "PostgreSQL": embedded_postgres.url(home, "stockcast")}
+            sqlite, postgres = (
+                f"sqlite:///{home}/store.db",
+                embedded_postgres.url(home, "stockcast"),
+            )
+            yield home, {"SQLite": sqlite, "PostgreSQL": postgres}
         finally:
             embedded_postgres.stop(home)
 
 
 def measure(name: str, store: Store, count: int, length: int, days: int) -> None:
+    """Fill an empty store, and print the times and the plans.
+
+    Args:
+        count: tickers.
+        length: sessions of prices.
+        days: sessions of forecasts.
+    """
     tickers = [f"T{number:03d}" for number in range(count)]
-    sessions = Calendar("XNYS").sessions(dt.date(2000, 1, 3), dt.date(2026, 1, 2))[-length - HORIZON :]
+    sessions = last_sessions(length + HORIZON)
     print(f"\n{name}")
     fill(store, tickers, sessions[:length])
     year = sessions[length - days : length + HORIZON]
-    print(f"\nforecasts written day by day, {days * count * HORIZON:,} rows in all: ms a day of {count * HORIZON:,}\n")
-    took = [seconds(lambda day=day: publish(store, tickers, year, day)) for day in range(days)]
+    print(
+        f"\nforecasts written day by day, {days * count * HORIZON:,} rows in all: "
+        f"ms a day of {count * HORIZON:,}\n"
+    )
+    times = [
+        milliseconds(lambda day=day: publish(store, tickers, year, day)) for day in range(days)
+    ]
     tenth = max(days // 10, 1)
-    medians = [statistics.median(took[begin : begin + tenth]) for begin in range(0, tenth * (days // tenth), tenth)]
+    medians = [
+        statistics.median(times[begin : begin + tenth])
+        for begin in range(0, tenth * (days // tenth), tenth)
+    ]
     print("median of each tenth of the days: " + " ".join(f"{median:.0f}" for median in medians))
     print(
-        f"last / first {medians[-1] / medians[0]:.2f}   last / second {medians[-1] / medians[1]:.2f}   all {sum(took) / 1000:.0f} s"
+        f"last / first {medians[-1] / medians[0]:.2f}   "
+        f"last / second {medians[-1] / medians[1]:.2f}   all {sum(times) / 1000:.0f} s"
     )
-    print(f"the last day again, as it is: {best(lambda: publish(store, tickers, year, days - 1)):.0f}")
+    unchanged = best(lambda: publish(store, tickers, year, days - 1))
+    print(f"the last day again, as it is: {unchanged:.0f}")
     print("\nplans\n")
-    for what, plan in plans(store, tickers, sessions, length).items():
-        print(f"{what}:\n    " + "\n    ".join(plan))
-    store.close()
+    for read, plan in plans(store, tickers, sessions, length).items():
+        print(f"{read}:\n    " + "\n    ".join(plan))
+
+
+def last_sessions(count: int) -> list[dt.date]:
+    """Return the last sessions up to the day that the made prices are known at."""
+    return Calendar("XNYS").sessions(dt.date(2000, 1, 3), KNOWN_AT.date())[-count:]
 
 
 def fill(store: Store, tickers: list[str], sessions: list[dt.date]) -> None:
-    """Brings the prices in, and times one ticker's history and a day's upsert on the way."""
+    """Save the prices, and time one ticker's history and a day's upsert on the way."""
     print("\nrows of prices   one ticker's history, ms   a day's upsert of prices, ms")
-    points = {len(sessions) * share // 100 // AT_ONCE * AT_ONCE for share in (10, 50, 100)}
+    points = {len(sessions) * percent // 100 // AT_ONCE * AT_ONCE for percent in (10, 50, 100)}
     for begin in range(0, len(sessions), AT_ONCE):
         part = sessions[begin : begin + AT_ONCE]
-        for some in range(0, len(tickers), 50):
-            save(store, tickers[some : some + 50], part, KNOWN_AT)
-        held = begin + len(part)
-        if held in points or held == len(sessions):
+        save_in_groups(store, tickers, part)
+        count = begin + len(part)
+        if count in points or count == len(sessions):
             ticker, last = tickers[len(tickers) // 2], part[-1]
-            reading = best(lambda ticker=ticker, last=last: store.prices(SOURCE, ticker, last, None))
-            # As of an evening: six sessions asked for again, one of them with another close.
-            evenings = iter([KNOWN_AT + dt.timedelta(held, number) for number in range(1, 1 + TIMES)])
-            writing = best(lambda part=part, evenings=evenings: save(store, tickers, part[-6:], next(evenings)))
-            print(f"{held * len(tickers):>14,}   {reading:>24.0f}   {writing:>28.0f}", flush=True)
+            reading = best(lambda ticker=ticker, last=last: history_of(store, ticker, last))
+            # As of an evening: six sessions fetched again, one of them with another close.
+            evenings = iter([KNOWN_AT + dt.timedelta(count, number + 1) for number in range(TIMES)])
+            writing = best(
+                lambda part=part, evenings=evenings: save(store, tickers, part[-6:], next(evenings))
+            )
+            print(f"{count * len(tickers):>14,}   {reading:>24.0f}   {writing:>28.0f}", flush=True)
+
+
+def save_in_groups(store: Store, tickers: list[str], sessions: list[dt.date]) -> None:
+    """Save made prices, 50 tickers a transaction."""
+    for begin in range(0, len(tickers), 50):
+        save(store, tickers[begin : begin + 50], sessions, KNOWN_AT)
 
 
 def save(store: Store, tickers: list[str], sessions: list[dt.date], known_at: dt.datetime) -> None:
+    """Save made prices; the later they are known, the higher is the last close."""
     rows = len(tickers) * len(sessions)
     close = np.tile(np.linspace(50, 60, len(sessions)), len(tickers))
-    close[len(sessions) - 1 :: len(sessions)] += (known_at - KNOWN_AT).total_seconds() / 1e9  # the last one is corrected
-    prices = {"open": close, "high": close + 1, "low": close - 1, "close": close, "volume": np.full(rows, 1e6)}
+    close[len(sessions) - 1 :: len(sessions)] += (known_at - KNOWN_AT).total_seconds() / 1e9
+    prices = {
+        "open": close,
+        "high": close + 1,
+        "low": close - 1,
+        "close": close,
+        "volume": np.full(rows, 1e6),
+    }
     frame = pd.DataFrame(
-        {"ticker": np.repeat(tickers, len(sessions)), "session": pd.to_datetime(sessions * len(tickers)), **prices}
+        {
+            "ticker": np.repeat(tickers, len(sessions)),
+            "session": pd.to_datetime(sessions * len(tickers)),
+            **prices,
+        }
     )
-    store.save_prices(SOURCE, PRICES.conform(frame), ACTIONS.empty(), sessions[0], sessions[-1], known_at)
+    store.prices.save(
+        SOURCE, PRICES.conform(frame), ACTIONS.empty(), sessions[0], sessions[-1], known_at
+    )
+
+
+def history_of(store: Store, ticker: str, cutoff: dt.date) -> pd.DataFrame:
+    """Return the HISTORY of one ticker, read and adjusted."""
+    histories = histories_as_of(store.prices, SOURCE, [ticker], cutoff, None)
+    return histories.of(ticker, cutoff, masked=False)
 
 
 def publish(store: Store, tickers: list[str], year: list[dt.date], day: int) -> None:
-    ahead = pd.MultiIndex.from_product([tickers, range(1, HORIZON + 1)], names=["ticker", "horizon"]).to_frame(index=False)
-    bounds = {column: 50.0 + day for column, dtype in FORECASTS.columns.items() if dtype == "float64"}
-    key = {**SERIES, "cutoff": year[day]}
-    rows = ahead.assign(**key, **bounds, session=[year[day + h] for h in ahead["horizon"]], champion="lstm", model_id="made")
-    rows = rows.astype({"cutoff": "datetime64[s]", "session": "datetime64[s]"})
-    store.replace(FORECASTS, rows, **key, ticker=tickers)
+    """Write a day's forecasts."""
+    rows = forecast_rows(tickers, year, day)
+    store.replace(FORECASTS, rows, **SERIES, cutoff=year[day], ticker=tickers)
 
 
-def plans(store: Store, tickers: list[str], sessions: list[dt.date], length: int) -> dict[str, list[str]]:
+def forecast_rows(tickers: list[str], year: list[dt.date], day: int) -> pd.DataFrame:
+    """Return the FORECASTS of a day, all alike except for the day's number."""
+    ahead = pd.MultiIndex.from_product(
+        [tickers, range(1, HORIZON + 1)], names=["ticker", "horizon"]
+    ).to_frame(index=False)
+    bounds = {
+        column: 50.0 + day for column, dtype in FORECASTS.columns.items() if dtype == "float64"
+    }
+    rows = ahead.assign(
+        **SERIES,
+        **bounds,
+        cutoff=year[day],
+        session=[year[day + h] for h in ahead["horizon"]],
+        champion="lstm",
+        model_id="made",
+    )
+    return rows.astype({"cutoff": "datetime64[s]", "session": "datetime64[s]"})
+
+
+def plans(
+    store: Store, tickers: list[str], sessions: list[dt.date], length: int
+) -> dict[str, list[str]]:
+    """Return the plan of each read by its name."""
     last = sessions[length - 1]
     reads: dict[str, Callable[[], object]] = {
-        "one ticker's history": lambda: store.raw_prices(SOURCE, tickers[0], last, None),
-        "one ticker's newest session": lambda: store.last_sessions(SOURCE, tickers[:1], last, None),
+        "one ticker's history": lambda: store.prices.bars(SOURCE, tickers[0], last, None),
+        "one ticker's newest session": lambda: store.prices.last_sessions(
+            SOURCE, tickers[:1], last, None
+        ),
         "a day's forecasts": lambda: store.load(FORECASTS, **SERIES, cutoff=last),
         "one ticker's forecasts": lambda: store.load(FORECASTS, **SERIES, ticker=tickers[0]),
     }
-    return {what: plan_of(store, read) for what, read in reads.items()}
+    return {name: plan_of(store, read) for name, read in reads.items()}
 
 
 def plan_of(store: Store, read: Callable[[], object]) -> list[str]:
-    """How the database goes about the last query of a read."""
-    asked = []
+    """Return the database's plan for the last query of a read, by line."""
+    queries: list[tuple[str, Any]] = []
 
-    def note(connection, cursor, statement, parameters, *_) -> None:
-        asked.append((statement, parameters))
+    def note(
+        connection: object, cursor: object, statement: str, parameters: object, *_: object
+    ) -> None:
+        queries.append((statement, parameters))
 
-    sa.event.listen(store._engine, "after_cursor_execute", note)
+    sa.event.listen(store.database.engine, "after_cursor_execute", note)
     read()
-    sa.event.remove(store._engine, "after_cursor_execute", note)
-    statement, parameters = next(each for each in reversed(asked) if each[0].startswith("SELECT"))
-    with store._engine.connect() as connection:
+    sa.event.remove(store.database.engine, "after_cursor_execute", note)
+    statement, parameters = next(
+        query for query in reversed(queries) if query[0].startswith("SELECT")
+    )
+    with store.database.engine.connect() as connection:
         if connection.dialect.name == "postgresql":
-            return [row[0].rstrip() for row in connection.exec_driver_sql(f"EXPLAIN (COSTS OFF) {statement}", parameters)]
-        return [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+            explain, text = f"EXPLAIN (COSTS OFF) {statement}", 0
+        else:
+            explain, text = f"EXPLAIN QUERY PLAN {statement}", 3
+        return [row[text].rstrip() for row in connection.exec_driver_sql(explain, parameters)]
 
 
-def best(what: Callable[[], object]) -> float:
-    return min(seconds(what) for _ in range(TIMES))
+def best(action: Callable[[], object]) -> float:
+    """Return the least milliseconds of several calls."""
+    return min(milliseconds(action) for _ in range(TIMES))
 
 
-def seconds(what: Callable[[], object]) -> float:
-    """Milliseconds."""
-    begun = time.perf_counter()
-    what()
-    return 1000 * (time.perf_counter() - begun)
+def milliseconds(action: Callable[[], object]) -> float:
+    """Return the milliseconds of a call."""
+    began = time.perf_counter()
+    action()
+    return 1000 * (time.perf_counter() - began)
 
 
 if __name__ == "__main__":

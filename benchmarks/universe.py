@@ -1,21 +1,25 @@
-"""A universe of stocks through Airflow on this machine: the first session, the next with and without training, memory, and what is served.
+"""Measure a universe of stocks through Airflow on this machine.
 
-    python -m benchmarks.universe --data FOLDER [--tickers 505] [--first 2018-02-05] [--home DIR] [--only-first] [--plain]
+    python -m benchmarks.universe --data FOLDER [--tickers 505] [--first 2018-02-05] [--home DIR]
+                                  [--only-first] [--plain]
 
-FOLDER holds price files as `--source csv` takes them. Airflow's scheduler, MLflow and PostgreSQL are started in an empty home on free ports and
-ended again; the three runs are asked for through Airflow's API, and their time runs from that request to the end of the last task. Memory
-is the proportional set size of all processes, databases and servers among them, read every five seconds.
+Measured are the first session, the next one with and without training, memory, and `stockcast
+forecasts`. FOLDER holds price files as `--source csv` takes them. Airflow's scheduler, MLflow and
+PostgreSQL are started in an empty home on free ports and ended again. The three runs are requested
+through Airflow's API, and their time runs from that request to the end of the last task. Memory is
+the proportional set size of all processes, databases and servers among them, read every five
+seconds.
 
-With --plain, each ticker has Airflow tasks of its own, and networks are trained by Keras's own LSTM layer and loop, each built and traced
-anew (see benchmarks/plain/sitecustomize.py). What 505 tickers would take is then told by proportion: the tasks of single tickers and the
-training together as many times as there are more tickers, the rest once.
+With --plain, each ticker has Airflow tasks of its own, and networks are trained by Keras's own LSTM
+layer and loop, each built and traced again (see benchmarks/plain/sitecustomize.py). The time of 505
+tickers is then estimated by proportion: the tasks of single tickers and the training of all
+together take as many times longer as there are more tickers, the rest takes as long.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import datetime as dt
 import json
 import os
@@ -29,20 +33,27 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import psutil
 import sqlalchemy
 
-from pipeline.prices.csv_files import CsvSource
-from pipeline.scheduling import services
-from pipeline.scheduling.environment import environment
-from pipeline.scheduling.rest import Airflow
-from pipeline.scheduling.timetable import run_moment
+from pipeline.prices import CsvSource
+from pipeline.scheduling import (
+    AirflowClient,
+    airflow_environment,
+    down,
+    is_marked,
+    run_moment,
+    up,
+)
 from pipeline.sessions import Calendar
 from pipeline.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 NAME, CALENDAR, UNIVERSES = "universe", "XNYS", "universes.toml"
+DAG = f"daily_forecast_{NAME}"
 STEPS = (
     *("plan", "ingest", "check", "pretrain", "build_windows", "train", "evaluate", "promote"),
     *("publish", "score", "watch", "report"),
@@ -50,8 +61,14 @@ STEPS = (
 
 
 @dataclass
-class Ran:
-    """One DAG run: its seconds, highest memory in bytes, and per step (first start, last end, tasks), in seconds since it was asked for."""
+class MeasuredRun:
+    """A DAG run.
+
+    Attributes:
+        seconds: since it was requested.
+        memory: the highest, in bytes.
+        steps: by step the first start, the last end (seconds since the request) and the tasks.
+    """
 
     seconds: float = 0.0
     memory: int = 0
@@ -60,17 +77,22 @@ class Ran:
     @property
     def training(self) -> float:
         """Seconds in which `pretrain` and `train` were at work."""
-        return sum(self.steps[step][1] - self.steps[step][0] for step in ("pretrain", "train") if step in self.steps)
+        return sum(
+            self.steps[step][1] - self.steps[step][0]
+            for step in ("pretrain", "train")
+            if step in self.steps
+        )
 
 
 class Memory:
-    """The highest memory of the processes that belong to a home, since `take` was last called."""
+    """The highest memory of a home's processes since the last call of `take`."""
 
     def __init__(self, home: Path) -> None:
         self._home, self._highest = home, 0
         threading.Thread(target=self._watch, daemon=True).start()
 
     def take(self) -> int:
+        """Return the highest memory in bytes, and begin again."""
         highest, self._highest = self._highest, 0
         return highest
 
@@ -79,88 +101,145 @@ class Memory:
             total = 0
             for process in psutil.process_iter():
                 try:
-                    if services.is_marked(process, self._home) or str(self._home) in " ".join(process.cmdline()):
+                    if self._owns(process):
                         total += process.memory_full_info().pss
                 except psutil.Error:
-                    continue  # ended meanwhile
+                    continue  # it has ended
             self._highest = max(self._highest, total)
             time.sleep(5)
 
-
-def write_universe(path: Path, folder: Path, tickers: list[str], retrain: str) -> None:
-    path.write_text(
-        f'[{NAME}]\ncalendar = "{CALENDAR}"\nsource = "csv"\ndata = "{folder}"\ntickers = {json.dumps(tickers)}\ntarget = "close"\n'
-        f'recipe = "default"\nhorizon = 5\nretrain = "{retrain}"\nscheduled = false\nstart = 1990-01-01\n'
-    )
+    def _owns(self, process: psutil.Process) -> bool:
+        named = str(self._home) in " ".join(process.cmdline())
+        return named or is_marked(process, self._home)
 
 
-def run(airflow: Airflow, settings: Settings, session: dt.date, memory: Memory) -> Ran:
-    """Asks for a session, and waits until its run has ended."""
-    dag, ran = f"daily_forecast_{NAME}", Ran()
+def write_universe(home: Path, folder: Path, tickers: list[str], retrain: str) -> None:
+    """Write a home's file of universes."""
+    lines = [
+        f"[{NAME}]",
+        f'calendar = "{CALENDAR}"',
+        'source = "csv"',
+        f'data = "{folder.absolute()}"',
+        f"tickers = {json.dumps(tickers)}",
+        'target = "close"',
+        'recipe = "default"',
+        "horizon = 5",
+        f'retrain = "{retrain}"',
+        "scheduled = false",
+        "start = 1990-01-01",
+    ]
+    (home / UNIVERSES).write_text("\n".join(lines) + "\n")
+
+
+def run(
+    airflow: AirflowClient, settings: Settings, session: dt.date, memory: Memory
+) -> MeasuredRun:
+    """Request a session, and wait until its run has ended."""
+    measured = MeasuredRun()
     memory.take()
-    asked = dt.datetime.now(dt.UTC)
-    run_id = airflow.run_again_or_first(dag, run_moment(Calendar(CALENDAR), session), {})
-    while (state := airflow.state_of(dag, run_id)) not in ("success", "failed"):
+    requested = dt.datetime.now(dt.UTC)
+    run_id = airflow.run_again_or_first(DAG, run_moment(Calendar(CALENDAR), session), {})
+    while (state := airflow.state_of(DAG, run_id)) not in ("success", "failed"):
         time.sleep(2)
-    ran.memory = memory.take()
-    tasks = airflow.tasks_of(dag, run_id)
+    measured.memory = memory.take()
+    tasks = tasks_of(airflow, run_id)
     for task in tasks:
         if task["start_date"] is None:
             continue
-        began, ended = ((dt.datetime.fromisoformat(task[name]) - asked).total_seconds() for name in ("start_date", "end_date"))
-        first, last, count = ran.steps.get(task["task_id"], (began, ended, 0))
-        ran.steps[task["task_id"]] = min(first, began), max(last, ended), count + 1
-    ran.seconds = max(last for _, last, _ in ran.steps.values())
+        began, ended = (
+            (dt.datetime.fromisoformat(task[name]) - requested).total_seconds()
+            for name in ("start_date", "end_date")
+        )
+        step = task["task_id"]
+        first, last, count = measured.steps.get(step, (began, ended, 0))
+        measured.steps[step] = min(first, began), max(last, ended), count + 1
+    measured.seconds = max(last for _, last, _ in measured.steps.values())
     if state != "success":
-        failed = sorted({task["task_id"] for task in tasks if task["state"] in ("failed", "upstream_failed")})
-        raise SystemExit(f"{session}: the run failed in {', '.join(failed)}. Its logs are under {settings.home / 'logs'}.")
-    return ran
+        failed = {t["task_id"] for t in tasks if t["state"] in ("failed", "upstream_failed")}
+        raise SystemExit(
+            f"{session}: the run failed in {', '.join(sorted(failed))}. "
+            f"Its logs are under {settings.home / 'logs'}."
+        )
+    return measured
 
 
-def told(name: str, ran: Ran, tickers: int) -> str:
+def tasks_of(airflow: AirflowClient, run_id: str) -> list[dict[str, Any]]:
+    """Return all task instances of a run."""
+    path = f"/api/v2/dags/{DAG}/dagRuns/{quote(run_id)}/taskInstances"
+    tasks: list[dict[str, Any]] = []
+    while True:
+        page = json.loads(airflow.get(f"{path}?limit=100&offset={len(tasks)}"))
+        tasks += page["task_instances"]
+        if len(tasks) >= page["total_entries"] or not page["task_instances"]:
+            return tasks
+
+
+def run_text(name: str, measured: MeasuredRun, tickers: int) -> str:
+    """Return a run's figures as lines."""
+    seconds = measured.seconds
     lines = [
-        f"\n{name}: {ran.seconds:.0f} s for {tickers} tickers ({ran.seconds / tickers:.2f} s a ticker), "
-        f"at most {ran.memory / 2**30:.2f} GiB in all processes together"
+        f"\n{name}: {seconds:.0f} s for {tickers} tickers ({seconds / tickers:.2f} s a ticker), "
+        f"at most {measured.memory / 2**30:.2f} GiB in all processes together"
     ]
     for step in STEPS:
-        if step in ran.steps:
-            first, last, count = ran.steps[step]
-            lines.append(f"    {step:<14} {first:7.1f} .. {last:7.1f} s   {count} task{'' if count == 1 else 's'}")
-    lines.append(f"    training (pretrain and train) is at work for {ran.training / ran.seconds:.0%} of the time")
+        if step in measured.steps:
+            first, last, count = measured.steps[step]
+            tasks = f"{count} task{'' if count == 1 else 's'}"
+            lines.append(f"    {step:<14} {first:7.1f} .. {last:7.1f} s   {tasks}")
+    share = measured.training / seconds
+    lines.append(f"    training (pretrain and train) is at work for {share:.0%} of the time")
     return "\n".join(lines)
 
 
-def tracked_and_trained(settings: Settings) -> str:
-    """What MLflow's runs of single stocks took, from their creation to their end, and what their networks took in the workers."""
-    engine = sqlalchemy.create_engine(environment(settings)["STOCKCAST_TRACKING_URI"])
-    query = "select count(*), avg(end_time - start_time) from runs join tags using (run_uuid) where key = 'mlflow.parentRunId'"
+def tracking_text(settings: Settings) -> str:
+    """Return the time of MLflow's runs of stocks, and that of training in the workers."""
+    engine = sqlalchemy.create_engine(airflow_environment(settings)["STOCKCAST_TRACKING_URI"])
+    query = (
+        "select count(*), avg(end_time - start_time) from runs join tags using (run_uuid) "
+        "where key = 'mlflow.parentRunId'"
+    )
     with engine.connect() as connection:
         count, milliseconds = connection.execute(sqlalchemy.text(query)).one()
     engine.dispose()
-    trained = [json.loads(path.read_text())["seconds"] for path in (settings.home / "artifacts" / "models").glob("*.json")]
+    seconds = [
+        json.loads(path.read_text())["seconds"]
+        for path in (settings.home / "artifacts" / "models").glob("*.json")
+    ]
     return (
-        f"    tracking: {count} runs of stocks in MLflow, {milliseconds / 1000:.2f} s each; training: {len(trained)} networks, "
-        f"{statistics.median(trained):.2f} s each (median), {sum(trained):.0f} s in all, in parallel"
+        f"    tracking: {count} runs of stocks in MLflow, {milliseconds / 1000:.2f} s each; "
+        f"training: {len(seconds)} networks, {statistics.median(seconds):.2f} s each (median), "
+        f"{sum(seconds):.0f} s in all, in parallel"
     )
 
 
-def by_proportion(ran: Ran, tickers: int, all_tickers: int) -> str:
-    """What a run of more tickers would take, where each has tasks of its own."""
-    own = ran.steps["evaluate"][1] - min(ran.steps[step][0] for step in ("pretrain", "build_windows"))
-    told = f"{own / tickers:.1f} s a ticker and {ran.seconds - own:.0f} s for the rest"
-    return f"    by proportion, {all_tickers} tickers: {own / tickers * all_tickers + ran.seconds - own:.0f} s ({told})"
+def proportion_text(measured: MeasuredRun, tickers: int, all_tickers: int) -> str:
+    """Return the estimate for a run of more tickers, where each has tasks of its own."""
+    begin = min(measured.steps[step][0] for step in ("pretrain", "build_windows"))
+    of_tickers = measured.steps["evaluate"][1] - begin
+    rest = measured.seconds - of_tickers
+    return (
+        f"    by proportion, {all_tickers} tickers: "
+        f"{of_tickers / tickers * all_tickers + rest:.0f} s "
+        f"({of_tickers / tickers:.1f} s a ticker and {rest:.0f} s for the rest)"
+    )
 
 
-def served(settings: Settings, session: dt.date) -> tuple[float, int]:
-    """(seconds, lines) of `stockcast forecasts --session`, the start of its process included; the median of five."""
-    environ = {**os.environ, **environment(settings)}
+def forecasts_command(settings: Settings, session: dt.date) -> tuple[float, int]:
+    """Run `stockcast forecasts --session` five times.
+
+    Returns:
+        The median of the processes' seconds, and the lines that are printed.
+    """
+    environ = {**os.environ, **airflow_environment(settings)}
     command = [sys.executable, "-m", "pipeline", "forecasts", "--session", str(session)]
     times = []
     for _ in range(5):
         began = time.monotonic()
-        done = subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            command, env=environ, cwd=ROOT, capture_output=True, text=True, check=True
+        )
         times.append(time.monotonic() - began)
-    return sorted(times)[2], len(done.stdout.splitlines())
+    return statistics.median(times), len(done.stdout.splitlines())
 
 
 def free_port() -> int:
@@ -170,83 +249,126 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def started(home: Path, folder: Path, tickers: list[str], shard_size: int = 0) -> Iterator[tuple[Settings, Airflow, Memory]]:
-    """Airflow with a universe of price files in an empty home."""
-    settings = dataclasses.replace(
-        Settings.from_env(), home=home, universes=str(home / UNIVERSES), universe=NAME, shard_size=shard_size
+def started(
+    home: Path, folder: Path, tickers: list[str], shard_size: int = 0
+) -> Iterator[tuple[Settings, AirflowClient, Memory]]:
+    """Start Airflow with a universe of price files in an empty home, and end it again."""
+    settings = Settings(
+        home=home,
+        universes=str(home / UNIVERSES),
+        universe=NAME,
+        shard_size=shard_size,
+        airflow_port=free_port(),
+        mlflow_port=free_port(),
     )
-    settings = dataclasses.replace(settings, airflow_port=free_port(), mlflow_port=free_port())
     home.mkdir(parents=True, exist_ok=True)
-    write_universe(home / UNIVERSES, folder.absolute(), tickers, "weekly")
-    services.up(settings)
+    write_universe(home, folder, tickers, "weekly")
+    up(settings)
     try:
-        airflow = Airflow(settings)
-        _await_dag(airflow)
+        airflow = AirflowClient(settings)
+        await_dag(airflow)
         yield settings, airflow, Memory(home)
     finally:
-        services.down(settings)
+        down(settings)
+
+
+def await_dag(airflow: AirflowClient) -> None:
+    """Wait until the DAG processor has read the DAG's file."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if json.loads(airflow.get(f"/api/v2/dags?dag_id_pattern={DAG}"))["dags"]:
+            return
+        time.sleep(0.5)
+    raise SystemExit(f"Airflow has not read the DAG {DAG} within 120 s.")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of price files")
-    parser.add_argument("--tickers", type=int, default=505, help="so many of them, spread over the alphabet")
-    parser.add_argument(
-        "--first", type=dt.date.fromisoformat, default=dt.date(2018, 2, 5), help="first session: the first of its week"
-    )
-    parser.add_argument("--home", type=Path, help="an empty folder (default: a temporary one)")
-    parser.add_argument("--only-first", action="store_true", help="leave out the two sessions after it")
-    parser.add_argument("--plain", action="store_true", help="one Airflow task per ticker, Keras's own LSTM and loop")
-    arguments = parser.parse_args()
+    arguments = parsed_arguments()
     tickers = spread(CsvSource(arguments.data).tickers(), arguments.tickers)
     if arguments.plain:
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "benchmarks" / "plain"), os.environ.get("PYTHONPATH")]))
+        inherited = os.environ.get("PYTHONPATH")
+        paths = [str(ROOT / "benchmarks" / "plain"), *([inherited] if inherited else [])]
+        os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         home = (arguments.home or Path(folder) / "home").absolute()
-        with started(home, arguments.data, tickers, 1 if arguments.plain else 0) as (settings, airflow, memory):
-            first = measure(settings, airflow, memory, arguments.data, tickers, arguments.first, arguments.only_first)
+        shard_size = 1 if arguments.plain else 0
+        with started(home, arguments.data, tickers, shard_size) as (settings, airflow, memory):
+            first = measure(
+                settings,
+                airflow,
+                memory,
+                arguments.data,
+                tickers,
+                arguments.first,
+                arguments.only_first,
+            )
             if arguments.plain:
-                print(by_proportion(first, len(tickers), 505))
+                print(proportion_text(first, len(tickers), 505))
 
 
-def spread(every: Sequence[str], count: int) -> list[str]:
-    return [every[round(at * len(every) / count)] for at in range(min(count, len(every)))]
+def parsed_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder of price files")
+    parser.add_argument(
+        "--tickers", type=int, default=505, help="how many of them, spread over the alphabet"
+    )
+    parser.add_argument(
+        "--first",
+        type=dt.date.fromisoformat,
+        default=dt.date(2018, 2, 5),
+        help="first session: the first of its week",
+    )
+    parser.add_argument("--home", type=Path, help="an empty folder (default: a temporary one)")
+    parser.add_argument(
+        "--only-first", action="store_true", help="leave out the two sessions after it"
+    )
+    parser.add_argument(
+        "--plain",
+        action="store_true",
+        help="one Airflow task per ticker, Keras's own LSTM and loop",
+    )
+    return parser.parse_args()
+
+
+def spread(tickers: Sequence[str], count: int) -> list[str]:
+    """Return `count` of the tickers, at equal distances."""
+    numbers = range(min(count, len(tickers)))
+    return [tickers[round(number * len(tickers) / count)] for number in numbers]
 
 
 def measure(
     settings: Settings,
-    airflow: Airflow,
+    airflow: AirflowClient,
     memory: Memory,
     folder: Path,
     tickers: list[str],
     session: dt.date,
     only_first: bool = False,
-) -> Ran:
-    """Runs and prints a universe's first session, and the one after it without and with training."""
+) -> MeasuredRun:
+    """Run and print the first session, and the one after it without and with training."""
     [second] = Calendar(CALENDAR).next_sessions(session, 1)
     first = run(airflow, settings, session, memory)
-    print(told(f"first session, {session}, everything from nothing", first, len(tickers)), flush=True)
-    print(tracked_and_trained(settings), flush=True)
+    title = f"first session, {session}, everything from nothing"
+    print(run_text(title, first, len(tickers)), flush=True)
+    print(tracking_text(settings), flush=True)
     if not only_first:
-        # The same session with training finds its prices already there; its step `ingest` still asks for all of them.
-        for retrain, title in (("weekly", "no training due"), ("daily", "trained")):
-            write_universe(settings.home / UNIVERSES, folder.absolute(), tickers, retrain)  # read anew by every task
-            ran = run(airflow, settings, second, memory)
-            print(told(f"next session, {second}, retrain {retrain}, {title}", ran, len(tickers)), flush=True)
+        # The same session with training has its prices already; its step `ingest` still fetches all
+        # of them.
+        for retrain, note in (("weekly", "no training due"), ("daily", "trained")):
+            write_universe(settings.home, folder, tickers, retrain)  # every task reads it again
+            measured = run(airflow, settings, second, memory)
+            title = f"next session, {second}, retrain {retrain}, {note}"
+            print(run_text(title, measured, len(tickers)), flush=True)
     newest = session if only_first else second
-    seconds, lines = served(settings, newest)
-    print(f"\nstockcast forecasts --session {newest}: {seconds:.2f} s for {lines} lines, the median of five", flush=True)
+    seconds, lines = forecasts_command(settings, newest)
+    print(
+        f"\nstockcast forecasts --session {newest}: {seconds:.2f} s for {lines} lines, "
+        "the median of five",
+        flush=True,
+    )
     return first
-
-
-def _await_dag(airflow: Airflow) -> None:
-    """The DAG is there once the DAG processor has read its file."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if airflow.knows(f"daily_forecast_{NAME}"):
-            return
-        time.sleep(0.5)
-    raise SystemExit("Airflow has not read the DAG within two minutes.")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""The Airflow DAG `backtest`: recipes and baselines over rolling cutoffs, one mapped task per forecaster and block. It runs only when asked.
+"""The Airflow DAG `backtest`: recipes and baselines over rolling cutoffs. It runs only when asked.
 
-Its tasks are in `pipeline/scheduling/backtest.py`, their work in `pipeline/backtest.py`.
+Its tasks are in `pipeline/scheduling/backtest_dag.py`, their work in `pipeline/research`.
 """
 
-from pipeline.scheduling.backtest import backtest
+from pipeline.scheduling import build_backtest_dag
 from pipeline.settings import Settings
 
-dag = backtest(Settings.from_env())
+dag = build_backtest_dag(Settings())

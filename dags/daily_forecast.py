@@ -4,14 +4,14 @@
          -> promote -> publish -> score -> watch -> report
                                              -> drift_warning per warning
 
-The tasks are in `pipeline/scheduling/factory.py`, their work in `pipeline/steps.py`, the universes in `pipeline/universes.toml`
-or in the file that STOCKCAST_UNIVERSES names.
+The tasks are in `pipeline/scheduling/daily_dag.py`, their work in `pipeline/daily`, the universes
+in `pipeline/universes.toml` or in the file that STOCKCAST_UNIVERSES names.
 """
 
-from pipeline.scheduling.factory import daily_forecast, universes
+from pipeline.scheduling import build_daily_dag, universes_of
 from pipeline.settings import Settings
 
-settings = Settings.from_env()
+settings = Settings()
 
-for universe in universes(settings):
-    globals()[f"daily_forecast_{universe.name}"] = daily_forecast(universe, settings)
+for universe in universes_of(settings):
+    globals()[f"daily_forecast_{universe.name}"] = build_daily_dag(universe, settings)

@@ -1,9 +1,9 @@
-"""The Airflow DAG `exercises`: recipes that need no prices, one mapped task each. It runs only when asked.
+"""The Airflow DAG `exercises`: recipes that need no prices. It runs only when asked.
 
-Its tasks are in `pipeline/scheduling/exercises.py`, their work in `pipeline/exercises.py`.
+Its tasks are in `pipeline/scheduling/exercise_dag.py`, their work in `pipeline/research`.
 """
 
-from pipeline.scheduling.exercises import exercises
+from pipeline.scheduling import build_exercises_dag
 from pipeline.settings import Settings
 
-dag = exercises(Settings.from_env())
+dag = build_exercises_dag(Settings())

@@ -1,9 +1,9 @@
-"""The Airflow DAG `tune`: a search for better hyper-parameters of a recipe. It runs only when asked.
+"""The Airflow DAG `tune`: a search for better hyper-parameters. It runs only when asked.
 
-Its task is in `pipeline/scheduling/tune.py`, its work in `pipeline/tuning.py`.
+Its task is in `pipeline/scheduling/tune_dag.py`, its work in `pipeline/research`.
 """
 
-from pipeline.scheduling.tune import tune
+from pipeline.scheduling import build_tune_dag
 from pipeline.settings import Settings
 
-dag = tune(Settings.from_env())
+dag = build_tune_dag(Settings())

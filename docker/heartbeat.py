@@ -1,7 +1,9 @@
 #!/usr/bin/env python
-"""Exit code 0 where Airflow's API server says that a component's heart beats: heartbeat.py scheduler (or dag_processor, triggerer).
+"""Exit with 0 where Airflow's API server reports a component as healthy.
 
-`airflow jobs check` tells the same, but starts all of Airflow every time.
+    heartbeat.py scheduler (or dag_processor, triggerer)
+
+`airflow jobs check` answers the same question, but starts all of Airflow every time.
 """
 
 import json

@@ -1,3 +1,6 @@
-"""A daily stock forecast: ingest, check, build windows, train, evaluate, promote, publish, score, report."""
+"""A daily stock forecast.
+
+Its steps: ingest, check, build windows, train, evaluate, promote, publish, score and report.
+"""
 
 __version__ = "0.1.0"

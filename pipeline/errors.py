@@ -1,71 +1,71 @@
-"""Every error the product raises on purpose, sorted by what the reader should do next.
+"""Every error that the product raises on purpose, sorted by what the reader should do next.
 
     StockcastError
     ├── SettingsError            fix the configuration (exit code 2; never retried)
-    │   ├── UnknownTicker            the source has never heard of it
+    │   ├── UnknownTicker            the source does not know the ticker
     │   └── StoreTooNew              upgrade this program, or name another store
     └── RunError                 the configuration is fine, the run is not (exit code 1)
-        ├── TryAgain                 wait and repeat (the only branch Airflow retries)
-        │   ├── SourceUnavailable        the price source is down or answers nonsense
-        │   │   └── RateLimited              it asks us to slow down
+        ├── TryAgain                 wait and repeat (the only branch that Airflow retries)
+        │   ├── SourceUnavailable        the price source is down, or its answer makes no sense
+        │   │   └── RateLimited              it asks for fewer requests
         │   ├── StoreUnavailable         the database cannot be reached
         │   └── TrackingUnavailable      the tracking server cannot be reached
         └── LookAtTheData            repeating gives the same; a person has to look
             ├── MalformedPrices          a file or an answer that cannot be read as prices
             ├── NotEnoughHistory         too few sessions for this recipe
-            ├── NothingStored            a step was asked for before the step it builds on
+            ├── NothingStored            the step that this one builds on has not run
             └── QualityGateFailed        the table breaks its expectations
 
-A message is one line: which ticker and session, what was expected, what came, what to do.
+A message is one line: the ticker and session, what happened, what was expected, and what to do.
 """
 
 
 class StockcastError(Exception):
-    """Root of the tree; anything else that escapes is a defect of ours."""
+    """The root of the tree; any other error that escapes is a defect of the program."""
 
     exit_code = 1
 
 
 class SettingsError(StockcastError):
-    """The configuration asks for something that cannot be."""
+    """A configuration that cannot be used."""
 
     exit_code = 2
 
 
 class UnknownTicker(SettingsError):
-    """The source answered, and says there is no such ticker."""
+    """A ticker that the source does not know, by its own answer."""
 
 
 class StoreTooNew(SettingsError):
-    """The store's schema was written by a newer version of this program."""
+    """A store with a schema from a newer version of this program."""
 
 
 class RunError(StockcastError):
-    """The configuration is fine, but this run cannot go on."""
+    """A run that cannot go on, although its configuration is fine."""
 
 
 class TryAgain(RunError):
-    """Something outside is in the way; the same call may succeed later."""
+    """An obstacle outside the program; the same call may succeed later."""
 
 
 class SourceUnavailable(TryAgain):
-    """The price source did not answer, or its answer looks like an outage."""
+    """A price source that does not answer, or gives an answer that looks like an outage."""
 
 
 class RateLimited(SourceUnavailable):
-    """The price source asks for fewer requests."""
+    """A price source that asks for fewer requests."""
 
 
 class StoreUnavailable(TryAgain):
-    """The database of prices and forecasts cannot be reached."""
+    """A database of prices and forecasts that cannot be reached."""
 
 
 class TrackingUnavailable(TryAgain):
-    """MLflow cannot be reached."""
+    """An MLflow that cannot be reached."""
 
 
 class LookAtTheData(RunError):
-    """Repeating changes nothing: the data have to be looked at."""
+    """Data that a person has to look at; repeating changes nothing."""
 
 
 class MalformedPrices(LookAtTheData):
@@ -73,12 +73,12 @@ class MalformedPrices(LookAtTheData):
 
 
 class NotEnoughHistory(LookAtTheData):
-    """Too few sessions up to the cutoff for what was asked."""
+    """Fewer sessions up to the cutoff than a recipe needs."""
 
 
 class NothingStored(LookAtTheData):
-    """A step finds nothing to work on: the step before it has not run for this session."""
+    """A step without input: the step before it has not run for this session."""
 
 
 class QualityGateFailed(LookAtTheData):
-    """A table breaks its expectations by more than they tolerate."""
+    """A table that breaks its expectations by more than they tolerate."""

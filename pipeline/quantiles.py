@@ -1,6 +1,7 @@
-"""The seven quantiles that a forecast's distribution is told by, and how good they were.
+"""The seven quantiles that describe a forecast's distribution, and their measures.
 
-Shapes: `actual` (n, H), `quantiles` (n, H, Q) in the order of `PROBABILITIES`, both in one unit, mostly dollars.
+Shapes: `actual` (n, H), `quantiles` (n, H, Q) in the order of `PROBABILITIES`, both in one unit,
+mostly dollars.
 """
 
 from __future__ import annotations
@@ -8,65 +9,115 @@ from __future__ import annotations
 import numpy as np
 
 PROBABILITIES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
-COUNT = len(PROBABILITIES)
+QUANTILE_COUNT = len(PROBABILITIES)
+#: The median's place among the quantiles.
 MEDIAN = 3
-#: Percent -> the quantiles that bound the central interval.
+#: Percent -> the places of the quantiles that bound the central interval.
 INTERVALS = {50: (2, 4), 80: (1, 5), 95: (0, 6)}
-#: The quantiles as columns of a table: "q025" is the 2.5 % quantile.
-COLUMNS = tuple(f"q{round(1000 * probability):03d}" for probability in PROBABILITIES)
+#: The quantiles as columns of a table: "q025" is the 2.5% quantile.
+QUANTILE_COLUMNS = tuple(f"q{round(1000 * probability):03d}" for probability in PROBABILITIES)
+#: The shares of actual values in the cells between the true quantiles; see `cells`.
+EXPECTED_CELLS = tuple(np.diff([0, *PROBABILITIES, 1]).round(6).tolist())
 
 
 def pinball(actual: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
-    """Pinball loss of each quantile, (n, H, Q), in the unit of the values (Koenker & Bassett 1978).
+    """Return the pinball loss of each quantile (Koenker & Bassett 1978).
 
-    Its mean over the quantiles estimates half the continuous ranked probability score (Gneiting & Raftery 2007).
+    Its mean over the quantiles estimates half the continuous ranked probability score (Gneiting &
+    Raftery 2007).
+
+    Returns:
+        (n, H, Q), in the unit of the values.
     """
     error = np.asarray(actual)[..., None] - quantiles
     probability = np.array(PROBABILITIES)
-    return np.maximum(probability * error, (probability - 1) * error)
+    loss: np.ndarray = np.maximum(probability * error, (probability - 1) * error)
+    return loss
 
 
 def losses(actual: np.ndarray, quantiles: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """Mean pinball loss of the seven, (n, H), as a fraction of `last` (n,), so that a dear year does not outweigh a cheap one."""
-    return pinball(actual, quantiles).mean(axis=2) / np.asarray(last)[:, None]
+    """Return the mean pinball loss of the seven quantiles, (n, H), as a fraction of `last`.
+
+    So a year of high prices does not outweigh one of low prices.
+
+    Args:
+        last: (n,), the last value that each window sees.
+    """
+    relative: np.ndarray = pinball(actual, quantiles).mean(axis=2) / np.asarray(last)[:, None]
+    return relative
 
 
 def inside(actual: np.ndarray, quantiles: np.ndarray, level: int) -> np.ndarray:
-    """Whether the central interval of `level` percent holds what came, (n, H); not a number where nothing has come."""
+    """Return 1 where the central interval holds the actual value and 0 where not, (n, H).
+
+    Args:
+        level: percent of the interval, a key of `INTERVALS`.
+
+    Returns:
+        NaN where there is no actual value.
+    """
     low, high = INTERVALS[level]
     hit = (actual >= quantiles[..., low]) & (actual <= quantiles[..., high])
     return np.where(np.isfinite(actual), hit, np.nan)
 
 
 def coverage(actual: np.ndarray, quantiles: np.ndarray, level: int) -> np.ndarray:
-    """Share of what came that lay inside, per horizon (H,); NaN where nothing has come."""
+    """Return the share of actual values inside the central interval, by horizon, (H,).
+
+    Args:
+        level: percent of the interval, a key of `INTERVALS`.
+
+    Returns:
+        NaN where a horizon has no actual value.
+    """
     hits = inside(actual, quantiles, level)
     count = np.isfinite(hits).sum(axis=0)
-    return np.divide(np.nansum(hits, axis=0), count, out=np.full(hits.shape[1], np.nan), where=count > 0)
+    share: np.ndarray = np.divide(
+        np.nansum(hits, axis=0), count, out=np.full(hits.shape[1], np.nan), where=count > 0
+    )
+    return share
 
 
 def cells(actual: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
-    """Share of what came in each of the Q + 1 cells between the quantiles, (Q + 1,): a histogram of the probability integral transform."""
+    """Return the share of actual values in each cell between the quantiles, (Q + 1,).
+
+    It is a histogram of the probability integral transform.
+    """
     known = np.isfinite(actual)
     place = (actual[known][:, None] > quantiles[known]).sum(axis=1)
-    return np.bincount(place, minlength=COUNT + 1) / max(len(place), 1)
-
-
-#: What `cells` should be.
-CELLS = tuple(np.diff([0, *PROBABILITIES, 1]).round(6).tolist())
+    share: np.ndarray = np.bincount(place, minlength=QUANTILE_COUNT + 1) / max(len(place), 1)
+    return share
 
 
 def around(point: np.ndarray, unit: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    """Quantiles (n, H, Q) of an error distribution `shape` (H, Q), in multiples of `unit` (n,), about points (n, H)."""
-    return point[:, :, None] + unit[:, None, None] * shape[None]
+    """Return the quantiles of an error distribution placed about points, (n, H, Q).
+
+    Args:
+        point: (n, H).
+        unit: (n,), the values that `shape` is in multiples of.
+        shape: (H, Q), quantiles of the error.
+    """
+    quantiles: np.ndarray = point[:, :, None] + unit[:, None, None] * shape[None]
+    return quantiles
 
 
 def shape_of(actual: np.ndarray, point: np.ndarray, unit: np.ndarray) -> np.ndarray:
-    """The quantiles (H, Q) of the errors of `point` (n, H) in multiples of `unit` (n,); windows without an actual value are left out."""
+    """Return the quantiles of the errors of points in multiples of a unit, (H, Q).
+
+    Windows without an actual value are left out.
+
+    Args:
+        point: (n, H).
+        unit: (n,).
+    """
     scaled = (actual - point) / unit[:, None]
-    return np.nanquantile(scaled, PROBABILITIES, axis=0).T
+    shape: np.ndarray = np.nanquantile(scaled, PROBABILITIES, axis=0).T
+    return shape
 
 
 def in_order(quantiles: np.ndarray) -> np.ndarray:
-    """The same values, ascending in each row: where quantiles have crossed, rearranging them is never worse (Chernozhukov et al. 2010)."""
+    """Return the same quantiles, ascending in each row.
+
+    Where quantiles have crossed, rearranging them is never worse (Chernozhukov et al. 2010).
+    """
     return np.sort(quantiles, axis=-1)

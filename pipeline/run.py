@@ -1,28 +1,38 @@
-"""What one run is asked to do: small enough to travel between tasks as JSON, complete enough to do any step alone."""
+"""A run: one session of one universe to forecast.
+
+It is small enough to travel between tasks as JSON, and complete enough to do any step alone.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from pipeline.universes import Universe
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 
 @dataclass(frozen=True)
 class Run:
-    """One session of one universe. Every step takes a run and the tickers it should handle.
+    """One session of one universe; every step takes a run and the tickers that it should handle.
 
     Attributes:
-        universe: what to forecast and how, overrides applied.
-        session: the cutoff: the last session that anything in this run may see.
+        universe: the tickers and how they are forecast, overrides applied.
+        session: the cutoff, the last session that anything in this run may see.
         training_cutoff: the cutoff of the network that serves this session.
         previous_cutoff: the cutoff of the network before it, its rival in promotion.
-        pool_cutoff, previous_pool_cutoff: the cutoffs of the networks that all stocks train together, from which the stocks' own of
-            `training_cutoff` and `previous_cutoff` go on.
+        pool_cutoff: the cutoff of the network that all stocks train together; each stock's own
+            network of `training_cutoff` goes on from it.
+        previous_pool_cutoff: likewise for `previous_cutoff`.
         forecast_sessions: the sessions to forecast, `universe.horizon` of them.
-        known_at: prices are read as they were known at this moment (UTC).
-        replay: `known_at` was asked for: nothing is fetched, so that a past run can be repeated bit for bit.
+        known_at: the moment (UTC) as of which prices are read.
+        replay: whether `known_at` was asked for. Nothing is fetched then, so that a past run can
+            be repeated bit for bit.
     """
 
     universe: Universe
@@ -43,36 +53,24 @@ class Run:
     @property
     def series(self) -> dict[str, object]:
         """The part of `key` that all sessions of this universe, recipe and target share."""
-        return {"universe": self.universe.name, "recipe": self.universe.recipe, "target": self.universe.target}
+        universe = self.universe
+        return {"universe": universe.name, "recipe": universe.recipe, "target": universe.target}
 
-    def to_json(self) -> dict[str, object]:
-        universe = {
-            **dataclasses.asdict(self.universe),
-            "tickers": list(self.universe.tickers),
-            "start": self.universe.start.isoformat(),
-        }
-        return {
-            "universe": universe,
-            "session": self.session.isoformat(),
-            "training_cutoff": self.training_cutoff.isoformat(),
-            "previous_cutoff": self.previous_cutoff.isoformat(),
-            "pool_cutoff": self.pool_cutoff.isoformat(),
-            "previous_pool_cutoff": self.previous_pool_cutoff.isoformat(),
-            "forecast_sessions": [session.isoformat() for session in self.forecast_sessions],
-            "known_at": self.known_at.isoformat(),
-            "replay": self.replay,
-        }
+    def to_json(self) -> dict[str, Any]:
+        """Return the run as JSON values."""
+        values = _json_adapter().dump_python(self, mode="json")
+        # Stored requests have +00:00, where pydantic would write Z.
+        return {**values, "known_at": self.known_at.isoformat()}
 
     @classmethod
-    def from_json(cls, values: dict) -> Run:
-        return cls(
-            universe=Universe.from_json(values["universe"]),
-            session=dt.date.fromisoformat(values["session"]),
-            training_cutoff=dt.date.fromisoformat(values["training_cutoff"]),
-            previous_cutoff=dt.date.fromisoformat(values["previous_cutoff"]),
-            pool_cutoff=dt.date.fromisoformat(values["pool_cutoff"]),
-            previous_pool_cutoff=dt.date.fromisoformat(values["previous_pool_cutoff"]),
-            forecast_sessions=tuple(dt.date.fromisoformat(day) for day in values["forecast_sessions"]),
-            known_at=dt.datetime.fromisoformat(values["known_at"]),
-            replay=values["replay"],
-        )
+    def from_json(cls, values: Mapping[str, Any]) -> Run:
+        """Return the run that `to_json` wrote."""
+        known_at = dt.datetime.fromisoformat(values["known_at"])
+        return _json_adapter().validate_python({**values, "known_at": known_at})
+
+
+@cache
+def _json_adapter() -> TypeAdapter[Run]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Run)

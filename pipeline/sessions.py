@@ -1,6 +1,7 @@
-"""The exchange's calendar: which days are sessions, when they close, what comes next.
+"""The exchange's calendar: its sessions, when they close, and which come next.
 
-A session is a plain `datetime.date`, in exchange-local time. `Calendar` is the only reader of exchange_calendars.
+A session is a plain `datetime.date`, in exchange-local time. `Calendar` is the only reader of
+exchange_calendars.
 """
 
 from __future__ import annotations
@@ -13,117 +14,170 @@ import pandas as pd
 
 from pipeline.errors import SettingsError
 
-#: Price history begins here at the earliest. (exchange_calendars' own default is 20 years back, which cuts histories short.)
-FIRST_DAY = "1990-01-01"
+#: Price history begins here at the earliest. (exchange_calendars' own default is 20 years back,
+#: which cuts histories short.)
+EARLIEST_SESSION = "1990-01-01"
 
 
 class Calendar:
-    """Sessions of one exchange, by its exchange_calendars name ("XNYS"; "24/7" for markets that never close)."""
+    """The sessions of one exchange.
+
+    Args:
+        name: as exchange_calendars has it: "XNYS"; "24/7" for markets that never close.
+
+    Raises:
+        SettingsError: there is no calendar of that name.
+    """
 
     def __init__(self, name: str) -> None:
         try:
             self._calendar = _calendar(name)
         except xcals.errors.InvalidCalendarName:
             raise SettingsError(
-                f"There is no calendar {name!r}. Use an exchange_calendars name such as XNYS, XLON or 24/7."
+                f"There is no calendar {name!r}. Use an exchange_calendars name such as XNYS, XLON "
+                "or 24/7."
             ) from None
         self.name = name
 
     @property
     def timezone(self) -> dt.tzinfo:
-        return self._calendar.tz
+        """The exchange's time zone."""
+        zone: dt.tzinfo = self._calendar.tz
+        return zone
 
     def is_session(self, day: dt.date) -> bool:
-        return self._known(day) and self._calendar.is_session(pd.Timestamp(day))
+        """Return whether the exchange trades on a day."""
+        return self._is_known(day) and bool(self._calendar.is_session(pd.Timestamp(day)))
 
     def close_of(self, session: dt.date) -> dt.datetime:
-        """The moment, in UTC, at which a session's bar is final; early closes are known."""
-        return self._calendar.session_close(pd.Timestamp(session)).to_pydatetime()
+        """Return the moment (UTC) at which a session's bar is final; early closes are known."""
+        close: pd.Timestamp = self._calendar.session_close(pd.Timestamp(session))
+        return close.to_pydatetime()
 
     def sessions(self, first: dt.date, last: dt.date) -> list[dt.date]:
-        """All sessions that are known from `first` to `last`, both included; empty when `first` is after `last`."""
-        known = self._calendar
-        if first > last or pd.Timestamp(last) < known.first_session or pd.Timestamp(first) > known.last_session:
+        """Return all known sessions from `first` to `last`, both included.
+
+        Empty when `first` is after `last`.
+        """
+        if (
+            first > last
+            or pd.Timestamp(last) < self._calendar.first_session
+            or pd.Timestamp(first) > self._calendar.last_session
+        ):
             return []
-        return [moment.date() for moment in self._calendar.sessions_in_range(self._clip(first), self._clip(last))]
+        return list(self._calendar.sessions_in_range(self._clip(first), self._clip(last)).date)
 
     def next_sessions(self, session: dt.date, count: int) -> list[dt.date]:
-        """The `count` sessions after `session`, which need not be one itself."""
+        """Return the `count` sessions after `session`, which need not be one itself.
+
+        Raises:
+            SettingsError: the calendar does not know so many.
+        """
         known = self._calendar.sessions
         begin = int(known.searchsorted(pd.Timestamp(session), side="right"))
         if begin + count > len(known):
             raise SettingsError(
-                f"{count} sessions of {self.name} after {session} are asked for; they are known up to {known[-1].date()}. Use an earlier day."
+                f"{count} sessions of {self.name} after {session} are asked for; they are known "
+                f"up to {known[-1].date()}. Use an earlier day."
             )
-        return [moment.date() for moment in known[begin : begin + count]]
+        return list(known[begin : begin + count].date)
 
     def first_session_from(self, day: dt.date) -> dt.date:
-        return self._calendar.date_to_session(self._clip(day), direction="next").date()
+        """Return the day itself where it is a session, else the next session."""
+        return self._nearest_session(day, "next")
 
     def last_session_until(self, day: dt.date) -> dt.date:
-        return self._calendar.date_to_session(self._clip(day), direction="previous").date()
+        """Return the day itself where it is a session, else the session before it."""
+        return self._nearest_session(day, "previous")
 
     def last_complete_session(self, now: dt.datetime) -> dt.date:
-        """The newest session whose close is not after `now` (a moment with a zone)."""
+        """Return the newest session with a close that is not after `now` (a moment with a zone)."""
         session = self.last_session_until(now.astimezone(self.timezone).date())
         while self.close_of(session) > now:
             session = self.last_session_until(session - dt.timedelta(days=1))
         return session
 
     def require_session(self, day: dt.date, now: dt.datetime) -> dt.date:
-        """`day` itself when it is a finished session; otherwise a `SettingsError` that says why not and names good ones."""
-        if not self._known(day):
+        """Return `day` itself, which has to be a finished session.
+
+        Raises:
+            SettingsError: it is none; the message gives the reason and names sessions that are.
+        """
+        if not self._is_known(day):
             raise SettingsError(
-                f"{day} is outside {FIRST_DAY} to next year, the sessions of {self.name} that are known. Use one of these."
+                f"{day} is outside {EARLIEST_SESSION} to next year, the sessions of {self.name} "
+                "that are known. Use one of these."
             )
         newest = self.last_complete_session(now)
         if not self.is_session(day):
-            near = [self.last_session_until(day), self.first_session_from(day)]
-            finished = " or ".join(str(session) for session in near if session <= newest) or str(newest)
-            raise SettingsError(f"{day} is no session of {self.name}: the exchange is closed that day. Use {finished}.")
+            nearest = [self.last_session_until(day), self.first_session_from(day)]
+            finished = [str(session) for session in nearest if session <= newest] or [str(newest)]
+            raise SettingsError(
+                f"{day} is no session of {self.name}: the exchange is closed that day. "
+                f"Use {' or '.join(finished)}."
+            )
         if day > newest:
             raise SettingsError(
-                f"{day} is not over yet on {self.name}; the last complete session is {newest}. Use that one, or wait."
+                f"{day} is not over yet on {self.name}; the last complete session is {newest}. "
+                "Use that one, or wait."
             )
         return day
 
     def training_cutoffs(self, session: dt.date, retrain: str) -> tuple[dt.date, dt.date]:
-        """The training cutoff that serves `session` and the one before it: (current, previous).
+        """Return the training cutoff that serves `session`, and the one before it.
 
-        daily: the session itself; weekly, monthly: the first session of its week or month. Depends on the calendar alone, so
-        a backfill finds the same cutoffs in any order.
+        It depends on the calendar alone, so a backfill finds the same cutoffs in any order.
+
+        Args:
+            retrain: "daily": the cutoff is the session itself; "weekly", "monthly" or "quarterly":
+                the first session of its week, month or quarter.
         """
         current = self._cutoff(session, retrain)
-        return current, self._cutoff(self.last_session_until(current - dt.timedelta(days=1)), retrain)
+        day_before = self.last_session_until(current - dt.timedelta(days=1))
+        return current, self._cutoff(day_before, retrain)
 
     def pool_cutoff(self, training_cutoff: dt.date, cadence: str) -> dt.date:
-        """The last session that the pooled network sees which a stock's own network of `training_cutoff` begins with.
+        """Return the last session that the pooled network sees.
 
-        daily, weekly, monthly, quarterly: the training cutoff itself, or the first session of its week, month or quarter.
+        A stock's own network of `training_cutoff` begins with that pooled network.
+
+        Args:
+            cadence: "daily": the training cutoff itself; "weekly", "monthly" or "quarterly": the
+                first session of its week, month or quarter.
         """
         return self._cutoff(training_cutoff, cadence)
 
-    def _cutoff(self, session: dt.date, retrain: str) -> dt.date:
-        if retrain == "daily":
+    def _cutoff(self, session: dt.date, cadence: str) -> dt.date:
+        if cadence == "daily":
             return session
-        if retrain == "weekly":
+        if cadence == "weekly":
             return self.first_session_from(session - dt.timedelta(days=session.weekday()))
-        if retrain == "monthly":
+        if cadence == "monthly":
             return self.first_session_from(session.replace(day=1))
-        if retrain == "quarterly":
-            return self.first_session_from(session.replace(month=(session.month - 1) // 3 * 3 + 1, day=1))
-        raise SettingsError(f"retrain is {retrain!r}; daily, weekly, monthly or quarterly is expected.")
+        if cadence == "quarterly":
+            first_month = (session.month - 1) // 3 * 3 + 1
+            return self.first_session_from(session.replace(month=first_month, day=1))
+        raise SettingsError(
+            f"retrain is {cadence!r}; daily, weekly, monthly or quarterly is expected."
+        )
 
-    def _known(self, day: dt.date) -> bool:
-        return self._calendar.first_session <= pd.Timestamp(day) <= self._calendar.last_session
+    def _nearest_session(self, day: dt.date, direction: str) -> dt.date:
+        session: pd.Timestamp = self._calendar.date_to_session(self._clip(day), direction=direction)
+        return session.date()
+
+    def _is_known(self, day: dt.date) -> bool:
+        moment = pd.Timestamp(day)
+        return bool(self._calendar.first_session <= moment <= self._calendar.last_session)
 
     def _clip(self, day: dt.date) -> pd.Timestamp:
-        return min(max(pd.Timestamp(day), self._calendar.first_session), self._calendar.last_session)
+        first: pd.Timestamp = self._calendar.first_session
+        last: pd.Timestamp = self._calendar.last_session
+        return min(max(pd.Timestamp(day), first), last)
 
 
 @cache
 def _calendar(name: str) -> xcals.ExchangeCalendar:
     try:
-        return xcals.get_calendar(name, start=FIRST_DAY)
+        return xcals.get_calendar(name, start=EARLIEST_SESSION)
     except ValueError:  # some are known from a later day on: XTKS from 1997
         return xcals.get_calendar(name, start=xcals.get_calendar(name).bound_min())

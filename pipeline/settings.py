@@ -1,162 +1,253 @@
-"""Every setting of a deployment, and the one place that reads environment variables.
+"""The settings of a deployment, and the one place that reads environment variables.
 
-A setting is a field of `Settings`; its variable is `STOCKCAST_` plus the field's name in capitals. A flag of the command line
-of the same name wins over the variable, and a universe's own entry is the default of both where it has one.
+A setting is a field of `Settings`. Its variable is `STOCKCAST_` plus the field's name in capitals,
+its flag on the command line `--` plus the name with dashes. A flag wins over a variable. Where
+both are empty, most settings of `What to run` are the universe's own.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.errors import SettingsError
 
 PREFIX = "STOCKCAST_"
 #: How often something is trained.
-CADENCES = ("daily", "weekly", "monthly", "quarterly")
-#: What a message may be sent for.
-NOTIFIED = ("always", "failure")
-#: The settings that say what to run; the others say how.
-CHOICES = ("universe", "source", "data", "tickers", "target", "recipe", "horizon", "home")
+Cadence = Literal["daily", "weekly", "monthly", "quarterly"]
+
+#: What a value should have been, by pydantic's type of the fault.
+EXPECTED_VALUES = {
+    "int_parsing": "a whole number",
+    "float_parsing": "a number",
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "more than {gt}",
+    "less_than_equal": "at most {le}",
+    "less_than": "less than {lt}",
+    "literal_error": "{expected}",
+    "string_pattern_mismatch": "https://..., http://... or mailto:...",
+}
+
+#: The settings below their headings, as help texts and the README show them.
+SETTING_GROUPS = {
+    "What to run": ("universe", "source", "data", "tickers", "target", "recipe", "horizon"),
+    "Where things are": ("home", "store_url", "tracking_uri", "artifacts", "universes"),
+    "Training and decisions": (
+        "workers",
+        "shard_size",
+        "seed",
+        "pool",
+        "test_floor",
+        "max_quarantined",
+        "baselines",
+        "tensorboard",
+    ),
+    "Prices": ("refetch_sessions", "fetch_attempts", "fetch_timeout", "fetch_rate"),
+    "Airflow and MLflow": (
+        "owner",
+        "owner_link",
+        "notify_email",
+        "notify_webhook",
+        "notify_on",
+        "airflow_port",
+        "mlflow_port",
+    ),
+}
 
 
-def _setting(default: object, told: str, kind: type | None = None) -> object:
-    return dataclasses.field(default=default, metadata={"help": told, "kind": kind or type(default)})
+class Settings(BaseSettings):
+    """The choices of a deployment, read once when a process begins.
 
+    Values come from the arguments, then from the environment, then from the defaults.
 
-@dataclass(frozen=True)
-class Settings:
-    """What a deployment may choose. Nothing here is read again after the process has begun."""
+    Raises:
+        SettingsError: a value that does not fit, or a `STOCKCAST_` variable of no setting.
+    """
 
-    home: Path = _setting(Path("var"), "Folder of everything that is written: databases, artifacts, logs, passwords.")
-    store_url: str = _setting("", "Database of prices and forecasts; empty: the embedded PostgreSQL under home.")
-    tracking_uri: str = _setting("", "MLflow tracking URI; empty: the embedded PostgreSQL under home.")
-    artifacts: str = _setting("", "Datasets, models and reports: an fsspec URL; empty: home/artifacts.")
-    universes: str = _setting("", "Your own universes file; empty: the shipped `pipeline/universes.toml`.")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid"
+    )
 
-    universe: str = _setting(
+    universe: str = Field(
         "",
-        "Which universe to run; empty: sample, or where a source is named, that source with the tickers named (csv: all in the folder).",
+        description="Universe to run. Empty: `sample`, or one named like --source.",
     )
-    source: str = _setting("", "sample, yahoo or csv; empty: the universe's own.")
-    data: str = _setting("", "Folder of price files, for the csv source.")
-    tickers: str = _setting("", "Comma-separated; empty: the universe's own.")
-    target: str = _setting("", "Column to forecast; empty: the universe's own.")
-    recipe: str = _setting("", "Named way to build and train a model; empty: the universe's own.")
-    horizon: int | None = _setting(None, "Sessions ahead; empty: the universe's own.", int)
+    source: str = Field(
+        "", description="Source of prices: sample, yahoo or csv. Empty: the universe's."
+    )
+    data: str = Field("", description="Folder of price files, for the csv source.")
+    tickers: str = Field("", description="Tickers, comma-separated. Empty: the universe's.")
+    target: str = Field("", description="Column to forecast. Empty: the universe's.")
+    recipe: str = Field(
+        "", description="Recipe of the networks (`stockcast recipes`). Empty: the universe's."
+    )
+    horizon: int | None = Field(
+        None, ge=1, description="Sessions to forecast ahead. Empty: the universe's."
+    )
 
-    workers: int = _setting(2, "Processes that train at the same time, one thread each.")
-    shard_size: int = _setting(
-        0, "Tickers that one Airflow task handles; 0: one each up to 12 tickers, then as many as 2 tasks a worker need."
+    home: Path = Field(
+        Path("var"),
+        description="Folder of everything that is written: databases, artifacts, logs, passwords.",
     )
-    seed: int = _setting(7, "Seed of every random number.")
-    pool: str = _setting(
+    store_url: str = Field(
+        "",
+        description="Database of prices and forecasts. Empty: the embedded PostgreSQL in the home.",
+    )
+    tracking_uri: str = Field(
+        "", description="MLflow tracking URI. Empty: the embedded PostgreSQL in the home."
+    )
+    artifacts: str = Field(
+        "",
+        description="Folder of datasets, models and reports, an fsspec URL. Empty: HOME/artifacts.",
+    )
+    universes: str = Field(
+        "", description="File of universes. Empty: the shipped `pipeline/universes.toml`."
+    )
+
+    workers: int = Field(
+        2, ge=1, description="Processes that train at the same time, one thread each."
+    )
+    shard_size: int = Field(
+        0,
+        ge=0,
+        description="Tickers per Airflow task. 0: 1 up to 12 tickers, above that as many as give "
+        "2 tasks per worker.",
+    )
+    seed: int = Field(7, description="Seed of every random number.")
+    pool: Cadence = Field(
         "quarterly",
-        "How often the stocks train a network together, from which their own go on: daily, weekly, monthly or quarterly.",
+        description="How often the network that all stocks share is trained again: daily, weekly, "
+        "monthly or quarterly.",
     )
-    test_floor: float = _setting(
+    test_floor: float = Field(
         0.05,
-        "A network is published when its pinball loss on test is at most (1 + this) times the EWMA random walk's, its RMSE naive's.",
+        ge=0,
+        lt=1,
+        description="Limit above which a network is not published: its pinball loss on the test "
+        "sessions may be at most (1 + this) times that of the EWMA random walk, its RMSE at most "
+        "(1 + this) times that of the naive forecast.",
     )
-    max_quarantined: float = _setting(0.5, "A run fails when more than this share of its tickers is quarantined.")
-    baselines: str = _setting(
+    max_quarantined: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of quarantined tickers above which a run fails.",
+    )
+    baselines: str = Field(
         "",
-        "Statistical baselines, comma-separated (such as drift,garch): in a day on every 21st test session, empty: none; in a backtest, empty: all.",
+        description="Statistical baselines, comma-separated, such as drift,garch. Empty: none in a "
+        "day, all in a backtest. A day measures them on every 21st test session.",
     )
-    refetch_sessions: int = _setting(5, "Sessions fetched again at every run, to catch corrected bars.")
-    fetch_attempts: int = _setting(4, "Tries per request to a price source before it counts as unavailable.")
-    fetch_timeout: float = _setting(20.0, "Seconds before a price source's answer is given up on.")
-    fetch_rate: float = _setting(
-        10.0, "Tickers that one task asks Yahoo for in a second at most; the Airflow pool `prices` says how many tasks do."
+    tensorboard: str = Field(
+        "", description="Folder of TensorBoard event files, one set per network. Empty: none."
     )
 
-    tensorboard: str = _setting(
-        "", "Folder for TensorBoard's event files of every network that is trained; empty: none are written."
+    refetch_sessions: int = Field(
+        5, ge=0, description="Newest sessions fetched again in every run, for corrected prices."
+    )
+    fetch_attempts: int = Field(
+        4, ge=1, description="Attempts per request before a price source counts as unavailable."
+    )
+    fetch_timeout: float = Field(
+        20.0, gt=0, description="Seconds to wait for an answer of a price source."
+    )
+    fetch_rate: float = Field(
+        10.0,
+        gt=0,
+        description="Most tickers per second that one task asks Yahoo for. The Airflow pool "
+        "`prices` limits how many tasks ask at once.",
     )
 
-    owner: str = _setting("stockcast", "Who owns the DAGs, as Airflow shows it.")
-    owner_link: str = _setting("", "Where the owner's name leads in Airflow: https://... or mailto:...; empty: the Forecasts page.")
-    notify_email: str = _setting(
-        "", "Who gets an e-mail, comma-separated, over the Airflow connection `smtp_default`; empty: nobody."
+    owner: str = Field("stockcast", description="Owner of the DAGs, as Airflow shows it.")
+    owner_link: str = Field(
+        "",
+        pattern=r"^(https?://|mailto:|$)",
+        description="Link of the owner's name in Airflow: https://... or mailto:... Empty: the "
+        "Forecasts page.",
     )
-    notify_webhook: str = _setting("", "Airflow connection of type HTTP that gets the same as JSON; empty: none.")
-    notify_on: str = _setting("always", "What is worth a message: always (how each day came out, and what failed) or failure.")
+    notify_email: str = Field(
+        "",
+        description="Addresses that get an e-mail, comma-separated, over the Airflow connection "
+        "`smtp_default`. Empty: none.",
+    )
+    notify_webhook: str = Field(
+        "",
+        description="Airflow connection of type HTTP that gets the messages as JSON. Empty: none.",
+    )
+    notify_on: Literal["always", "failure"] = Field(
+        "always",
+        description="When a message is sent: always (each day's result, each failure) or failure.",
+    )
+    airflow_port: int = Field(8080, ge=1, le=65535, description="Airflow's port on loopback.")
+    mlflow_port: int = Field(5000, ge=1, le=65535, description="MLflow's port on loopback.")
 
-    airflow_port: int = _setting(8080, "Loopback port of Airflow under make up.")
-    mlflow_port: int = _setting(5000, "Loopback port of MLflow under make up.")
+    def __init__(self, **values: Any) -> None:
+        unknown = {name for name in os.environ if name.startswith(PREFIX)} - set(variables())
+        if unknown:
+            raise SettingsError(
+                f"{min(unknown)} is no setting. The settings are: {', '.join(sorted(variables()))}."
+            )
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise SettingsError(_message(error)) from None
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "home", Path(self.home).expanduser().absolute())
-        _check(self.workers >= 1, "workers", self.workers, "at least 1")
-        _check(self.shard_size >= 0, "shard_size", self.shard_size, "0 (automatic) or more")
-        _check(self.horizon is None or self.horizon >= 1, "horizon", self.horizon, "at least 1 session ahead")
-        _check(self.pool in CADENCES, "pool", self.pool, " or ".join(CADENCES))
-        _check(0 <= self.test_floor < 1, "test_floor", self.test_floor, "a fraction such as 0.05")
-        _check(0 <= self.max_quarantined <= 1, "max_quarantined", self.max_quarantined, "a fraction such as 0.5")
-        _check(self.refetch_sessions >= 0, "refetch_sessions", self.refetch_sessions, "0 or more")
-        _check(self.fetch_attempts >= 1, "fetch_attempts", self.fetch_attempts, "at least 1")
-        _check(self.fetch_timeout > 0, "fetch_timeout", self.fetch_timeout, "a number of seconds")
-        _check(self.fetch_rate > 0, "fetch_rate", self.fetch_rate, "a number of tickers a second")
-        linked = self.owner_link.startswith(("https://", "http://", "mailto:"))
-        _check(linked or not self.owner_link, "owner_link", self.owner_link, "https://... or mailto:...")
-        _check(self.notify_on in NOTIFIED, "notify_on", self.notify_on, " or ".join(NOTIFIED))
-        for name in ("airflow_port", "mlflow_port"):
-            _check(1 <= getattr(self, name) <= 65535, name, getattr(self, name), "a port from 1 to 65535")
-
+    @field_validator("home")
     @classmethod
-    def from_env(cls, environ: dict[str, str] | None = None, **flags: object) -> Settings:
-        """Settings from `environ` (the process's own by default); `flags` that are not None win.
-
-        Raises `SettingsError` for a value that does not fit and for a `STOCKCAST_` variable that no setting has.
-        """
-        environ = dict(os.environ) if environ is None else environ
-        fields = {field.name: field for field in dataclasses.fields(cls)}
-        values: dict[str, object] = {}
-        for variable, text in environ.items():
-            if not variable.startswith(PREFIX):
-                continue
-            name = variable.removeprefix(PREFIX).lower()
-            if name not in fields:
-                raise SettingsError(f"{variable} is no setting. The settings are: {', '.join(sorted(variables()))}.")
-            if text != "":
-                values[name] = _convert(variable, text, fields[name].metadata["kind"])
-        values.update({name: value for name, value in flags.items() if value is not None})
-        return cls(**values)
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
 
     @property
     def ticker_list(self) -> list[str]:
-        """`tickers`, apart."""
-        return [ticker.strip() for ticker in self.tickers.split(",") if ticker.strip()]
+        """Tickers of `tickers`."""
+        return _parts(self.tickers)
 
     @property
     def baseline_list(self) -> list[str]:
-        """`baselines`, apart, each once."""
-        return list(dict.fromkeys(name.strip() for name in self.baselines.split(",") if name.strip()))
+        """Baselines of `baselines`, each once."""
+        return list(dict.fromkeys(_parts(self.baselines)))
+
+    def replaced(self, **changes: Any) -> Settings:
+        """Return these settings with changes, checked like new ones."""
+        return Settings(**{**self.model_dump(), **changes})
 
     def to_environ(self) -> dict[str, str]:
-        """The variables that make `from_env` build these settings again, for child processes."""
-        return {PREFIX + name.upper(): "" if value is None else str(value) for name, value in dataclasses.asdict(self).items()}
+        """Return the variables that make a child process build the same settings."""
+        return {
+            PREFIX + name.upper(): "" if value is None else str(value)
+            for name, value in self.model_dump().items()
+        }
 
 
 def variables() -> list[str]:
-    """The names of all environment variables that are read."""
-    return [PREFIX + field.name.upper() for field in dataclasses.fields(Settings)]
+    """Return the names of all environment variables that are read."""
+    return [PREFIX + name.upper() for name in Settings.model_fields]
 
 
-def _convert(variable: str, text: str, kind: type) -> object:
-    if kind not in (int, float):
-        return text
-    try:
-        return kind(text)
-    except ValueError:
-        word = "a whole number" if kind is int else "a number"
-        raise SettingsError(f"{variable} is {text!r}; {word} is expected.") from None
+def flag(name: str) -> str:
+    """Return a setting's flag on the command line."""
+    return "--" + name.replace("_", "-")
 
 
-def _check(holds: bool, name: str, value: object, expected: str) -> None:
-    if not holds:
-        raise SettingsError(
-            f"{name} is {value}; {expected} is expected (flag --{name.replace('_', '-')} or {PREFIX}{name.upper()})."
-        )
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _message(error: ValidationError) -> str:
+    """Return the first fault of settings as one line."""
+    fault = error.errors()[0]
+    name = str(fault["loc"][0])
+    if name not in Settings.model_fields:
+        return f"{name} is no setting. The settings are: {', '.join(Settings.model_fields)}."
+    return f"{name} is {fault_of(error)} ({flag(name)} or {PREFIX}{name.upper()})."
+
+
+def fault_of(error: ValidationError) -> str:
+    """Return the first faulty value and what was expected, such as `0; expected: at least 1`."""
+    fault = error.errors()[0]
+    expected = EXPECTED_VALUES.get(fault["type"], fault["msg"]).format(**fault.get("ctx", {}))
+    return f"{fault['input']}; expected: {expected}"

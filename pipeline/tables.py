@@ -1,52 +1,75 @@
 """Column names, types and keys of every table that one module hands to another.
 
-All tables are long pandas frames: one row per fact, plain columns, no index that means anything. `session` and `cutoff`
-columns are `datetime64[s]` at midnight without a zone: a session is a date, not a moment. `known_at` is a moment in UTC, stored without its zone.
+All tables are long pandas frames: one row per fact, plain columns, no index that means anything.
+`session` and `cutoff` columns are `datetime64[s]` at midnight without a zone: a session is a date,
+not a moment. `known_at` is a moment in UTC, stored without its zone.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from pipeline.quantiles import COLUMNS as QUANTILES
+from pipeline.quantiles import QUANTILE_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SESSION_DTYPE = "datetime64[s]"
-MOMENT_DTYPE = "datetime64[us]"
+SESSION_DTYPE: Final = "datetime64[s]"
+MOMENT_DTYPE: Final = "datetime64[us]"
 OHLCV = ["open", "high", "low", "close", "volume"]
 PRICE_COLUMNS = ["open", "high", "low", "close"]
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table's columns with their dtypes, in order, and the columns that identify a row."""
+    """A table's layout.
+
+    Attributes:
+        columns: dtypes by name, in order.
+        key: the columns that identify a row.
+    """
 
     name: str
     columns: dict[str, str]
     key: tuple[str, ...]
 
     def empty(self) -> pd.DataFrame:
+        """Return the table without rows."""
         import pandas as pd  # here, so that a DAG file that names a recipe does not wait for it
 
-        return pd.DataFrame({column: pd.Series(dtype=dtype) for column, dtype in self.columns.items()})
+        return pd.DataFrame(
+            {column: pd.Series(dtype=dtype) for column, dtype in self.columns.items()}
+        )
 
     def conform(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """A copy with exactly these columns and dtypes, sorted by key; raises `ValueError` on a missing column."""
+        """Return a copy with exactly these columns and dtypes, sorted by key.
+
+        Raises:
+            ValueError: a column is missing.
+        """
         missing = [column for column in self.columns if column not in frame.columns]
         if missing:
-            raise ValueError(f"The {self.name} table lacks {missing}; it has {list(frame.columns)}.")
+            raise ValueError(
+                f"The {self.name} table lacks {missing}; it has {list(frame.columns)}."
+            )
         frame = frame[list(self.columns)]
-        wrong = {name: dtype for name, dtype in self.columns.items() if frame.dtypes[name] != dtype}
+        wrong = {
+            name: dtype
+            for (name, dtype), present in zip(self.columns.items(), frame.dtypes, strict=True)
+            if present != dtype
+        }
         frame = frame.astype(wrong) if wrong else frame.copy()
-        # Most frames are of one ticker, cutoff or recipe: to sort by what differs takes a fraction of the time.
-        several = [name for name in self.key if len(frame) > 1 and not frame[name].eq(frame[name].iloc[0]).all()]
-        return (frame.sort_values(several, kind="stable") if several else frame).reset_index(drop=True)
+        # Most frames are of one ticker, cutoff or recipe: sorting only by the columns that differ
+        # takes a fraction of the time.
+        keys = {name: frame[name].array for name in self.key} if len(frame) > 1 else {}
+        differing = [name for name, values in keys.items() if not (values == values[0]).all()]
+        ordered = frame.sort_values(differing, kind="stable") if differing else frame
+        return ordered.reset_index(drop=True)
 
 
-#: Prices as they were traded that day (splits undone). NaN marks a cell that the source did not have.
+#: Prices as they were traded that day (splits undone). NaN marks a cell that the source did not
+#: have.
 PRICES = Table(
     "prices",
     {
@@ -61,16 +84,17 @@ PRICES = Table(
     ("ticker", "session"),
 )
 
-#: Corporate actions, dated by their ex-date. `kind` is "split" (value 2.0 = two new shares for one old) or "dividend"
-#: (dollars a share, as paid at the time).
+#: Corporate actions, dated by their ex-date. `kind` is "split" (value 2.0 = two new shares for one
+#: old) or "dividend" (dollars a share, as paid at the time).
 ACTIONS = Table(
     "actions",
     {"ticker": "str", "session": SESSION_DTYPE, "kind": "str", "value": "float64"},
     ("ticker", "session", "kind"),
 )
 
-#: What a model may see: one ticker's prices adjusted as of a cutoff. OHLC and volume are adjusted for splits;
-#: `adj_close` for splits and dividends. At the cutoff itself, every price is the price on the tape.
+#: All that a model may see of prices: those of a ticker, adjusted as of a cutoff. OHLC and volume
+#: are adjusted for splits, `adj_close` for splits and dividends. At the cutoff itself, every price
+#: is the traded one.
 HISTORY = Table(
     "history",
     {**PRICES.columns, "adj_close": "float64"},
@@ -79,44 +103,64 @@ HISTORY = Table(
 
 
 def column(history: pd.DataFrame, name: str) -> pd.Series:
-    """A column of HISTORY, or one made from others: "mid" is halfway between high and low."""
+    """Return a column of HISTORY, or "mid", halfway between high and low."""
     return (history["high"] + history["low"]) / 2 if name == "mid" else history[name]
 
 
-#: A bar as known at a moment. Append only: a corrected bar is a new row with a later `known_at` (UTC). `source_id` keeps
-#: Yahoo, the sample and each folder of files apart.
+#: A bar as known at a moment. Append only: a corrected bar is a new row with a later `known_at`
+#: (UTC). `source_id` keeps Yahoo, the sample and each folder of files apart.
 PRICE_REVISIONS = Table(
     "price_revisions",
     {"source_id": "str", **PRICES.columns, "known_at": MOMENT_DTYPE},
     ("source_id", "ticker", "session", "known_at"),
 )
 
-#: A corporate action as known at a moment. Append only; value 0 says that an action announced before was taken back.
+#: A corporate action as known at a moment. Append only; value 0 says that an action announced
+#: before was taken back.
 ACTION_REVISIONS = Table(
     "action_revisions",
     {"source_id": "str", **ACTIONS.columns, "known_at": MOMENT_DTYPE},
     ("source_id", "ticker", "session", "kind", "known_at"),
 )
 
-#: What identifies one run's result for one ticker; most tables below begin with it. `cutoff` is the run's session.
-RUN_KEY = {"universe": "str", "recipe": "str", "target": "str", "ticker": "str", "cutoff": SESSION_DTYPE}
+#: The identity of one run's result for one ticker; most tables below begin with it. `cutoff` is the
+#: run's session.
+RUN_KEY = {
+    "universe": "str",
+    "recipe": "str",
+    "target": "str",
+    "ticker": "str",
+    "cutoff": SESSION_DTYPE,
+}
 
-#: One finding of a quality rule about one cell. `severity`: "record" (noted), "mask" (noted, and no model uses the cell) or
-#: "quarantine" (the ticker sits this session out). `session` is the session concerned, or the cutoff where none is.
+#: One finding of a quality rule about one cell. `severity`: "record" (noted), "mask" (noted, and no
+#: model uses the cell) or "quarantine" (the ticker sits this session out). `session` is the session
+#: concerned, or the cutoff where none is.
 FINDINGS = Table(
     "findings",
-    {**RUN_KEY, "rule": "str", "severity": "str", "session": SESSION_DTYPE, "column": "str", "message": "str"},
+    {
+        **RUN_KEY,
+        "rule": "str",
+        "severity": "str",
+        "session": SESSION_DTYPE,
+        "column": "str",
+        "message": "str",
+    },
     (*RUN_KEY, "rule", "session", "column"),
 )
 
-#: The gate's verdict on a ticker: "passed" or "quarantined", with the reasons in one line. `evidence` is a hash of the prices and
-#: rules judged: while it stays the same, the verdict does.
-CHECKS = Table("checks", {**RUN_KEY, "verdict": "str", "reasons": "str", "evidence": "str"}, tuple(RUN_KEY))
+#: The gate's verdict on a ticker: "passed" or "quarantined", with the reasons in one line.
+#: `evidence` is a hash of the prices and rules judged: while it stays the same, the verdict does.
+CHECKS = Table(
+    "checks", {**RUN_KEY, "verdict": "str", "reasons": "str", "evidence": "str"}, tuple(RUN_KEY)
+)
 
-#: Which dataset file serves a run in which role: "live" (cut at the run's session), "training" (at its training cutoff),
-#: "previous" (at the training cutoff before), "default" (the default recipe's beside another), "pool" and "previous_pool" (what a
-#: ticker gives to the networks that all train together). `dataset` is the file's content hash; `reason` says why no network can learn
-#: from it, "" when one can; `known_at` is when the newest of its prices and actions became known.
+#: The dataset file that serves a run in a role: "live" (cut at the run's session), "training" (at
+#: its training cutoff), "previous" (at the training cutoff before), "default" (the default recipe's
+#: next to another recipe's), "pool" and "previous_pool" (a ticker's share in the networks that all
+#: train together). `dataset` is the file's content hash; `reason` says why no network can learn
+#: from it, "" when one can; `known_at` is when the newest of its prices and actions became known;
+#: `learnt` is the digest of the part that a network learns from, "" where none does.
 DATASETS = Table(
     "datasets",
     {
@@ -127,11 +171,18 @@ DATASETS = Table(
         "sessions": "int64",
         "reason": "str",
         "known_at": MOMENT_DTYPE,
+        "learnt": "str",
     },
     (*RUN_KEY, "role"),
 )
 
-#: A trained network. `model_id` is a hash of (recipe, configuration, ticker, training cutoff, dataset, seed).
+#: All that a run compares for a ticker: its datasets and networks as JSON (`daily.lineup.Lineup`),
+#: and the identity of the choice among them. Ticker "all" has the networks that all stocks train
+#: together.
+LINEUPS = Table("lineups", {**RUN_KEY, "choice": "str", "lineup": "str"}, tuple(RUN_KEY))
+
+#: A trained network. `model_id` is a hash of the recipe's configuration, the data learnt from, the
+#: seed and the network that training went on from.
 MODELS = Table(
     "models",
     {
@@ -149,9 +200,11 @@ MODELS = Table(
     ("model_id",),
 )
 
-#: Errors of one forecaster on one dataset. `model` is a model_id or a baseline's name; `split` is validation or test.
-#: rmse, mae of the median in dollars; pinball: mean loss of the seven quantiles as a fraction of the price; mase, directional_accuracy,
-#: coverages are fractions. On validation as the forecaster says it, on test calibrated session by session (see `calibration`).
+#: Errors of one forecaster on one dataset. `model` is a model_id or a baseline's name; `split` is
+#: validation or test. rmse, mae of the median in dollars; pinball: mean loss of the seven quantiles
+#: as a fraction of the price; mase, directional_accuracy, coverages are fractions. On validation
+#: the forecasts are the forecaster's own, on test they are calibrated session by session (see
+#: `calibration`).
 EVALUATIONS = Table(
     "evaluations",
     {
@@ -172,18 +225,25 @@ EVALUATIONS = Table(
     ("dataset", "model", "split", "horizon"),
 )
 
-#: What a forecaster says at a dataset's cutoff, whether or not it is published: seven quantiles in dollars as traded at the cutoff, not
-#: calibrated.
+#: A forecaster's forecast at a dataset's cutoff, published or not: seven quantiles in dollars as
+#: traded at the cutoff, not calibrated.
 PREDICTIONS = Table(
     "predictions",
-    {"dataset": "str", "model": "str", "horizon": "int64", **dict.fromkeys(QUANTILES, "float64")},
+    {
+        "dataset": "str",
+        "model": "str",
+        "horizon": "int64",
+        **dict.fromkeys(QUANTILE_COLUMNS, "float64"),
+    },
     ("dataset", "model", "horizon"),
 )
 
-#: Whose forecast is published and why. `champion` is lstm, previous, pooled, ewma or naive; `weight` is its share of what is published, the
-#: rest is the EWMA random walk's. rmse of the first horizon, in dollars; pinball over all horizons, as a fraction of the price: those of
-#: what is published, or of the current network beside a baseline that is; so is `training_cutoff`. `skill` is 1 - test_rmse /
-#: naive_test_rmse, `pinball_skill` 1 - test_pinball / ewma_test_pinball: positive means better than the baseline.
+#: The forecaster that is published, and why. `champion` is lstm, previous, pooled, ewma or naive;
+#: `weight` is its share of what is published, the rest is the EWMA random walk's. rmse of the first
+#: horizon, in dollars; pinball over all horizons, as a fraction of the price: those of what is
+#: published, or of the current network where a baseline is; so is `training_cutoff`. `skill` is 1 -
+#: test_rmse / naive_test_rmse, `pinball_skill` 1 - test_pinball / ewma_test_pinball: positive means
+#: better than the baseline.
 PROMOTIONS = Table(
     "promotions",
     {
@@ -205,22 +265,27 @@ PROMOTIONS = Table(
     tuple(RUN_KEY),
 )
 
-#: How what is published has been calibrated: by replaying it over the sessions before the cutoff. Coverages are shares of the replayed
-#: sessions whose outcome has come, before (`raw_`) and after; `growth` is the log of the factor that each interval is widened by.
+#: The calibration of what is published, by replaying it over the sessions before the cutoff.
+#: Coverages are shares of the replayed sessions with a known outcome, before (`raw_`) and after;
+#: `growth` is the log of the factor that each interval is widened by.
 CALIBRATIONS = Table(
     "calibrations",
     {
         **RUN_KEY,
         "horizon": "int64",
         "sessions": "int64",
-        **{f"{kind}_{level}": "float64" for kind in ("raw_coverage", "coverage", "growth") for level in (50, 80, 95)},
+        **{
+            f"{kind}_{level}": "float64"
+            for kind in ("raw_coverage", "coverage", "growth")
+            for level in (50, 80, 95)
+        },
     },
     (*RUN_KEY, "horizon"),
 )
 
-#: Whether a published series is still what it was: over the newest scored `sessions` at a cutoff, the share inside the intervals, 1 - pinball
-#: loss over the EWMA random walk's, and the population stability index of the network's inputs. `warnings` says which have left
-#: their bands; "" when none has.
+#: The drift of a published series, over the newest scored `sessions` at a cutoff: the share inside
+#: the intervals, 1 - pinball loss over the EWMA random walk's, and the population stability index
+#: of the network's inputs. `warnings` names those that have left their bands; "" when none has.
 DRIFT = Table(
     "drift",
     {
@@ -235,8 +300,8 @@ DRIFT = Table(
     tuple(RUN_KEY),
 )
 
-#: One published forecast: the median and the bounds of its central intervals. `session` is the day forecast, `cutoff` the last day seen;
-#: prices in dollars as traded at the cutoff.
+#: One published forecast: the median and the bounds of its central intervals. `session` is the day
+#: forecast, `cutoff` the last day seen; prices in dollars as traded at the cutoff.
 FORECASTS = Table(
     "forecasts",
     {
@@ -257,9 +322,10 @@ FORECASTS = Table(
     (*RUN_KEY, "horizon"),
 )
 
-#: What a published forecast was asked for, so that it can be made again: one row per ticker, as a later run may be of other tickers. `known_at`
-#: is when the newest of all its tickers' prices and actions up to the cutoff became known. `request` (a universe, all tickers of the run among
-#: them), `settings` (those that decide) and `libraries` (those that compute, by version) are JSON.
+#: The request behind a published forecast, so that it can be made again: one row per ticker, as a
+#: later run may be of other tickers. `known_at` is when the newest of all its tickers' prices and
+#: actions up to the cutoff became known. `request` (a universe, all tickers of the run among them),
+#: `settings` (those that decide) and `libraries` (those that compute, by version) are JSON.
 RUNS = Table(
     "runs",
     {
@@ -274,9 +340,9 @@ RUNS = Table(
     tuple(RUN_KEY),
 )
 
-#: What became of a forecast. `error` is actual minus forecast, in dollars as traded at the forecast's cutoff (a split since
-#: then is undone in `actual`); `pinball` is the mean loss of its quantiles, `ewma_pinball` that of the EWMA random walk's, as
-#: fractions of the last price.
+#: The outcome of a forecast. `error` is actual minus forecast, in dollars as traded at the
+#: forecast's cutoff (a split since then is undone in `actual`); `pinball` is the mean loss of its
+#: quantiles, `ewma_pinball` that of the EWMA random walk's, as fractions of the last price.
 SCORES = Table(
     "scores",
     {
@@ -296,9 +362,10 @@ SCORES = Table(
     (*RUN_KEY, "horizon"),
 )
 
-#: A trial of a hyper-parameter search. `study` names what is searched; `fingerprint` is of its data and search space: trials of another are
-#: not gone on from. `state` is complete, pruned or failed; `value` the mean loss relative to the EWMA random walk's; `params` and
-#: `intermediate` (loss by fold) are JSON.
+#: A trial of a hyper-parameter search. `study` names what is searched; `fingerprint` is of its data
+#: and search space: a search never goes on from trials with another. `state` is complete, pruned or
+#: failed; `value` the mean loss relative to the EWMA random walk's; `params` and `intermediate`
+#: (loss by fold) are JSON.
 TRIALS = Table(
     "trials",
     {
@@ -314,9 +381,11 @@ TRIALS = Table(
     ("study", "fingerprint", "number"),
 )
 
-#: What forecasters said at a backtest's cutoffs, beside what came: the long table that leaderboards are made of, one row per quantile. `recipe`
-#: also names baselines and statistical models; all forecasters have the same tickers and cutoffs. `forecast`, `actual` and `last` (the target
-#: at the cutoff) in dollars as adjusted for the splits up to the end of the cutoff's block. It is an artifact, not in the store.
+#: Forecasts at a backtest's cutoffs, next to the actuals: the long table that leaderboards are made
+#: of, one row per quantile. `recipe` also names baselines and statistical models; all forecasters
+#: have the same tickers and cutoffs. `forecast`, `actual` and `last` (the target at the cutoff) in
+#: dollars as adjusted for the splits up to the end of the cutoff's block. It is an artifact, not in
+#: the store.
 BACKTESTS = Table(
     "backtests",
     {
@@ -333,13 +402,14 @@ BACKTESTS = Table(
     ("recipe", "ticker", "cutoff", "horizon", "quantile"),
 )
 
-#: All that the store keeps.
+#: All tables that the store keeps.
 STORED = (
     PRICE_REVISIONS,
     ACTION_REVISIONS,
     FINDINGS,
     CHECKS,
     DATASETS,
+    LINEUPS,
     MODELS,
     EVALUATIONS,
     PREDICTIONS,

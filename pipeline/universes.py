@@ -1,4 +1,4 @@
-"""Universes: which tickers are forecast, from which source, on which calendar; read from `universes.toml`."""
+"""Universes: the tickers to forecast, with source and calendar; read from `universes.toml`."""
 
 from __future__ import annotations
 
@@ -8,25 +8,45 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.errors import SettingsError
 
-SHIPPED = Path(__file__).with_name("universes.toml")
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+SHIPPED_UNIVERSES = Path(__file__).with_name("universes.toml")
 SOURCES = ("sample", "yahoo", "csv")
 TARGETS = ("close", "open", "high", "low", "adj_close", "mid")
-RETRAIN = ("daily", "weekly", "monthly")
-#: What Yahoo and the exchanges use: BRK-B, BRK.B, BTC-USD, ^GSPC, EURUSD=X. It keeps paths and SQL out of file names and URLs.
-TICKER = re.compile(r"\^?[A-Z0-9](?:[A-Z0-9]|[.=_-](?=[A-Z0-9])){0,19}")
-NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+RETRAIN_CADENCES = ("daily", "weekly", "monthly")
+MOST_HORIZONS = 60
+#: Tickers as Yahoo and the exchanges write them: BRK-B, BRK.B, BTC-USD, ^GSPC, EURUSD=X. The
+#: pattern keeps paths and SQL out of file names and URLs.
+TICKER_PATTERN = re.compile(r"\^?[A-Z0-9](?:[A-Z0-9]|[.=_-](?=[A-Z0-9])){0,19}")
+NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 @dataclass(frozen=True)
 class Universe:
-    """The tickers of a deployment, with all that decides how they are forecast. Checked when made.
+    """The tickers of a deployment, with all that decides how they are forecast.
 
     Attributes:
-        sectors: what the companies do, by ticker; it colours pictures and decides nothing. It may lack tickers.
+        name: small letters, digits and _.
+        source: one of `SOURCES`.
+        calendar: a name of exchange_calendars.
+        target: one of `TARGETS`.
+        recipe: the recipe's name.
+        horizon: sessions ahead, 1 to `MOST_HORIZONS`.
+        retrain: one of `RETRAIN_CADENCES`.
+        scheduled: whether Airflow runs it every session.
+        data: the csv source's folder; "" for other sources.
+        start: the day from which prices are asked for.
+        sectors: the companies' sectors by ticker, for pictures only; tickers may be missing.
+
+    Raises:
+        SettingsError: a value that cannot be; the message names those that can.
     """
 
     name: str
@@ -44,90 +64,151 @@ class Universe:
 
     def __post_init__(self) -> None:
         where = f"Universe {self.name!r}"
-        _of_type(where, "tickers", self.tickers, (list, tuple), 'a list such as ["IBM", "AAPL"]')
-        _of_type(where, "scheduled", self.scheduled, (bool,), "true or false")
-        _of_type(where, "start", self.start, (dt.date,), "a date such as 2010-01-04, without quotes")
-        _of_type(where, "sectors", self.sectors, (Mapping,), 'a table such as {IBM = "Information Technology"}')
-        for ticker, sector in self.sectors.items():
-            _of_type(where, f"the sector of {ticker}", sector, (str,), 'a text such as "Information Technology"')
+        self._check_types(where)
         object.__setattr__(self, "tickers", tuple(self.tickers))
-        if not NAME.fullmatch(self.name):
-            raise SettingsError(f"{where}: a name is small letters, digits and _, such as us_megacaps.")
-        _one_of(where, "source", self.source, SOURCES)
-        _one_of(where, "target", self.target, TARGETS)
-        _one_of(where, "retrain", self.retrain, RETRAIN)
-        if type(self.horizon) is not int or not 1 <= self.horizon <= 60:
-            raise SettingsError(f"{where}: horizon is {self.horizon!r}; 1 to 60 sessions ahead are expected.")
+        if not NAME_PATTERN.fullmatch(self.name):
+            raise SettingsError(
+                f"{where}: a name is small letters, digits and _, such as us_megacaps."
+            )
+        _require_one_of(where, "source", self.source, SOURCES)
+        _require_one_of(where, "target", self.target, TARGETS)
+        _require_one_of(where, "retrain", self.retrain, RETRAIN_CADENCES)
+        if type(self.horizon) is not int or not 1 <= self.horizon <= MOST_HORIZONS:
+            raise SettingsError(
+                f"{where}: horizon is {self.horizon!r}; 1 to {MOST_HORIZONS} sessions ahead are "
+                "expected."
+            )
         if self.source == "csv" and not self.data:
             raise SettingsError(
-                f"{where}: the csv source needs a folder of price files (flag --data, STOCKCAST_DATA or `data` in the file)."
+                f"{where}: the csv source needs a folder of price files (flag --data, "
+                "STOCKCAST_DATA or `data` in the file)."
             )
+        self._check_tickers(where)
+
+    def _check_types(self, where: str) -> None:
+        """Check the values that a universes file may give in another type than declared."""
+        names = 'a list such as ["IBM", "AAPL"]'
+        _require_type(where, "tickers", self.tickers, (list, tuple), names)
+        _require_type(where, "scheduled", self.scheduled, (bool,), "true or false")
+        _require_type(
+            where, "start", self.start, (dt.date,), "a date such as 2010-01-04, without quotes"
+        )
+        example = "Information Technology"
+        table = f'a table such as {{IBM = "{example}"}}'
+        _require_type(where, "sectors", self.sectors, (Mapping,), table)
+        for ticker, sector in self.sectors.items():
+            text = f'a text such as "{example}"'
+            _require_type(where, f"the sector of {ticker}", sector, (str,), text)
+
+    def _check_tickers(self, where: str) -> None:
         if not self.tickers:
-            raise SettingsError(f"{where} has no tickers; name at least one (flag --tickers IBM,AAPL or `tickers` in the file).")
+            raise SettingsError(
+                f"{where} has no tickers; name at least one (flag --tickers IBM,AAPL or `tickers` "
+                "in the file)."
+            )
         for ticker in self.tickers:
             check_ticker(ticker)
         if len(set(self.tickers)) < len(self.tickers):
             raise SettingsError(f"{where}: a ticker is named twice in {', '.join(self.tickers)}.")
 
     @classmethod
-    def from_json(cls, values: Mapping) -> Universe:
-        """Back from what `Run.to_json` makes of it."""
-        return cls(**{**values, "start": dt.date.fromisoformat(values["start"])})
+    def from_json(cls, values: Mapping[str, object]) -> Universe:
+        """Return the universe that `Run.to_json` wrote."""
+        return _json_adapter().validate_python(values)
 
     @property
     def source_id(self) -> str:
-        """Names whose prices these are in the store: two folders of files never mix with each other or with Yahoo."""
-        return f"csv:{Path(self.data).expanduser().absolute()}" if self.source == "csv" else self.source
+        """The name of these prices in the store.
+
+        A folder of files never mixes with another folder or with Yahoo.
+        """
+        if self.source == "csv":
+            return f"csv:{Path(self.data).expanduser().absolute()}"
+        return self.source
+
+
+@cache
+def _json_adapter() -> TypeAdapter[Universe]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Universe)
 
 
 def check_ticker(ticker: str) -> str:
-    """`ticker` itself, or a `SettingsError`: tickers become file names, URLs and keys."""
-    if not isinstance(ticker, str) or not TICKER.fullmatch(ticker):
+    """Return a ticker; tickers become file names, URLs and keys.
+
+    Raises:
+        SettingsError: it is not written like one.
+    """
+    if not isinstance(ticker, str) or not TICKER_PATTERN.fullmatch(ticker):
         raise SettingsError(
-            f"{ticker!r} is no ticker: capital letters, digits and single . - = _ between them are expected, such as BRK-B."
+            f"{ticker!r} is no ticker: capital letters, digits and single . - = _ between them "
+            "are expected, such as BRK-B."
         )
     return ticker
 
 
 def load_universes(path: str | Path = "") -> dict[str, Universe]:
-    """All universes of a file (the shipped one by default), by name; `SettingsError` names the entry that is wrong."""
-    path = Path(path) if path else SHIPPED
+    """Return all universes of a file by name.
+
+    Args:
+        path: "": the file that comes with the program.
+
+    Raises:
+        SettingsError: the file cannot be read, or an entry is wrong; the message names it.
+    """
+    path = Path(path) if path else SHIPPED_UNIVERSES
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(
-            f"The universes file {path} cannot be read ({error.strerror}). Set STOCKCAST_UNIVERSES to one that can."
+            f"The universes file {path} cannot be read ({error.strerror}). Set "
+            "STOCKCAST_UNIVERSES to one that can."
         ) from None
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"The universes file {path} is no TOML: {error}. Compare it with {SHIPPED}.") from None
+        raise SettingsError(
+            f"The universes file {path} is no TOML: {error}. Compare it with {SHIPPED_UNIVERSES}."
+        ) from None
     if not entries:
-        raise SettingsError(f"The universes file {path} declares no universe. Compare it with {SHIPPED}.")
-    return {name: _universe(name, entry, path) for name, entry in entries.items()}
+        raise SettingsError(
+            f"The universes file {path} declares no universe. Compare it with {SHIPPED_UNIVERSES}."
+        )
+    return {name: _universe_of(name, entry, path) for name, entry in entries.items()}
 
 
-def _universe(name: str, entry: object, path: Path) -> Universe:
+def _universe_of(name: str, entry: object, path: Path) -> Universe:
     known = {field.name for field in dataclasses.fields(Universe)} - {"name"}
     if not isinstance(entry, dict):
         raise SettingsError(f"{path}: {name} stands outside any [universe] section.")
     unknown = sorted(set(entry) - known)
     if unknown:
-        raise SettingsError(f"{path}: universe {name!r} has {', '.join(unknown)}; the keys are {', '.join(sorted(known))}.")
+        raise SettingsError(
+            f"{path}: universe {name!r} has {', '.join(unknown)}; the keys are "
+            f"{', '.join(sorted(known))}."
+        )
     missing = sorted({"source", "tickers"} - set(entry))
     if missing:
         raise SettingsError(f"{path}: universe {name!r} lacks {', '.join(missing)}.")
     universe = Universe(name=name, **entry)
-    # Not in the universe itself: fewer tickers may be asked for than the file names.
+    # Universe itself does not check this: a run may be of fewer tickers than the file names.
     strangers = sorted(set(universe.sectors) - set(universe.tickers))
     if strangers:
-        raise SettingsError(f"{path}: universe {name!r} names sectors of {', '.join(strangers)}, which are not among its tickers.")
+        raise SettingsError(
+            f"{path}: universe {name!r} names sectors of {', '.join(strangers)}, which are not "
+            "among its tickers."
+        )
     return universe
 
 
-def _of_type(where: str, what: str, value: object, kinds: tuple[type, ...], expected: str) -> None:
-    if not isinstance(value, kinds):
-        raise SettingsError(f"{where}: {what} is {value!r}; {expected} is expected.")
+def _require_type(
+    where: str, field_name: str, value: object, types: tuple[type, ...], expected: str
+) -> None:
+    if not isinstance(value, types):
+        raise SettingsError(f"{where}: {field_name} is {value!r}; {expected} is expected.")
 
 
-def _one_of(where: str, what: str, value: object, choices: tuple[str, ...]) -> None:
+def _require_one_of(where: str, field_name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise SettingsError(f"{where}: {what} is {value!r}; one of {', '.join(choices)} is expected.")
+        raise SettingsError(
+            f"{where}: {field_name} is {value!r}; one of {', '.join(choices)} is expected."
+        )

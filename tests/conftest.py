@@ -8,17 +8,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-# Before TensorFlow: it brings a libcurl of its own for all to see, and yfinance's would then lack what makes it look like a browser.
-# (The product never has both in one process.)
+# Before TensorFlow: it brings a libcurl of its own for all to see, and yfinance's would then lack
+# what makes it look like a browser. (The product never has both in one process.)
 import curl_cffi  # noqa: F401
 import pytest
-import sqlalchemy as sa
 
-from pipeline import embedded_postgres
 from pipeline.run import Run
-from pipeline.store import Store, sql_metadata
+from pipeline.storage import embedded_postgres
 from pipeline.tracking import Tracker
-from tests.made_days import TRAINED, MadeParts, made_source, run_day
+from tests.made_days import TRAINED, MadeParts, made_source, run_made_day
 
 # What these say is for tests/browser.py; as settings they would be refused.
 for name in ("STOCKCAST_TEST_BROWSER", "STOCKCAST_SCREENSHOTS"):
@@ -30,7 +28,8 @@ for name in ("STOCKCAST_TEST_BROWSER", "STOCKCAST_SCREENSHOTS"):
 def postgres_home() -> Iterator[Path]:
     """The state folder of a running embedded server.
 
-    Not in pytest's own temporary folder: as root, the server runs as another user, whom pytest locks out again each time it starts.
+    Not in pytest's own temporary folder: as root, the server runs as another user, whom pytest
+    locks out again each time it starts.
     """
     home = Path(tempfile.mkdtemp(prefix="stockcast-test-", dir="/tmp"))
     embedded_postgres.keep(home)
@@ -44,39 +43,23 @@ def postgres_store_url(postgres_home: Path) -> str:
     return embedded_postgres.url(postgres_home, "stockcast_test")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty store's URL, on each kind of database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/stockcast.db"
-    url = request.getfixturevalue("postgres_store_url")
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
-        for table in set(sa.inspect(connection).get_table_names()) & set(sql_metadata().tables):
-            connection.execute(sa.text(f"DELETE FROM {table}"))
-    engine.dispose()
-    return url
-
-
 @pytest.fixture(scope="session")
 def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An SQLite file with MLflow's empty tables, which take it seconds to make: made once, then copied."""
+    """An SQLite file with MLflow's empty tables (seconds of work), made once, then copied."""
     folder = tmp_path_factory.mktemp("mlflow")
     Tracker(f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts"), "none").prepare()
     return folder / "mlflow.db"
 
 
 @pytest.fixture(scope="session")
-def made_day(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Iterator[tuple[MadeParts, Run]]:
-    """A whole day of `made_days.TRAINED`, whose networks are published, for tests that look at what it left and change nothing."""
+def made_day(
+    tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path
+) -> Iterator[tuple[MadeParts, Run]]:
+    """A whole day of `made_days.TRAINED`, whose networks are published.
+
+    For tests that look at what it left and change nothing.
+    """
     home = tmp_path_factory.mktemp("made_day")
     shutil.copy(mlflow_database, home / "mlflow.db")
     with MadeParts(home, made_source(swing=0.015)) as parts:
-        yield parts, run_day(parts, universe=TRAINED)
-
-
-@pytest.fixture
-def store(store_url: str) -> Iterator[Store]:
-    opened = Store.open(store_url)
-    yield opened
-    opened.close()
+        yield parts, run_made_day(parts, universe=TRAINED)

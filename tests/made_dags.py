@@ -1,70 +1,134 @@
-"""A DAG that waits for a trigger, as Airflow's DAG processor sees it, and run in a home of its own; each in a process without anything loaded."""
+"""DAGs as Airflow's DAG processor sees them, and runs of them; each in a process of its own."""
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+from tests.airflow_homes import clean_environment
 
 DAGS = Path(__file__).parents[1] / "dags"
-#: What no DAG file may make the processor wait for.
-HEAVY = ("tensorflow", "keras", "mlflow", "matplotlib", "pandas", "optuna", "statsforecast")
+#: Libraries that no DAG file may make the processor wait for.
+HEAVY = (
+    "exchange_calendars",
+    "great_expectations",
+    "keras",
+    "matplotlib",
+    "mlflow",
+    "optuna",
+    "pandas",
+    "statsforecast",
+    "tensorflow",
+    "yfinance",
+)
 
-_BEGIN = f"""
+#: Loads the folder, stores and restores every DAG, and prints what it found.
+_PARSE = f"""
 import json, sys
 from airflow.dag_processing.dagbag import DagBag
-name, asked = json.loads(sys.argv[1])
-bag = DagBag({str(DAGS)!r} + f"/{{name}}.py")
-dag = bag.dags[name]
+bag = DagBag({str(DAGS)!r})
+heavy = [name for name in {HEAVY!r} if name in sys.modules]
+from airflow.serialization.serialized_objects import DagSerialization
+
+def param(dag, name):
+    found = dag.params.get_param(name)
+    return {{**found.schema, "default": found.value, "description": found.description}}
+
+def rule(task):
+    return task.trigger_rule.value
+
+def described(dag):
+    stored = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
+    return {{
+        "file": dag.fileloc.rpartition("/")[2],
+        "scheduled": dag.schedule is not None,
+        "summary": stored.timetable.summary,
+        "periodic": stored.timetable.periodic,
+        "catchup": stored.catchup,
+        "paused": dag.is_paused_upon_creation,
+        "ends_runs": dag.on_failure_callback is not None,
+        "groups": [name for name in stored.task_group.children if name not in stored.task_ids],
+        "downstream": {{task.task_id: sorted(task.downstream_task_ids) for task in stored.tasks}},
+        "mapped": [task.task_id for task in dag.tasks if task.is_mapped],
+        "retries": {{task.task_id: task.retries for task in stored.tasks}},
+        "rules": {{t.task_id: rule(t) for t in dag.tasks if rule(t) != "all_success"}},
+        "outlets": [[t.task_id, asset.name, asset.uri] for t in dag.tasks for asset in t.outlets],
+        "pools": {{t.task_id: t.pool for t in dag.tasks if t.pool != "default_pool"}},
+        "undocumented": [task.task_id for task in dag.tasks if not task.doc_md],
+        "params": {{name: param(dag, name) for name in dag.params}},
+        "page": dag.doc_md,
+        "tags": sorted(dag.tags),
+    }}
+
+dags = {{dag_id: described(dag) for dag_id, dag in bag.dags.items()}}
+print("FOUND" + json.dumps({{"errors": bag.import_errors, "heavy": heavy, "dags": dags}}))
 """
-_PARSE = f"""{_BEGIN}
-print("FOUND" + json.dumps({{
-    "errors": bag.import_errors,
-    "heavy": [name for name in {HEAVY!r} if name in sys.modules],
-    "dags": list(bag.dags),
-    "schedule": dag.schedule,
-    "downstream": {{task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks}},
-    "mapped": [task.task_id for task in dag.tasks if task.is_mapped],
-    "undocumented": [task.task_id for task in dag.tasks if not task.doc_md],
-    "params": {{name: dag.params[name] for name in dag.params}},
-    "doc": dag.doc_md,
-}}))
-"""
-_RUN = f"""{_BEGIN}
-run = dag.test(run_conf=asked)
+
+_RUN = f"""
+import json, sys
+from airflow.dag_processing.dagbag import DagBag
+file, dag_id, conf = json.loads(sys.argv[1])
+dag = DagBag(f"{DAGS}/{{file}}").dags[dag_id]
+run = dag.test(run_conf=conf)
 from airflow.utils.session import create_session
 with create_session() as session:
     tasks = [
-        {{"task": ti.task_id, "index": ti.map_index, "state": str(ti.state), "name": ti.rendered_map_index,
-         "returned": None if ti.map_index >= 0 else ti.xcom_pull(task_ids=ti.task_id, session=session)}}
-        for ti in run.get_task_instances()
+        {{
+            "task": task.task_id,
+            "index": task.map_index,
+            "state": str(task.state),
+            "name": task.rendered_map_index,
+            "returned": None if task.map_index >= 0
+            else task.xcom_pull(task_ids=task.task_id, session=session),
+        }}
+        for task in run.get_task_instances()
     ]
-print("FOUND" + json.dumps([str(run.state), sorted(tasks, key=lambda task: (task["task"], task["index"]))]))
+tasks.sort(key=lambda task: (task["task"], task["index"]))
+print("FOUND" + json.dumps([str(run.state), run.run_id, tasks]))
 """
 
 
-def parsed_dag(name: str, home: Path) -> dict:
-    """What the processor finds in `dags/<name>.py`."""
-    return _python(_PARSE, name, {}, home, {})
+def parsed_dags(home: Path) -> dict[str, Any]:
+    """Return import errors, heavy libraries and all DAGs of `dags/`, by id."""
+    found: dict[str, Any] = _python(_PARSE, home)
+    return found
 
 
-def run_dag(name: str, asked: dict, home: Path, **settings: str) -> tuple[str, list[dict]]:
-    """Runs a DAG once with `asked` in its form; (state, its tasks with index, state, name and what they returned)."""
-    given = {"AIRFLOW__CORE__DAGS_FOLDER": str(DAGS)}
-    migrate = [str(Path(sys.executable).with_name("airflow")), "db", "migrate"]
-    subprocess.run(migrate, env=_environment(home, given), capture_output=True, check=True, cwd=home)
-    state, tasks = _python(_RUN, name, asked, home, given | settings)
-    return state, tasks
+def run_dag(
+    file: str, conf: dict[str, Any], home: Path, dag_id: str = "", **settings: str
+) -> tuple[str, str, list[dict[str, Any]]]:
+    """Run a DAG once with `conf` in its form, in a home with a migrated database.
+
+    Args:
+        file: its file in `dags/`, without ".py".
+        dag_id: empty: the file's name.
+
+    Returns:
+        The state, the run id, and the tasks with index, state, name and what they returned.
+    """
+    changes = {"AIRFLOW__CORE__DAGS_FOLDER": str(DAGS), **settings}
+    request = [f"{file}.py", dag_id or file, conf]
+    state, run_id, tasks = _python(_RUN, home, request, **changes)
+    return state, run_id, tasks
 
 
-def _python(code: str, name: str, asked: dict, home: Path, more: dict[str, str]):
-    command = [sys.executable, "-c", code, json.dumps([name, asked])]
-    done = subprocess.run(command, env=_environment(home, more), stdout=subprocess.PIPE, text=True, check=True, cwd=home)
-    return json.loads(done.stdout.split("FOUND")[1].splitlines()[0])
+def run_python(code: str, home: Path, *arguments: str, **changes: str) -> str:
+    """Run code in a process of its own; return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env=clean_environment(home, **changes),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        cwd=home,
+    )
+    return done.stdout
 
 
-def _environment(home: Path, more: dict[str, str]) -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("STOCKCAST_", "AIRFLOW"))}
-    return {**clean, "AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "false", "STOCKCAST_HOME": str(home), **more}
+def _python(code: str, home: Path, request: object = None, **changes: str) -> Any:
+    output = run_python(code, home, json.dumps(request), **changes)
+    print(output)  # for whoever looks at a test that failed
+    return json.loads(output.split("FOUND")[1].splitlines()[0])

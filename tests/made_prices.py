@@ -7,14 +7,20 @@ import datetime as dt
 import numpy as np
 import pandas as pd
 
-from pipeline.prices.source import Raw
+from pipeline.prices.source import RawPrices
 from pipeline.sessions import Calendar
 
 LAST = dt.date(2013, 3, 1)
 
 
-def random_walk(seed: int, count: int, last: dt.date = LAST, calendar: str = "XNYS") -> pd.DataFrame:
-    """date, open, high, low, close, volume of `count` sessions up to `last`; each bar is possible, no two are alike."""
+def random_walk(
+    seed: int, count: int, last: dt.date = LAST, calendar: str = "XNYS"
+) -> pd.DataFrame:
+    """Return bars of `count` sessions up to `last`; each is possible, no two are alike.
+
+    Returns:
+        Columns date, open, high, low, close, volume.
+    """
     random = np.random.default_rng(seed)
     sessions = Calendar(calendar).sessions(dt.date(1990, 1, 1), last)[-count:]
     close = 50 * np.exp(np.cumsum(random.normal(0, 0.015, len(sessions))))
@@ -32,17 +38,24 @@ def random_walk(seed: int, count: int, last: dt.date = LAST, calendar: str = "XN
 
 
 class MadeSource:
-    """The sample source's likeness: `bars` and `actions` by ticker, changed by tests as they please."""
+    """A source in the sample's place.
+
+    Attributes:
+        bars: by ticker; tests change them as they please.
+        actions: likewise.
+    """
 
     name = "sample"
 
-    def __init__(self, bars: dict[str, pd.DataFrame], actions: dict[str, pd.DataFrame] | None = None) -> None:
+    def __init__(
+        self, bars: dict[str, pd.DataFrame], actions: dict[str, pd.DataFrame] | None = None
+    ) -> None:
         self.bars = bars
         self.actions = actions or {}
 
     def tickers(self) -> list[str]:
         return sorted(self.bars)
 
-    def fetch_raw(self, ticker: str, first: dt.date, last: dt.date, now: dt.datetime) -> Raw:
-        none = pd.DataFrame({"date": pd.to_datetime([]), "kind": [], "value": []})
-        return Raw(self.bars[ticker], self.actions.get(ticker, none))
+    def fetch_raw(self, ticker: str, first: dt.date, last: dt.date, now: dt.datetime) -> RawPrices:
+        no_actions = pd.DataFrame({"date": pd.to_datetime([]), "kind": [], "value": []})
+        return RawPrices(self.bars[ticker], self.actions.get(ticker, no_actions))

@@ -1,9 +1,10 @@
-"""Servers as processes of their own on loopback, for tests that want the real thing: other people's, and this project's with `make up`."""
+"""Servers as processes on loopback, for tests that want the real thing: other people's and ours."""
 
 from __future__ import annotations
 
 import contextlib
 import http.server
+import json
 import os
 import secrets
 import shutil
@@ -14,17 +15,22 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
 
-from pipeline import embedded_postgres
+import httpx
+
+from pipeline.scheduling.airflow_client import AirflowClient
 from pipeline.settings import Settings
+from pipeline.storage import embedded_postgres
 
 ROOT = Path(__file__).parents[1]
 LOOPBACK = "127.0.0.1"
 SECONDS_TO_START = 60
+
+Value = TypeVar("Value")
 
 
 def free_port() -> int:
@@ -33,21 +39,34 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def wait_for(what: str, come: Callable[[], object], seconds: float = SECONDS_TO_START, pause: float = 0.1) -> object:
-    """What `come` returns as soon as that is true; `AssertionError` when it takes too long."""
+def wait_for(
+    what: str, look: Callable[[], Value], seconds: float = SECONDS_TO_START, pause: float = 0.1
+) -> Value:
+    """Return what `look` returns as soon as that is true; `AssertionError` after `seconds`."""
     deadline = time.monotonic() + seconds
-    while not (found := come()):
+    while not (found := look()):
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
         time.sleep(pause)
     return found
 
 
 def answers(url: str) -> bool:
+    """Return whether a server answers an address well."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as response:
-            return response.status == 200
-    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return httpx.get(url, timeout=5, trust_env=False).status_code == 200
+    except httpx.TransportError:
         return False
+
+
+def has_read(airflow: AirflowClient, dag_id: str) -> bool:
+    """Return whether Airflow has read a DAG's file yet."""
+    return bool(json.loads(airflow.get(f"/api/v2/dags?dag_id_pattern={dag_id}"))["dags"])
+
+
+def tasks_of(airflow: AirflowClient, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+    """Return the task instances of a run, which has at most 100."""
+    path = f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances"
+    return json.loads(airflow.get(f"{path}?limit=100"))["task_instances"]
 
 
 def listens(port: int) -> bool:
@@ -57,22 +76,25 @@ def listens(port: int) -> bool:
 
 @contextlib.contextmanager
 def smtp_server() -> Iterator[tuple[int, list[str]]]:
-    """A mail server without encryption that takes everything: its port, and the mails that have come, headers included."""
+    """A mail server without encryption that takes everything.
+
+    Its port, and the mails that it has taken, headers included.
+    """
     mails: list[str] = []
 
     class Mail(socketserver.StreamRequestHandler):
         """RFC 5321, as much of it as a client needs that trusts the server."""
 
         def handle(self) -> None:
-            self._say("220 ready")
+            self._answer("220 ready")
             while line := self.rfile.readline().strip().upper():
                 if line == b"DATA":
-                    self._say("354 end with a dot")
+                    self._answer("354 end with a dot")
                     body = b"".join(iter(self.rfile.readline, b".\r\n"))
                     mails.append(body.decode())
-                self._say("221 bye" if line == b"QUIT" else "250 yes")
+                self._answer("221 bye" if line == b"QUIT" else "250 yes")
 
-        def _say(self, text: str) -> None:
+        def _answer(self, text: str) -> None:
             self.wfile.write(f"{text}\r\n".encode())
 
     with _in_a_thread(socketserver.ThreadingTCPServer((LOOPBACK, 0), Mail)) as port:
@@ -81,33 +103,58 @@ def smtp_server() -> Iterator[tuple[int, list[str]]]:
 
 @contextlib.contextmanager
 def webhook() -> Iterator[tuple[int, list[tuple[str, bytes]]]]:
-    """What takes every POST: its port, and path and body of what has come."""
+    """A server that takes every POST: its port, and the path and body of each."""
     posts: list[tuple[str, bytes]] = []
 
-    class Taker(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            posts.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
+    def take(method: str, path: str, body: bytes) -> tuple[int, object]:
+        posts.append((path, body))
+        return 204, None
+
+    with json_server(take) as port:
+        yield port, posts
+
+
+@contextlib.contextmanager
+def json_server(answer: Callable[[str, str, bytes], tuple[int, object]]) -> Iterator[int]:
+    """A server that answers with what a function makes of method, path and body; its port.
+
+    The function returns a status, and a value that is sent as JSON; None: nothing is sent.
+    """
+
+    class Answering(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            status, value = answer(self.command, self.path, body)
+            text = b"" if value is None else json.dumps(value).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(text)))
             self.end_headers()
+            self.wfile.write(text)
+
+        do_POST = do_GET
 
         def log_message(self, *_: object) -> None:
             pass
 
-    with _in_a_thread(http.server.ThreadingHTTPServer((LOOPBACK, 0), Taker)) as port:
-        yield port, posts
+    with _in_a_thread(http.server.ThreadingHTTPServer((LOOPBACK, 0), Answering)) as port:
+        yield port
 
 
 @contextlib.contextmanager
 def _in_a_thread(server: socketserver.TCPServer) -> Iterator[int]:
     with server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        serve = {"poll_interval": 0.05}
+        threading.Thread(target=server.serve_forever, kwargs=serve, daemon=True).start()
         yield server.server_address[1]
         server.shutdown()
 
 
 @contextlib.contextmanager
 def s3_server(log: Path, *buckets: str) -> Iterator[dict[str, str]]:
-    """An empty S3 (moto's server) with these buckets; the variables that lead s3fs, boto3 and MLflow to it."""
+    """An empty S3 (moto's server) with these buckets.
+
+    The variables that lead s3fs, boto3 and MLflow to it.
+    """
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "--host", LOOPBACK, "--port", str(port)]
     with log.open("a") as file:
@@ -121,9 +168,8 @@ def s3_server(log: Path, *buckets: str) -> Iterator[dict[str, str]]:
     try:
         wait_for("the S3 server", lambda: listens(port))
         for bucket in buckets:
-            request = urllib.request.Request(f"{access['AWS_ENDPOINT_URL']}/{bucket}", method="PUT")
-            with urllib.request.urlopen(request, timeout=SECONDS_TO_START):
-                pass
+            address = f"{access['AWS_ENDPOINT_URL']}/{bucket}"
+            httpx.put(address, timeout=SECONDS_TO_START, trust_env=False).raise_for_status()
         yield access
     finally:
         process.terminate()
@@ -131,40 +177,67 @@ def s3_server(log: Path, *buckets: str) -> Iterator[dict[str, str]]:
 
 
 class Deployment:
-    """A state folder and two free ports of its own; whatever is called is a process of its own, with nothing but these settings."""
+    """A state folder and two free ports of its own.
+
+    Every command is a process of its own, with nothing but these settings.
+    """
 
     def __init__(self, home: Path, universes: str, **chosen: object) -> None:
         self.home = home
         if universes:
             (home / "universes.toml").write_text(universes)
             chosen["universes"] = str(home / "universes.toml")
-        self.settings = Settings(home=home, airflow_port=free_port(), mlflow_port=free_port(), **chosen)
+        self.settings = Settings(
+            home=home, airflow_port=free_port(), mlflow_port=free_port(), **chosen
+        )
 
-    def call(self, *arguments: str) -> subprocess.CompletedProcess:
-        return self.python("-m", "pipeline.scheduling", *arguments)
+    def stockcast(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command line."""
+        return self.python("-m", "pipeline", *arguments)
 
-    def python(self, *arguments: str, **changes: str) -> subprocess.CompletedProcess:
-        command = [sys.executable, *arguments]
-        return subprocess.run(command, cwd=ROOT, env=self._environ(changes), capture_output=True, text=True, timeout=300)
+    def python(self, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+        """Run Python; `changes` are variables on top of the settings."""
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env=self._environ(changes),
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
 
-    def start(self, *arguments: str) -> subprocess.Popen:
-        """`call` in the background."""
-        command = [sys.executable, "-m", "pipeline.scheduling", *arguments]
-        return subprocess.Popen(command, cwd=ROOT, env=self._environ({}), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Run the command line in the background."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "pipeline", *arguments],
+            cwd=ROOT,
+            env=self._environ({}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def _environ(self, changes: dict[str, str]) -> dict[str, str]:
-        outside = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "STOCKCAST_"))}
+        outside = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("AIRFLOW", "STOCKCAST_"))
+        }
         return outside | self.settings.to_environ() | changes
 
 
 @contextlib.contextmanager
 def deployment(universes: str = "", **chosen: object) -> Iterator[Deployment]:
-    """A new one, with a file of universes of this text (empty: the shipped one); in the end it is down and gone."""
+    """A new deployment; in the end it is down and gone.
+
+    Args:
+        universes: the text of its file of universes; empty: the shipped one.
+    """
     home = Path(tempfile.mkdtemp(prefix="stockcast-test-", dir="/tmp"))
     deployed = Deployment(home, universes, **chosen)
     try:
         yield deployed
     finally:
-        deployed.call("down")
+        deployed.stockcast("down")
         embedded_postgres.stop(home)
         shutil.rmtree(home)

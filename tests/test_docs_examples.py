@@ -1,7 +1,10 @@
-"""Every example in the documentation is run, or read by what would run it: a block that no rule covers fails.
+"""Every example in the documentation is run, or read by what would run it.
 
-sh       each line is a command; `COMMANDS` says what holds it, by its first word. What takes long or needs more than this machine is read
-         by the real parser; what is quick is run below, and the API's example beside a running server in `scheduling/test_services.py`
+A block that no rule covers fails.
+
+sh       each line is a command; `CHECKS` has what holds it, by its first word. What takes long or
+         needs more than this machine is read by the real parser; what is quick is run below, and
+         the API's example with a running server in `scheduling/test_services.py`
 python   `PYTHON` names the test that runs it
 toml     read as a file of universes
 text     what a command prints, or a drawing
@@ -9,7 +12,6 @@ text     what a command prints, or a drawing
 
 from __future__ import annotations
 
-import argparse
 import datetime as dt
 import os
 import re
@@ -23,13 +25,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from typer import TyperException
 
-from pipeline import cli, embedded_postgres, reproduction
+from pipeline.cli.commands import COMMANDS, find_command
 from pipeline.errors import StockcastError
-from pipeline.models import find_recipe
-from pipeline.scheduling import __main__ as scheduling
+from pipeline.models import RECIPES
 from pipeline.settings import Settings, variables
-from pipeline.store import Store
+from pipeline.storage import Store, embedded_postgres
 from pipeline.tables import ACTIONS, PRICES
 from pipeline.universes import load_universes
 
@@ -38,8 +40,8 @@ PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")
 #: The program of a Python block's test, by what the block holds.
 PYTHON = {
     "mlflow.keras.load_model": "tests/test_docs_examples.py",
-    "CASTILLA = Recipe(": "tests/test_adding_a_recipe.py",
-    '"castilla",': "tests/test_adding_a_recipe.py",
+    "CASTILLA = PriceRecipe(": "tests/models/test_adding_a_recipe.py",
+    '"literature.castilla",': "tests/models/test_adding_a_recipe.py",
 }
 
 
@@ -94,27 +96,20 @@ def _make(words: list[str]) -> str | None:
 
 
 def _stockcast(words: list[str]) -> str | None:
-    asked = cli.parser().parse_args(words)
-    names = [
-        *(name for name in (asked.recipe or "").split(",") if name),
-        *(name for name in getattr(asked, "recipes", "").split(",") if name not in ("", "naive", "ewma")),
-        *([asked.audited] if hasattr(asked, "audited") else []),
-    ]
-    for name in names:
-        find_recipe(name)
-    if asked.universe and asked.universe not in load_universes():
-        return f"there is no universe {asked.universe}"
-    if hasattr(asked, "study") and asked.study not in reproduction.names():
-        return f"there is no study {asked.study}"
-    return None
+    command = find_command(words[0])
+    if command is None:
+        return f"there is no command {words[0]}"
+    values = command.make_context(words[0], words[1:]).params
+    recipes = f"{values.get('recipe') or ''},{values.get('recipes') or ''}".split(",")
+    for name in {*recipes, values.get("audited") or ""} - {"", "naive", "ewma"}:
+        RECIPES.find(name)
+    if values.get("universe") and values["universe"] not in load_universes():
+        return f"there is no universe {values['universe']}"
+    if "study" in values:
+        from pipeline.research import study_names
 
-
-def _python(words: list[str]) -> str | None:
-    if words[:2] != ["-m", "pipeline.scheduling"]:
-        return "only python -m pipeline.scheduling is known"
-    asked = scheduling._parser().parse_args(words[2:])
-    if getattr(asked, "universe", None) and asked.universe not in load_universes():
-        return f"there is no universe {asked.universe}"
+        if values["study"] not in study_names(RECIPES):
+            return f"there is no study {values['study']}"
     return None
 
 
@@ -125,12 +120,20 @@ def _export(words: list[str]) -> str | None:
 
 def _copy(words: list[str]) -> str | None:
     source = next(word for word in words if not word.startswith("-"))
-    return None if source == str(Settings.home) or (ROOT / source).exists() else f"there is no {source}"
+    return (
+        None
+        if source == str(Settings.model_fields["home"].default) or (ROOT / source).exists()
+        else f"there is no {source}"
+    )
 
 
 def _git(words: list[str]) -> str | None:
     # A command that git knows prints its usage, and exits with 129.
-    return None if subprocess.run(["git", words[0], "-h"], capture_output=True).returncode == 129 else f"git has no {words[0]}"
+    return (
+        None
+        if subprocess.run(["git", words[0], "-h"], capture_output=True).returncode == 129
+        else f"git has no {words[0]}"
+    )
 
 
 def _docker(words: list[str]) -> str | None:
@@ -153,10 +156,9 @@ def _elsewhere(test: str) -> Callable[[list[str]], str | None]:
     return look
 
 
-COMMANDS = {
+CHECKS = {
     "make": _make,
     "stockcast": _stockcast,
-    "python": _python,
     "export": _export,
     "cp": _copy,
     "git": _git,
@@ -170,48 +172,66 @@ LINES = [(str(block), command) for block in blocks("sh") for command in commands
 
 def test_every_block_says_what_it_is():
     assert [
-        f"{block}: ```{block.language}" for block in blocks() if block.language not in ("sh", "python", "toml", "text")
-    ] == [], "say sh, python, toml or text after the ```, so that a test can tell what holds the block"
-    assert {"sh", "python", "toml", "text"} == {block.language for block in blocks()}, "blocks are no longer found"
+        f"{block}: ```{block.language}"
+        for block in blocks()
+        if block.language not in ("sh", "python", "toml", "text")
+    ] == [], (
+        "say sh, python, toml or text after the ```, so that a test can tell what holds the block"
+    )
+    assert {"sh", "python", "toml", "text"} == {block.language for block in blocks()}, (
+        "blocks are no longer found"
+    )
 
 
-@pytest.mark.parametrize(("where", "command"), LINES, ids=[f"{where} {command[:40]}" for where, command in LINES])
+@pytest.mark.parametrize(
+    ("where", "command"), LINES, ids=[f"{where} {command[:40]}" for where, command in LINES]
+)
 def test_every_command_is_one_that_its_program_takes(where, command):
     first, _, rest = command.partition(" ")
     if first.startswith("TOKEN="):
         first = "TOKEN"
-    assert first in COMMANDS, f"{where}: no rule covers `{command}`. Give `{first}` one in COMMANDS of {Path(__file__).name}."
-    assert COMMANDS[first](shlex.split(rest)) is None, f"{where}: {command}"
+    assert first in CHECKS, f"{where}: no rule covers `{command}`. Give `{first}` one in CHECKS."
+    assert CHECKS[first](shlex.split(rest)) is None, f"{where}: {command}"
 
 
 def mentioned() -> list[tuple[str, str]]:
     """Page and command of every command in the middle of a sentence or a table."""
     found = []
     for page in PAGES:
-        prose = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-        found += [(page, " ".join(code.split())) for _, code in re.findall(r"(`+)(.+?)\1", prose, re.DOTALL)]
-    return [(page, code) for page, code in found if code.startswith(("stockcast ", "make ", "python -m pipeline.scheduling "))]
+        prose = re.sub(
+            r"^```.*?^```$",
+            "",
+            (ROOT / page).read_text(encoding="utf-8"),
+            flags=re.MULTILINE | re.DOTALL,
+        )
+        found += [
+            (page, " ".join(code.split()))
+            for _, code in re.findall(r"(`+)(.+?)\1", prose, re.DOTALL)
+        ]
+    return [
+        (page, code)
+        for page, code in found
+        if code.startswith(("stockcast ", "make ", "python -m pipeline"))
+    ]
 
 
 def test_commands_in_the_middle_of_a_sentence_are_ones_that_their_programs_take():
-    told = {f"{page}: {command}": _what_is_wrong_with(command) for page, command in mentioned()}
-    assert len(told) > 30 and {command: wrong for command, wrong in told.items() if wrong} == {}
+    problems = {f"{page}: {command}": _problem_of(command) for page, command in mentioned()}
+    assert len(problems) > 30
+    assert {command: problem for command, problem in problems.items() if problem} == {}
 
 
-def _what_is_wrong_with(command: str) -> str | None:
-    first, *words = shlex.split(re.sub(r"[][]", "", command))  # what may be left out is in brackets
-    if {"COMMAND", "RECIPE"} & set(words):  # for the reader to fill in
+def _problem_of(command: str) -> str | None:
+    # Brackets are around what may be left out, `...` and capitals are for the reader to fill in.
+    first, *words = shlex.split(re.sub(r"[][]", "", command))
+    if first == "python" or {"COMMAND", "RECIPE"} & set(words):
         return None
-    programs = {"stockcast": (cli.parser(), words), "python": (scheduling._parser(), words[2:])}
-    parser, rest = programs.get(first, (None, words))
-    if parser is None or len(rest) > 1:
-        try:
-            return COMMANDS[first](words)
-        except (StockcastError, SystemExit) as error:
-            return str(error)
-    # A name alone, without what the command cannot do without.
-    [commands] = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    return None if set(rest) <= set(commands) else f"there is no {rest[0]}"
+    if first == "stockcast" and len(words) == 1:  # a name alone, without what it cannot do without
+        return None if words[0] in COMMANDS else f"there is no {words[0]}"
+    try:
+        return CHECKS[first](words)
+    except (StockcastError, TyperException) as error:
+        return str(error)
 
 
 @pytest.mark.parametrize(
@@ -224,8 +244,8 @@ def _what_is_wrong_with(command: str) -> str | None:
         "stockcast run --universe nope",
         "stockcast reproduce nope",
         "stockcast forecasts --sesion 2013-03-01",
-        "python -m pipeline.scheduling backfil",
-        "python -m pipeline.scheduling run --universe nope",
+        "stockcast backfil --from 2013-02-01 --to 2013-02-28",
+        "python -m pipeline.scheduling run",
         "export STOCKCAST_STOREURL=x",
         "cp docker/.env.exmple docker/.env",
         "git pul",
@@ -235,16 +255,16 @@ def _what_is_wrong_with(command: str) -> str | None:
 def test_a_wrong_command_is_found(wrong, capsys):
     first, _, rest = wrong.partition(" ")
     try:
-        told = COMMANDS[first](shlex.split(rest))
-    except (Exception, SystemExit) as error:
-        told = str(error)
-    assert told is not None
+        problem = CHECKS[first](shlex.split(rest))
+    except Exception as error:
+        problem = str(error)
+    assert problem is not None
 
 
 def test_every_python_block_is_run_by_a_test():
     for block in blocks("python"):
         tests = [test for words, test in PYTHON.items() if words in block.text]
-        assert tests, f"{block}: no test runs this block. Write one, and name it in PYTHON of {Path(__file__).name}."
+        assert tests, f"{block}: no test runs this block. Write one, and name it in PYTHON."
         assert all((ROOT / test).exists() for test in tests)
 
 
@@ -260,13 +280,15 @@ def test_universes_that_a_page_shows_can_be_used(tmp_path):
 def test_benchmarks_that_a_page_names_are_there_and_take_what_it_gives():
     found = 0
     for page in PAGES:
-        for name, rest in re.findall(r"`python -m benchmarks\.(\w+)([^`]*)`", (ROOT / page).read_text(encoding="utf-8")):
+        for name, rest in re.findall(
+            r"`python -m benchmarks\.(\w+)([^`]*)`", (ROOT / page).read_text(encoding="utf-8")
+        ):
             module = ROOT / "benchmarks" / f"{name}.py"
             assert module.exists(), f"{page} names benchmarks.{name}"
             program = module.read_text(encoding="utf-8")
-            assert [flag for flag in re.findall(r"--[\w-]+", rest) if f'"{flag}"' not in program] == [], (
-                f"{page}: benchmarks.{name}{rest}"
-            )
+            assert [
+                flag for flag in re.findall(r"--[\w-]+", rest) if f'"{flag}"' not in program
+            ] == [], f"{page}: benchmarks.{name}{rest}"
             found += 1
     assert found > 5
 
@@ -274,28 +296,49 @@ def test_benchmarks_that_a_page_names_are_there_and_take_what_it_gives():
 # Examples that are run
 
 FRIDAY = dt.date(2013, 3, 1)
-BAR = {"ticker": "IBM", "session": FRIDAY, "open": 200.65, "high": 202.94, "low": 199.36, "close": 202.91, "volume": 3309400.0}
+BAR = {
+    "ticker": "IBM",
+    "session": FRIDAY,
+    "open": 200.65,
+    "high": 202.94,
+    "low": 199.36,
+    "close": 202.91,
+    "volume": 3309400.0,
+}
 
 
+@pytest.mark.slow
 def test_what_the_readme_copies_into_ones_own_postgresql_arrives(postgres_home, tmp_path):
-    """The store of a home, and another database of the same server in the place of one's own; MLflow's is copied the same way."""
+    """Copy a home's store to another database of the same server, in the place of one's own.
+
+    MLflow's is copied the same way.
+    """
     mine = embedded_postgres.url(postgres_home, "readme_from")
     theirs = embedded_postgres.url(postgres_home, "readme_to", driver="postgresql")
     store = Store.open(mine)
-    store.save_prices(
-        "sample", PRICES.conform(pd.DataFrame([BAR])), ACTIONS.empty(), FRIDAY, FRIDAY, dt.datetime(2013, 3, 2, tzinfo=dt.UTC)
+    store.prices.save(
+        "sample",
+        PRICES.conform(pd.DataFrame([BAR])),
+        ACTIONS.empty(),
+        FRIDAY,
+        FRIDAY,
+        dt.datetime(2013, 3, 2, tzinfo=dt.UTC),
     )
     store.close()
     path, copy_store, copy_mlflow = block_with("pg_dump").splitlines()
-    assert copy_mlflow == copy_store.replace("stockcast", "mlflow").replace("db.example.com/stockcast", "db.example.com/mlflow")
+    assert copy_mlflow == copy_store.replace("stockcast", "mlflow").replace(
+        "db.example.com/stockcast", "db.example.com/mlflow"
+    )
     script = "\n".join([path, copy_store]).replace("$PWD/var", str(postgres_home))
     script = script.replace("--no-owner stockcast", "--no-owner readme_from")
     script = re.sub(r"postgresql://user\S+", shlex.quote(theirs), script)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], env=environment, capture_output=True, text=True
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     moved = Store.open(embedded_postgres.url(postgres_home, "readme_to"))
-    rows = moved.raw_prices("sample", "IBM", FRIDAY, None)
+    rows = moved.prices.bars("sample", "IBM", FRIDAY, None)
     moved.close()
     assert rows["close"].tolist() == [202.91]
 
@@ -307,9 +350,14 @@ def test_the_readmes_python_loads_what_was_published(made_day):
     program = program.replace("http://127.0.0.1:5000", parts.settings.tracking_uri).replace(
         "models:/sample.IBM@", "models:/trained.OLD@"
     )
-    program += "\nprint(type(model).__module__.partition('.')[0], [name for name in sys.modules if name.startswith('pipeline')])"
+    program += "\nours = [name for name in sys.modules if name.startswith('pipeline')]"
+    program += "\nprint(type(model).__module__.partition('.')[0], ours)"
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "MLFLOW_DISABLE_TELEMETRY": "true"}
     done = subprocess.run(
-        [sys.executable, "-c", f"import sys\n{program}"], cwd="/", env=environment, capture_output=True, text=True
+        [sys.executable, "-c", f"import sys\n{program}"],
+        cwd="/",
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.stdout == "keras []\n", done.stderr

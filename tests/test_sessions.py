@@ -1,4 +1,4 @@
-"""The calendar of a universe."""
+"""The calendar of an exchange."""
 
 import datetime as dt
 
@@ -38,19 +38,22 @@ def test_every_day_is_a_session_of_a_market_that_never_closes():
 
 
 def test_next_sessions_pass_over_weekends_and_holidays():
-    assert XNYS.next_sessions(day("2013-03-28"), 2) == [day("2013-04-01"), day("2013-04-02")]  # Good Friday
+    after_good_friday = [day("2013-04-01"), day("2013-04-02")]
+    assert XNYS.next_sessions(day("2013-03-28"), 2) == after_good_friday
 
 
 def test_days_that_no_calendar_knows_have_no_sessions():
     assert XNYS.sessions(day("1950-01-01"), day("1951-01-01")) == []
     assert XNYS.sessions(day("2150-01-01"), day("2150-02-01")) == []
-    assert XNYS.sessions(day("1950-01-01"), day("1990-01-03")) == [day("1990-01-02"), day("1990-01-03")]
-    with pytest.raises(SettingsError, match="3 sessions of XNYS after 2150-01-01 are asked for; they are known up to"):
+    earliest = [day("1990-01-02"), day("1990-01-03")]
+    assert XNYS.sessions(day("1950-01-01"), day("1990-01-03")) == earliest
+    message = "3 sessions of XNYS after 2150-01-01 are asked for; they are known up to"
+    with pytest.raises(SettingsError, match=message):
         XNYS.next_sessions(day("2150-01-01"), 3)
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("asked", "message"),
     [
         ("2013-03-02", "no session of XNYS.*Use 2013-03-01.$"),
         ("2013-03-04", "not over yet.*last complete session is 2013-03-01"),
@@ -59,8 +62,8 @@ def test_days_that_no_calendar_knows_have_no_sessions():
         ("2150-03-03", "outside 1990-01-01"),
     ],
 )
-def test_a_day_that_is_no_finished_session_is_refused_with_one_that_is(asked, told):
-    with pytest.raises(SettingsError, match=told):
+def test_a_day_that_is_no_finished_session_is_refused_with_one_that_is(asked, message):
+    with pytest.raises(SettingsError, match=message):
         XNYS.require_session(day(asked), moment("2013-03-03T12:00:00+00:00"))
 
 
@@ -81,7 +84,8 @@ def test_a_training_cutoff_is_never_after_its_session():
     for session in XNYS.sessions(day("2012-10-01"), day("2013-03-01")):
         for retrain in ("daily", "weekly", "monthly", "quarterly"):
             current, previous = XNYS.training_cutoffs(session, retrain)
-            assert previous < current <= session and XNYS.is_session(current) and XNYS.is_session(previous)
+            assert previous < current <= session
+            assert XNYS.is_session(current) and XNYS.is_session(previous)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +97,9 @@ def test_a_training_cutoff_is_never_after_its_session():
         ("quarterly", ["2013-01-02", "2013-04-01", "2013-07-01", "2013-01-02"]),
     ],
 )
-def test_the_pool_ends_with_the_first_session_of_the_period_of_the_training_cutoff(cadence, cutoffs):
+def test_the_pool_ends_with_the_first_session_of_the_period_of_the_training_cutoff(
+    cadence, cutoffs
+):
     cutoff_of = [day(text) for text in ("2013-03-11", "2013-04-01", "2013-07-01", "2013-01-02")]
     assert [XNYS.pool_cutoff(cutoff, cadence) for cutoff in cutoff_of] == list(map(day, cutoffs))
 

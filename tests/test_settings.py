@@ -5,37 +5,63 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import SettingsError
-from pipeline.settings import Settings, variables
+from pipeline.settings import SETTING_GROUPS, Settings, variables
+from tests.made_settings import settings_of
 
 
 def test_a_flag_wins_over_a_variable_and_an_empty_variable_counts_for_nothing():
-    environ = {"STOCKCAST_SEED": "3", "STOCKCAST_RECIPE": "", "STOCKCAST_HOME": "/srv/a", "PATH": "/bin"}
-    settings = Settings.from_env(environ, home="/srv/b", workers=None)
-    assert (settings.seed, settings.recipe, settings.home, settings.workers) == (3, "", Path("/srv/b"), 2)
+    variables = {
+        "STOCKCAST_SEED": "3",
+        "STOCKCAST_RECIPE": "",
+        "STOCKCAST_HORIZON": "",
+        "STOCKCAST_HOME": "/srv/a",
+        "PATH": "/bin",
+    }
+    settings = settings_of(variables, home="/srv/b")
+    assert (settings.seed, settings.recipe, settings.horizon) == (3, "", None)
+    assert (settings.home, settings.workers) == (Path("/srv/b"), 2)
 
 
 def test_settings_survive_the_way_through_a_child_process():
-    settings = Settings(home=Path("/srv/x"), seed=9, pool="monthly", test_floor=0.02, tickers="IBM,AAPL")
-    assert Settings.from_env(settings.to_environ()) == settings
+    settings = settings_of(
+        {}, home="/srv/x", seed=9, pool="monthly", test_floor=0.02, tickers="IBM,AAPL", horizon=3
+    )
+    assert settings_of(settings.to_environ()) == settings
     assert sorted(settings.to_environ()) == sorted(variables())
 
 
+def test_changed_settings_are_checked_and_keep_the_others():
+    settings = settings_of({}, home="/srv/x", seed=9)
+    changed = settings.replaced(workers=1, home="/srv/y")
+    assert (changed.workers, changed.seed, changed.home) == (1, 9, Path("/srv/y"))
+    with pytest.raises(SettingsError, match="workers is 0"):
+        settings.replaced(workers=0)
+
+
+def test_every_setting_stands_in_one_group_and_has_a_help_text():
+    grouped = [name for names in SETTING_GROUPS.values() for name in names]
+    assert sorted(grouped) == sorted(Settings.model_fields)
+    for name, field in Settings.model_fields.items():
+        assert (field.description or "").endswith("."), name
+
+
 @pytest.mark.parametrize(
-    ("variable", "value", "told"),
+    ("variable", "value", "message"),
     [
-        ("STOCKCAST_WORKERS", "two", "STOCKCAST_WORKERS is 'two'; a whole number"),
-        ("STOCKCAST_WORKERS", "0", "workers is 0; at least 1"),
-        ("STOCKCAST_HORIZON", "0", "horizon is 0; at least 1"),
-        ("STOCKCAST_MAX_QUARANTINED", "5", "max_quarantined is 5.0; a fraction"),
-        ("STOCKCAST_POOL", "yearly", "pool is yearly; daily or weekly or monthly or quarterly"),
-        ("STOCKCAST_TEST_FLOOR", "1", "test_floor is 1.0; a fraction"),
+        ("STOCKCAST_WORKERS", "two", "workers is two; expected: a whole number"),
+        ("STOCKCAST_WORKERS", "0", "workers is 0; expected: at least 1"),
+        ("STOCKCAST_HORIZON", "0", "horizon is 0; expected: at least 1"),
+        ("STOCKCAST_MAX_QUARANTINED", "5", "max_quarantined is 5; expected: at most 1"),
+        ("STOCKCAST_POOL", "yearly", "pool is yearly; expected: .*'monthly' or 'quarterly'"),
+        ("STOCKCAST_TEST_FLOOR", "1", "test_floor is 1; expected: less than 1"),
+        ("STOCKCAST_FETCH_RATE", "0", "fetch_rate is 0; expected: more than 0"),
         ("STOCKCAST_PROMOTION_MARGIN", "0.01", "STOCKCAST_PROMOTION_MARGIN is no setting"),
-        ("STOCKCAST_OWNER_LINK", "javascript:alert(1)", r"owner_link is javascript:.*; https://\.\.\. or mailto:"),
-        ("STOCKCAST_NOTIFY_ON", "never", "notify_on is never; always or failure"),
-        ("STOCKCAST_AIRFLOW_PORT", "70000", "airflow_port is 70000; a port"),
+        ("STOCKCAST_OWNER_LINK", "javascript:alert(1)", "owner_link is javascript:.*mailto:"),
+        ("STOCKCAST_NOTIFY_ON", "never", "notify_on is never; expected: 'always' or 'failure'"),
+        ("STOCKCAST_AIRFLOW_PORT", "70000", "airflow_port is 70000; expected: at most 65535"),
         ("STOCKCAST_TICKER", "IBM", "STOCKCAST_TICKER is no setting.*STOCKCAST_TICKERS"),
     ],
 )
-def test_a_value_that_does_not_fit_says_what_would(variable, value, told):
-    with pytest.raises(SettingsError, match=told):
-        Settings.from_env({variable: value})
+def test_a_value_that_does_not_fit_names_what_would_and_the_flag(variable, value, message):
+    with pytest.raises(SettingsError, match=message):
+        settings_of({variable: value})

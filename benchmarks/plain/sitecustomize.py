@@ -1,7 +1,8 @@
-"""Makes the training plain in every process whose PYTHONPATH has this folder, for `benchmarks.universe --plain`.
+"""Make the training plain in every process with this folder on its PYTHONPATH.
 
-Keras's own LSTM layer instead of the fused kernel, Keras's own loop over the arrays' batches, and every network built and traced anew, before it is
-trained and before it forecasts: what a project that calls `keras.layers.LSTM` and `fit` does.
+It is for `benchmarks.universe --plain`: Keras's own LSTM layer instead of the fused kernel, Keras's
+own loop over the arrays' batches, and every network built and traced again, before it is trained
+and before it forecasts. A project that calls `keras.layers.LSTM` and `fit` does the same.
 """
 
 from __future__ import annotations
@@ -10,48 +11,76 @@ import importlib.abc
 import importlib.machinery
 import sys
 from types import ModuleType
+from typing import Any
 
 
 def _plain_layer(fused: ModuleType) -> None:
     fused.FusedLSTM._kernel_serves = lambda self: False
 
 
-def _plain_loop(training: ModuleType) -> None:
-    training._ready = training._ready.__wrapped__
-    training.load_fused = training.load_model
-    training._batches = lambda model, examples, recipe, _: (model, examples, recipe)
-    real = training._import_tensorflow
+def _plain_fit(fit: ModuleType) -> None:
+    fit._prepared = fit._prepared.__wrapped__
+    fit._batches = lambda model, examples, recipe, _: (model, examples, recipe)
+
+
+def _plain_predict(predict: ModuleType) -> None:
+    predict.load_fused = predict.load_model
+
+
+def _plain_loop(workers: ModuleType) -> None:
+    import_alone = workers._import_tensorflow
 
     def import_tensorflow() -> None:
-        real()
-        import keras
+        import_alone()
+        _use_keras_loop()
 
-        compile_, fit = keras.Model.compile, keras.Model.fit
-
-        def fit_arrays(self, given: tuple, *, epochs: int, callbacks: list, verbose: int, **_) -> object:
-            model, examples, recipe = given
-            return fit(
-                self,
-                training._given(model, examples.inputs),
-                examples.targets,
-                batch_size=recipe.batch_size,
-                epochs=epochs,
-                shuffle=recipe.shuffle,
-                callbacks=callbacks,
-                verbose=verbose,
-            )
-
-        keras.Model.compile = lambda self, *args, steps_per_execution=1, **kwargs: compile_(self, *args, **kwargs)
-        keras.Model.fit = fit_arrays
-
-    training._import_tensorflow = import_tensorflow
+    workers._import_tensorflow = import_tensorflow
 
 
-CHANGES = {"pipeline.models.fused": _plain_layer, "pipeline.training": _plain_loop}
+def _use_keras_loop() -> None:
+    """Let models fit arrays, one call of Keras's loop per batch."""
+    import keras
+
+    from pipeline.training.predict import as_inputs
+
+    compile_, fit = keras.Model.compile, keras.Model.fit
+
+    def compile_plain(self: Any, *args: Any, steps_per_execution: int = 1, **kwargs: Any) -> None:
+        compile_(self, *args, **kwargs)
+
+    def fit_arrays(
+        self: Any, batches: tuple[Any, ...], *, epochs: int, callbacks: list[Any], verbose: int, **_
+    ) -> object:
+        model, examples, recipe = batches
+        return fit(
+            self,
+            as_inputs(model, examples.inputs),
+            examples.targets,
+            batch_size=recipe.batch_size,
+            epochs=epochs,
+            shuffle=recipe.shuffle,
+            callbacks=callbacks,
+            verbose=verbose,
+        )
+
+    keras.Model.compile = compile_plain
+    keras.Model.fit = fit_arrays
+
+
+CHANGES = {
+    "pipeline.training.fused": _plain_layer,
+    "pipeline.training.fit": _plain_fit,
+    "pipeline.training.predict": _plain_predict,
+    "pipeline.training.workers": _plain_loop,
+}
 
 
 class _Changing(importlib.abc.MetaPathFinder):
-    def find_spec(self, name: str, path: object, target: object = None) -> importlib.machinery.ModuleSpec | None:
+    """A finder of the modules that are changed once they have been imported."""
+
+    def find_spec(
+        self, name: str, path: object, target: object = None
+    ) -> importlib.machinery.ModuleSpec | None:
         if name not in CHANGES:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)

@@ -1,20 +1,29 @@
-"""How a network learns: learning-rate schedules, optimisers and losses that the recipes share. Keras is imported when one is made."""
+"""Learning-rate schedules, optimisers and losses that the recipes share.
+
+They are plain values; Keras is imported when one of them is made.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
+
+from pipeline.arrays import Array
 from pipeline.quantiles import PROBABILITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import keras
-    import numpy as np
 
+#: (actual, forecast), tensors (batch, ...) -> the loss of each example, or their mean.
+LossFunction: TypeAlias = Callable[[Any, Any], Any]
 #: Updates over which TensorFlow's own inverse time decay counts one unit of decay.
 EVERY_UPDATE = 1
+
+
+# Learning rates
 
 
 @dataclass(frozen=True)
@@ -23,24 +32,23 @@ class Constant:
 
     rate: float
 
-    def rate_at(self, epoch: int) -> float:
-        """The learning rate of an epoch, counted from 0."""
-        return self.rate
-
     def __str__(self) -> str:
         return f"{self.rate:g}"
 
 
 @dataclass(frozen=True)
 class DecayAfter:
-    """`rate` for the first epochs, then `decay` times as much each epoch: rate * decay ** max(epoch + 1 - first_epochs, 0) (L. Weng)."""
+    """`rate` for the first epochs, then `decay` times as much each epoch (L. Weng)."""
 
     rate: float
     decay: float
     first_epochs: int
 
     def rate_at(self, epoch: int) -> float:
-        """The learning rate of an epoch, counted from 0."""
+        """Return the learning rate of an epoch, counted from 0.
+
+        It is rate * decay ** max(epoch + 1 - first_epochs, 0).
+        """
         return self.rate * self.decay ** max(epoch + 1 - self.first_epochs, 0)
 
     def __str__(self) -> str:
@@ -49,14 +57,10 @@ class DecayAfter:
 
 @dataclass(frozen=True)
 class DecayPerUpdate:
-    """rate / (1 + decay * updates): what `decay` meant to a Keras optimiser of 2018 (S. Yadav)."""
+    """rate / (1 + decay * updates): the `decay` of a Keras optimiser of 2018 (S. Yadav)."""
 
     rate: float
     decay: float
-
-    def rate_at(self, epoch: int) -> None:
-        """None: the optimiser itself counts its updates."""
-        return None
 
     def __str__(self) -> str:
         return f"{self.rate:g}, decay {self.decay:g} per update"
@@ -64,9 +68,10 @@ class DecayPerUpdate:
 
 @dataclass(frozen=True)
 class HalvedOnPlateau:
-    """Halved whenever the watched loss has not improved for `patience` epochs, down to `least` (T. Ganegedara).
+    """Halved whenever the watched loss has not improved for `patience` epochs (T. Ganegedara).
 
     Attributes:
+        least: it is never less.
         watches: "validation"; "test" is what the source did, and is a leak.
     """
 
@@ -75,17 +80,17 @@ class HalvedOnPlateau:
     patience: int = 2
     watches: str = "validation"
 
-    def rate_at(self, epoch: int) -> None:
-        """None: it depends on how training goes."""
-        return None
-
     def __str__(self) -> str:
         return (
-            f"{self.rate:g}, halved down to {self.least:g} when the {self.watches} loss has not improved for {self.patience} epochs"
+            f"{self.rate:g}, halved down to {self.least:g} when the {self.watches} loss has not "
+            f"improved for {self.patience} epochs"
         )
 
 
-Schedule = Constant | DecayAfter | DecayPerUpdate | HalvedOnPlateau
+Schedule: TypeAlias = Constant | DecayAfter | DecayPerUpdate | HalvedOnPlateau
+
+
+# Optimisers
 
 
 @dataclass(frozen=True)
@@ -103,33 +108,41 @@ class Optimiser:
     momentum: float = 0.0
 
     def make(self) -> keras.optimizers.Optimizer:
-        """A new Keras optimiser at the schedule's first learning rate."""
+        """Return a new Keras optimiser at the schedule's first learning rate."""
         import keras
 
         rate: object = self.schedule.rate
         if isinstance(self.schedule, DecayPerUpdate):
-            rate = keras.optimizers.schedules.InverseTimeDecay(self.schedule.rate, EVERY_UPDATE, self.schedule.decay)
-        given = {"learning_rate": rate, "clipnorm": self.clip_norm or None}
+            rate = keras.optimizers.schedules.InverseTimeDecay(
+                self.schedule.rate, EVERY_UPDATE, self.schedule.decay
+            )
+        options = {"learning_rate": rate, "clipnorm": self.clip_norm or None}
         if self.kind == "SGD":
-            given["momentum"] = self.momentum
-        return getattr(keras.optimizers, self.kind)(**given)
+            options["momentum"] = self.momentum
+        return getattr(keras.optimizers, self.kind)(**options)
 
     @property
     def peeks(self) -> bool:
-        """Whether the schedule watches the test examples."""
+        """True where the schedule watches the test examples."""
         return isinstance(self.schedule, HalvedOnPlateau) and self.schedule.watches == "test"
 
     def callbacks(self) -> list[keras.callbacks.Callback]:
-        """What moves the learning rate between epochs."""
+        """Return the callbacks that move the learning rate between epochs."""
         import keras
 
-        if isinstance(self.schedule, DecayAfter):
-            return [keras.callbacks.LearningRateScheduler(lambda epoch: self.schedule.rate_at(epoch))]
-        if isinstance(self.schedule, HalvedOnPlateau):
-            watched = "val_loss" if self.schedule.watches == "validation" else "test_loss"
+        schedule = self.schedule
+        if isinstance(schedule, DecayAfter):
+            return [keras.callbacks.LearningRateScheduler(schedule.rate_at)]
+        if isinstance(schedule, HalvedOnPlateau):
+            watched = "val_loss" if schedule.watches == "validation" else "test_loss"
             return [
                 keras.callbacks.ReduceLROnPlateau(
-                    watched, mode="min", factor=0.5, patience=self.schedule.patience, min_lr=self.schedule.least, min_delta=0.0
+                    watched,
+                    mode="min",
+                    factor=0.5,
+                    patience=schedule.patience,
+                    min_lr=schedule.least,
+                    min_delta=0.0,
                 )
             ]
         return []
@@ -137,22 +150,28 @@ class Optimiser:
     def __str__(self) -> str:
         if self == NOTHING_LEARNT:
             return "none: nothing is learnt"
-        more = [f"momentum {self.momentum:g}"] * bool(self.momentum) + [f"clipnorm {self.clip_norm:g}"] * bool(self.clip_norm)
-        return f"{self.kind}({'; '.join([str(self.schedule), *more])})"
+        momentum = [f"momentum {self.momentum:g}"] if self.momentum else []
+        clipping = [f"clipnorm {self.clip_norm:g}"] if self.clip_norm else []
+        return f"{self.kind}({'; '.join([str(self.schedule), *momentum, *clipping])})"
 
 
 #: Of a network without weights to learn, trained for 0 epochs.
 NOTHING_LEARNT = Optimiser("SGD", Constant(0.0))
 
 
+# Losses: `make` takes the standard deviations of the training targets, (outputs,)
+
+
 @dataclass(frozen=True)
 class MeanSquaredError:
     """Mean of squared errors, in the network's own units."""
 
-    def make(self, future_scale: np.ndarray) -> Callable:
+    def make(self, future_scale: Array) -> LossFunction:
+        """Return Keras's loss."""
         import keras
 
-        return keras.losses.MeanSquaredError()
+        loss: LossFunction = keras.losses.MeanSquaredError()
+        return loss
 
     def __str__(self) -> str:
         return "MSE"
@@ -163,17 +182,18 @@ class Huber:
     """Squared up to `delta`, linear beyond: single wild days do not steer the network.
 
     Attributes:
-        relative: errors are counted in standard deviations of the training targets, horizon by horizon, and over the root of the
-            horizon: far horizons hold less that can be known.
+        relative: errors are counted in standard deviations of the training targets, horizon by
+            horizon, and over the root of the horizon: far horizons hold less that can be known.
     """
 
     delta: float = 1.0
     relative: bool = False
 
-    def make(self, future_scale: np.ndarray) -> Callable:
+    def make(self, future_scale: Array) -> LossFunction:
+        """Return the loss of targets with these standard deviations."""
         import keras
 
-        huber = keras.losses.Huber(delta=self.delta)
+        huber: LossFunction = keras.losses.Huber(delta=self.delta)
         if not self.relative:
             return huber
         roots = [horizon**0.5 for horizon in range(1, len(future_scale) + 1)]
@@ -181,8 +201,8 @@ class Huber:
         return lambda actual, forecast: huber(actual * weights, forecast * weights)
 
     def __str__(self) -> str:
-        more = " of the error in standard deviations per horizon, over the root of the horizon" if self.relative else ""
-        return f"Huber(delta={self.delta:g}){more}"
+        unit = " of the error in standard deviations per horizon, over the root of the horizon"
+        return f"Huber(delta={self.delta:g})" + (unit if self.relative else "")
 
 
 @dataclass(frozen=True)
@@ -194,10 +214,11 @@ class DirectionAware:
 
     weight: float = 1.0
 
-    def make(self, future_scale: np.ndarray) -> Callable:
+    def make(self, future_scale: Array) -> LossFunction:
+        """Return the loss, (batch,)."""
         from keras import ops
 
-        def loss(actual, forecast):
+        def loss(actual: Any, forecast: Any) -> Any:
             wrong = ops.cast(ops.sign(actual) * ops.sign(forecast) < 0, actual.dtype)
             return ops.mean((1 + self.weight * wrong) * ops.square(actual - forecast), axis=-1)
 
@@ -209,14 +230,19 @@ class DirectionAware:
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """Of a yes or no from its probability, or of one class among `many` from the probability of each."""
+    """The cross-entropy of a yes or no, or of one class among `many`, from its probability."""
 
     many: bool = False
 
-    def make(self, future_scale: np.ndarray) -> Callable:
+    def make(self, future_scale: Array) -> LossFunction:
+        """Return Keras's loss."""
         import keras
 
-        return keras.losses.SparseCategoricalCrossentropy() if self.many else keras.losses.BinaryCrossentropy()
+        losses = keras.losses
+        loss: LossFunction = (
+            losses.SparseCategoricalCrossentropy() if self.many else losses.BinaryCrossentropy()
+        )
+        return loss
 
     def __str__(self) -> str:
         return "cross-entropy"
@@ -224,12 +250,14 @@ class CrossEntropy:
 
 @dataclass(frozen=True)
 class Pinball:
-    """Mean pinball loss of `quantiles.PROBABILITIES`, horizon by horizon in standard deviations of the training targets.
+    """Mean pinball loss of `quantiles.PROBABILITIES`, in units of each horizon.
 
-    A network under this loss answers (batch, outputs * Q): the quantiles of the first session ahead, then those of the second.
+    A horizon's unit is the standard deviation of its training targets. A network under this loss
+    answers (batch, outputs * Q): the quantiles of the first session ahead, then of the second.
     """
 
-    def make(self, future_scale: np.ndarray) -> Callable:
+    def make(self, future_scale: Array) -> LossFunction:
+        """Return the loss of targets with these standard deviations; it has a `rescale`."""
         return ScaledPinball(future_scale)
 
     def __str__(self) -> str:
@@ -237,27 +265,31 @@ class Pinball:
 
 
 class ScaledPinball:
-    """The loss itself; it can be given another stock's standard deviations without being traced anew."""
+    """The loss that `Pinball` makes; another stock's scale does not trace the network again."""
 
     __name__ = "pinball"
 
-    def __init__(self, future_scale: np.ndarray) -> None:
+    def __init__(self, future_scale: Array) -> None:
         import keras
-        import numpy as np
 
         self._probability = np.array(PROBABILITIES, "float32")
-        self._weights = keras.Variable(np.zeros((1, len(future_scale), 1)), dtype="float32", trainable=False)
+        self._weights = keras.Variable(
+            np.zeros((1, len(future_scale), 1)), dtype="float32", trainable=False
+        )
         self.rescale(future_scale)
 
-    def rescale(self, future_scale: np.ndarray) -> None:
+    def rescale(self, future_scale: Array) -> None:
+        """Take the standard deviations of another stock's targets, (outputs,)."""
         self._weights.assign((1 / future_scale).astype("float32")[None, :, None])
 
-    def __call__(self, actual, forecast):
+    def __call__(self, actual: Any, forecast: Any) -> Any:
         from keras import ops
 
         quantiles = ops.reshape(forecast, (-1, self._weights.shape[1], len(self._probability)))
         error = (ops.expand_dims(actual, -1) - quantiles) * self._weights
-        return ops.mean(ops.maximum(self._probability * error, (self._probability - 1) * error), axis=(1, 2))
+        return ops.mean(
+            ops.maximum(self._probability * error, (self._probability - 1) * error), axis=(1, 2)
+        )
 
 
-Loss = MeanSquaredError | Huber | DirectionAware | CrossEntropy | Pinball
+Loss: TypeAlias = MeanSquaredError | Huber | DirectionAware | CrossEntropy | Pinball

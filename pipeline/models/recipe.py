@@ -1,4 +1,8 @@
-"""The port of `models/`: what a recipe must say about itself. No Keras here; a network imports it when it is built."""
+"""Recipes: named ways to build and train a network.
+
+There are two kinds. A `PriceRecipe` learns from prices and forecasts them; an `ExerciseRecipe`
+makes its own examples. No Keras here: a network imports it when it is built.
+"""
 
 from __future__ import annotations
 
@@ -7,69 +11,18 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from pipeline.arrays import Array
+from pipeline.models.network import Examples, Network
 from pipeline.models.optimisation import Loss, Optimiser
-from pipeline.normalisation import Normalisation
-from pipeline.spec import Spec, Windowing
-from pipeline.splits import Split
+from pipeline.windows import Normalisation, Spec, Split, Windowing
 
 if TYPE_CHECKING:
-    import keras
-    import numpy as np
-
     from pipeline.windows import Windows
 
-#: What a mode is called by, after a dot: `sezer-dis.faithful`. Without it a recipe is honest.
+#: The name of the mode that repeats a source's leak: `sezer-dis.faithful`.
 FAITHFUL = "faithful"
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a network must fit.
-
-    Attributes:
-        steps, features: of its input "past", (batch, steps, features).
-        outputs: of its output, (batch, outputs).
-        past_mean, past_scale (steps, features), future_scale (outputs,): means and standard deviations over the training examples.
-        future_quantiles (outputs, Q): the training targets' quantiles (see `quantiles`).
-        symbols: the stocks that share the network; () where each has its own.
-    """
-
-    steps: int
-    features: int
-    outputs: int
-    past_mean: np.ndarray
-    past_scale: np.ndarray
-    future_scale: np.ndarray
-    future_quantiles: np.ndarray
-    symbols: tuple[str, ...] = ()
-
-
-class Network(Protocol):
-    """A network as plain values: a frozen dataclass, whose repr says everything and whose str is for people."""
-
-    def build(self, shape: Shape, lstm: type) -> keras.Model:
-        """A new, uncompiled functional Keras model with the input "past" and, where stocks share it, "symbol" (strings).
-
-        Args:
-            lstm: the LSTM layer class to use: the fused one in training, `keras.layers.LSTM` in what is saved.
-
-        A network may also have `start(model, train, validation)`, which gives a model just built better weights than random ones, from
-        the `Examples` that training sees.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class Examples:
-    """What a network learns from or is measured on: inputs by name, each (n, ...), and targets (n, outputs)."""
-
-    inputs: dict[str, np.ndarray]
-    targets: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.targets)
 
 
 @dataclass(frozen=True)
@@ -77,15 +30,16 @@ class Exercise:
     """Made examples for a recipe that needs no prices.
 
     Attributes:
-        naive: what the network is measured against on `test`, as the network answers, (n, ...), and `naive_is` what that says in words.
+        naive: the naive answers to `test`, (n, ...), which the network is measured against.
+        naive_is: the naive forecast in words.
         validation: measured after every epoch; None: nothing is.
         windows: what `test` was cut from, where there are sessions to look ahead over.
-        alphabet: the characters that the targets number, where they number any.
+        alphabet: the characters that the targets number; "": they number none.
     """
 
     train: Examples
     test: Examples
-    naive: np.ndarray
+    naive: Array
     naive_is: str
     validation: Examples | None = None
     windows: Windows | None = None
@@ -94,10 +48,10 @@ class Exercise:
 
 @dataclass(frozen=True)
 class FineTuning:
-    """How each stock's own network goes on from one that all stocks have trained together: fewer, smaller steps on its own windows.
+    """Fewer, smaller steps on a stock's own windows, which go on from the pooled network.
 
-    The pooled network counts as the state before the first epoch: where nothing learnt from the stock alone is better on its validation
-    sessions, the pooled network is what comes out.
+    The pooled network counts as the state before the first epoch: where nothing learnt from the
+    stock alone is better on its validation sessions, the pooled network is the result.
     """
 
     optimiser: Optimiser
@@ -107,138 +61,245 @@ class FineTuning:
 
     def __str__(self) -> str:
         return (
-            f"{self.optimiser}, at most {self.epochs} epochs, batches of {self.batch_size}, until {self.patience} bring nothing better "
-            "on the stock's validation sessions"
+            f"{self.optimiser}, at most {self.epochs} epochs, batches of {self.batch_size}, until "
+            f"{self.patience} bring nothing better on the stock's validation sessions"
         )
 
 
 @dataclass(frozen=True)
 class Faithful:
-    """How the published protocol peeked: what of the recipe it had otherwise, and the leak in words."""
+    """A published protocol's leak, and the recipe's fields that repeat it.
+
+    Attributes:
+        leak: the leak in words.
+        changes: by field of the recipe, the value that the protocol had.
+    """
 
     leak: str
-    changes: Mapping[str, object]
+    changes: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A named way to build a dataset and a model.
+    """A named way to build and train a network.
 
     Attributes:
         name: as `--recipe` takes it.
         summary: one line for `stockcast recipes`.
         source: the paper, report or tutorial it comes from.
-        targets: the columns it may forecast, its source's own first. () for one that makes its own examples.
-        window, normalisation, split: how a history becomes examples; None where examples are made without one.
-        network: what is built.
-        optimiser, loss, epochs, batch_size: how it is trained.
-        patience: so many epochs without a better validation loss end the training, and the best epoch's weights are kept; None: all epochs are
-            trained, and the last one's are kept.
-        smoothing: weight of the newest value in an exponential smoothing of the target itself; 0: none.
-        pooled: all stocks of a run share one network.
-        fine_tuning: how a stock's network goes on from the one that all stocks of a run have trained (see `pool`); None: it begins anew.
+        patience: training ends after so many epochs without a better validation loss, and the best
+            epoch's weights are kept; None: all epochs are trained and the last weights kept.
         shuffle: whether the examples are shuffled at every epoch.
-        faithful: how its source peeked; None where it did not.
-        leak: in the mode `faithful`, what leaks.
-        study: what `stockcast reproduce` calls the comparison with its source; "": there is none.
-        tested: first and last day that its source was tested on, where its figures are only to be compared with those of the same days.
-        published: its source's test RMSE in dollars by ticker.
-        published_loss: its source's final losses on normalised windows, by what they were measured on.
-        exercises: examples by name, made from a seed (and a text, where one is given), for one that needs no prices.
     """
+
+    #: Fields that do not decide what is learnt.
+    DESCRIPTIVE: ClassVar[frozenset[str]] = frozenset({"name", "summary", "source"})
 
     name: str
     summary: str
     source: str
-    targets: tuple[str, ...]
-    window: Windowing | None
-    normalisation: Normalisation | None
-    split: Split | None
     network: Network
     optimiser: Optimiser
     loss: Loss
     epochs: int
     batch_size: int
     patience: int | None = None
+    shuffle: bool = True
+
+    def described(self) -> dict[str, str]:
+        """Return one entry per part, in words, as `stockcast recipes` prints them."""
+        raise NotImplementedError
+
+    def parameters(self) -> dict[str, object]:
+        """Return everything that decides the outcome, as plain values."""
+        values = {
+            item.name: getattr(self, item.name)
+            for item in fields(self)
+            if item.name not in self.DESCRIPTIVE
+        }
+        return {
+            name: value if isinstance(value, int | float | None) else repr(value)
+            for name, value in values.items()
+        }
+
+    def config_hash(self) -> str:
+        """Return a short hash of `parameters`: a changed recipe makes new networks."""
+        text = json.dumps(self.parameters(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _training_described(self) -> dict[str, str]:
+        patience = f", until {self.patience} bring nothing better on validation"
+        return {
+            "loss": str(self.loss) if self.epochs else "none: nothing is learnt",
+            "optimiser": str(self.optimiser) if self.epochs else "",
+            "training": f"{self.epochs} epochs, batches of {self.batch_size}"
+            + (patience if self.patience is not None else ""),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriceRecipe(Recipe):
+    """A recipe that learns from prices and forecasts them.
+
+    Attributes:
+        targets: the columns it may forecast, its source's own first.
+        window, normalisation, split: how a history becomes examples.
+        smoothing: weight of the newest value in an exponential smoothing of the target; 0: none.
+        pooled: all stocks of a run share one network.
+        fine_tuning: how a stock's network goes on from the one that all stocks of a run have
+            trained (see `pool`); None: it begins from random weights.
+        faithful: how its source peeked; None: it did not.
+        leak: in the mode `faithful`, what leaks.
+        study: what `stockcast reproduce` calls the comparison with its source; "": there is none.
+        tested: first and last day that its source was tested on, where its figures can only be
+            compared with those of the same days.
+        published: its source's test RMSE in dollars, by ticker.
+        published_loss: its source's final losses on normalised windows, by part.
+    """
+
+    DESCRIPTIVE: ClassVar[frozenset[str]] = Recipe.DESCRIPTIVE | {
+        "faithful",
+        "study",
+        "tested",
+        "published",
+        "published_loss",
+    }
+
+    targets: tuple[str, ...]
+    window: Windowing
+    normalisation: Normalisation
+    split: Split
     smoothing: float = 0.0
     pooled: bool = False
     fine_tuning: FineTuning | None = None
-    shuffle: bool = True
     faithful: Faithful | None = None
     leak: str = ""
     study: str = ""
     tested: tuple[dt.date, dt.date] | None = None
     published: Mapping[str, float] = field(default_factory=dict)
     published_loss: Mapping[str, float] = field(default_factory=dict)
-    exercises: Callable[..., dict[str, Exercise]] | None = None
 
     @property
     def mode(self) -> str:
+        """The mode: "honest" or "faithful"."""
         return FAITHFUL if self.leak else "honest"
 
     @property
-    def rolls(self) -> bool:
-        """Whether farther sessions are forecast from nearer forecasts."""
-        return self.window.outputs > 0
+    def peeks(self) -> bool:
+        """True where training looks at sessions that it must not see."""
+        return self.optimiser.peeks or self.normalisation.peeks
 
     @property
     def knows_symbols(self) -> bool:
-        """Whether its network is told whose window it sees."""
+        """True where its network gets each window's ticker as an input."""
         return self.pooled or self.fine_tuning is not None
 
     @property
-    def pool(self) -> Recipe:
-        """The recipe of the network that `fine_tuning` begins with."""
+    def pool(self) -> PriceRecipe:
+        """The recipe of the network that `fine_tuning` goes on from."""
         return replace(self, name=f"{self.name}.pool", pooled=True, fine_tuning=None)
 
     @property
-    def tuned(self) -> Recipe:
-        """This recipe with its fine tuning as its training."""
-        own = self.fine_tuning
-        return replace(self, optimiser=own.optimiser, epochs=own.epochs, batch_size=own.batch_size, patience=own.patience)
+    def tuned(self) -> PriceRecipe:
+        """This recipe with its fine tuning as its training; itself where it has none."""
+        tuning = self.fine_tuning
+        if tuning is None:
+            return self
+        return replace(
+            self,
+            optimiser=tuning.optimiser,
+            epochs=tuning.epochs,
+            batch_size=tuning.batch_size,
+            patience=tuning.patience,
+        )
 
-    def spec(self, ticker: str, cutoff: dt.date, target: str, horizon: int, split: Split | None = None) -> Spec:
-        """How a ticker's history is cut for this recipe; `split` instead of its own."""
-        return Spec(ticker, cutoff, target, horizon, self.window, self.normalisation, split or self.split, self.smoothing)
+    def spec(
+        self, ticker: str, cutoff: dt.date, target: str, horizon: int, split: Split | None = None
+    ) -> Spec:
+        """Return how a ticker's history is cut for this recipe; `split` instead of its own."""
+        return Spec(
+            ticker,
+            cutoff,
+            target,
+            horizon,
+            self.window,
+            self.normalisation,
+            split or self.split,
+            self.smoothing,
+        )
 
-    def in_mode(self, mode: str) -> Recipe:
-        """This recipe as its source had it, leak included. `mode`: "faithful"."""
+    def in_mode(self, mode: str) -> PriceRecipe:
+        """Return this recipe as its source had it, leak included; `mode`: "faithful"."""
         if mode != FAITHFUL or self.faithful is None:
             raise ValueError(f"{self.name} has no mode {mode!r}")
         changes = dict(self.faithful.changes)
-        return replace(self, name=f"{self.name}.{mode}", leak=self.faithful.leak, faithful=None, **changes)
+        return replace(
+            self,
+            name=f"{self.name}.{mode}",
+            leak=self.faithful.leak,
+            faithful=None,
+            **changes,
+        )
 
     def described(self) -> dict[str, str]:
-        """What `stockcast recipes` says: one entry per part, in words."""
+        smoothed = f" of the target smoothed by {self.smoothing:g}" if self.smoothing else ""
+        tuning = f"per stock, from a network pooled over all stocks: {self.fine_tuning}"
+        losses = self.published_loss.items()
+        faithful = f"{self.name}.{FAITHFUL}: as published, with its leak: "
         return {
             "name": self.name,
             "summary": self.summary,
             "source": self.source,
-            "column": " or ".join(self.targets) or "none: it makes its own examples",
-            "sees": "" if self.exercises else ", ".join(self.window.columns) or "the same column",
-            "window": str(self.window or ""),
-            "normalisation": str(self.normalisation or "none")
-            + (f" of the target smoothed by {self.smoothing:g}" if self.smoothing else ""),
-            "split": str(self.split or ""),
+            "column": " or ".join(self.targets),
+            "sees": ", ".join(self.window.columns) or "the same column",
+            "window": str(self.window),
+            "normalisation": f"{self.normalisation}{smoothed}",
+            "split": str(self.split),
             "network": str(self.network) + (", shared by all stocks" if self.pooled else ""),
-            "loss": str(self.loss) if self.epochs else "none: nothing is learnt",
-            "optimiser": str(self.optimiser) if self.epochs else "",
-            "training": f"{self.epochs} epochs, batches of {self.batch_size}"
-            + (f", until {self.patience} bring nothing better on validation" if self.patience is not None else ""),
-            "fine tuning": f"per stock, from a network pooled over all stocks: {self.fine_tuning}" if self.fine_tuning else "",
+            **self._training_described(),
+            "fine tuning": tuning if self.fine_tuning else "",
             "mode": f"faithful, with its leak: {self.leak}" if self.leak else "honest",
             "reproduce": f"stockcast reproduce {self.study}" if self.study else "",
-            "also as": f"{self.name}.{FAITHFUL}: as published, with its leak: {self.faithful.leak}" if self.faithful else "",
-            "published RMSE": ", ".join(f"{ticker} {rmse:g}" for ticker, rmse in self.published.items()),
-            "published loss": ", ".join(f"{part} {loss:g}" for part, loss in self.published_loss.items()),
+            "also as": faithful + self.faithful.leak if self.faithful else "",
+            "published RMSE": ", ".join(f"{t} {rmse:g}" for t, rmse in self.published.items()),
+            "published loss": ", ".join(f"{part} {loss:g}" for part, loss in losses),
         }
 
-    def parameters(self) -> dict[str, object]:
-        """Everything that decides the outcome, as plain values; logged with every training run."""
-        told = {"name", "summary", "source", "faithful", "study", "tested", "published", "published_loss", "exercises"}
-        values = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in told}
-        return {name: value if isinstance(value, int | float | None) else repr(value) for name, value in values.items()}
 
-    def config_hash(self) -> str:
-        """A short hash of `parameters`: a changed recipe makes new models, an unchanged one reuses them."""
-        return hashlib.sha256(json.dumps(self.parameters(), sort_keys=True).encode()).hexdigest()[:16]
+#: (seed, a text of the user's own or None) -> exercises by name.
+MakeExercises = Callable[[int, str | None], dict[str, Exercise]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExerciseRecipe(Recipe):
+    """A recipe that makes its own examples, of which the answers are known.
+
+    Attributes:
+        exercises: makes the examples.
+        cut: how the examples are cut from a series, in words: "window", "normalisation", "split".
+    """
+
+    DESCRIPTIVE: ClassVar[frozenset[str]] = Recipe.DESCRIPTIVE | {"exercises", "cut"}
+
+    exercises: MakeExercises
+    cut: Mapping[str, str] = field(default_factory=dict)
+
+    def described(self) -> dict[str, str]:
+        return {
+            "name": self.name,
+            "summary": self.summary,
+            "source": self.source,
+            "column": "none: it makes its own examples",
+            "sees": "",
+            "window": self.cut.get("window", ""),
+            "normalisation": self.cut.get("normalisation", "none"),
+            "split": self.cut.get("split", ""),
+            "network": str(self.network),
+            **self._training_described(),
+            "fine tuning": "",
+            "mode": "honest",
+            "reproduce": "",
+            "also as": "",
+            "published RMSE": "",
+            "published loss": "",
+        }

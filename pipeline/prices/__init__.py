@@ -1,1 +1,44 @@
-"""Where prices come from: the port (`source`), its adapters, and the arithmetic of splits and dividends (`adjustment`)."""
+"""Prices: sources, the one treatment of their rows, and the histories that a model may see."""
+
+from pipeline.prices import adjustment, masking
+from pipeline.prices.adjustment import adjust
+from pipeline.prices.csv_files import CsvSource
+from pipeline.prices.history import (
+    Histories,
+    Revisions,
+    fetch_histories,
+    histories_as_of,
+    on_calendar,
+)
+from pipeline.prices.masking import mask
+from pipeline.prices.sample import SampleSource
+from pipeline.prices.source import (
+    Fetched,
+    RawPrices,
+    Source,
+    fetch,
+    newest_session,
+    require_known,
+)
+from pipeline.prices.yahoo import YahooSource
+
+__all__ = [
+    "CsvSource",
+    "Fetched",
+    "Histories",
+    "RawPrices",
+    "Revisions",
+    "SampleSource",
+    "Source",
+    "YahooSource",
+    "adjust",
+    "adjustment",
+    "fetch",
+    "fetch_histories",
+    "histories_as_of",
+    "mask",
+    "masking",
+    "newest_session",
+    "on_calendar",
+    "require_known",
+]

@@ -1,1 +1,99 @@
-"""The border to Airflow: DAGs, their timetable, and the services that run them. The only package that imports Airflow."""
+"""Scheduling: DAGs, their timetable and pages, and the services that run them.
+
+This room is the only one that imports Airflow. Each name is loaded when it is first used (PEP
+562): `stockcast run --airflow` sets Airflow's environment before Airflow is imported, and the
+command line does not wait for Airflow.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.scheduling.airflow_client import AirflowClient
+    from pipeline.scheduling.airflow_command import run_airflow
+    from pipeline.scheduling.backfills import backfill_sessions
+    from pipeline.scheduling.backtest_dag import build_backtest_dag
+    from pipeline.scheduling.dag_options import universes_of
+    from pipeline.scheduling.daily_dag import build_daily_dag
+    from pipeline.scheduling.databases import migrate
+    from pipeline.scheduling.environment import (
+        ADMIN_USER,
+        admin_password,
+        airflow_environment,
+        airflow_url,
+    )
+    from pipeline.scheduling.exercise_dag import build_exercises_dag
+    from pipeline.scheduling.pages import PAGES_PREFIX
+    from pipeline.scheduling.processes import SERVICES_MARK, is_marked
+    from pipeline.scheduling.run_moments import run_moment
+    from pipeline.scheduling.service_state import is_up
+    from pipeline.scheduling.services import down, services_of, status, up
+    from pipeline.scheduling.session_run import run_session
+    from pipeline.scheduling.supervisor import supervise
+    from pipeline.scheduling.tune_dag import build_tune_dag
+else:
+    #: The module of each name.
+    _MODULES = {
+        "ADMIN_USER": "environment",
+        "AirflowClient": "airflow_client",
+        "PAGES_PREFIX": "pages",
+        "SERVICES_MARK": "processes",
+        "admin_password": "environment",
+        "airflow_environment": "environment",
+        "airflow_url": "environment",
+        "backfill_sessions": "backfills",
+        "build_backtest_dag": "backtest_dag",
+        "build_daily_dag": "daily_dag",
+        "build_exercises_dag": "exercise_dag",
+        "build_tune_dag": "tune_dag",
+        "down": "services",
+        "is_marked": "processes",
+        "is_up": "service_state",
+        "migrate": "databases",
+        "run_airflow": "airflow_command",
+        "run_moment": "run_moments",
+        "run_session": "session_run",
+        "services_of": "services",
+        "status": "services",
+        "supervise": "supervisor",
+        "universes_of": "dag_options",
+        "up": "services",
+    }
+
+    def __getattr__(name: str) -> object:
+        """Load a name of this face."""
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        globals()[name] = value
+        return value
+
+
+__all__ = [
+    "ADMIN_USER",
+    "PAGES_PREFIX",
+    "SERVICES_MARK",
+    "AirflowClient",
+    "admin_password",
+    "airflow_environment",
+    "airflow_url",
+    "backfill_sessions",
+    "build_backtest_dag",
+    "build_daily_dag",
+    "build_exercises_dag",
+    "build_tune_dag",
+    "down",
+    "is_marked",
+    "is_up",
+    "migrate",
+    "run_airflow",
+    "run_moment",
+    "run_session",
+    "services_of",
+    "status",
+    "supervise",
+    "universes_of",
+    "up",
+]

@@ -4,57 +4,93 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from typing import TYPE_CHECKING
 
-from pipeline import assembly
 from pipeline.errors import RunError, SettingsError
-from pipeline.scheduling import services
+from pipeline.parts import universe_of
+from pipeline.scheduling.airflow_client import ENDED, AirflowClient
+from pipeline.scheduling.daily_names import daily_dag_id
 from pipeline.scheduling.environment import airflow_url
-from pipeline.scheduling.rest import Airflow
+from pipeline.scheduling.run_moments import run_moment, session_at
+from pipeline.scheduling.service_state import is_up
 from pipeline.settings import Settings
 from pipeline.universes import Universe
 
+if TYPE_CHECKING:
+    from pipeline.sessions import Calendar
 
-def backfill(settings: Settings, first: dt.date, last: dt.date, max_active_runs: int, reprocess: str, wait: bool) -> int:
-    """Creates one run for every session from `first` to `last`, both included; returns the exit code."""
-    universe = assembly.universe_of(settings)
+
+def backfill_sessions(
+    settings: Settings,
+    first: dt.date,
+    last: dt.date,
+    max_active_runs: int,
+    reprocess: str,
+    wait: bool,
+) -> int:
+    """Let Airflow make one run for every session of a range; return the exit code.
+
+    Args:
+        first, last: the range, both included.
+        max_active_runs: sessions that are worked on at once.
+        reprocess: which sessions that have a run get another: none, failed or completed.
+        wait: return when all sessions have run; the exit code is 1 when one has failed.
+
+    Raises:
+        SettingsError: there is no session in the range.
+        RunError: Airflow is not up, or refuses the backfill.
+    """
+    universe = universe_of(settings)
     sessions = sessions_of(universe, first, last)
-    if not services.is_up(settings.home):
+    if not is_up(settings.home):
         raise RunError(
-            "Airflow is not up, and a backfill needs its scheduler. `make up` starts it; `stockcast backfill` needs none."
+            "Airflow is not up, and a backfill needs its scheduler. `stockcast up` starts it; "
+            "`stockcast backfill` without --airflow needs none."
         )
-    airflow, dag_id = Airflow(settings), f"daily_forecast_{universe.name}"
+    airflow, dag_id = AirflowClient(settings), daily_dag_id(universe.name)
     if airflow.is_paused(dag_id):
         print(f"{dag_id} is paused; its backfill runs when it is unpaused.")
     airflow.backfill(dag_id, first, last, max_active_runs, reprocess)
-    print(f"{dag_id}: {len(sessions)} sessions from {sessions[0]} to {sessions[-1]}, {max_active_runs} at once")
+    span = f"{len(sessions)} sessions from {sessions[0]} to {sessions[-1]}"
+    print(f"{dag_id}: {span}, {max_active_runs} at once")
     print(f"Follow it at {airflow_url(settings)}/dags/{dag_id}")
     return _follow(airflow, dag_id, universe, sessions) if wait else 0
 
 
 def sessions_of(universe: Universe, first: dt.date, last: dt.date) -> list[dt.date]:
-    """The sessions of a range; `SettingsError` when there are none."""
-    from pipeline.sessions import Calendar
-
+    """Return the sessions of a range; `SettingsError` where there are none."""
     if first > last:
         raise SettingsError(f"The range begins at {first}, after its end {last}. Swap them.")
-    sessions = Calendar(universe.calendar).sessions(first, last)
+    sessions = _calendar(universe).sessions(first, last)
     if not sessions:
-        raise SettingsError(f"{universe.calendar} has no session from {first} to {last}. Choose a longer range.")
+        raise SettingsError(
+            f"{universe.calendar} has no session from {first} to {last}. Choose a longer range."
+        )
     return sessions
 
 
-def _follow(airflow: Airflow, dag_id: str, universe: Universe, sessions: list[dt.date]) -> int:
-    from pipeline.scheduling.timetable import run_moment, session_at
+def _follow(
+    airflow: AirflowClient, dag_id: str, universe: Universe, sessions: list[dt.date]
+) -> int:
+    """Print each run that ends; return the exit code when all have ended."""
+    calendar = _calendar(universe)
+    begin, end = run_moment(calendar, sessions[0]), run_moment(calendar, sessions[-1])
+    printed: dict[str, str] = {}
+    while True:
+        runs = airflow.runs_between(dag_id, begin, end)
+        ended = [run for run in runs if run["state"] in ENDED]
+        for run in ended:
+            run_id, state = run["dag_run_id"], run["state"]
+            if printed.get(run_id) != state:
+                printed[run_id] = state
+                session = session_at(calendar, dt.datetime.fromisoformat(run["logical_date"]))
+                print(f"{session}  {state}", flush=True)
+        if runs and len(ended) == len(runs):
+            return 1 if "failed" in printed.values() else 0
+        time.sleep(1)
+
+
+def _calendar(universe: Universe) -> Calendar:
     from pipeline.sessions import Calendar
 
-    calendar = Calendar(universe.calendar)
-    told: dict[str, str] = {}
-    while True:
-        runs = airflow.backfill_runs(dag_id, run_moment(calendar, sessions[0]), run_moment(calendar, sessions[-1]))
-        for run in runs:
-            if run["state"] in ("success", "failed") and told.get(run["dag_run_id"]) != run["state"]:
-                told[run["dag_run_id"]] = run["state"]
-                print(f"{session_at(calendar, dt.datetime.fromisoformat(run['logical_date']))}  {run['state']}", flush=True)
-        if runs and all(run["state"] in ("success", "failed") for run in runs):
-            return 1 if "failed" in told.values() else 0
-        time.sleep(1)
+    return Calendar(universe.calendar)

@@ -1,4 +1,4 @@
-"""Brings Airflow's and MLflow's databases to the installed versions' tables; costs milliseconds when they are there already."""
+"""The databases of Airflow and MLflow, brought to the tables of the installed versions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import contextlib
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,58 +15,107 @@ from pipeline.errors import StoreUnavailable
 from pipeline.scheduling.environment import PRICE_POOL, PRICE_POOL_SLOTS
 
 
-def migrate(env: dict[str, str], home: Path, with_mlflow: bool) -> None:
-    """Migrates what needs it, both at the same time, and makes the pool that `ingest` takes. `env` is `environment.environment`.
+@dataclass(frozen=True)
+class Migration:
+    """A command that brings a database to the tables of an installed version.
 
-    Starting Airflow's own check takes seconds, so `home`/airflow/migrated.json keeps which installed version left a database at
-    which revision; the database itself says at which it is.
+    Attributes:
+        distribution: the installed distribution, by its name on PyPI.
+        url: the database.
+        command: arguments of `python -m`.
     """
-    wanted = {"apache-airflow-core": (env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"], ["airflow", "db", "migrate"])}
+
+    distribution: str
+    url: str
+    command: tuple[str, ...]
+
+
+def migrate(env: Mapping[str, str], home: Path, with_mlflow: bool) -> None:
+    """Migrate the databases that need it, both at once, and make the pool that `ingest` takes.
+
+    Airflow's own check takes seconds to start, so `home`/airflow/migrated.json keeps which
+    installed version left a database at which revision; the database itself has its revision.
+    Databases that are up to date cost milliseconds.
+
+    Args:
+        env: the process's environment with `environment.airflow_environment`.
+
+    Raises:
+        StoreUnavailable: a database could not be brought up to date.
+    """
+    airflow_database = env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+    migrations = [Migration("apache-airflow-core", airflow_database, ("airflow", "db", "migrate"))]
     if with_mlflow:
-        wanted["mlflow"] = (env["MLFLOW_TRACKING_URI"], ["mlflow", "db", "upgrade", env["MLFLOW_TRACKING_URI"]])
+        uri = env["MLFLOW_TRACKING_URI"]
+        migrations.append(Migration("mlflow", uri, ("mlflow", "db", "upgrade", uri)))
     stamps = home / "airflow" / "migrated.json"
     known = json.loads(stamps.read_text()) if stamps.exists() else {}
-    stale = {name: job for name, job in wanted.items() if known.get(name) != _state(name, job[0])}
+    stale = [each for each in migrations if known.get(each.distribution) != _state(each)]
     if stale:
-        _migrate(stale, env, home)
-        known.update({name: _state(name, url) for name, (url, _) in stale.items()})
+        run_migrations(stale, env, home)
+        known.update({each.distribution: _state(each) for each in stale})
         stamps.write_text(json.dumps(known))
-    make_price_pool(env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
+    make_price_pool(airflow_database)
 
 
 def make_price_pool(url: str) -> None:
-    """Airflow's pool for `ingest`, in its database at `url`; one that is there keeps the slots that people have given it."""
+    """Make Airflow's pool for `ingest` in its database; a pool that exists keeps its slots."""
     import sqlalchemy as sa
 
-    values = {"pool": PRICE_POOL, "slots": PRICE_POOL_SLOTS, "description": "ingest tasks that ask a price source at the same time"}
+    values = {
+        "pool": PRICE_POOL,
+        "slots": PRICE_POOL_SLOTS,
+        "description": "ingest tasks that ask a price source at the same time",
+        "include_deferred": False,
+    }
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.begin() as connection:
         pools = sa.Table("slot_pool", sa.MetaData(), autoload_with=connection)
         if connection.scalar(sa.select(pools.c.id).where(pools.c.pool == PRICE_POOL)) is None:
-            with contextlib.suppress(sa.exc.IntegrityError), connection.begin_nested():  # another process has been faster
-                connection.execute(sa.insert(pools).values(**values, include_deferred=False))
+            # Another process may make it in the same moment.
+            with contextlib.suppress(sa.exc.IntegrityError), connection.begin_nested():
+                connection.execute(sa.insert(pools).values(**values))
 
 
-def _migrate(stale: dict[str, tuple[str, list[str]]], env: dict[str, str], home: Path) -> None:
+def run_migrations(migrations: list[Migration], env: Mapping[str, str], home: Path) -> None:
+    """Run migrations at the same time; their output is in `home`/logs.
+
+    Raises:
+        StoreUnavailable: a database could not be brought up to date.
+    """
     logs = home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    running = {name: _start(command, env, logs / f"migrate-{name}.log") for name, (_, command) in stale.items()}
+    running = {
+        each.distribution: _start(each.command, env, logs / f"migrate-{each.distribution}.log")
+        for each in migrations
+    }
     for name, process in running.items():
         if process.wait() != 0:
-            raise StoreUnavailable(f"The database of {name} could not be brought up to date; see {logs / f'migrate-{name}.log'}.")
+            raise StoreUnavailable(
+                f"The database of {name} could not be brought up to date; see "
+                f"{logs / f'migrate-{name}.log'}."
+            )
 
 
-def _start(command: list[str], env: dict[str, str], log: Path) -> subprocess.Popen:
+def _start(command: tuple[str, ...], env: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
     with log.open("a") as file:
-        return subprocess.Popen([sys.executable, "-m", *command], env=env, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+        return subprocess.Popen(
+            [sys.executable, "-m", *command],
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+        )
 
 
-def _state(distribution: str, url: str) -> list[str]:
-    """[installed version, the database's revision]; the revision of an empty database is ""."""
+def _state(migration: Migration) -> list[str]:
+    """Return the installed version and the database's revision; "" for an empty database."""
     import sqlalchemy as sa
 
-    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    installed = version(migration.distribution)
+    engine = sa.create_engine(migration.url, poolclass=sa.NullPool)
     if not sa.inspect(engine).has_table("alembic_version"):
-        return [version(distribution), ""]
+        return [installed, ""]
     with engine.connect() as connection:
-        return [version(distribution), str(connection.scalar(sa.text("SELECT version_num FROM alembic_version")))]
+        revision = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+        return [installed, str(revision)]

@@ -1,4 +1,4 @@
-"""Settings -> the environment variables that make Airflow and MLflow this deployment's own."""
+"""The environment variables that make Airflow and MLflow this deployment's own."""
 
 from __future__ import annotations
 
@@ -9,63 +9,74 @@ import secrets
 from pathlib import Path
 from urllib.parse import quote
 
-from pipeline import assembly
+from pipeline.parts import store_url, tracking_uri
 from pipeline.settings import Settings
 
-ROOT = Path(__file__).parents[2]
-ADMIN = "admin"
+CHECKOUT = Path(__file__).parents[2]
+ADMIN_USER = "admin"
 LOOPBACK = "127.0.0.1"
-#: Mapped tasks that train or evaluate at the same time on one machine: while one starts its processes, the other uses them.
+#: Mapped tasks that train or evaluate at the same time on one machine: while one starts its
+#: processes, the other uses them.
 COMPUTING_TASKS = 2
 
-#: The Airflow pool that every `ingest` task takes a slot of: so many ask a price source at the same time, whatever the universe, session or
-#: backfill. A task whose pool is not there waits for ever, so `databases.migrate` makes it; people change its slots in Airflow (Admin, Pools).
+#: The Airflow pool that every `ingest` task takes a slot of, and its slots: the tasks that ask a
+#: price source at the same time, in any universe, session or backfill. A task waits for ever for a
+#: pool that does not exist, so `databases.migrate` makes it; people change its slots in Airflow
+#: (Admin, Pools).
 PRICE_POOL = "prices"
 PRICE_POOL_SLOTS = 2
 
 
-def environment(settings: Settings, airflow_database: str = "") -> dict[str, str]:
-    """What every process of this deployment gets on top of its own environment.
+def airflow_environment(settings: Settings, airflow_database: str = "") -> dict[str, str]:
+    """Return what every process of this deployment gets on top of its own environment.
 
-    Starts the embedded PostgreSQL where a database is not named by the settings; it stays while this process lives. Children get
-    the databases by URL, so they neither start nor stop it.
+    Starts the embedded PostgreSQL where the settings name no database; it stays while this process
+    lives. Children get the databases by URL, so they neither start nor stop it.
 
     Args:
-        airflow_database: URL of the database with Airflow's own tables; empty: the embedded PostgreSQL has it.
+        airflow_database: URL of the database with Airflow's own tables; empty: the embedded
+            PostgreSQL has it.
     """
-    from pipeline import embedded_postgres
+    from pipeline.storage import embedded_postgres
 
     home, secret = settings.home, load_secrets(settings.home)
-    store, tracking = assembly.store_url(settings), assembly.tracking_uri(settings)
+    store, tracking = store_url(settings), tracking_uri(settings)
+    database = airflow_database or embedded_postgres.url(home, "airflow")
+    logs = home / "logs"
+    # Most tasks wait for a database; `train` has a limit of its own.
+    tasks_at_once = str(max(4, 2 * settings.workers))
+    execution_api = f"{airflow_url(settings)}/execution/"
     return {
         **settings.to_environ(),
         "STOCKCAST_STORE_URL": store,
         "STOCKCAST_TRACKING_URI": tracking,
         "PYTHONPATH": python_path(),
         "AIRFLOW_HOME": str(home / "airflow"),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-        # Most tasks wait for a database; `train` has a limit of its own.
-        "AIRFLOW__CORE__PARALLELISM": str(max(4, 2 * settings.workers)),
-        "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": str(max(4, 2 * settings.workers)),
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://{LOOPBACK}:{settings.airflow_port}/execution/",
+        "AIRFLOW__CORE__PARALLELISM": tasks_at_once,
+        "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": tasks_at_once,
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": execution_api,
         "AIRFLOW__CORE__FERNET_KEY": secret["fernet_key"],
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin",  # user:role
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN_USER}:admin",  # user:role
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords_file(home)),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": airflow_database or embedded_postgres.url(home, "airflow"),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
         "AIRFLOW__API__HOST": LOOPBACK,
         "AIRFLOW__API__PORT": str(settings.airflow_port),
         "AIRFLOW__API__BASE_URL": airflow_url(settings),
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__API__SECRET_KEY": secret["api_secret_key"],
         "AIRFLOW__API_AUTH__JWT_SECRET": secret["jwt_secret"],
-        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs" / "tasks"),
-        "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(home / "logs" / "dag_processor"),
-        # The defaults hold a task's slot for up to 5 s after its end: chains of short tasks took 3 to 5 times as long.
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(logs / "tasks"),
+        "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(logs / "dag_processor"),
+        # The defaults hold a task's slot for up to 5 s after its end: chains of short tasks took 3
+        # to 5 times as long.
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",  # at .2 the scheduler took a tenth of a core while others trained
-        # After `make down` in the middle of a run, its tasks are taken up again within a minute or two, not within ten.
+        # At 0.2 the scheduler took a tenth of a core while others trained.
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+        # After `stockcast down` in the middle of a run, its tasks are taken up again within a
+        # minute or two, not within ten.
         "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "60",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "120",
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
@@ -77,44 +88,62 @@ def environment(settings: Settings, airflow_database: str = "") -> dict[str, str
     }
 
 
+def serves_mlflow(settings: Settings) -> bool:
+    """Return whether this deployment has an MLflow server of its own."""
+    return not settings.tracking_uri.startswith("http")
+
+
 def computing_tasks() -> int | None:
-    """How many tasks may train or evaluate at the same time; None with workers on several machines, each of which has a limit of its own."""
+    """Return how many tasks may train or evaluate at the same time.
+
+    None with workers on several machines, each of which has a limit of its own.
+    """
     from airflow.configuration import conf
 
     return COMPUTING_TASKS if conf.get("core", "executor") == "LocalExecutor" else None
 
 
 def run_page(dag_id: str, run_id: str) -> str:
-    """Where Airflow shows a DAG run."""
+    """Return the address at which Airflow shows a DAG run."""
     return airflow_page(f"/dags/{quote(dag_id)}/runs/{quote(run_id, safe='')}")
 
 
 def airflow_page(path: str) -> str:
-    """A page of Airflow, at the address that its configuration names."""
+    """Return a page of Airflow, at the address that its configuration names."""
     from airflow.configuration import conf
 
-    return conf.get("api", "base_url", fallback="/").rstrip("/") + path
+    base: str = conf.get("api", "base_url", fallback="/")
+    return base.rstrip("/") + path
 
 
 def python_path() -> str:
-    """This checkout, and what whoever started us has put there."""
-    return os.pathsep.join(dict.fromkeys(filter(None, [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])))
+    """Return this checkout, and what PYTHONPATH already holds."""
+    inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return os.pathsep.join(dict.fromkeys(filter(None, [str(CHECKOUT), *inherited])))
 
 
 def airflow_url(settings: Settings) -> str:
+    """Return the address of this deployment's Airflow."""
     return f"http://{LOOPBACK}:{settings.airflow_port}"
 
 
 def admin_password(home: Path) -> str:
-    return json.loads(passwords_file(home).read_text())[ADMIN]
+    """Return the password of Airflow's user `ADMIN_USER`."""
+    passwords: dict[str, str] = json.loads(passwords_file(home).read_text())
+    return passwords[ADMIN_USER]
 
 
 def passwords_file(home: Path) -> Path:
+    """Return the file with the passwords of Airflow's users."""
     return home / "airflow" / "passwords.json"
 
 
 def load_secrets(home: Path) -> dict[str, str]:
-    """This deployment's keys and its admin password, made at the first call, in files that only their owner can read."""
+    """Return this deployment's keys.
+
+    The keys and the admin's password are made at the first call, in files that only their owner can
+    read.
+    """
     path = home / "airflow" / "secrets.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     _write_once(
@@ -125,12 +154,16 @@ def load_secrets(home: Path) -> dict[str, str]:
             "api_secret_key": secrets.token_urlsafe(48),
         },
     )
-    _write_once(passwords_file(home), {ADMIN: secrets.token_urlsafe(12)})
-    return json.loads(path.read_text())
+    _write_once(passwords_file(home), {ADMIN_USER: secrets.token_urlsafe(12)})
+    keys: dict[str, str] = json.loads(path.read_text())
+    return keys
 
 
 def _write_once(path: Path, values: dict[str, str]) -> None:
-    """Two processes may start at once: whoever links first wins, and no one ever reads half a file."""
+    """Write a file unless it exists.
+
+    Two processes may start at once: whichever links first wins, and no one ever reads half a file.
+    """
     if path.exists():
         return
     draft = path.with_name(f"{path.name}.{os.getpid()}")

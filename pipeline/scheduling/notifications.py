@@ -1,19 +1,20 @@
-"""E-mail and webhook: how the day came out, and what failed. Off until the settings name a receiver.
+"""E-mail and webhook: how the day went, and what failed. Off until the settings name a receiver.
 
-What sends is Airflow's own: `SmtpNotifier` over the connection `smtp_default`, `HttpNotifier` over the connection that the settings name.
-Servers, users and passwords are kept there (Admin, Connections, or AIRFLOW_CONN_... variables), never in the settings. A message that cannot
-be sent is an error in the task's log, and changes nothing else.
+Airflow's own notifiers send: `SmtpNotifier` over the connection `smtp_default`, `HttpNotifier` over
+the connection that the settings name. Servers, users and passwords are kept there (Admin,
+Connections, or AIRFLOW_CONN_... variables), never in the settings. A message that cannot be sent is
+an error in the task's log, and changes nothing else.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from pipeline.scheduling.daily_names import VERDICT_KEY
 from pipeline.scheduling.environment import run_page
-from pipeline.scheduling.notes import VERDICT
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,53 +23,72 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAIL_CONNECTION = "smtp_default"
-#: Below the words, where to look.
-MAIL = '<p>{{ told }}</p><p><a href="{{ page }}">{{ page }}</a></p>'
+#: The message, and below it where to look.
+MAIL_BODY = '<p>{{ message }}</p><p><a href="{{ page }}">{{ page }}</a></p>'
+MAIL_SUBJECT = "{{ dag_id }} {{ state }}: {{ run_id }}"
+#: A webhook's keys; "text" is what the chat programs' webhooks show.
+WEBHOOK_BODY = {
+    "text": "{{ message }}",
+    "state": "{{ state }}",
+    "dag_id": "{{ dag_id }}",
+    "run_id": "{{ run_id }}",
+    "url": "{{ page }}",
+}
 
 
-def failed(context: Mapping[str, Any], line: str) -> None:
-    """Tells that a task has failed for good; `line` says which and why."""
+def notify_failed(context: Mapping[str, Any], line: str) -> None:
+    """Send that a task has failed for good.
+
+    Args:
+        line: which task failed, and why.
+    """
     _send(context, "failed", line)
 
 
-def done(context: Mapping[str, Any]) -> None:
-    """Success callback of `report`: tells how the day came out."""
-    if Settings.from_env().notify_on == "always":
-        _send(context, "done", context["ti"].xcom_pull(task_ids="report", key=VERDICT))
+def notify_done(context: Mapping[str, Any]) -> None:
+    """Send how the day went: the success callback of `report`."""
+    if Settings().notify_on == "always":
+        _send(context, "done", context["ti"].xcom_pull(task_ids="report", key=VERDICT_KEY))
 
 
-def _send(context: Mapping[str, Any], state: str, told: str) -> None:
-    settings = Settings.from_env()
+def _send(context: Mapping[str, Any], state: str, message: str) -> None:
+    settings = Settings()
     if not (settings.notify_email or settings.notify_webhook):
         return
     run = context["dag_run"]
-    values = {"told": told, "state": state, "dag_id": run.dag_id, "run_id": run.run_id, "page": run_page(run.dag_id, run.run_id)}
+    values = {
+        "message": message,
+        "state": state,
+        "dag_id": run.dag_id,
+        "run_id": run.run_id,
+        "page": run_page(run.dag_id, run.run_id),
+    }
     for notifier, encode in _notifiers(settings):
-        # The words are values of templates, never templates: an error may quote what somebody else wrote.
+        # The words are values of templates, never templates: an error may quote what somebody else
+        # wrote.
         try:
             notifier({name: encode(str(value)) for name, value in values.items()})
-        except Exception as error:  # whatever a server may do to a message, the day itself is done
-            log.error("The message of %s could not be sent: %s. Correct the Airflow connection.", type(notifier).__name__, error)
+        except Exception as error:  # no fault of a mail server changes the day
+            log.error(
+                "The message of %s could not be sent: %s. Correct the Airflow connection.",
+                type(notifier).__name__,
+                error,
+            )
 
 
-def _notifiers(settings: Settings) -> Iterator[tuple[BaseNotifier, Any]]:
-    """Each with how its words must be escaped."""
+def _notifiers(settings: Settings) -> Iterator[tuple[BaseNotifier, Callable[[str], str]]]:
+    """Yield each notifier with the function that escapes its words."""
     if settings.notify_email:
         from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 
-        yield (
-            SmtpNotifier(
-                to=[address.strip() for address in settings.notify_email.split(",")],
-                subject="{{ dag_id }} {{ state }}: {{ run_id }}",
-                html_content=MAIL,
-                smtp_conn_id=MAIL_CONNECTION,
-            ),
-            escape,
+        mail = SmtpNotifier(
+            to=[address.strip() for address in settings.notify_email.split(",")],
+            subject=MAIL_SUBJECT,
+            html_content=MAIL_BODY,
+            smtp_conn_id=MAIL_CONNECTION,
         )
+        yield mail, escape
     if settings.notify_webhook:
         from airflow.providers.http.notifications.http import HttpNotifier
 
-        # "text" is what the chat programs' webhooks show.
-        names = {"text": "told", "state": "state", "dag_id": "dag_id", "run_id": "run_id", "url": "page"}
-        body = {name: f"{{{{ {value} }}}}" for name, value in names.items()}
-        yield HttpNotifier(http_conn_id=settings.notify_webhook, json=body), str
+        yield HttpNotifier(http_conn_id=settings.notify_webhook, json=dict(WEBHOOK_BODY)), str

@@ -1,19 +1,32 @@
-"""What Airflow must know to read the stored DAGs, the Forecasts pages in its navigation, who writes notes on runs.
+"""Airflow's plugin of this project: its timetable, the Forecasts pages, and the notes on runs.
 
-Found by the entry point in `setup.py`.
+Airflow finds it by the entry point in `setup.py`, and cannot read the stored DAGs without it.
 """
+
+from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 
-from pipeline.scheduling import notes, pages
+from pipeline.scheduling import notes
+from pipeline.scheduling.pages import PAGES_PREFIX, PAGES_VIEW, app
 from pipeline.scheduling.timetable import SessionTimetable
 
 
 class StockcastPlugin(AirflowPlugin):
+    """The parts of this project that Airflow loads."""
+
     name = "stockcast"
     listeners = [notes]  # noqa: RUF012 (Airflow's interface)
     timetables = [SessionTimetable]  # noqa: RUF012 (Airflow's interface)
-    fastapi_apps = [{"name": "Forecasts", "app": pages.app, "url_prefix": pages.PREFIX}]  # noqa: RUF012
-    external_views = [  # noqa: RUF012
-        {"name": "Forecasts", "href": f"{pages.PREFIX}/", "destination": "nav", "url_route": pages.VIEW, "nav_top_level": True}
+    fastapi_apps = [  # noqa: RUF012 (Airflow's interface)
+        {"name": "Forecasts", "app": app, "url_prefix": PAGES_PREFIX}
+    ]
+    external_views = [  # noqa: RUF012 (Airflow's interface)
+        {
+            "name": "Forecasts",
+            "href": f"{PAGES_PREFIX}/",
+            "destination": "nav",
+            "url_route": PAGES_VIEW,
+            "nav_top_level": True,
+        }
     ]

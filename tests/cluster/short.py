@@ -3,34 +3,41 @@
     python -m tests.cluster.short airflow celery worker ...
     python -m tests.cluster.short stockcast backfill ...
 
-An Airflow task is a fork of its worker, and a process that trains is told the recipe, so it is the same one everywhere.
+An Airflow task is a fork of its worker, and a process that trains is given the recipe, so it is the
+same one everywhere.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from functools import partialmethod
 
 #: The variable with this machine's name.
 MACHINE = "CLUSTER_MACHINE"
 
 
 def machine_name() -> str:
-    """What Airflow notes as the host of a task: one computer stands for several machines here."""
+    """Return what Airflow notes as the host of a task.
+
+    One computer stands for several machines here.
+    """
     return os.environ[MACHINE]
 
 
 def main() -> int:
-    from pipeline.models import lent
-    from tests.made_days import SMALL
+    from pipeline.parts import Parts
+    from tests.made_days import SMALL_RECIPES
 
+    # Nobody here names recipes, so all parts of this process find the short one.
+    Parts.__init__ = partialmethod(Parts.__init__, recipes=SMALL_RECIPES)
     program = sys.argv.pop(1)
-    with lent(SMALL):
-        return _airflow() if program == "airflow" else _stockcast()
+    return _airflow() if program == "airflow" else _stockcast()
 
 
 def _airflow() -> int:
-    # Imported once for all tasks, which saves each of them seconds. (TensorFlow is not: it hangs after a fork.)
+    # Imported once for all tasks, which saves each of them seconds. (TensorFlow is not: it hangs
+    # after a fork.)
     import great_expectations  # noqa: F401
     import mlflow  # noqa: F401
     from airflow.__main__ import main as airflow

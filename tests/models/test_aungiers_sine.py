@@ -1,14 +1,13 @@
-"""The sine wave: the published series and windows, and a network that beats "the last value goes on"."""
+"""The sine wave: the published series and windows, and a network that beats the last value."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from pipeline.lookahead import look_ahead
-from pipeline.models.aungiers_sine import AUNGIERS_SINE, sine_wave
-from pipeline.models.meetup import SINE_RNN
-from pipeline.normalisation import Unscaled
+from pipeline.models.toys.aungiers_sine import AUNGIERS_SINE, sine_wave
+from pipeline.models.toys.meetup import SINE_RNN
+from pipeline.windows import look_ahead
 
 
 @pytest.fixture(scope="module")
@@ -22,17 +21,19 @@ def test_the_windows_are_those_of_a_plain_loop(exercise):
     parts = (exercise.train, exercise.validation, exercise.test)
     assert [len(part) for part in parts] == [4232, 223, 496]
     past = np.concatenate([part.inputs["past"] for part in parts])
+    targets = np.concatenate([part.targets for part in parts])
     np.testing.assert_allclose(past[:, :, 0], [window for window, _ in windows], atol=1e-7)
-    np.testing.assert_allclose(np.concatenate([part.targets for part in parts])[:, 0], [after for _, after in windows], atol=1e-7)
+    np.testing.assert_allclose(targets[:, 0], [after for _, after in windows], atol=1e-7)
     np.testing.assert_allclose(exercise.naive[:, 0], [window[-1] for window, _ in windows][-496:])
 
 
-def test_the_wave_crosses_0_and_is_not_divided_by_its_first_value():
+def test_the_wave_crosses_0_and_is_not_divided_by_its_first_value(exercise):
     assert (np.abs(sine_wave()) < 0.05).any()
-    assert AUNGIERS_SINE.normalisation == Unscaled()
+    np.testing.assert_array_equal(exercise.windows.offset, 0.0)
+    np.testing.assert_array_equal(exercise.windows.scale, 1.0)
 
 
-def test_what_continues_a_wave_exactly_looks_ahead_exactly_in_all_three_ways(exercise):
+def test_a_forecast_that_continues_the_wave_exactly_is_exact_in_all_three_ways(exercise):
     """sin(t + d) = 2 cos(d) sin(t) - sin(t - d)."""
 
     def exact(windows):
@@ -45,21 +46,19 @@ def test_what_continues_a_wave_exactly_looks_ahead_exactly_in_all_three_ways(exe
 
 
 def test_a_step_of_the_plain_rnn_is_a_value_and_the_one_before_it():
-    test = SINE_RNN.exercises(7, None)["sine"].test
-    assert test.inputs["past"].shape == (500, 5, 2)
-    np.testing.assert_allclose(
-        test.inputs["past"].reshape(500, 10), [sine_wave()[k : k + 10] for k in range(4491, 4991)], atol=1e-7
-    )
+    past = SINE_RNN.exercises(7, None)["sine"].test.inputs["past"]
+    assert past.shape == (500, 5, 2)
+    expected = [sine_wave()[k : k + 10] for k in range(4491, 4991)]
+    np.testing.assert_allclose(past.reshape(500, 10), expected, atol=1e-7)
 
 
 @pytest.mark.slow
-def test_it_beats_the_last_value(exercise):
-    from pipeline.training import ExerciseJob, Workers
+def test_the_network_beats_the_last_value(exercise):
+    from pipeline.training.fit import fit_examples
+    from pipeline.training.predict import answering
 
-    with Workers(1) as workers:
-        [(_, (trained, said))] = workers.exercise_all([ExerciseJob("sine", AUNGIERS_SINE, exercise, 7)])
-    errors = {
-        name: np.mean((values - exercise.test.targets) ** 2) for name, values in (("network", said), ("naive", exercise.naive))
-    }
-    assert errors["network"] < errors["naive"] / 2
+    trained = fit_examples(AUNGIERS_SINE, exercise.train, exercise.validation, seed=7)
+    forecast, targets = answering(trained.model)(exercise.test.inputs), exercise.test.targets
+    network, naive = (np.mean((values - targets) ** 2) for values in (forecast, exercise.naive))
+    assert network < naive / 2
     assert trained.weights == 4 * 50 * (1 + 50 + 1) + 4 * 100 * (50 + 100 + 1) + 101

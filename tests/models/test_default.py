@@ -1,206 +1,248 @@
-"""The default recipe's network: what it says before it has learnt anything, what it can never say, how pools become stocks' own."""
+"""The default recipe's network: before it has learnt, what it can never answer, and its tuning."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
 
-from pipeline import training
-from pipeline.keras_files import load_model
-from pipeline.models import DEFAULT
-from pipeline.models.optimisation import Constant, Optimiser
-from pipeline.models.recipe import Examples, Shape
-from pipeline.quantiles import COUNT, MEDIAN
-from pipeline.training import FitJob, Workers, fit, predict
-from pipeline.windows import Dataset, encode, load_dataset
+from pipeline.models import Examples, Optimiser, Shape
+from pipeline.models.optimisation import Constant
+from pipeline.quantiles import MEDIAN, PROBABILITIES, QUANTILE_COUNT
+from pipeline.training.jobs import FitJob, Trained
+from pipeline.windows import encode, load_dataset, training_part
 from tests.made_days import SMALL
 from tests.made_windows import walk
 
 pytestmark = pytest.mark.slow
 
 #: Two horizons; in binary fractions, so that sums are exact.
-ANCHOR = np.array([[-2.5, -1.5, -0.5, 0.25, 0.75, 1.5, 3.0], [-4.0, -2.0, -1.0, 0.5, 1.0, 2.0, 4.0]])
+ANCHOR = np.array(
+    [[-2.5, -1.5, -0.5, 0.25, 0.75, 1.5, 3.0], [-4.0, -2.0, -1.0, 0.5, 1.0, 2.0, 4.0]]
+)
 HORIZON = 2
+ROWS = np.random.default_rng(1).normal(size=(20, 6))
+SHAPE = Shape(20, 6, HORIZON, ROWS, np.exp(ROWS), np.ones(HORIZON), ANCHOR, ("AAA", "BBB"))
 
 
-def shape(steps: int = 20, symbols: tuple[str, ...] = ("AAA", "BBB")) -> Shape:
-    rows = np.random.default_rng(1).normal(size=(steps, 6))
-    return Shape(steps, 6, HORIZON, rows, np.exp(rows), np.ones(HORIZON), ANCHOR, symbols)
-
-
-def built(**changes: object):
+def untrained(**changes: object):
     import keras
 
-    return replace(SMALL.network, **changes).build(shape(), keras.layers.LSTM)
+    return replace(SMALL.network, **changes).build(SHAPE, keras.layers.LSTM)
 
 
-def said(model, past: np.ndarray, symbol: str = "AAA") -> np.ndarray:
-    """(n, horizon, Q) for windows `past` (n, steps, features)."""
+def answers(model, past: np.ndarray, symbol: str = "AAA") -> np.ndarray:
+    """Return (n, horizon, Q) for windows `past` (n, steps, features)."""
     import tensorflow as tf
 
-    given = [tf.convert_to_tensor(past), tf.constant([[symbol]] * len(past))]
-    return np.asarray(model(given)).reshape(len(past), HORIZON, COUNT)
+    inputs = [tf.convert_to_tensor(past), tf.constant([[symbol]] * len(past))]
+    return np.asarray(model(inputs)).reshape(len(past), HORIZON, QUANTILE_COUNT)
 
 
-def windows(count: int, scale: float = 1.0) -> np.ndarray:
-    return np.random.default_rng(0).normal(scale=scale, size=(count, 20, 6)).astype("float32")
+def windows(count: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(count, 20, 6)).astype("float32")
 
 
 def set_corrections(model, location: np.ndarray, log_growth: np.ndarray) -> None:
-    """Lets every window have the same corrections: (horizons,) and (horizons * 6,)."""
+    """Give every window the same corrections: (horizons,) and (horizons * 6,)."""
     for name, values in (("location", location), ("log_growth", log_growth)):
         layer = model.get_layer(name)
         layer.set_weights([np.zeros_like(layer.get_weights()[0]), values])
 
 
-def test_a_network_that_corrects_nothing_says_the_anchor_exactly():
-    for symbol in ("AAA", "BBB", "", "unheard of"):
-        np.testing.assert_array_equal(said(built(), windows(5), symbol), np.broadcast_to(ANCHOR, (5, HORIZON, COUNT)))
+def test_a_network_that_corrects_nothing_answers_the_anchor_exactly():
+    model = untrained()
+    for symbol in ("AAA", "BBB", "", "never seen"):
+        np.testing.assert_array_equal(
+            answers(model, windows(5), symbol),
+            np.broadcast_to(ANCHOR, (5, HORIZON, QUANTILE_COUNT)),
+        )
 
 
 def test_corrections_move_the_median_and_stretch_the_distances_between_neighbours():
-    model = built()
+    model = untrained()
     factors = np.array([[1, 2, 4, 1, 0.5, 2], [1, 1, 1, 4, 1, 1.0]])
     set_corrections(model, np.array([0.5, -1.0]), np.log(factors).ravel())
     expected = []
-    for quantiles, shift, grown in zip(ANCHOR, (0.5, -1.0), factors, strict=True):
-        row = [0.0] * COUNT
+    for quantiles, shift, growth in zip(ANCHOR, (0.5, -1.0), factors, strict=True):
+        row = [0.0] * QUANTILE_COUNT
         row[MEDIAN] = quantiles[MEDIAN] + shift
-        for at in range(MEDIAN, COUNT - 1):
-            row[at + 1] = row[at] + grown[at] * (quantiles[at + 1] - quantiles[at])
+        for at in range(MEDIAN, QUANTILE_COUNT - 1):
+            row[at + 1] = row[at] + growth[at] * (quantiles[at + 1] - quantiles[at])
         for at in range(MEDIAN, 0, -1):
-            row[at - 1] = row[at] - grown[at - 1] * (quantiles[at] - quantiles[at - 1])
+            row[at - 1] = row[at] - growth[at - 1] * (quantiles[at] - quantiles[at - 1])
         expected.append(row)
-    np.testing.assert_allclose(said(model, windows(1))[0], expected, rtol=1e-6)
+    np.testing.assert_allclose(answers(model, windows(1))[0], expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("scale", [0.1, 0.5, 1.5])
-def test_quantiles_never_cross_whatever_the_weights(scale):
-    model = built(units=4)
+def test_quantiles_never_cross_with_any_weights(scale):
+    model = untrained(units=4)
     random = np.random.default_rng(2)
     for weight in model.trainable_weights:
         weight.assign(random.normal(scale=scale, size=weight.shape))
-    quantiles = said(model, windows(200))
+    quantiles = answers(model, windows(200))
     assert np.isfinite(quantiles).all()
     rounding = 1e-6 * np.abs(quantiles).max(axis=2, keepdims=True)
     assert (np.diff(quantiles, axis=2) >= -rounding).all()
-    assert np.ptp(quantiles, axis=0).min() > 0  # it does say something about the window
+    assert np.ptp(quantiles, axis=0).min() > 0  # the answer depends on the window
 
 
 def test_only_the_corrections_are_learnt_and_the_anchor_stays():
-    model = built()
-    learnt = {weight.path.split("/")[0] for weight in model.trainable_weights}
+    learnt = {weight.path.split("/")[0] for weight in untrained().trainable_weights}
     assert learnt == {"symbol_embedding", "lstm", "location", "log_growth"}
 
 
-def test_the_median_starts_from_the_straight_line_where_there_is_one_and_from_nothing_elsewhere():
+def test_the_median_starts_from_the_straight_line_where_there_is_one_and_from_zero_elsewhere():
     random = np.random.default_rng(3)
     past = random.normal(size=(400, 20, 6)).astype("float32")
     symbol = np.full((400, 1), "AAA", dtype=object)
     noise = random.normal(scale=0.1, size=(400, HORIZON))
-    newest = (past[:, -1, 3] - shape().past_mean[-1, 3]) / shape().past_scale[-1, 3]
-    steered = (ANCHOR[:, MEDIAN] + np.outer(newest, [1.0, -2.0]) + noise).astype("float32")
-    aimless = (ANCHOR[:, MEDIAN] + random.normal(size=(400, HORIZON))).astype("float32")
+    newest = (past[:, -1, 3] - SHAPE.past_mean[-1, 3]) / SHAPE.past_scale[-1, 3]
+    medians = ANCHOR[:, MEDIAN]
+    steered = (medians + np.outer(newest, [1.0, -2.0]) + noise).astype("float32")
+    aimless = (medians + random.normal(size=(400, HORIZON))).astype("float32")
     for targets, slopes in ((steered, [1.0, -2.0]), (aimless, [0.0, 0.0])):
-        model = built()
-        parts = [Examples({"past": past[some], "symbol": symbol[some]}, targets[some]) for some in (slice(300), slice(300, None))]
-        replace(SMALL.network, strengths=(0.001, 3.0)).start(model, *parts)
+        model = untrained()
+        train, validation = (
+            Examples({"past": past[rows], "symbol": symbol[rows]}, targets[rows])
+            for rows in (slice(300), slice(300, None))
+        )
+        replace(SMALL.network, strengths=(0.001, 3.0)).start(model, train, validation)
         kernel, _ = model.get_layer("location").get_weights()
         # Seen: the LSTM, the symbol's vector, the mean of the newest session, of the newest five.
-        at = SMALL.network.units + SMALL.network.embedding + 3
-        np.testing.assert_allclose(kernel[at], slopes, atol=0.05)
-        assert not kernel[: SMALL.network.units + SMALL.network.embedding].any()
+        first_mean = SMALL.network.units + SMALL.network.embedding
+        np.testing.assert_allclose(kernel[first_mean + 3], slopes, atol=0.05)
+        assert not kernel[:first_mean].any()
 
 
-# --- pool, then tune ------------------------------------------------------------------------------------------------------------
+# Pool, then tune
 
 
-def file_of(ticker: str, seed: int, count: int = 400) -> bytes:
-    table = walk(count, seed).assign(ticker=ticker)
+@cache
+def dataset_file(ticker: str, seed: int) -> bytes:
+    table = walk(400, seed).assign(ticker=ticker)
     return encode(table, SMALL.spec(ticker, table["session"].iloc[-1].date(), "close", HORIZON))
 
 
-FILES = {"AAA": file_of("AAA", 1), "BBB": file_of("BBB", 2)}
-
-
-def datasets_of(files: dict[str, bytes]) -> dict[str, Dataset]:
-    return {ticker: load_dataset(file) for ticker, file in files.items()}
+@pytest.fixture(scope="module")
+def files() -> dict[str, bytes]:
+    """The training files of two stocks."""
+    return {
+        ticker: training_part(dataset_file(ticker, seed))
+        for ticker, seed in (("AAA", 1), ("BBB", 2))
+    }
 
 
 @pytest.fixture(scope="module")
-def pooled():
-    return fit(SMALL.pool, datasets_of(FILES), seed=7)
+def aaa():
+    """The dataset of AAA."""
+    return load_dataset(dataset_file("AAA", 1))
 
 
-def tuned(base: bytes, seed: int = 7, **changes: object):
-    """AAA's own network, tuned otherwise than usual."""
-    recipe = replace(SMALL, fine_tuning=replace(SMALL.fine_tuning, **changes))
-    return fit(recipe, datasets_of({"AAA": FILES["AAA"]}), seed, base=base)
+@pytest.fixture(scope="module")
+def pooled(files) -> Trained:
+    from pipeline.training.fit import fit
+
+    return fit(SMALL.pool, files, seed=7)
 
 
-def test_a_network_tuned_for_no_epochs_is_the_pooled_one(pooled):
+@pytest.fixture(scope="module")
+def tuned(files):
+    """Tune AAA's own network, otherwise than usual."""
+    from pipeline.training.fit import fit
+
+    def tune(base: bytes, seed: int = 7, **changes: object) -> Trained:
+        recipe = replace(SMALL, fine_tuning=replace(SMALL.fine_tuning, **changes))
+        return fit(recipe, {"AAA": files["AAA"]}, seed, base=base)
+
+    return tune
+
+
+def test_a_network_tuned_for_no_epochs_is_the_pooled_one(pooled, tuned):
     assert tuned(pooled.model, epochs=0).model == pooled.model
 
 
-def test_tuning_goes_on_from_the_pooled_network_s_loss_and_moves_it(pooled):
-    test = load_dataset(FILES["AAA"]).validation
+def test_tuning_goes_on_from_the_pooled_networks_loss_and_moves_it(pooled, tuned, aaa):
+    from pipeline.training.keras_files import load_model
+
+    validation = aaa.validation
     own = tuned(pooled.model, optimiser=Optimiser("Adam", Constant(3e-3)), patience=9, epochs=4)
-    came, quantiles = test.future[..., None], said(load_model(pooled.model), test.past)
-    probability = np.array([0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975])
-    cost = np.maximum(probability * (came - quantiles), (probability - 1) * (came - quantiles)).mean(axis=(0, 2))
-    scale = load_dataset(FILES["AAA"]).train.future.std(axis=0, dtype="float64")
+    quantiles = answers(load_model(pooled.model), validation.past)
+    error, probability = validation.future[..., None] - quantiles, np.array(PROBABILITIES)
+    cost = np.maximum(probability * error, (probability - 1) * error).mean(axis=(0, 2))
+    scale = aaa.train.future.std(axis=0, dtype="float64")
     assert own.history["val_loss"][0] == pytest.approx((cost / scale).mean(), rel=1e-4)
-    assert len(own.history["val_loss"]) == 5 and own.history["loss"][-1] < own.history["loss"][0]
+    assert len(own.history["val_loss"]) == 5
+    assert own.history["loss"][-1] < own.history["loss"][0]
 
 
-def test_early_stopping_keeps_the_pooled_network_where_tuning_does_not_help(pooled):
+def test_early_stopping_keeps_the_pooled_network_where_tuning_does_not_help(pooled, tuned):
     own = tuned(pooled.model, optimiser=Optimiser("Adam", Constant(1.0)), patience=2, epochs=9)
     assert (own.best_epoch, len(own.history["val_loss"])) == (0, 3)
     assert own.model == pooled.model
 
 
-def test_a_stock_unknown_to_the_pool_has_the_unknown_s_forecast_and_can_be_tuned(pooled):
-    test = load_dataset(FILES["AAA"]).test
-    by_symbol = {symbol: predict(pooled.model, (test,), HORIZON, symbol)[0] for symbol in ("AAA", "BBB", "", "NEW")}
+def test_a_stock_unknown_to_the_pool_has_the_unknowns_forecast_and_can_be_tuned(pooled, aaa):
+    from pipeline.training.fit import fit
+    from pipeline.training.predict import predict
+
+    by_symbol = {
+        symbol: predict(pooled.model, (aaa.test,), HORIZON, symbol)[0]
+        for symbol in ("AAA", "BBB", "", "NEW")
+    }
     np.testing.assert_array_equal(by_symbol["NEW"], by_symbol[""])
     assert len({prices.tobytes() for prices in by_symbol.values()}) == 3
-    new = fit(SMALL, datasets_of({"NEW": file_of("NEW", 3)}), 7, base=pooled.model)
+    new = fit(SMALL, {"NEW": training_part(dataset_file("NEW", 3))}, 7, base=pooled.model)
     assert np.isfinite(new.history["val_loss"]).all()
 
 
-def test_without_a_pooled_network_a_stock_begins_alone_and_learns_by_the_recipe_s_own_numbers():
-    alone = fit(replace(SMALL, epochs=3, patience=9), datasets_of({"AAA": FILES["AAA"]}), 7)
+def test_without_a_pooled_network_a_stock_begins_alone_and_learns_by_the_recipes_own_numbers(files):
+    from pipeline.training.fit import fit
+
+    alone = fit(replace(SMALL, epochs=3, patience=9), {"AAA": files["AAA"]}, 7)
     assert len(alone.history["loss"]) == 4
     assert alone.history["learning_rate"][1:] == pytest.approx([SMALL.optimiser.schedule.rate] * 3)
 
 
-def test_pooling_and_tuning_twice_give_the_same_bytes_in_another_process_too(pooled):
-    assert fit(SMALL.pool, datasets_of(dict(reversed(FILES.items()))), seed=7).model == pooled.model
+def test_pooling_and_tuning_again_give_the_same_bytes_in_another_process_too(pooled, tuned, files):
+    from pipeline.training import Workers
+    from pipeline.training.fit import fit
+
+    assert fit(SMALL.pool, dict(reversed(files.items())), seed=7).model == pooled.model
     here, other = (tuned(pooled.model, seed) for seed in (7, 8))
+    jobs = [
+        FitJob("all", SMALL.pool, files, 7),
+        FitJob("AAA", SMALL, {"AAA": files["AAA"]}, 7, base=pooled.model),
+    ]
     with Workers(1) as workers:
-        jobs = [FitJob("all", SMALL.pool, FILES, 7), FitJob("AAA", SMALL, {"AAA": FILES["AAA"]}, 7, base=pooled.model)]
-        there = {job.ticker: outcome for job, outcome in workers.fit_all(jobs)}
+        there = {job.label: future.result() for job, future in workers.run(jobs)}
     assert there["all"].model == pooled.model
     assert (there["AAA"].model, there["AAA"].history) == (here.model, here.history)
     assert other.history["loss"] != here.history["loss"]
 
 
-def test_which_stocks_were_tuned_before_makes_no_difference(pooled):
+def test_the_stocks_that_were_tuned_before_make_no_difference(pooled, files):
     """A worker keeps the network that it has traced, and brings it back to its beginning."""
-    bases = [pooled.model, fit(SMALL.pool, datasets_of(FILES), seed=8).model]
-    jobs = [(ticker, base) for ticker in FILES for base in bases]
-    told = []
+    from pipeline.training.fit import _prepared, fit
+
+    bases = [pooled.model, fit(SMALL.pool, files, seed=8).model]
+    jobs = [(ticker, base) for ticker in files for base in bases]
+    results = []
     for order in (jobs, jobs[::-1]):
-        training._ready.cache_clear()
-        outcomes = {job: fit(SMALL, datasets_of({job[0]: FILES[job[0]]}), 7, base=job[1]) for job in order}
-        told.append([(outcomes[job].model, outcomes[job].history) for job in jobs])
-        assert training._ready.cache_info().hits > 0
-    assert told[0] == told[1]
-    assert len({model for model, _ in told[0]}) > 1
+        _prepared.cache_clear()
+        trained = {
+            (ticker, base): fit(SMALL, {ticker: files[ticker]}, 7, base=base)
+            for ticker, base in order
+        }
+        results.append([(trained[job].model, trained[job].history) for job in jobs])
+        assert _prepared.cache_info().hits > 0
+    assert results[0] == results[1]
+    assert len({model for model, _ in results[0]}) > 1
 
 
 PLAIN = """
@@ -212,24 +254,19 @@ print([name for name in sys.modules if name.split(".")[0] == "pipeline"])
 """
 
 
-def test_the_saved_file_is_plain_keras_and_says_the_same_without_this_project(pooled, tmp_path):
-    test = load_dataset(FILES["AAA"]).test
+def test_the_saved_file_is_plain_keras_and_answers_the_same_without_this_project(
+    pooled, aaa, tmp_path
+):
+    from pipeline.training.predict import predict
+
     (tmp_path / "model.keras").write_bytes(pooled.model)
-    np.save(tmp_path / "past.npy", test.past)
-    # -I: neither this folder nor any environment variable is looked at; the package is not installed where it is not seen.
-    command = [sys.executable, "-I", "-c", PLAIN, *("model.keras", "past.npy", "said.npy")]
+    np.save(tmp_path / "past.npy", aaa.test.past)
+    # -I: neither this folder nor any environment variable is looked at; the package is not
+    # installed where it is not seen.
+    command = [sys.executable, "-I", "-c", PLAIN, *("model.keras", "past.npy", "answers.npy")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
-    dollars = test.to_prices(np.load(tmp_path / "said.npy")).reshape(-1, HORIZON, COUNT)
-    np.testing.assert_allclose(predict(pooled.model, (test,), HORIZON, "AAA")[0], dollars, rtol=1e-6)
-
-
-def test_the_recipe_says_what_it_does():
-    told = DEFAULT.described()
-    assert "all zero is the random walk with EWMA volatility" in told["network"]
-    assert "until 2 bring nothing better on the stock's validation sessions" in told["fine tuning"]
-    assert (DEFAULT.pool.name, DEFAULT.pool.pooled, DEFAULT.pool.fine_tuning) == ("default.pool", True, None)
-    assert DEFAULT.config_hash() != DEFAULT.pool.config_hash()
-    tuned_otherwise = replace(DEFAULT, fine_tuning=replace(DEFAULT.fine_tuning, epochs=99))
-    assert tuned_otherwise.config_hash() != DEFAULT.config_hash()  # a changed tuning makes new networks, from the same pool
-    assert tuned_otherwise.pool.config_hash() == DEFAULT.pool.config_hash()
+    outputs = np.load(tmp_path / "answers.npy")
+    dollars = aaa.test.to_prices(outputs).reshape(-1, HORIZON, QUANTILE_COUNT)
+    [forecast] = predict(pooled.model, (aaa.test,), HORIZON, "AAA")
+    np.testing.assert_allclose(forecast, dollars, rtol=1e-6)

@@ -12,7 +12,8 @@ import pytest
 
 from pipeline.prices.yahoo import YahooSource
 from pipeline.sessions import Calendar
-from tests.yahoo_server import Market, YahooServer
+from tests.yahoo_market import Market
+from tests.yahoo_server import YahooServer
 
 #: The evening of a Monday; NVDA was split 10:1 three weeks before.
 EVENING = dt.datetime(2024, 7, 1, 22, tzinfo=dt.UTC)
@@ -26,14 +27,16 @@ def xnys() -> Calendar:
 @pytest.fixture(scope="session")
 def yahoo_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[YahooServer]:
     with YahooServer(
-        Market(EVENING, first_day=dt.date(2022, 1, 3)), tmp_path_factory.mktemp("certificates"), hang_seconds=20
+        Market(EVENING, first_day=dt.date(2022, 1, 3)),
+        tmp_path_factory.mktemp("certificates"),
+        hang_seconds=20,
     ) as server:
         yield server
 
 
 @pytest.fixture
 def yahoo_server(yahoo_process: YahooServer) -> YahooServer:
-    """A server in good health on the evening of 2024-07-01, without a memory."""
+    """Return a server in good health on the evening of 2024-07-01, without a memory."""
     yahoo_process.recover()
     yahoo_process.market = Market(EVENING, first_day=dt.date(2022, 1, 3))
     yahoo_process.requests.clear()
@@ -42,24 +45,28 @@ def yahoo_server(yahoo_process: YahooServer) -> YahooServer:
 
 @pytest.fixture(scope="session")
 def yahoo_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One folder for all: yfinance's caches belong to the process."""
+    """Return one folder for all tests: yfinance's caches belong to the process."""
     return tmp_path_factory.mktemp("yfinance")
 
 
 @pytest.fixture
 def pauses() -> list[float]:
-    """The seconds that a source would have slept."""
+    """Return the list of the seconds that a source would have slept."""
     return []
 
 
 @pytest.fixture
 def yahoo(yahoo_server: YahooServer, yahoo_cache: Path, pauses: list[float]) -> YahooSource:
-    """The real client; only the host that its session connects to is another."""
+    """Return the real client; only the host that its session connects to is another."""
     return make_yahoo(yahoo_server, yahoo_cache, pauses.append)
 
 
 def make_yahoo(
-    server: YahooServer, cache_folder: Path, sleep: Callable[[float], None], timeout: float = 5.0, rate: float = math.inf
+    server: YahooServer,
+    cache_folder: Path,
+    sleep: Callable[[float], None],
+    timeout: float = 5.0,
+    rate: float = math.inf,
 ) -> YahooSource:
     return YahooSource(
         cache_folder,

@@ -1,3 +1,5 @@
+"""Adjustment for splits and dividends, against a loop over bars and actions."""
+
 import datetime as dt
 
 import numpy as np
@@ -7,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import MalformedPrices
-from pipeline.prices.adjustment import adjust, split_factor_between, undo_splits
-from pipeline.tables import ACTIONS, HISTORY, OHLCV, PRICES
+from pipeline.prices.adjustment import adjust, undo_splits
+from pipeline.tables import ACTIONS, HISTORY, OHLCV, PRICE_COLUMNS, PRICES
+from tests.prices.oracles import adjusted_by_loop
 
 FIRST = dt.date(2020, 1, 1)
 #: No deadline: a busy machine is not a finding.
@@ -20,7 +23,7 @@ def day(number: int) -> dt.date:
 
 
 def prices_of(closes: list[float], ticker: str = "A") -> pd.DataFrame:
-    """Bars on consecutive days, their range around the close."""
+    """Return bars on consecutive days, with their range around the close."""
     close = np.array(closes, dtype="float64")
     rows = {
         "open": close * 0.99,
@@ -29,47 +32,30 @@ def prices_of(closes: list[float], ticker: str = "A") -> pd.DataFrame:
         "close": close,
         "volume": 1000.0 + np.arange(len(close)),
     }
-    return PRICES.conform(pd.DataFrame({"ticker": ticker, "session": pd.to_datetime([day(i) for i in range(len(close))]), **rows}))
+    return PRICES.conform(
+        pd.DataFrame(
+            {
+                "ticker": ticker,
+                "session": pd.to_datetime([day(i) for i in range(len(close))]),
+                **rows,
+            }
+        )
+    )
 
 
 def actions_of(*rows: tuple[int, str, float], ticker: str = "A") -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=["session", "kind", "value"])
-    return ACTIONS.conform(frame.assign(ticker=ticker, session=pd.to_datetime([day(number) for number in frame["session"]])))
-
-
-def adjusted_by_loop(prices: pd.DataFrame, actions: pd.DataFrame, cutoff: dt.date) -> list[list[float]]:
-    """Open, high, low, close, volume, adj_close the dull way: each bar, each action, one at a time."""
-    bars = [bar for bar in prices.itertuples() if bar.session.date() <= cutoff]
-    known = [action for action in actions.itertuples() if action.session.date() <= cutoff and action.value != 0]
-    rows = []
-    for bar in bars:
-        shares, kept = 1.0, 1.0
-        for action in known:
-            if action.session <= bar.session:
-                continue
-            if action.kind == "split":
-                shares *= action.value
-                continue
-            before = [other for other in bars if other.session < action.session and not np.isnan(other.close)]
-            if not before:
-                continue
-            between = [s.value for s in known if s.kind == "split" and before[-1].session < s.session <= action.session]
-            kept *= 1 - action.value / (before[-1].close / np.prod(between, initial=1.0))
-        rows.append(
-            [
-                bar.open / shares,
-                bar.high / shares,
-                bar.low / shares,
-                bar.close / shares,
-                bar.volume * shares,
-                bar.close / shares * kept,
-            ]
+    return ACTIONS.conform(
+        frame.assign(
+            ticker=ticker, session=pd.to_datetime([day(number) for number in frame["session"]])
         )
-    return rows
+    )
 
 
 closes = st.lists(st.floats(20, 900) | st.just(float("nan")), min_size=1, max_size=12)
-splits = st.tuples(st.integers(-1, 13), st.just("split"), st.sampled_from([0.0, 0.1, 2.0, 7.0, 1.5]))
+splits = st.tuples(
+    st.integers(-1, 13), st.just("split"), st.sampled_from([0.0, 0.1, 2.0, 7.0, 1.5])
+)
 dividends = st.tuples(st.integers(-1, 13), st.just("dividend"), st.just(0.0) | st.floats(1e-4, 0.2))
 action_lists = st.lists(splits | dividends, max_size=8, unique_by=lambda action: action[:2])
 
@@ -89,13 +75,19 @@ def test_nothing_after_the_cutoff_changes_anything(closes, actions, others, cuto
     prices, actions = prices_of(closes), actions_of(*actions)
     later = prices["session"] > pd.Timestamp(day(cutoff))
     other_prices = prices.assign(
-        close=prices["close"].where(~later, prices["close"] * factor), volume=prices["volume"].where(~later, 5.0)
+        close=prices["close"].where(~later, prices["close"] * factor),
+        volume=prices["volume"].where(~later, 5.0),
     )
     other_actions = pd.concat(
-        [actions[actions["session"] <= pd.Timestamp(day(cutoff))], actions_of(*(a for a in others if a[0] > cutoff))]
+        [
+            actions[actions["session"] <= pd.Timestamp(day(cutoff))],
+            actions_of(*(action for action in others if action[0] > cutoff)),
+        ]
     )
     pd.testing.assert_frame_equal(
-        adjust(prices, actions, day(cutoff)), adjust(other_prices, other_actions, day(cutoff)), check_exact=True
+        adjust(prices, actions, day(cutoff)),
+        adjust(other_prices, other_actions, day(cutoff)),
+        check_exact=True,
     )
 
 
@@ -104,18 +96,33 @@ def test_nothing_after_the_cutoff_changes_anything(closes, actions, others, cuto
 def test_at_the_cutoff_every_price_is_the_one_on_the_tape(closes, actions):
     prices = prices_of(closes)
     last = adjust(prices, actions_of(*actions), day(len(closes) - 1)).iloc[-1]
-    assert last[OHLCV].tolist() == pytest.approx(prices.iloc[-1][OHLCV].tolist(), nan_ok=True, rel=0)
+    assert last[OHLCV].tolist() == pytest.approx(
+        prices.iloc[-1][OHLCV].tolist(), nan_ok=True, rel=0
+    )
     assert last["adj_close"] == pytest.approx(prices.iloc[-1]["close"], nan_ok=True, rel=0)
+
+
+def later_splits(actions: pd.DataFrame, session: pd.Timestamp) -> float:
+    """Return the number of shares that one share of `session` has become, split by split."""
+    shares = 1.0
+    for action in actions.itertuples():
+        if action.kind == "split" and action.value != 0 and action.session > session:
+            shares *= action.value
+    return shares
 
 
 @examples
 @given(closes, action_lists)
 def test_undoing_splits_restores_prices_volumes_and_dividends(closes, actions):
     traded, paid = prices_of(closes), actions_of(*actions)
-    shares = [split_factor_between(paid, "A", session.date(), day(20)) for session in traded["session"]]
-    sent = traded.assign(**{c: traded[c] / shares for c in OHLCV[:4]}, volume=traded["volume"] * shares)
+    shares = np.array([later_splits(paid, session) for session in traded["session"]])
+    sent = traded.assign(
+        **{column: traded[column] / shares for column in PRICE_COLUMNS},
+        volume=traded["volume"] * shares,
+    )
     per_share = [
-        split_factor_between(paid, "A", a.session.date(), day(20)) if a.kind == "dividend" else 1.0 for a in paid.itertuples()
+        later_splits(paid, action.session) if action.kind == "dividend" else 1.0
+        for action in paid.itertuples()
     ]
     prices, actions = undo_splits(sent, paid.assign(value=paid["value"] / per_share))
     np.testing.assert_allclose(prices[OHLCV], traded[OHLCV], rtol=1e-12)
@@ -140,18 +147,27 @@ def test_a_dividend_takes_its_share_of_the_close_before_out_of_adj_close_only():
 
 
 def test_a_dividend_on_the_day_of_a_split_counts_in_the_new_shares():
-    history = adjust(prices_of([80.0, 40.0]), actions_of((1, "split", 2.0), (1, "dividend", 1.0)), day(1))
+    history = adjust(
+        prices_of([80.0, 40.0]), actions_of((1, "split", 2.0), (1, "dividend", 1.0)), day(1)
+    )
     assert history["adj_close"].tolist() == [40.0 * 0.975, 40.0]
 
 
 def test_each_ticker_has_its_own_actions():
     prices = pd.concat([prices_of([10.0, 5.0]), prices_of([10.0, 10.0], ticker="B")])
     history = adjust(prices, actions_of((1, "split", 2.0)), day(1))
-    assert history[["ticker", "close"]].values.tolist() == [["A", 5.0], ["A", 5.0], ["B", 10.0], ["B", 10.0]]
+    assert history[["ticker", "close"]].values.tolist() == [
+        ["A", 5.0],
+        ["A", 5.0],
+        ["B", 10.0],
+        ["B", 10.0],
+    ]
 
 
 def test_no_prices_give_an_empty_history():
-    pd.testing.assert_frame_equal(adjust(PRICES.empty(), actions_of((1, "split", 2.0)), day(3)), HISTORY.empty())
+    pd.testing.assert_frame_equal(
+        adjust(PRICES.empty(), actions_of((1, "split", 2.0)), day(3)), HISTORY.empty()
+    )
 
 
 def test_inputs_are_left_as_they_were():
@@ -164,16 +180,8 @@ def test_inputs_are_left_as_they_were():
 
 
 def test_a_dividend_larger_than_the_price_is_refused_by_name():
-    with pytest.raises(MalformedPrices, match=r"A: a dividend of 90\.0 on 2020-01-02 is no smaller than the close before it"):
+    with pytest.raises(
+        MalformedPrices,
+        match=r"A: a dividend of 90\.0 on 2020-01-02 is no smaller than the close before it",
+    ):
         adjust(prices_of([80.0, 40.0]), actions_of((1, "dividend", 90.0)), day(1))
-
-
-@pytest.mark.parametrize(("after", "until", "factor"), [(0, 1, 1.0), (1, 2, 2.0), (2, 9, 3.0), (1, 3, 6.0), (3, 9, 1.0)])
-def test_split_factor_counts_ex_dates_after_the_one_and_until_the_other(after, until, factor):
-    actions = pd.concat(
-        [
-            actions_of((2, "split", 2.0), (3, "split", 3.0), (2, "dividend", 1.0), (4, "split", 0.0)),
-            actions_of((2, "split", 5.0), ticker="B"),
-        ]
-    )
-    assert split_factor_between(actions, "A", day(after), day(until)) == factor

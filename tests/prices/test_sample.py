@@ -1,3 +1,5 @@
+"""The sample source: its sessions, and the splits and dividends that adj_close shows."""
+
 import datetime as dt
 
 import numpy as np
@@ -8,6 +10,7 @@ from pipeline.errors import UnknownTicker
 from pipeline.prices.adjustment import adjust
 from pipeline.prices.sample import SampleSource
 from pipeline.prices.source import Fetched, fetch, require_known
+from pipeline.sessions import Calendar
 
 EVER = dt.date(2000, 1, 1), dt.date(2013, 3, 1)
 LATER = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
@@ -15,10 +18,10 @@ LATER = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 
 @pytest.fixture(scope="module")
 def stocks() -> dict[str, Fetched]:
-    from pipeline.sessions import Calendar
-
     source = SampleSource()
-    return {ticker: fetch(source, ticker, *EVER, Calendar("XNYS"), LATER) for ticker in source.tickers()}
+    return {
+        ticker: fetch(source, ticker, *EVER, Calendar("XNYS"), LATER) for ticker in source.tickers()
+    }
 
 
 def test_the_sample_has_five_stocks_and_all_their_sessions(stocks, xnys):
@@ -33,7 +36,10 @@ def test_the_sample_has_five_stocks_and_all_their_sessions(stocks, xnys):
 def test_splits_and_dividends_are_found_in_the_steps_of_adj_close(stocks):
     def of(ticker: str, kind: str) -> list[tuple[str, float]]:
         actions = stocks[ticker].actions
-        return [(str(row.session.date()), row.value) for row in actions[actions["kind"] == kind].itertuples()]
+        return [
+            (str(row.session.date()), row.value)
+            for row in actions[actions["kind"] == kind].itertuples()
+        ]
 
     assert {ticker: of(ticker, "split") for ticker in stocks} == {
         "AAPL": [("2000-06-21", 2.0), ("2005-02-28", 2.0)],
@@ -42,21 +48,29 @@ def test_splits_and_dividends_are_found_in_the_steps_of_adj_close(stocks):
         "IBM": [],
         "MSFT": [("2003-02-18", 2.0)],
     }
-    assert {ticker: len(of(ticker, "dividend")) for ticker in stocks} == {"AAPL": 3, "FB": 0, "GOOG": 0, "IBM": 52, "MSFT": 37}
+    assert {ticker: len(of(ticker, "dividend")) for ticker in stocks} == {
+        "AAPL": 3,
+        "FB": 0,
+        "GOOG": 0,
+        "IBM": 52,
+        "MSFT": 37,
+    }
     assert [(date, round(value, 2)) for date, value in of("AAPL", "dividend")] == [
         ("2012-08-09", 2.64),
         ("2012-11-07", 2.75),
         ("2013-02-07", 2.57),
     ]
-    assert ("2004-11-15", 3.03) in [(date, round(value, 2)) for date, value in of("MSFT", "dividend")]
+    assert ("2004-11-15", 3.03) in [
+        (date, round(value, 2)) for date, value in of("MSFT", "dividend")
+    ]
 
 
 @pytest.mark.parametrize("ticker", ["AAPL", "IBM", "MSFT", "GOOG"])
-def test_our_adj_close_is_the_bundled_one_up_to_its_level(stocks, ticker):
-    from bokeh_sampledata import stocks as bundled
+def test_adj_close_is_the_shipped_one_up_to_its_level(stocks, ticker):
+    from bokeh_sampledata import stocks as shipped
 
     history = adjust(stocks[ticker].prices, stocks[ticker].actions, EVER[1])
-    level = history["adj_close"].to_numpy() / np.array(getattr(bundled, ticker)["adj_close"])
+    level = history["adj_close"].to_numpy() / np.array(getattr(shipped, ticker)["adj_close"])
     np.testing.assert_allclose(level, level[-1], rtol=1e-8)
 
 

@@ -1,4 +1,4 @@
-"""The treatment that every source's rows get, with a source that hands over whatever it is told to."""
+"""The treatment that every source's rows get, with a source that hands over given rows."""
 
 import datetime as dt
 
@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import MalformedPrices
-from pipeline.prices.source import Fetched, Raw, fetch
+from pipeline.prices.source import Fetched, RawPrices, fetch
 from pipeline.sessions import Calendar
-from pipeline.tables import ACTIONS, PRICES
+from pipeline.tables import ACTIONS, PRICE_COLUMNS, PRICES
 
 NO_ACTIONS = pd.DataFrame(columns=["date", "kind", "value"])
 #: Friday 2024-07-05, in the afternoon of New York; Thursday was a holiday, Wednesday closed early.
@@ -17,17 +17,19 @@ FRIDAY = dt.datetime(2024, 7, 5, 18, tzinfo=dt.UTC)
 
 
 class Scripted:
+    """A source that hands over the same rows every time, and counts the calls."""
+
     name = "scripted"
 
     def __init__(self, prices: pd.DataFrame, actions: pd.DataFrame = NO_ACTIONS) -> None:
-        self.raw = Raw(prices, actions)
-        self.asked = 0
+        self.raw = RawPrices(prices, actions)
+        self.calls = 0
 
     def tickers(self) -> None:
         return None
 
-    def fetch_raw(self, ticker: str, first: dt.date, last: dt.date, now: dt.datetime) -> Raw:
-        self.asked += 1
+    def fetch_raw(self, ticker: str, first: dt.date, last: dt.date, now: dt.datetime) -> RawPrices:
+        self.calls += 1
         return self.raw
 
 
@@ -36,17 +38,22 @@ def bars(*dates: object, **columns: object) -> pd.DataFrame:
     return pd.DataFrame({"date": pd.Series(list(dates)), **values})
 
 
-def july(prices: pd.DataFrame, actions: pd.DataFrame = NO_ACTIONS, calendar: str = "XNYS", now: dt.datetime = FRIDAY) -> Fetched:
-    return fetch(Scripted(prices, actions), "A", dt.date(2024, 7, 1), dt.date(2024, 7, 31), Calendar(calendar), now)
+def july(
+    prices: pd.DataFrame,
+    actions: pd.DataFrame = NO_ACTIONS,
+    calendar: str = "XNYS",
+    now: dt.datetime = FRIDAY,
+) -> Fetched:
+    first, last = dt.date(2024, 7, 1), dt.date(2024, 7, 31)
+    return fetch(Scripted(prices, actions), "A", first, last, Calendar(calendar), now)
 
 
 def sessions(fetched: Fetched) -> list[str]:
     return [str(session.date()) for session in fetched.prices["session"]]
 
 
-def test_rows_come_sorted_trimmed_and_conforming():
+def test_rows_are_sorted_trimmed_and_conforming():
     fetched = july(bars("2024-07-02", "2024-07-01", "2024-06-28"))
-    assert fetched.outcome == "ok"
     assert sessions(fetched) == ["2024-07-01", "2024-07-02"]
     pd.testing.assert_frame_equal(fetched.prices, PRICES.conform(fetched.prices))
     pd.testing.assert_frame_equal(fetched.actions, ACTIONS.empty())
@@ -58,7 +65,8 @@ def test_the_bar_of_a_session_still_going_on_is_dropped():
 
 def test_an_early_close_finishes_its_bar_early():
     afternoon = dt.datetime(2024, 7, 3, 18, tzinfo=dt.UTC)  # closed at 17:00 UTC
-    assert sessions(july(bars("2024-07-02", "2024-07-03"), now=afternoon)) == ["2024-07-02", "2024-07-03"]
+    both = july(bars("2024-07-02", "2024-07-03"), now=afternoon)
+    assert sessions(both) == ["2024-07-02", "2024-07-03"]
 
 
 def test_a_bar_on_a_day_without_session_survives_for_the_gate_to_judge():
@@ -71,11 +79,15 @@ def test_a_bar_of_tomorrow_is_dropped_even_where_tomorrow_is_no_session():
 
 def test_missing_cells_stay_missing():
     fetched = july(bars("2024-07-01", "2024-07-02", open=[np.nan, 10.0], volume=[None, 5]))
-    assert fetched.prices[["open", "volume"]].isna().values.tolist() == [[True, True], [False, False]]
+    assert fetched.prices[["open", "volume"]].isna().values.tolist() == [
+        [True, True],
+        [False, False],
+    ]
 
 
 def test_an_empty_row_counts_on_sessions_only():
-    assert sessions(july(bars("2024-07-03", "2024-07-04", open=None, high=None, low=None, close=None))) == ["2024-07-03"]
+    empty = bars("2024-07-03", "2024-07-04", **dict.fromkeys(PRICE_COLUMNS))
+    assert sessions(july(empty)) == ["2024-07-03"]
 
 
 @pytest.mark.parametrize(
@@ -96,26 +108,31 @@ def test_a_session_of_a_market_that_never_closes_ends_at_midnight_utc():
     evening = dt.datetime(2024, 7, 6, 23, 59, tzinfo=dt.UTC)
     saturday_and_before = bars("2024-07-05", "2024-07-06")
     assert sessions(july(saturday_and_before, calendar="24/7", now=evening)) == ["2024-07-05"]
-    assert sessions(july(saturday_and_before, calendar="24/7", now=evening + dt.timedelta(minutes=1))) == [
-        "2024-07-05",
-        "2024-07-06",
-    ]
+    midnight = evening + dt.timedelta(minutes=1)
+    both = july(saturday_and_before, calendar="24/7", now=midnight)
+    assert sessions(both) == ["2024-07-05", "2024-07-06"]
 
 
-@pytest.mark.parametrize(("closes", "likeness"), [([11.0, 11.0], "identical ones"), ([11.0, 12.0], "with different prices")])
+@pytest.mark.parametrize(
+    ("closes", "likeness"),
+    [([11.0, 11.0], "identical ones"), ([11.0, 12.0], "with different prices")],
+)
 def test_two_bars_for_one_session_are_refused(closes, likeness):
-    with pytest.raises(MalformedPrices, match=f"A from scripted: 2 bars for 2024-07-02, {likeness}; one is expected"):
+    message = f"A from scripted: 2 bars for 2024-07-02, {likeness}; one is expected"
+    with pytest.raises(MalformedPrices, match=message):
         july(bars("2024-07-02", "2024-07-02", close=closes))
 
 
 @pytest.mark.parametrize("cell", ["n/a", np.inf])
 def test_a_price_that_is_no_number_is_refused(cell):
-    with pytest.raises(MalformedPrices, match=r"A from scripted: close holds .*, where a number or nothing is expected"):
+    message = r"A from scripted: close holds .*, where a number or nothing is expected"
+    with pytest.raises(MalformedPrices, match=message):
         july(bars("2024-07-02", close=[cell]))
 
 
 def test_a_missing_column_is_named():
-    with pytest.raises(MalformedPrices, match="A from scripted: low missing; expected date, open, high, low, close, volume, found"):
+    message = "A from scripted: low missing; expected date, open, high, low, close, volume, found"
+    with pytest.raises(MalformedPrices, match=message):
         july(bars("2024-07-02").drop(columns="low"))
 
 
@@ -132,22 +149,31 @@ def test_actions_are_trimmed_and_joined_by_day():
         ("2024-07-02", "split", 2.0),
         ("2024-07-02", "split", 3.0),
     ]
-    fetched = july(bars("2024-07-02"), pd.DataFrame([*rows, ("2024-07-05", "split", 9.0)], columns=["date", "kind", "value"]))
-    assert fetched.actions[["kind", "value"]].values.tolist() == [["dividend", 0.75], ["split", 6.0]]
+    fetched = july(
+        bars("2024-07-02"),
+        pd.DataFrame([*rows, ("2024-07-05", "split", 9.0)], columns=["date", "kind", "value"]),
+    )
+    assert fetched.actions[["kind", "value"]].values.tolist() == [
+        ["dividend", 0.75],
+        ["split", 6.0],
+    ]
 
 
 def test_a_split_of_nothing_is_refused():
     with pytest.raises(MalformedPrices, match="split of 0 on 2024-07-02 is no corporate action"):
-        july(bars("2024-07-02"), pd.DataFrame([("2024-07-02", "split", 0)], columns=["date", "kind", "value"]))
+        july(
+            bars("2024-07-02"),
+            pd.DataFrame([("2024-07-02", "split", 0)], columns=["date", "kind", "value"]),
+        )
 
 
-def test_nothing_new_is_an_outcome_of_its_own():
+def test_nothing_new_gives_empty_tables():
     fetched = july(bars("2024-06-28"))
-    assert (fetched.outcome, len(fetched.prices)) == ("nothing_new", 0)
     pd.testing.assert_frame_equal(fetched.prices, PRICES.empty())
+    pd.testing.assert_frame_equal(fetched.actions, ACTIONS.empty())
 
 
 def test_a_source_is_not_asked_for_sessions_that_are_not_over(xnys):
     source = Scripted(bars("2024-07-05"))
     fetched = fetch(source, "A", dt.date(2024, 7, 5), dt.date(2024, 7, 5), xnys, FRIDAY)
-    assert (fetched.outcome, source.asked) == ("nothing_new", 0)
+    assert (len(fetched.prices), len(fetched.actions), source.calls) == (0, 0, 0)

@@ -12,10 +12,11 @@ import pytest
 
 from pipeline.errors import MalformedPrices, RateLimited, SourceUnavailable, UnknownTicker
 from pipeline.prices.source import fetch
-from pipeline.prices.yahoo import diagnose
 from pipeline.sessions import Calendar
 from pipeline.tables import OHLCV
 from tests.prices.conftest import EVENING, make_yahoo
+
+pytestmark = pytest.mark.slow
 
 JUNE = dt.date(2024, 6, 3), dt.date(2024, 7, 1)
 
@@ -25,12 +26,13 @@ def in_june(yahoo, ticker="MSFT", now=EVENING, calendar="XNYS"):
 
 
 def traded(server, ticker):
-    """What was on the tape, from the side of the market."""
+    """Return the traded bars, from the side of the market."""
     market = server.market
-    return pd.DataFrame(market.traded(ticker), columns=OHLCV, index=pd.DatetimeIndex(market.opened(ticker)))
+    sessions = pd.DatetimeIndex(market.opened(ticker))
+    return pd.DataFrame(market.traded(ticker), columns=OHLCV, index=sessions)
 
 
-def test_bars_come_as_they_were_traded_across_a_split(yahoo, yahoo_server, xnys):
+def test_bars_are_as_they_were_traded_across_a_split(yahoo, yahoo_server, xnys):
     fetched = fetch(yahoo, "NVDA", dt.date(2022, 1, 1), JUNE[1], xnys, EVENING)
     np.testing.assert_array_equal(fetched.prices[OHLCV], traded(yahoo_server, "NVDA"))
     before, after = fetched.prices.set_index("session").loc[["2024-06-07", "2024-06-10"], "close"]
@@ -39,10 +41,12 @@ def test_bars_come_as_they_were_traded_across_a_split(yahoo, yahoo_server, xnys)
     assert splits[["session", "value"]].values.tolist() == [[pd.Timestamp("2024-06-10"), 10.0]]
 
 
-def test_dividends_come_as_they_were_paid_across_a_split(yahoo, yahoo_server, xnys):
+def test_dividends_are_as_they_were_paid_across_a_split(yahoo, yahoo_server, xnys):
     actions = fetch(yahoo, "NVDA", dt.date(2022, 1, 1), JUNE[1], xnys, EVENING).actions
     dividends = actions[actions["kind"] == "dividend"]
-    assert [(row.session.date(), row.value) for row in dividends.itertuples()] == yahoo_server.market.paid("NVDA")
+    assert [
+        (row.session.date(), row.value) for row in dividends.itertuples()
+    ] == yahoo_server.market.paid("NVDA")
 
 
 def test_a_split_does_not_revise_the_bars_before_it(yahoo, yahoo_server, xnys):
@@ -58,11 +62,15 @@ def test_a_later_fetch_asks_from_its_first_day_to_the_present(yahoo, yahoo_serve
     in_june(yahoo)
     yahoo_server.requests.clear()
     fetched = fetch(yahoo, "MSFT", dt.date(2024, 6, 26), dt.date(2024, 6, 27), xnys, EVENING)
-    assert [str(session.date()) for session in fetched.prices["session"]] == ["2024-06-26", "2024-06-27"]
-    (ticker, asked), *others = [request for request in yahoo_server.requests if "period1" in request[1]]
+    sessions = [str(session.date()) for session in fetched.prices["session"]]
+    assert sessions == ["2024-06-26", "2024-06-27"]
+    (ticker, query), *others = [
+        request for request in yahoo_server.requests if "period1" in request[1]
+    ]
     assert (ticker, others) == ("MSFT", [])
-    assert dt.datetime.fromtimestamp(int(asked["period1"]), dt.UTC) == dt.datetime(2024, 6, 26, 4, tzinfo=dt.UTC)
-    assert int(asked["period2"]) > EVENING.timestamp()
+    begin = dt.datetime.fromtimestamp(int(query["period1"]), dt.UTC)
+    assert begin == dt.datetime(2024, 6, 26, 4, tzinfo=dt.UTC)
+    assert int(query["period2"]) > EVENING.timestamp()
 
 
 def test_the_bar_of_a_session_going_on_is_left_for_later(yahoo, yahoo_server):
@@ -72,15 +80,19 @@ def test_the_bar_of_a_session_going_on_is_left_for_later(yahoo, yahoo_server):
 
 def test_a_coins_session_is_the_day_in_utc(yahoo, yahoo_server):
     fetched = in_june(yahoo, "BTC-USD", calendar="24/7")
-    assert [session.date() for session in fetched.prices["session"]] == Calendar("24/7").sessions(JUNE[0], dt.date(2024, 6, 30))
-    np.testing.assert_array_equal(fetched.prices[OHLCV], traded(yahoo_server, "BTC-USD")["2024-06-03":"2024-06-30"])
+    sessions = [session.date() for session in fetched.prices["session"]]
+    assert sessions == Calendar("24/7").sessions(JUNE[0], dt.date(2024, 6, 30))
+    expected = traded(yahoo_server, "BTC-USD")["2024-06-03":"2024-06-30"]
+    np.testing.assert_array_equal(fetched.prices[OHLCV], expected)
 
 
 def test_a_bar_without_prices_is_kept_as_missing(yahoo, yahoo_server):
     in_june(yahoo)  # the time zone is known now, so the next answer is the bars
     yahoo_server.fail("nan-bar")
     prices = in_june(yahoo).prices.set_index("session")[OHLCV]
-    assert prices[prices.isna().any(axis=1)].isna().all(axis=1).to_dict() == {pd.Timestamp("2024-06-27"): True}
+    assert prices[prices.isna().any(axis=1)].isna().all(axis=1).to_dict() == {
+        pd.Timestamp("2024-06-27"): True
+    }
 
 
 def test_nothing_new_is_no_error(yahoo, yahoo_server, pauses):
@@ -88,8 +100,9 @@ def test_nothing_new_is_no_error(yahoo, yahoo_server, pauses):
     assert (len(raw.prices), len(raw.actions), pauses) == (0, 0, [])
 
 
-def test_an_unknown_ticker_is_told_at_once(yahoo, pauses):
-    with pytest.raises(UnknownTicker, match=r"Yahoo does not know NOPE .*Spell it as finance\.yahoo\.com does"):
+def test_an_unknown_ticker_is_an_error_at_once(yahoo, pauses):
+    message = r"Yahoo does not know NOPE .*Spell it as finance\.yahoo\.com does"
+    with pytest.raises(UnknownTicker, match=message):
         in_june(yahoo, "NOPE")
     assert pauses == []
 
@@ -110,11 +123,18 @@ def test_an_isin_is_not_looked_up_as_something_else(yahoo, yahoo_server):
         ("empty", 1, SourceUnavailable, "HTTP 200 and no price data"),
         ("no-result", 1, SourceUnavailable, "HTTP 200 and an empty result"),
         ("html", 1, SourceUnavailable, "HTTP 200 and no price data"),
-        ("no-bars", 1, SourceUnavailable, "sent no bars for MSFT since 2024-06-03, though it traded on 2024-07-01"),
+        (
+            "no-bars",
+            1,
+            SourceUnavailable,
+            "sent no bars for MSFT since 2024-06-03, though it traded on 2024-07-01",
+        ),
         ("cut", 1, SourceUnavailable, "gave no answer for MSFT"),
     ],
 )
-def test_an_outage_is_waited_out_or_told_as_one(yahoo, yahoo_server, pauses, failure, answers, error, message):
+def test_an_outage_is_waited_out_or_raised_as_one(
+    yahoo, yahoo_server, pauses, failure, answers, error, message
+):
     good = in_june(yahoo)
     yahoo_server.fail(failure, times=answers)
     pd.testing.assert_frame_equal(in_june(yahoo).prices, good.prices)
@@ -140,10 +160,8 @@ def test_tickers_are_asked_for_no_faster_than_the_rate_allows(yahoo_server, yaho
     slow = make_yahoo(yahoo_server, yahoo_cache, pauses.append, rate=0.01)
     for _ in range(3):
         in_june(slow)
-    assert pauses == [
-        pytest.approx(100, abs=20),
-        pytest.approx(200, abs=20),
-    ]  # nobody really slept, so the third is due a second time
+    # Nobody really slept, so the third is due a second time.
+    assert pauses == [pytest.approx(100, abs=20), pytest.approx(200, abs=20)]
 
 
 @pytest.mark.parametrize("failure", ["ragged", "text"])
@@ -155,49 +173,6 @@ def test_an_answer_that_is_no_price_table_is_malformed(yahoo, yahoo_server, paus
     assert pauses == []
 
 
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        (None, SourceUnavailable),
-        ((404, '{"chart": {"result": null, "error": {"code": "Not Found", "description": "delisted"}}}'), UnknownTicker),
-        ((404, "<html>Not Found</html>"), SourceUnavailable),
-        (
-            (401, '{"chart": {"result": null, "error": {"code": "Unauthorized", "description": "Invalid Crumb"}}}'),
-            SourceUnavailable,
-        ),
-        (
-            (
-                400,
-                '{"chart": {"result": null, "error": {"code": "Bad Request", "description": "Data doesn\'t exist for startDate = 1"}}}',
-            ),
-            None,
-        ),
-        ((503, '{"chart": {"result": null, "error": null}}'), SourceUnavailable),
-        ((200, '{"finance": {}}'), SourceUnavailable),
-        ((200, "[]"), SourceUnavailable),
-        ((200, '{"chart": {"result": [{"meta": {}}]}}'), SourceUnavailable),
-        ((200, '{"chart": {"result": [{"meta": {"regularMarketTime": 1719600000, "gmtoffset": -14400}}]}}'), None),  # 2024-06-28
-        (
-            (200, '{"chart": {"result": [{"meta": {"regularMarketTime": 1719864000, "gmtoffset": -14400}}]}}'),
-            SourceUnavailable,
-        ),  # 2024-07-01
-        ((200, '{"chart": {"result": [{"meta": {}, "timestamp": [1]}]}}'), MalformedPrices),
-    ],
-)
-def test_only_an_answer_that_says_so_means_nothing_new(answer, expected):
-    problem = diagnose("A", dt.date(2024, 7, 1), answer, KeyError("volume"))
-    assert type(problem) is (expected or type(None))
-
-
-def test_a_reason_is_told_without_what_curl_puts_around_it():
-    error = ConnectionError(
-        "Failed to perform, curl: (6) Could not resolve host: query2.finance.yahoo.com. See "
-        "https://curl.se/libcurl/c/libcurl-errors.html first for more details."
-    )
-    told = str(diagnose("KO", dt.date(2024, 7, 1), None, error))
-    assert told == "Yahoo gave no answer for KO (Could not resolve host: query2.finance.yahoo.com). Try again later."
-
-
 CLIENT = """
 import datetime as dt, json, sys
 from pipeline.prices.source import fetch
@@ -206,21 +181,27 @@ from pipeline.sessions import Calendar
 
 yahoo = YahooSource(sys.argv[1], attempts=2, timeout=5, rate=1000, sleep=lambda seconds: None)
 calendar, now = Calendar("XNYS"), dt.datetime(2024, 7, 1, 22, tzinfo=dt.UTC)
+days = dt.date(2024, 6, 6), dt.date(2024, 6, 11)
 def closes(ticker):
     try:
-        return fetch(yahoo, ticker, dt.date(2024, 6, 6), dt.date(2024, 6, 11), calendar, now).prices["close"].tolist()
+        return fetch(yahoo, ticker, *days, calendar, now).prices["close"].tolist()
     except Exception as error:
         return type(error).__name__
 print(json.dumps([closes("NVDA"), closes("NOPE"), closes("MSFT")]))
 """
 
 
-@pytest.mark.slow
-def test_a_process_of_its_own_reaches_yahoo_through_the_proxy_with_nothing_changed(yahoo_server, tmp_path):
+def test_another_process_reaches_yahoo_through_the_proxy_with_nothing_changed(
+    yahoo_server, tmp_path
+):
     yahoo_server.fail("500", times=4, ticker="MSFT")
     environment = {**os.environ, **yahoo_server.environment()}
     done = subprocess.run(
-        [sys.executable, "-c", CLIENT, str(tmp_path / "cache")], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", CLIENT, str(tmp_path / "cache")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr
     expected = traded(yahoo_server, "NVDA")["close"]["2024-06-06":"2024-06-11"].tolist()
@@ -233,16 +214,23 @@ import datetime as dt, sys
 from pipeline.prices.yahoo import YahooSource
 
 day = dt.date(2024, 7, 1)
+yahoo = YahooSource(sys.argv[1], attempts=2, timeout=5, rate=1000, sleep=lambda seconds: None)
 try:
-    YahooSource(sys.argv[1], attempts=2, timeout=5, rate=1000, sleep=lambda seconds: None).fetch_raw("KO", day, day, dt.datetime.now(dt.UTC))
+    yahoo.fetch_raw("KO", day, day, dt.datetime.now(dt.UTC))
 except Exception as error:
     print(type(error).__name__)
 """
 
 
-@pytest.mark.slow
-def test_without_a_network_the_error_is_all_that_is_said(tmp_path):
-    nowhere = {"HTTPS_PROXY": "http://127.0.0.1:1", "https_proxy": "http://127.0.0.1:1", "NO_PROXY": "", "no_proxy": ""}
+def test_without_a_network_the_error_is_all_the_output(tmp_path):
+    nowhere = {
+        "HTTPS_PROXY": "http://127.0.0.1:1",
+        "https_proxy": "http://127.0.0.1:1",
+        "NO_PROXY": "",
+        "no_proxy": "",
+    }
     command = [sys.executable, "-c", OFFLINE, str(tmp_path)]
-    done = subprocess.run(command, env={**os.environ, **nowhere}, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        command, env={**os.environ, **nowhere}, capture_output=True, text=True, timeout=60
+    )
     assert (done.stdout, done.stderr) == ("SourceUnavailable\n", "")

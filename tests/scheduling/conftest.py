@@ -1,8 +1,5 @@
-"""Airflow reads its configuration when it is imported: an empty home of its own, before any test imports it."""
+"""Airflow for the tests of this room: imported in an empty home."""
 
-import os
-import tempfile
+from tests.airflow_homes import use_empty_home
 
-_home = tempfile.TemporaryDirectory(prefix="stockcast-test-airflow-")  # removed when this process ends
-os.environ["AIRFLOW_HOME"] = _home.name
-os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "false"
+use_empty_home()

@@ -1,11 +1,13 @@
 """Backfills by session dates."""
 
+from __future__ import annotations
+
 import datetime as dt
 
 import pytest
 
 from pipeline.errors import RunError, SettingsError
-from pipeline.scheduling.backfills import backfill, sessions_of
+from pipeline.scheduling.backfills import backfill_sessions, sessions_of
 from pipeline.settings import Settings
 from pipeline.universes import Universe
 
@@ -27,6 +29,7 @@ def test_a_range_without_sessions_or_back_to_front_is_refused():
         sessions_of(SAMPLE, dt.date(2013, 2, 20), dt.date(2013, 2, 15))
 
 
-def test_without_a_scheduler_it_says_what_to_do(tmp_path):
-    with pytest.raises(RunError, match="`make up` starts it"):
-        backfill(Settings(home=tmp_path), dt.date(2013, 2, 15), dt.date(2013, 2, 20), 1, "none", False)
+def test_without_a_scheduler_the_error_names_what_to_do(tmp_path):
+    first, last = dt.date(2013, 2, 15), dt.date(2013, 2, 20)
+    with pytest.raises(RunError, match="`stockcast up` starts it"):
+        backfill_sessions(Settings(home=tmp_path), first, last, 1, "none", False)

@@ -5,11 +5,17 @@ from __future__ import annotations
 import stat
 
 import pytest
-from cryptography.fernet import Fernet
 
-from pipeline import assembly
-from pipeline.scheduling import environment
+from pipeline.parts import mlflow_url
+from pipeline.scheduling.environment import (
+    admin_password,
+    airflow_environment,
+    computing_tasks,
+    load_secrets,
+    passwords_file,
+)
 from pipeline.settings import Settings
+from tests.made_settings import settings_of
 
 
 @pytest.fixture
@@ -17,44 +23,66 @@ def settings(postgres_home) -> Settings:
     return Settings(home=postgres_home, airflow_port=18080, mlflow_port=15000, workers=3)
 
 
+@pytest.mark.slow
 def test_children_get_the_databases_by_url(settings):
-    env = environment.environment(settings)
-    child = Settings.from_env(env)
+    env = airflow_environment(settings)
+    child = settings_of(env)
     assert (child.home, child.airflow_port, child.workers) == (settings.home, 18080, 3)
     databases = [env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"], child.store_url, child.tracking_uri]
-    assert [url.split("?")[0].rpartition("/")[2] for url in databases] == ["airflow", "stockcast", "mlflow"]
+    names = [url.split("?")[0].rpartition("/")[2] for url in databases]
+    assert names == ["airflow", "stockcast", "mlflow"]
 
 
-def test_databases_that_the_settings_name_are_left_alone(postgres_home):
-    settings = Settings(home=postgres_home, store_url="postgresql+psycopg2://a@b/c", tracking_uri="http://mlflow.example")
-    env = environment.environment(settings)
-    assert (env["STOCKCAST_STORE_URL"], env["MLFLOW_TRACKING_URI"]) == (settings.store_url, settings.tracking_uri)
-    assert assembly.mlflow_url(settings) == "http://mlflow.example"
+def test_databases_that_the_settings_name_are_left_alone(tmp_path):
+    settings = Settings(
+        home=tmp_path,
+        store_url="postgresql+psycopg2://a@b/c",
+        tracking_uri="http://mlflow.example",
+    )
+    env = airflow_environment(settings, "postgresql+psycopg2://a@b/airflow")
+    assert (env["STOCKCAST_STORE_URL"], env["MLFLOW_TRACKING_URI"]) == (
+        settings.store_url,
+        settings.tracking_uri,
+    )
+    assert env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == "postgresql+psycopg2://a@b/airflow"
+    assert mlflow_url(settings) == "http://mlflow.example"
+    assert not (tmp_path / "postgres").exists()
 
 
-def test_what_listens_listens_on_loopback(settings):
-    env = environment.environment(settings)
+def test_what_listens_listens_on_loopback(tmp_path):
+    settings = Settings(
+        home=tmp_path, store_url="sqlite://", tracking_uri="http://mlflow", airflow_port=18080
+    )
+    env = airflow_environment(settings, "sqlite://")
     assert (env["AIRFLOW__API__HOST"], env["AIRFLOW__API__PORT"]) == ("127.0.0.1", "18080")
     assert env["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:18080/execution/"
 
 
 def test_secrets_are_made_once_and_readable_by_their_owner_only(tmp_path):
-    first = environment.load_secrets(tmp_path)
-    password = environment.admin_password(tmp_path)
-    assert environment.load_secrets(tmp_path) == first
-    assert environment.admin_password(tmp_path) == password
+    from cryptography.fernet import Fernet
+
+    first = load_secrets(tmp_path)
+    password = admin_password(tmp_path)
+    assert load_secrets(tmp_path) == first
+    assert admin_password(tmp_path) == password
     assert len(password) >= 16
     Fernet(first["fernet_key"])  # raises for a key of another form
-    files = [tmp_path / "airflow" / "secrets.json", environment.passwords_file(tmp_path)]
+    files = [tmp_path / "airflow" / "secrets.json", passwords_file(tmp_path)]
     assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o600, 0o600]
 
 
 def test_two_deployments_share_no_secret(tmp_path):
-    one, two = environment.load_secrets(tmp_path / "one"), environment.load_secrets(tmp_path / "two")
+    one, two = load_secrets(tmp_path / "one"), load_secrets(tmp_path / "two")
     assert not set(one.values()) & set(two.values())
 
 
-@pytest.mark.parametrize(("executor", "expected"), [("LocalExecutor", 2), ("CeleryExecutor", None), ("KubernetesExecutor", None)])
-def test_only_one_machine_alone_limits_how_many_tasks_train_at_once(monkeypatch, executor, expected):
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("executor", "expected"),
+    [("LocalExecutor", 2), ("CeleryExecutor", None), ("KubernetesExecutor", None)],
+)
+def test_only_one_machine_alone_limits_how_many_tasks_train_at_once(
+    monkeypatch, executor, expected
+):
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
-    assert environment.computing_tasks() == expected
+    assert computing_tasks() == expected

@@ -1,4 +1,4 @@
-"""Messages over Airflow's own notifiers, to servers that take them: what is in them, and that nobody gets one unasked."""
+"""Messages over Airflow's own notifiers, to servers that take them; nobody gets one unasked."""
 
 from __future__ import annotations
 
@@ -6,71 +6,94 @@ import email
 import email.policy
 import json
 import logging
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
 
-from pipeline.scheduling import notifications
 from tests.servers import smtp_server, webhook
+
+pytestmark = pytest.mark.slow
 
 VERDICT = "1 ticker drifted. 5 tickers forecast."
 #: What an error may quote, and what no message may run or show as a page of its own.
-SAID = "FAILED ingest of {{ 7 * 6 }}: <script>alert(1)</script>"
+HOSTILE_LINE = "FAILED ingest of {{ 7 * 6 }}: <script>alert(1)</script>"
 
 
-def context() -> dict:
+def context() -> dict[str, object]:
     run = SimpleNamespace(dag_id="daily_forecast_sample", run_id="manual__2013-03-01")
     return {"dag_run": run, "ti": SimpleNamespace(xcom_pull=lambda task_ids, key: VERDICT)}
 
 
 @pytest.fixture
-def received(monkeypatch):
+def received(monkeypatch) -> Iterator[SimpleNamespace]:
     """Mails and posts, with a connection to each server."""
     with smtp_server() as (mail_port, mails), webhook() as (port, posts):
         extra = {"disable_ssl": True, "disable_tls": True, "from_email": "stockcast@localhost"}
-        connection = {"conn_type": "smtp", "host": "127.0.0.1", "port": mail_port, "extra": extra}
-        monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", json.dumps(connection))
-        monkeypatch.setenv(
-            "AIRFLOW_CONN_CHAT", json.dumps({"conn_type": "http", "host": f"http://127.0.0.1:{port}/services/secret"})
-        )
+        mail = {"conn_type": "smtp", "host": "127.0.0.1", "port": mail_port, "extra": extra}
+        chat = {"conn_type": "http", "host": f"http://127.0.0.1:{port}/services/secret"}
+        monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", json.dumps(mail))
+        monkeypatch.setenv("AIRFLOW_CONN_CHAT", json.dumps(chat))
         yield SimpleNamespace(mails=mails, posts=posts)
 
 
-def told(monkeypatch, **settings: str) -> None:
+def configure(monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
     for name, value in settings.items():
         monkeypatch.setenv(f"STOCKCAST_{name.upper()}", value)
 
 
-def test_nobody_is_told_anything_unasked(received):
-    notifications.done(context())
-    notifications.failed(context(), SAID)
+def text_of(mail: str) -> str:
+    return email.message_from_string(mail, policy=email.policy.default).get_body().get_content()
+
+
+def test_nobody_gets_a_message_unasked(received):
+    from pipeline.scheduling.notifications import notify_done, notify_failed
+
+    notify_done(context())
+    notify_failed(context(), HOSTILE_LINE)
     assert (received.mails, received.posts) == ([], [])
 
 
-def test_a_day_that_is_done_is_told_by_mail_and_webhook_with_its_verdict_and_its_page(received, monkeypatch):
-    told(monkeypatch, notify_email="ann@example.org, bob@example.org", notify_webhook="chat")
-    notifications.done(context())
-    [mail] = [email.message_from_string(text, policy=email.policy.default) for text in received.mails]
-    assert (mail["Subject"], mail["To"]) == ("daily_forecast_sample done: manual__2013-03-01", "ann@example.org, bob@example.org")
-    text = mail.get_body().get_content()
-    assert VERDICT in text and "/dags/daily_forecast_sample/runs/manual__2013-03-01" in text
+def test_a_day_that_is_done_is_sent_by_mail_and_webhook_with_its_verdict_and_its_page(
+    received, monkeypatch
+):
+    from pipeline.scheduling.notifications import notify_done
+
+    receivers = "ann@example.org, bob@example.org"
+    configure(monkeypatch, notify_email=receivers, notify_webhook="chat")
+    notify_done(context())
+    [sent] = received.mails
+    mail = email.message_from_string(sent, policy=email.policy.default)
+    assert (mail["Subject"], mail["To"]) == (
+        "daily_forecast_sample done: manual__2013-03-01",
+        receivers,
+    )
+    assert VERDICT in text_of(sent)
+    assert "/dags/daily_forecast_sample/runs/manual__2013-03-01" in text_of(sent)
     [(_, body)] = received.posts
-    assert json.loads(body).items() >= {"text": VERDICT, "state": "done", "dag_id": "daily_forecast_sample"}.items()
+    wanted = {"text": VERDICT, "state": "done", "dag_id": "daily_forecast_sample"}
+    assert json.loads(body).items() >= wanted.items()
 
 
-def test_a_failure_is_told_as_it_is_and_nothing_in_it_is_run(received, monkeypatch):
-    told(monkeypatch, notify_email="ann@example.org", notify_webhook="chat", notify_on="failure")
-    notifications.done(context())
+def test_a_failure_is_sent_as_it_is_and_nothing_in_it_is_run(received, monkeypatch):
+    from pipeline.scheduling.notifications import notify_done, notify_failed
+
+    configure(
+        monkeypatch, notify_email="ann@example.org", notify_webhook="chat", notify_on="failure"
+    )
+    notify_done(context())
     assert (received.mails, received.posts) == ([], [])
-    notifications.failed(context(), SAID)
-    text = email.message_from_string(received.mails[0], policy=email.policy.default).get_body().get_content()
-    assert "{{ 7 * 6 }}: &lt;script&gt;" in text
-    assert json.loads(received.posts[0][1])["text"] == SAID
+    notify_failed(context(), HOSTILE_LINE)
+    assert "{{ 7 * 6 }}: &lt;script&gt;" in text_of(received.mails[0])
+    assert json.loads(received.posts[0][1])["text"] == HOSTILE_LINE
 
 
 def test_a_message_that_cannot_be_sent_is_logged_and_fails_nothing(monkeypatch, caplog):
+    from pipeline.scheduling.notifications import notify_failed
+
     monkeypatch.setenv("AIRFLOW_CONN_CHAT", "http://127.0.0.1:9")
-    told(monkeypatch, notify_webhook="chat")
+    configure(monkeypatch, notify_webhook="chat")
     with caplog.at_level(logging.ERROR):
-        notifications.failed(context(), SAID)
-    assert "The message of HttpNotifier could not be sent" in caplog.text and "Correct the Airflow connection" in caplog.text
+        notify_failed(context(), HOSTILE_LINE)
+    assert "The message of HttpNotifier could not be sent" in caplog.text
+    assert "Correct the Airflow connection" in caplog.text

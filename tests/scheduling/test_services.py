@@ -1,4 +1,7 @@
-"""`make run`, `make up` and `make down` for real: a universe whose one stock is too young for a network, so nothing is trained."""
+"""`stockcast run --airflow`, `up` and `down` for real.
+
+The universe's one stock is too young for a network, so nothing is trained.
+"""
 
 from __future__ import annotations
 
@@ -6,28 +9,34 @@ import datetime as dt
 import json
 import socket
 import subprocess
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
+import httpx
 import psutil
 import pytest
 
-from pipeline import embedded_postgres
 from pipeline.errors import SettingsError
-from pipeline.scheduling import services
+from pipeline.parts import mlflow_url
+from pipeline.scheduling.airflow_client import AirflowClient
 from pipeline.scheduling.environment import PRICE_POOL_SLOTS, admin_password
-from pipeline.scheduling.rest import Airflow
-from pipeline.scheduling.timetable import run_moment
+from pipeline.scheduling.processes import marked_processes
+from pipeline.scheduling.run_moments import run_moment
+from pipeline.scheduling.services import down, status, up
 from pipeline.sessions import Calendar
 from pipeline.settings import Settings
+from pipeline.storage import embedded_postgres
 from tests import servers
-from tests.servers import Deployment
-from tests.test_docs_examples import block_with
+from tests.servers import Deployment, wait_for
 
 DAG = "daily_forecast_young"
 YOUNG = '[young]\nsource = "sample"\ntickers = ["FB"]\n'
+#: The stock has a forecast at the first of these sessions, and too few sessions at the second.
+SESSION, TOO_EARLY = "2013-02-28", "2012-06-01"
+#: The session of a run that is terminated.
+TERMINATED = "2013-02-27"
 
 
 @pytest.fixture(scope="module")
@@ -36,15 +45,19 @@ def deployment() -> Iterator[Deployment]:
         yield deployed
 
 
-def _table(output: str) -> str:
-    """What a run prints between its progress and where everything is."""
+def run(deployment: Deployment, session: str) -> subprocess.CompletedProcess[str]:
+    return deployment.stockcast("run", "--airflow", "--session", session)
+
+
+def table_of(output: str) -> str:
+    """Return what a run prints between its progress and where everything is."""
     return output.partition("\n\n")[2].partition("\nReport ")[0]
 
 
 @pytest.fixture(scope="module")
-def first(deployment) -> subprocess.CompletedProcess:
-    """What the first `make run` of this home says."""
-    return deployment.call("run", "--session", "2013-02-28")
+def first(deployment: Deployment) -> subprocess.CompletedProcess[str]:
+    """The output of the first run of this home."""
+    return run(deployment, SESSION)
 
 
 @pytest.mark.slow
@@ -52,20 +65,22 @@ def test_a_run_prints_its_progress_and_its_forecasts_and_the_same_again(deployme
     assert (first.returncode, first.stderr) == (0, "")
     steps = [line.split()[0] for line in first.stdout.partition("\n\n")[0].splitlines()[1:]]
     assert sorted(steps[2:4]) == ["build_windows", "pretrain"]  # at the same time
-    assert steps[:2] + steps[4:] == ["ingest", "check", "train", "evaluate", "promote", "publish", "score", "watch", "report"]
-    assert "FB" in _table(first.stdout)
-    again = deployment.call("run", "--session", "2013-02-28")
-    assert (again.returncode, _table(again.stdout)) == (0, _table(first.stdout))
+    after = ["train", "evaluate", "promote", "publish", "score", "watch", "report"]
+    assert steps[:2] + steps[4:] == ["ingest", "check", *after]
+    assert "FB" in table_of(first.stdout)
+    again = run(deployment, SESSION)
+    assert (again.returncode, table_of(again.stdout)) == (0, table_of(first.stdout))
 
 
-#: The slots of the pool that a run has made; and again, after somebody has changed them. (In a process of its own: who uses the server keeps it up.)
+#: The slots of the pool that a run has made; and again, after somebody has changed them. (In a
+#: process of its own: a process that uses the server keeps it up.)
 POOL = """
 import sqlalchemy as sa
-from pipeline import embedded_postgres
 from pipeline.scheduling.databases import make_price_pool
 from pipeline.settings import Settings
+from pipeline.storage import embedded_postgres
 
-url = embedded_postgres.url(Settings.from_env().home, "airflow")
+url = embedded_postgres.url(Settings().home, "airflow")
 for change in ("SELECT 1", "UPDATE slot_pool SET slots = 5 WHERE pool = 'prices'"):
     with sa.create_engine(url).begin() as connection:
         connection.execute(sa.text(change))
@@ -76,25 +91,27 @@ for change in ("SELECT 1", "UPDATE slot_pool SET slots = 5 WHERE pool = 'prices'
 
 
 @pytest.mark.slow
-def test_a_run_makes_the_pool_that_ingest_takes_and_leaves_the_slots_that_people_give_it(deployment, first):
-    told = deployment.python("-c", POOL)
-    assert (told.stdout.split(), told.stderr) == ([str(PRICE_POOL_SLOTS), "5"], "")
+def test_a_run_makes_the_pool_that_ingest_takes_and_leaves_the_slots_that_people_give_it(
+    deployment, first
+):
+    done = deployment.python("-c", POOL)
+    assert (done.stdout.split(), done.stderr) == ([str(PRICE_POOL_SLOTS), "5"], "")
 
 
-#: `make run` on a day when the source does not answer for one of the tickers.
-OUTAGE = """
+#: A run on a day when the source does not answer for one of the tickers.
+OUTAGE = f"""
 import sys
-from pipeline import steps
+from pipeline.cli import main
+from pipeline.daily import STEPS
 from pipeline.errors import SourceUnavailable
-from pipeline.scheduling.__main__ import main
 
-def ingest(parts, run, tickers, real=steps.ingest):
+def ingest(parts, run, tickers, real=STEPS["ingest"]):
     if tickers == ["GONE"]:
         raise SourceUnavailable("GONE: no answer")
     real(parts, run, tickers)
 
-steps.ingest = ingest
-sys.exit(main(["run", "--session", "2013-02-28"]))
+STEPS["ingest"] = ingest
+sys.exit(main(["run", "--airflow", "--session", "{SESSION}"]))
 """
 
 
@@ -103,97 +120,207 @@ def test_a_ticker_that_fails_does_not_stop_the_others_and_is_named(deployment, t
     sessions = Calendar("XNYS").sessions(dt.date(2012, 9, 4), dt.date(2013, 2, 28))
     for ticker, price in (("FINE", 20), ("GONE", 30), ("GOOD", 40)):
         bars = [(day, price + (7 * number) % 11 / 10) for number, day in enumerate(sessions)]
-        rows = [f"{day},{close},{close + 1},{close - 1},{close},{1000 + number}" for number, (day, close) in enumerate(bars)]
-        (tmp_path / f"{ticker}.csv").write_text("\n".join(["Date,Open,High,Low,Close,Volume", *rows]))
+        rows = [
+            f"{day},{close},{close + 1},{close - 1},{close},{1000 + number}"
+            for number, (day, close) in enumerate(bars)
+        ]
+        lines = ["Date,Open,High,Low,Close,Volume", *rows]
+        (tmp_path / f"{ticker}.csv").write_text("\n".join(lines))
     chosen = {"STOCKCAST_UNIVERSE": "", "STOCKCAST_SOURCE": "csv", "STOCKCAST_DATA": str(tmp_path)}
     done = deployment.python("-c", OUTAGE, **chosen)
     assert (done.returncode, done.stderr) == (1, "FAILED ingest of GONE: GONE: no answer\n")
-    assert [line.split()[0] for line in _table(done.stdout).splitlines() if "last close" in line] == ["FINE", "GOOD"]
+    lines = [line for line in table_of(done.stdout).splitlines() if "last close" in line]
+    assert [line.split()[0] for line in lines] == ["FINE", "GOOD"]
+
+
+#: State of a session's run in MLflow, whether it belongs to a process, and why it ended.
+TRACKED = """
+import sys
+from mlflow import MlflowClient
+from pipeline.parts import tracking_uri
+from pipeline.settings import Settings
+
+client = MlflowClient(tracking_uri(Settings()))
+experiment = client.get_experiment_by_name("young").experiment_id
+[run] = client.search_runs([experiment], f"tags.session = '{sys.argv[1]}'")
+print(run.info.status, "host" in run.data.tags["stockcast.owner"], run.data.tags["failure"])
+"""
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_is_one_line_and_leaves_no_run_in_mlflow_running(deployment, first):
+    failed = run(deployment, TOO_EARLY)
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("error: FAILED check: QualityGateFailed: ")
+    assert (failed.stderr.count("\n"), "1 of 1 tickers quarantined" in failed.stderr) == (1, True)
+    done = deployment.python("-c", TRACKED, TOO_EARLY)
+    assert done.stdout.startswith("FAILED True FAILED check: QualityGateFailed: "), done.stderr
+
+
+@pytest.mark.slow
+def test_a_run_that_is_terminated_ends_at_once_and_in_mlflow_too(deployment, first):
+    running = deployment.start("run", "--airflow", "--session", TERMINATED)
+    for line in running.stdout:
+        if line.startswith("ingest "):
+            break
+    running.terminate()
+    output, errors = running.communicate(timeout=60)
+    assert (running.returncode, "publish" in output) == (143, False), errors
+    done = deployment.python("-c", TRACKED, TERMINATED)
+    assert done.stdout == "KILLED True SystemExit\n", done.stderr
 
 
 @pytest.mark.slow
 def test_what_cannot_be_run_is_one_line_and_starts_nothing(deployment):
-    holiday = deployment.call("run", "--session", "2013-02-18")
+    holiday = run(deployment, "2013-02-18")
     assert (holiday.returncode, len(holiday.stderr.splitlines())) == (2, 1)
     assert "2013-02-18 is no session of XNYS" in holiday.stderr
-    unknown = deployment.call("run", "--universe", "yung")
+    unknown = deployment.stockcast("run", "--airflow", "--universe", "yung")
     assert (unknown.returncode, len(unknown.stderr.splitlines())) == (2, 1)
     assert "There is no universe 'yung'" in unknown.stderr
 
 
 @pytest.mark.slow
 def test_up_shows_the_run_takes_requests_and_backfills_and_down_leaves_nothing(deployment, first):
-    settings, calendar = deployment.settings, Calendar("XNYS")
-    up = deployment.call("up")
-    assert (up.returncode, up.stderr) == (0, "")
-    assert f"http://127.0.0.1:{settings.airflow_port}   user admin, password " in up.stdout
-    assert "already" in deployment.call("up").stdout
+    settings = deployment.settings
+    started = deployment.stockcast("up")
+    assert (started.returncode, started.stderr) == (0, "")
+    login = f"http://127.0.0.1:{settings.airflow_port}   user admin, password "
+    assert login in started.stdout
+    assert "already" in deployment.stockcast("up").stdout
+    assert deployment.stockcast("status").returncode == 0
 
-    airflow = Airflow(settings)
-    earlier = airflow.backfill_runs(DAG, *[run_moment(calendar, dt.date(2013, 2, 28))] * 2)
-    assert [run["state"] for run in earlier] == ["success"]
+    airflow = AirflowClient(settings)
+    moment = run_moment(Calendar("XNYS"), dt.date.fromisoformat(SESSION))
+    [earlier] = airflow.runs_between(DAG, moment, moment)
+    assert earlier["state"] == "success"
+    by_the_scheduler = run(deployment, SESSION)
+    assert (by_the_scheduler.returncode, by_the_scheduler.stderr) == (0, "")
 
-    through_the_scheduler = deployment.call("run", "--session", "2013-02-28")
-    assert (through_the_scheduler.returncode, through_the_scheduler.stderr) == (0, "")
+    _a_backfill_runs_its_sessions(deployment, airflow)
+    _pages_show_what_is_stored(deployment, airflow, earlier["dag_run_id"])
+    _a_run_that_fails_ends_its_run_in_mlflow(deployment)
 
-    # A weekend and Presidents' Day lie between these two sessions.
-    backfill = deployment.call("backfill", "--from", "2013-02-15", "--to", "2013-02-19", "--wait")
-    assert (backfill.returncode, backfill.stderr) == (0, "")
-    expected = [run_moment(calendar, dt.date(2013, 2, day)) for day in (15, 19)]
-    runs = airflow.backfill_runs(DAG, expected[0], expected[-1])
-    assert [dt.datetime.fromisoformat(run["logical_date"]) for run in runs] == expected
-    assert {run["state"] for run in runs} == {"success"}
-
-    _pages_say_what_is_stored(deployment, airflow, earlier[0]["dag_run_id"])
-
-    ours = [process for process in psutil.process_iter() if services.is_marked(process, settings.home)]
-    listening = {
-        (connection.laddr.ip, connection.laddr.port)
-        for process in ours
-        for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
+    processes = marked_processes(settings.home)
+    assert _listening(processes) == {
+        ("127.0.0.1", settings.airflow_port),
+        ("127.0.0.1", settings.mlflow_port),
     }
-    assert listening == {("127.0.0.1", settings.airflow_port), ("127.0.0.1", settings.mlflow_port)}
-
-    down = deployment.call("down")
-    assert (down.returncode, down.stdout) == (0, "It is down.\n")
-    assert [process for process in ours if process.is_running() and process.status() != psutil.STATUS_ZOMBIE] == []
+    ended = deployment.stockcast("down")
+    assert (ended.returncode, ended.stdout) == (0, "It is down.\n")
+    assert [process for process in processes if _is_alive(process)] == []
     assert not embedded_postgres.running(settings.home)
 
 
-def _pages_say_what_is_stored(deployment: Deployment, airflow: Airflow, run_id: str) -> None:
-    """The Forecasts pages inside the running Airflow: nothing without its login; with it, the store's rows and the way to the run."""
+def _a_backfill_runs_its_sessions(deployment: Deployment, airflow: AirflowClient) -> None:
+    """A weekend and Presidents' Day lie between the two sessions."""
+    dates = ("--from", "2013-02-15", "--to", "2013-02-19")
+    backfill = deployment.stockcast("backfill", "--airflow", *dates, "--wait")
+    assert (backfill.returncode, backfill.stderr) == (0, "")
+    calendar = Calendar("XNYS")
+    moments = [run_moment(calendar, dt.date(2013, 2, day)) for day in (15, 19)]
+    runs = airflow.runs_between(DAG, moments[0], moments[-1])
+    assert [dt.datetime.fromisoformat(run["logical_date"]) for run in runs] == moments
+    assert {run["state"] for run in runs} == {"success"}
+
+
+def _a_run_that_fails_ends_its_run_in_mlflow(deployment: Deployment) -> None:
+    """The DAG processor does so, soon after the scheduler has seen the failure."""
+    failed = run(deployment, TOO_EARLY)
+    assert failed.returncode == 1
+    ended = wait_for("the end in MLflow", lambda: _ended_run(deployment.settings), seconds=120)
+    tags = {tag["key"]: tag["value"] for tag in ended["data"]["tags"]}
+    assert ended["info"]["status"] == "FAILED"
+    assert tags["stockcast.owner"].startswith(f"airflow {DAG} ")
+    assert tags["failure"].startswith("The DAG run failed at check")
+
+
+def _ended_run(settings: Settings) -> dict[str, Any] | None:
+    """Return the run of the session that fails, once a DAG run of the scheduler has ended it."""
+    api = f"{mlflow_url(settings)}/api/2.0/mlflow"
+    named = {"experiment_name": "young"}
+    answer = httpx.get(f"{api}/experiments/get-by-name", params=named, trust_env=False).json()
+    query = {
+        "experiment_ids": [answer["experiment"]["experiment_id"]],
+        "filter": f"tags.session = '{TOO_EARLY}'",
+    }
+    found = httpx.post(f"{api}/runs/search", json=query, trust_env=False, timeout=60).json()
+    [tracked] = found["runs"]
+    return None if tracked["info"]["status"] == "RUNNING" else tracked
+
+
+def _listening(processes: list[psutil.Process]) -> set[tuple[str, int]]:
+    return {
+        (connection.laddr.ip, connection.laddr.port)
+        for process in processes
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def _pages_show_what_is_stored(deployment: Deployment, airflow: AirflowClient, run_id: str) -> None:
+    """The Forecasts pages inside the running Airflow.
+
+    Nothing without its login; with it, the store's rows and the way to the run.
+    """
     pages = f"{airflow.address}/forecasts"
-    with pytest.raises(urllib.error.HTTPError, match="401"):
-        urllib.request.urlopen(f"{pages}/api/forecasts")
-    with urllib.request.urlopen(f"{pages}/stocks/FB") as answer:
-        assert "/auth/login" in answer.url and b">FB<" not in answer.read()
-    rows = json.loads(airflow.get("/forecasts/api/stocks/FB/forecasts?universe=young&session=2013-02-28"))
-    stored = deployment.python("-m", "pipeline", "forecasts", "--session", "2013-02-28", "--format", "json")
+    assert httpx.get(f"{pages}/api/forecasts", trust_env=False).status_code == 401
+    login = httpx.get(f"{pages}/stocks/FB", trust_env=False, follow_redirects=True)
+    assert "/auth/login" in str(login.url)
+    assert ">FB<" not in login.text
+    query = f"universe=young&session={SESSION}"
+    rows = json.loads(airflow.get(f"/forecasts/api/stocks/FB/forecasts?{query}"))
+    stored = deployment.stockcast("forecasts", "--session", SESSION, "--format", "json")
     wanted = ("ticker", "horizon", "session", "y_hat", "lower_80", "upper_80")
-    assert [[row[name] for name in wanted] for row in rows] == [[row[name] for name in wanted] for row in json.loads(stored.stdout)]
-    page = airflow.get("/forecasts/stocks/FB?universe=young&session=2013-02-28").decode()
-    assert f"/dags/{DAG}/runs/{urllib.parse.quote(run_id, safe='')}/tasks/evaluate/mapped/0" in page
+    assert [[row[name] for name in wanted] for row in rows] == [
+        [row[name] for name in wanted] for row in json.loads(stored.stdout)
+    ]
+    page = airflow.get(f"/forecasts/stocks/FB?{query}").decode()
+    quoted = urllib.parse.quote(run_id, safe="")
+    assert f"/dags/{DAG}/runs/{quoted}/tasks/evaluate/mapped/0" in page
     assert b'"name":"Forecasts"' in airflow.get("/api/v2/plugins").replace(b": ", b":")
-    _the_readmes_curl_gets_the_same_rows(deployment, len({row["ticker"] for row in rows}))
+    _the_documented_curl_gets_the_same_rows(deployment, len({row["ticker"] for row in rows}))
 
 
-def _the_readmes_curl_gets_the_same_rows(deployment: Deployment, tickers: int) -> None:
-    """The example of the README, as it is but for port, password and universe."""
+def _the_documented_curl_gets_the_same_rows(deployment: Deployment, tickers: int) -> None:
+    """The example of the documentation, as it is but for port, password and universe."""
+    from tests.test_docs_examples import block_with
+
     settings = deployment.settings
-    script = block_with("/auth/token").replace("127.0.0.1:8080", f"127.0.0.1:{settings.airflow_port}")
-    script = script.replace('"..."', json.dumps(admin_password(settings.home))).replace("universe=sample", "universe=young")
-    done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True, timeout=60)
+    password = json.dumps(admin_password(settings.home))
+    changes = {
+        "127.0.0.1:8080": f"127.0.0.1:{settings.airflow_port}",
+        '"..."': password,
+        "universe=sample": "universe=young",
+    }
+    script = block_with("/auth/token")
+    for old, new in changes.items():
+        script = script.replace(old, new)
+    command = ["bash", "-euo", "pipefail", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     head, *lines = done.stdout.splitlines()
-    assert (head.split(",")[0], [line.split(",")[0] for line in lines]) == ("ticker", ["FB"] * tickers)
+    assert head.split(",")[0] == "ticker"
+    assert [line.split(",")[0] for line in lines] == ["FB"] * tickers
 
 
-def test_a_taken_port_is_named_with_its_setting(tmp_path):
+def test_a_taken_port_is_named_with_its_setting(tmp_path: Path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(SettingsError, match=rf"Port {port} for api-server .* Set STOCKCAST_AIRFLOW_PORT to a free port"):
-            services.up(Settings(home=tmp_path, airflow_port=port))
+        message = rf"Port {port} for api-server .* Set STOCKCAST_AIRFLOW_PORT to a free port"
+        with pytest.raises(SettingsError, match=message):
+            up(Settings(home=tmp_path, airflow_port=port))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_up_in_an_empty_home(tmp_path: Path):
+    settings = Settings(home=tmp_path)
+    assert status(settings) == "It is down. `stockcast up` starts it."
+    assert down(settings) == "It was not up."
     assert list(tmp_path.iterdir()) == []

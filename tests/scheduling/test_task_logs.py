@@ -1,8 +1,10 @@
 """Airflow's log files: written where its page looks, read as they grow."""
 
+from __future__ import annotations
+
 from types import SimpleNamespace
 
-from pipeline.scheduling.task_logs import Follower, attempt_file, run_folder, write_line
+from pipeline.scheduling.task_logs import LogFollower, attempt_file, run_folder, write_line
 
 
 def test_a_log_lies_where_airflow_looks_for_it(tmp_path):
@@ -16,7 +18,7 @@ def test_a_log_lies_where_airflow_looks_for_it(tmp_path):
 def test_each_line_is_read_once_and_only_when_it_is_whole(tmp_path):
     folder = run_folder(tmp_path, "d", "r")
     log = folder / "task_id=t" / "attempt=1.log"
-    follower = Follower(folder)
+    follower = LogFollower(folder)
     assert list(follower.new_lines()) == []
     write_line(log, "one")
     assert [line["event"] for line in follower.new_lines()] == ["one"]
@@ -28,9 +30,9 @@ def test_each_line_is_read_once_and_only_when_it_is_whole(tmp_path):
     assert [line["event"] for line in follower.new_lines()] == ["two", "not json"]
 
 
-def test_what_was_there_before_can_be_left_out(tmp_path):
+def test_earlier_lines_can_be_left_out(tmp_path):
     write_line(tmp_path / "attempt=1.log", "old")
-    follower = Follower(tmp_path)
+    follower = LogFollower(tmp_path)
     follower.skip()
     write_line(tmp_path / "attempt=2.log", "new")
     assert [line["event"] for line in follower.new_lines()] == ["new"]

@@ -1,17 +1,21 @@
-"""The Forecasts pages inside Airflow. Every process of Airflow imports its plugins: what pages need is imported when one is asked for."""
+"""The Forecasts pages inside Airflow, and their API.
+
+Every process of Airflow imports its plugins, so the pages' own modules are imported when a page is
+asked for.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-PREFIX = "/forecasts"
-#: Where they are within Airflow's frame and navigation: its path for the external view `VIEW` (see `plugin.py`).
-VIEW = "forecasts"
-FORECASTS_VIEW = f"/plugin/{VIEW}"
+PAGES_PREFIX = "/forecasts"
+#: The pages' external view in Airflow's frame and navigation (see `plugin.py`), and its path.
+PAGES_VIEW = "forecasts"
+PAGES_VIEW_PATH = f"/plugin/{PAGES_VIEW}"
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """The pages as an ASGI application."""
-    from pipeline.scheduling.pages.site import pages
+    """Answer a request, as an ASGI application."""
+    from pipeline.scheduling.pages.site import site
 
-    await pages()(scope, receive, send)
+    await site()(scope, receive, send)

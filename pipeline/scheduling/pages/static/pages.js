@@ -1,4 +1,4 @@
-// Sorting and searching tables, and the chart of a stock's page. Everything that is shown is on the page without it, too.
+// Sorting and searching tables, and the chart of a stock's page. Without this script the tables show the same figures.
 "use strict";
 
 function sortable(table) {
@@ -52,7 +52,7 @@ function drawChart(element) {
   const style = getComputedStyle(document.documentElement);
   const color = (name) => style.getPropertyValue(`--${name}`).trim();
   const faded = (name, share) => `color-mix(in srgb, ${color(name)} ${share}%, transparent)`;
-  // One axis of sessions: those that came, those that are forecast. The fan opens at the last close.
+  // One axis of sessions: the past ones and those that are forecast. The fan opens at the last close.
   const times = [...new Set([...history[0], ...earlier[0], ...fan[0]])].sort((one, other) => one - other);
   const place = new Map(times.map((time, index) => [time, index]));
   const spread = (from, values) => {
@@ -63,11 +63,11 @@ function drawChart(element) {
   const last = history[0].length - 1;
   const opened = (values) =>
     last < 0 ? spread(fan[0], values) : spread([history[0][last], ...fan[0]], [history[1][last], ...values]);
-  const [, said, low80, high80, low95, high95] = earlier;
+  const [, medians, low80, high80, low95, high95] = earlier;
   const data = [
     times,
     spread(history[0], history[1]),
-    spread(earlier[0], said),
+    spread(earlier[0], medians),
     ...[low80, high80, low95, high95].map((values) => spread(earlier[0], values)),
     ...fan.slice(1).map(opened),
   ];
@@ -75,8 +75,8 @@ function drawChart(element) {
   const bound = () => ({ stroke: "transparent", width: 0, points: { show: false } });
   const series = [
     {},
-    line("came", "ink"),
-    line("said the session before", "net", { width: 0, points: { show: true, size: 4, fill: color("net"), width: 0 } }),
+    line("actual", "ink"),
+    line("forecast one session before", "net", { width: 0, points: { show: true, size: 4, fill: color("net"), width: 0 } }),
     ...Array.from({ length: 4 }, bound),
     line("median ahead", "net", { width: 2 }),
     ...Array.from({ length: 6 }, bound),
@@ -95,20 +95,20 @@ function drawChart(element) {
   const year = dates({ year: "numeric" });
   const days = (_, ticks) => ticks.map((time, at) => day(time) + (at && year(time) === year(ticks[at - 1]) ? "" : `\n${year(time)}`));
   const size = () => ({ width: element.clientWidth, height: Math.max(260, Math.min(440, element.clientWidth * 0.45)) });
-  const told = document.getElementById("chart-told");
+  const output = document.getElementById("chart-text");
   const price = (value) => value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: Math.abs(value) >= 1 ? 2 : 4 });
   const span = (index, from, name) =>
     data[from][index] == null ? [] : [`${name} ${price(data[from][index])} – ${price(data[from + 1][index])}`];
-  const tell = (index) => {
+  const describe = (index) => {
     if (index == null) return;
     const parts = [new Date(times[index] * 1000).toISOString().slice(0, 10)];
-    if (data[1][index] != null) parts.push(`came ${price(data[1][index])}`);
-    if (data[2][index] != null) parts.push(`said the session before ${price(data[2][index])}`);
-    parts.push(...span(index, 3, "80 %"), ...span(index, 5, "95 %"));
+    if (data[1][index] != null) parts.push(`actual ${price(data[1][index])}`);
+    if (data[2][index] != null) parts.push(`forecast one session before ${price(data[2][index])}`);
+    parts.push(...span(index, 3, "80%"), ...span(index, 5, "95%"));
     if (data[7][index] != null && times[index] > history[0][last]) {
-      parts.push(`median ${price(data[7][index])}`, ...span(index, 8, "50 %"), ...span(index, 10, "80 %"), ...span(index, 12, "95 %"));
+      parts.push(`median ${price(data[7][index])}`, ...span(index, 8, "50%"), ...span(index, 10, "80%"), ...span(index, 12, "95%"));
     }
-    told.textContent = parts.join("   ");
+    output.textContent = parts.join("   ");
   };
   const chart = new uPlot(
     {
@@ -122,7 +122,7 @@ function drawChart(element) {
       legend: { show: false },
       tzDate: (time) => uPlot.tzDate(new Date(time * 1000), "Etc/UTC"),
       cursor: { points: { size: 7 } },
-      hooks: { setCursor: [(self) => tell(self.cursor.idx)] },
+      hooks: { setCursor: [(self) => describe(self.cursor.idx)] },
     },
     data,
     element,
@@ -137,7 +137,7 @@ function drawChart(element) {
     at = Math.min(Math.max(at + step, 0), times.length - 1);
     if (times[at] < chart.scales.x.min) chart.setScale("x", { min: times[0], max: times[times.length - 1] });
     chart.setCursor({ left: chart.valToPos(times[at], "x"), top: chart.valToPos(data[1][at] ?? data[7][at], "y") });
-    tell(at);
+    describe(at);
   });
   new ResizeObserver(() => chart.setSize(size())).observe(element);
 }
@@ -147,11 +147,11 @@ function leadOut(link) {
   if (window.parent === window) return;
   link.addEventListener("click", (event) => {
     event.preventDefault();
-    const way = window.parent.document.createElement("a");
-    way.href = link.href;
-    way.target = link.target;
-    way.rel = "noopener";
-    way.click();
+    const outer = window.parent.document.createElement("a");
+    outer.href = link.href;
+    outer.target = link.target;
+    outer.rel = "noopener";
+    outer.click();
   });
 }
 

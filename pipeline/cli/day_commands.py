@@ -1,0 +1,193 @@
+"""The day's commands: one session, a range of sessions, one step."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from pipeline.cli.flags import FormatFlag, KnownAtFlag, SessionFlag, date_flag
+from pipeline.cli.printing import print_error, print_places, print_rows, progress_lines
+from pipeline.errors import QualityGateFailed, RunError, SettingsError
+from pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from pipeline.parts import Parts
+    from pipeline.run import Run
+
+THROUGH_AIRFLOW = "Options of --airflow"
+Reprocess = Literal["none", "failed", "completed"]
+
+
+def run(
+    settings: Settings,
+    session: SessionFlag = None,
+    known_at: KnownAtFlag = None,
+    format: FormatFlag = "table",
+    airflow: Annotated[
+        bool,
+        typer.Option("--airflow", help="Run it through Airflow, which needs no `stockcast up`."),
+    ] = False,
+) -> int:
+    """Forecast one session."""
+    if airflow:
+        return _run_through_airflow(settings, session, known_at, format)
+    from pipeline.daily import forecasts_text, report_file, run_day
+    from pipeline.parts import Parts, store_name
+    from pipeline.tables import FORECASTS
+
+    stream = sys.stdout if format == "table" else sys.stderr
+    with Parts(settings, progress=progress_lines(stream)) as parts:
+        run = planned_run(parts, session, known_at)
+        _count_tickers(parts, run, to_stderr=format != "table")
+        run_day(parts, run)
+        parts.close_progress()
+        if format != "table":
+            print_rows(parts.rows(FORECASTS, run), format)
+            return 0
+        print(f"\n{forecasts_text(parts, run)}")
+        print_places(
+            parts,
+            f"{run.universe.name}   (`stockcast up` shows it)",
+            Report=parts.artifacts.url(report_file(run)),
+            Store=f"{store_name(settings)}; read it with `stockcast forecasts` and "
+            "`stockcast scores`",
+        )
+    return 0
+
+
+def backfill(
+    settings: Settings,
+    first: Annotated[dt.date, date_flag("--from", "First session, included.")],
+    last: Annotated[dt.date, date_flag("--to", "Last session, included.")],
+    airflow: Annotated[
+        bool,
+        typer.Option("--airflow", help="Let Airflow do it, several sessions at a time; it is up."),
+    ] = False,
+    max_active_runs: Annotated[
+        int,
+        typer.Option(min=1, help="Sessions at the same time.", rich_help_panel=THROUGH_AIRFLOW),
+    ] = 4,
+    reprocess: Annotated[
+        Reprocess,
+        typer.Option(help="Sessions to run again.", rich_help_panel=THROUGH_AIRFLOW),
+    ] = "failed",
+    wait: Annotated[
+        bool,
+        typer.Option(
+            "--wait",
+            help="Return when all sessions have run; exit code 1 when one failed.",
+            rich_help_panel=THROUGH_AIRFLOW,
+        ),
+    ] = False,
+) -> int:
+    """Forecast every session of a range."""
+    if airflow:
+        from pipeline.scheduling import backfill_sessions
+
+        return backfill_sessions(settings, first, last, max_active_runs, reprocess, wait)
+    from pipeline.parts import Parts, universe_of
+
+    with Parts(settings) as parts:
+        calendar = parts.calendar(universe_of(settings))
+        sessions = calendar.sessions(first, last)
+        if not sessions:
+            raise SettingsError(
+                f"There is no session of {calendar.name} from {first} to {last}. "
+                "Give an earlier --from or a later --to."
+            )
+        # All are planned before the first is run: a range that reaches too far fails at once, and
+        # changes nothing.
+        runs = [planned_run(parts, session) for session in sessions]
+        failures = [run for run in runs if not _run_of_backfill(parts, run)]
+    done = f"\n{len(runs) - len(failures)} of {len(runs)} sessions are done."
+    print(done + (" Repeat the command for the others." if failures else ""))
+    return 1 if failures else 0
+
+
+def take_step(
+    settings: Settings,
+    context: typer.Context,
+    session: SessionFlag = None,
+    known_at: KnownAtFlag = None,
+) -> int:
+    """Take one step of the day, the one that the command is named after."""
+    from pipeline.daily import STEPS, TICKER_STEPS, report_text
+    from pipeline.parts import Parts
+
+    name = str(context.info_name).replace("-", "_")
+    with Parts(settings) as parts:
+        run = planned_run(parts, session, known_at)
+        _count_tickers(parts, run)
+        if name == "ingest":
+            STEPS[name](parts, run, list(run.universe.tickers))
+        elif name in TICKER_STEPS:
+            STEPS[name](parts, run, passed_tickers(parts, run))
+        else:
+            STEPS[name](parts, run)
+        parts.close_progress()
+        if name == "report":
+            print(f"\n{report_text(parts, run)}")
+    return 0
+
+
+def planned_run(parts: Parts, session: dt.date | None, known_at: dt.datetime | None = None) -> Run:
+    """Return the run of a session, at the moment of the command."""
+    from pipeline.daily import plan
+    from pipeline.parts import universe_of
+
+    # The command line reads the clock here only; from here on the moment travels with the run.
+    return plan(parts, universe_of(parts.settings), session, dt.datetime.now(dt.UTC), known_at)
+
+
+def passed_tickers(parts: Parts, run: Run) -> list[str]:
+    """Return the tickers that the quality gate admitted.
+
+    Raises:
+        QualityGateFailed: there is none.
+    """
+    from pipeline.daily import passed
+
+    tickers = passed(parts, run)
+    if not tickers:
+        raise QualityGateFailed(
+            f"{run.session}: all {len(run.universe.tickers)} tickers are quarantined. "
+            "`stockcast check` names the reasons."
+        )
+    return tickers
+
+
+def _count_tickers(parts: Parts, run: Run, to_stderr: bool = False) -> None:
+    """Let progress count the tickers of a run."""
+    from pipeline.reporting import for_people
+
+    stream = sys.stderr if to_stderr else sys.stdout
+    parts.progress = for_people(len(run.universe.tickers), stream)
+
+
+def _run_of_backfill(parts: Parts, run: Run) -> bool:
+    from pipeline.daily import run_day
+
+    print(f"\n{run.universe.name} {run.session}", flush=True)
+    _count_tickers(parts, run)
+    try:
+        run_day(parts, run)
+    except RunError as error:
+        parts.close_progress()
+        print_error(error)
+        return False
+    parts.close_progress()
+    return True
+
+
+def _run_through_airflow(
+    settings: Settings, session: dt.date | None, known_at: dt.datetime | None, form: str
+) -> int:
+    if known_at or form != "table":
+        flag = "--known-at" if known_at else "--format"
+        raise SettingsError(f"{flag} cannot be combined with --airflow. Leave one of them out.")
+    from pipeline.scheduling import run_session
+
+    return run_session(settings, session)

@@ -1,0 +1,48 @@
+"""The commands of the services on this machine."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipeline.settings import Settings
+
+
+def start(settings: Settings) -> None:
+    """Start the services in the background."""
+    from pipeline.scheduling import up
+
+    print(up(settings))
+
+
+def stop(settings: Settings) -> None:
+    """Stop the services."""
+    from pipeline.scheduling import down
+
+    print(down(settings))
+
+
+def show_status(settings: Settings) -> int:
+    """Print which services are up."""
+    from pipeline.scheduling import is_up, status
+
+    print(status(settings))
+    return 0 if is_up(settings.home) else 1
+
+
+def supervise_services(settings: Settings) -> None:
+    """Run the services in the foreground."""
+    from pipeline.scheduling import supervise
+
+    supervise(settings)
+
+
+def call_airflow(
+    settings: Settings,
+    arguments: Annotated[list[str], typer.Argument(metavar="...", help="As `airflow` takes them.")],
+) -> int:
+    """Run a command of Airflow."""
+    from pipeline.scheduling import run_airflow
+
+    return run_airflow(settings, arguments)

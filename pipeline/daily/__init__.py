@@ -1,0 +1,49 @@
+"""The day: one file per step, what a session compares (its lineup), and the tables of its pages."""
+
+from pipeline.daily import lineup, page_tables
+from pipeline.daily.admission import INGEST_FAILED, passed
+from pipeline.daily.dataset_files import dataset_file, read_dataset
+from pipeline.daily.ingest import probe
+from pipeline.daily.lineup import Lineup, NetworkEntry
+from pipeline.daily.network_requests import DATASET_ROLES
+from pipeline.daily.plan import plan, run_of
+from pipeline.daily.prediction_files import spread_of_changes
+from pipeline.daily.prepare_run import prepare_run
+from pipeline.daily.report import forecasts_text, report_file, report_text, verdict_of
+from pipeline.daily.shards import MOST_SHARDS, costs_of, shards
+from pipeline.daily.steps import STEPS, TICKER_STEPS, make_forecasts, run_day
+from pipeline.daily.tracked_stock import recipe_tags
+from pipeline.daily.tracked_stock_metrics import promotion_line
+from pipeline.daily.window_cuts import VALIDATION, spec_of
+
+__all__ = [
+    "DATASET_ROLES",
+    "INGEST_FAILED",
+    "MOST_SHARDS",
+    "STEPS",
+    "TICKER_STEPS",
+    "VALIDATION",
+    "Lineup",
+    "NetworkEntry",
+    "costs_of",
+    "dataset_file",
+    "forecasts_text",
+    "lineup",
+    "make_forecasts",
+    "page_tables",
+    "passed",
+    "plan",
+    "prepare_run",
+    "probe",
+    "promotion_line",
+    "read_dataset",
+    "recipe_tags",
+    "report_file",
+    "report_text",
+    "run_day",
+    "run_of",
+    "shards",
+    "spec_of",
+    "spread_of_changes",
+    "verdict_of",
+]

@@ -1,0 +1,88 @@
+"""Admission: which tickers of a session go on, and why the others do not (table CHECKS)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from pipeline.errors import NothingStored, QualityGateFailed
+from pipeline.run import Run
+from pipeline.tables import CHECKS
+
+if TYPE_CHECKING:
+    from pipeline.parts import Parts
+
+PASSED, QUARANTINED = "passed", "quarantined"
+#: What the reason of a ticker begins with that could not be fetched.
+INGEST_FAILED = "ingest: "
+
+
+def passed(parts: Parts, run: Run) -> list[str]:
+    """Return the tickers that no step has quarantined, in the universe's order.
+
+    Raises:
+        NothingStored: no ticker has been checked.
+    """
+    checks = parts.rows(CHECKS, run)
+    if checks.empty:
+        raise NothingStored(
+            f"{run.universe.name} {run.session}: no ticker has been checked. "
+            "Run `ingest` and `check` for this session first."
+        )
+    admitted = set(checks[checks["verdict"] == PASSED]["ticker"])
+    return [ticker for ticker in run.universe.tickers if ticker in admitted]
+
+
+def require_enough_admitted(parts: Parts, run: Run, quarantined: Mapping[str, str]) -> None:
+    """Require that no larger share of the tickers is quarantined than a run may lose.
+
+    Args:
+        quarantined: the reasons by ticker.
+
+    Raises:
+        QualityGateFailed: more are; the message names them all.
+    """
+    count, total = len(quarantined), len(run.universe.tickers)
+    limit = parts.settings.max_quarantined
+    if count > limit * total:
+        named = "; ".join(f"{ticker}: {reason}" for ticker, reason in quarantined.items())
+        raise QualityGateFailed(
+            f"{run.session}: {count} of {total} tickers quarantined ({count / total:.0%}), the "
+            f"limit is {limit:.0%} (--max-quarantined). {named}"
+        )
+
+
+def still_admitted(parts: Parts, run: Run, tickers: Sequence[str]) -> list[str]:
+    """Return those of a shard that no step before this one has quarantined."""
+    admitted = set(passed(parts, run))
+    return [ticker for ticker in tickers if ticker in admitted]
+
+
+def reasons_of(parts: Parts, run: Run, tickers: Sequence[str]) -> dict[str, str]:
+    """Return why the tickers that were judged are held back; "" where they are not."""
+    checks = parts.rows(CHECKS, run, tickers)
+    return dict(zip(checks["ticker"], checks["reasons"], strict=True))
+
+
+def save_checks(parts: Parts, run: Run, reasons: Mapping[str, str], evidence: str = "") -> None:
+    """Store verdicts.
+
+    Args:
+        reasons: by ticker; "": it passed.
+        evidence: a hash of what was judged; while it stays the same, so does the verdict.
+    """
+    if not reasons:
+        return
+    rows = [
+        {
+            **run.key,
+            "ticker": ticker,
+            "verdict": QUARANTINED if reason else PASSED,
+            "reasons": reason,
+            "evidence": evidence,
+        }
+        for ticker, reason in reasons.items()
+    ]
+    parts.store.save(CHECKS, pd.DataFrame(rows))

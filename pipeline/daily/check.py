@@ -1,0 +1,146 @@
+"""Step `check`: validate what was ingested; a ticker that breaks the rules is quarantined."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from pipeline.daily.admission import (
+    INGEST_FAILED,
+    QUARANTINED,
+    passed,
+    reasons_of,
+    require_enough_admitted,
+    save_checks,
+)
+from pipeline.daily.shards import chunks
+from pipeline.daily.window_cuts import spec_of
+from pipeline.errors import NothingStored
+from pipeline.quality import on_one_day
+from pipeline.run import Run
+from pipeline.tables import CHECKS, FINDINGS
+
+if TYPE_CHECKING:
+    from pipeline.parts import Parts
+
+STEP = "check"
+#: Tickers that are read at once, and the bars from which no more of them are validated together: a
+#: million take a gigabyte.
+READ_TOGETHER = 100
+BARS_CHECKED_TOGETHER = 1_000_000
+#: Sessions over which tickers that are not validated together are compared.
+COMPARED_SESSIONS = 20
+
+
+def check(parts: Parts, run: Run) -> list[str]:
+    """Validate all that was ingested; return the tickers that go on.
+
+    One task does it for all tickers: Great Expectations is imported once, tickers can be compared
+    with each other, and the share of those that fail is known.
+
+    Raises:
+        QualityGateFailed: more tickers are quarantined than the settings allow.
+    """
+    tickers = list(run.universe.tickers)
+    reasons = reasons_of(parts, run, tickers)
+    ingested = [t for t in tickers if not reasons.get(t, "").startswith(INGEST_FAILED)]
+    recent = _recent_bars(parts, run)
+    for batch, bars in _bars_in_batches(parts, run, ingested):
+        _check_together(parts, run, batch, bars, recent)
+    quarantined = _quarantined(parts, run)
+    for ticker in tickers:
+        reason = quarantined.get(ticker)
+        parts.progress(STEP, ticker, f"quarantined: {reason}" if reason else "passed")
+    for message in on_one_day(parts.rows(FINDINGS, run)):
+        parts.progress(STEP, "", message)
+    require_enough_admitted(parts, run, quarantined)
+    return passed(parts, run)
+
+
+def _quarantined(parts: Parts, run: Run) -> dict[str, str]:
+    """Return the reasons by quarantined ticker."""
+    checks = parts.rows(CHECKS, run)
+    rows = checks[checks["verdict"] == QUARANTINED]
+    return dict(zip(rows["ticker"], rows["reasons"], strict=True))
+
+
+def _bars_in_batches(
+    parts: Parts, run: Run, tickers: Sequence[str]
+) -> Iterator[tuple[list[str], pd.DataFrame]]:
+    """Yield tickers that are validated together, with their bars up to the session.
+
+    These are all of them, unless that is too much for the memory.
+    """
+    together: list[str] = []
+    tables: list[pd.DataFrame] = []
+    for batch in chunks(tickers, READ_TOGETHER):
+        together += batch
+        tables.append(
+            parts.store.prices.bars(run.universe.source_id, batch, run.session, run.known_at)
+        )
+        if sum(map(len, tables)) >= BARS_CHECKED_TOGETHER:
+            yield together, pd.concat(tables, ignore_index=True)
+            together, tables = [], []
+    if together:
+        yield together, pd.concat(tables, ignore_index=True)
+
+
+def _recent_bars(parts: Parts, run: Run) -> pd.DataFrame | None:
+    """Return the last sessions of all tickers; None: there is no session.
+
+    They find two tickers with the same prices among those that are not validated together.
+    """
+    universe = run.universe
+    sessions = parts.calendar(universe).sessions(universe.start, run.session)
+    if not sessions:
+        return None
+    first = sessions[-COMPARED_SESSIONS:][0]
+    return parts.store.prices.bars(
+        universe.source_id, list(universe.tickers), run.session, run.known_at, first
+    )
+
+
+def _check_together(
+    parts: Parts,
+    run: Run,
+    tickers: list[str],
+    bars: pd.DataFrame,
+    recent: pd.DataFrame | None,
+) -> None:
+    """Validate these tickers together, unless the same evidence was judged before."""
+    universe = run.universe
+    if bars.empty:
+        raise NothingStored(
+            f"{universe.name} {run.session}: there are no prices to check. "
+            "Run `ingest` for this session first."
+        )
+    actions = parts.store.prices.actions(universe.source_id, tickers, run.session, run.known_at)
+    recipe = parts.recipes.for_price(universe.recipe)
+    needed = spec_of(run, recipe, "", run.training_cutoff).needed_sessions
+    evidence = _evidence(bars, actions, parts.gate.rules_hash, str(needed))
+    before = parts.rows(CHECKS, run, tickers)
+    if len(before) == len(tickers) and set(before["evidence"]) == {evidence}:
+        return
+    sessions = parts.calendar(universe).sessions(universe.start, run.session)
+    verdict = parts.gate.check_prices(
+        bars, actions, tickers, sessions, run.session, needed, universe.name, others=recent
+    )
+    findings = verdict.findings.assign(
+        universe=universe.name,
+        recipe=universe.recipe,
+        target=universe.target,
+        cutoff=pd.Timestamp(run.session),
+    )
+    parts.store.replace(FINDINGS, findings, **run.key, ticker=tickers)
+    reasons = {ticker: verdict.quarantined.get(ticker, "") for ticker in tickers}
+    save_checks(parts, run, reasons, evidence)
+
+
+def _evidence(bars: pd.DataFrame, actions: pd.DataFrame, *rules: str) -> str:
+    digest = hashlib.sha256("|".join(rules).encode())
+    for frame in (bars, actions):
+        digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,139 @@
+"""Step `ingest`: fetch what is new up to the session, and store it as revisions."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from pipeline.daily.admission import INGEST_FAILED, reasons_of, save_checks
+from pipeline.daily.shards import chunks
+from pipeline.errors import NothingStored, StockcastError
+from pipeline.outcomes import Outcomes, raise_together
+from pipeline.prices import Fetched, fetch
+from pipeline.run import Run
+from pipeline.sessions import Calendar
+from pipeline.tables import ACTIONS, CHECKS, PRICES
+
+if TYPE_CHECKING:
+    from pipeline.parts import Parts
+
+STEP = "ingest"
+#: Tickers that are fetched before they are stored: as many are fetched again, at most, when a task
+#: is killed.
+INGESTED_TOGETHER = 50
+
+
+def ingest(parts: Parts, run: Run, tickers: Sequence[str]) -> None:
+    """Fetch and store each ticker's new bars and actions; one that fails does not stop the others.
+
+    Raises:
+        StockcastError: what failed, after all others are stored.
+    """
+    raise_together(ingest_each(parts, run, tickers))
+
+
+def ingest_each(parts: Parts, run: Run, tickers: Sequence[str]) -> dict[str, StockcastError]:
+    """Do the step; return the errors of the tickers that failed."""
+    newest = parts.store.prices.last_sessions(
+        run.universe.source_id, tickers, run.session, run.known_at
+    )
+    if run.replay:
+        moment = run.known_at.isoformat()
+        parts.progress(STEP, "", f"nothing fetched: replaying what was known at {moment}")
+        return {
+            ticker: _unknown_then(run, ticker, newest.get(ticker))
+            for ticker in tickers
+            if newest.get(ticker) != run.session
+        }
+    failures: dict[str, StockcastError] = {}
+    for batch in chunks(tickers, INGESTED_TOGETHER):
+        firsts = {ticker: _first_wanted(parts, run, newest.get(ticker)) for ticker in batch}
+        failed = _ingest_together(parts, run, firsts)
+        for ticker, error in failed.items():
+            parts.progress(STEP, ticker, str(error))
+        save_checks(parts, run, {t: f"{INGEST_FAILED}{error}" for t, error in failed.items()})
+        failures |= failed
+    return failures
+
+
+def probe(parts: Parts, run: Run) -> int:
+    """Ask the source for a few sessions of one ticker; return how many bars it gave.
+
+    Nothing is stored.
+    """
+    universe, ticker = run.universe, run.universe.tickers[0]
+    calendar = parts.calendar(universe)
+    count = parts.settings.refetch_sessions
+    first = _sessions_before(calendar, run.session, count, universe.start)
+    source = parts.source(universe)
+    return len(fetch(source, ticker, first, run.session, calendar, run.known_at).prices)
+
+
+def _unknown_then(run: Run, ticker: str, known: dt.date | None) -> NothingStored:
+    return NothingStored(
+        f"{ticker} {run.session}: at {run.known_at.isoformat()} the newest session known was "
+        f"{known}. Give a later --known-at."
+    )
+
+
+def _first_wanted(parts: Parts, run: Run, newest: dt.date | None) -> dt.date:
+    """Return the first session to fetch: a few before the newest bar, which may be corrected."""
+    start = run.universe.start
+    if newest is None:
+        return start
+    count = parts.settings.refetch_sessions
+    return _sessions_before(parts.calendar(run.universe), newest, count, start)
+
+
+def _sessions_before(calendar: Calendar, session: dt.date, count: int, start: dt.date) -> dt.date:
+    begin = max(start, session - dt.timedelta(days=3 * count + 10))
+    earlier = calendar.sessions(begin, session)
+    return earlier[max(len(earlier) - 1 - count, 0)] if earlier else start
+
+
+def _ingest_together(
+    parts: Parts, run: Run, firsts: Mapping[str, dt.date]
+) -> dict[str, StockcastError]:
+    """Fetch each ticker from its first session on, and store the fetched; return what failed.
+
+    All that begin on the same session are stored in one transaction.
+    """
+    fetched = _fetch_each(parts, run, firsts)
+    for first in sorted(set(firsts.values())):
+        together = {t: each for t, each in fetched.results.items() if firsts[t] == first}
+        _store(parts, run, together, first)
+    recovered = [
+        ticker
+        for ticker, reason in reasons_of(parts, run, list(fetched.results)).items()
+        if reason.startswith(INGEST_FAILED)
+    ]
+    if recovered:
+        parts.store.replace(CHECKS, CHECKS.empty(), **run.key, ticker=recovered)
+    return dict(fetched.failures)
+
+
+def _fetch_each(parts: Parts, run: Run, firsts: Mapping[str, dt.date]) -> Outcomes[Fetched]:
+    calendar, source = parts.calendar(run.universe), parts.source(run.universe)
+    results: dict[str, Fetched] = {}
+    failures: dict[str, StockcastError] = {}
+    for ticker, first in firsts.items():
+        try:
+            results[ticker] = fetch(source, ticker, first, run.session, calendar, run.known_at)
+        except StockcastError as error:
+            failures[ticker] = error
+    return Outcomes(results, failures)
+
+
+def _store(parts: Parts, run: Run, fetched: Mapping[str, Fetched], first: dt.date) -> None:
+    """Store what was fetched from a session on, in one transaction."""
+    prices = pd.concat([PRICES.empty(), *(each.prices for each in fetched.values())])
+    actions = pd.concat([ACTIONS.empty(), *(each.actions for each in fetched.values())])
+    added = parts.store.prices.save(
+        run.universe.source_id, prices, actions, first, run.session, run.known_at
+    )
+    for ticker, each in fetched.items():
+        bars = f"{len(each.prices)} bars from {first}"
+        parts.progress(STEP, ticker, f"{bars}, {added[ticker]} new or corrected")

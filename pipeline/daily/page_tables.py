@@ -1,0 +1,220 @@
+"""Publications: what the Forecasts pages and their API show, read from the store as tables.
+
+A series is what has been published for one universe, recipe and target. Every function asks by key:
+it reads as much as it shows, however long the store has been kept.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pipeline.daily.table_rows import row_dicts
+from pipeline.errors import NothingStored
+from pipeline.measures import realised, skill
+from pipeline.models import DEFAULT
+from pipeline.prices import histories_as_of
+from pipeline.reporting import overview as overview_of
+from pipeline.storage import Span, Store
+from pipeline.tables import (
+    CALIBRATIONS,
+    CHECKS,
+    DRIFT,
+    FINDINGS,
+    FORECASTS,
+    PROMOTIONS,
+    RUNS,
+    SCORES,
+    column,
+)
+
+#: Sessions of a stock's page: about a year.
+PAGE_SESSIONS = 250
+#: Decisions of its promotion log.
+PAGE_DECISIONS = 60
+#: Columns that the scoreboard may be summed up by.
+GROUPINGS = ("recipe", "ticker", "horizon", "month")
+#: Intervals whose coverage is shown.
+COVERAGE_LEVELS = (80, 95)
+
+
+@dataclass(frozen=True)
+class Series:
+    """All forecasts that have been published for one universe, recipe and target.
+
+    Attributes:
+        newest: the last session that it has been published for.
+    """
+
+    universe: str
+    recipe: str
+    target: str
+    newest: dt.date
+
+    @property
+    def key(self) -> dict[str, str]:
+        """The columns that identify the series in tables."""
+        return {"universe": self.universe, "recipe": self.recipe, "target": self.target}
+
+    def __str__(self) -> str:
+        return f"{self.universe}, {self.target}, recipe {self.recipe}"
+
+
+def all_series(store: Store) -> list[Series]:
+    """Return all series, the newest first; of one universe's, that of the default recipe."""
+    return sorted(
+        [Series(**row) for row in row_dicts(store.series())],
+        key=lambda series: (
+            -series.newest.toordinal(),
+            series.universe,
+            series.recipe != DEFAULT.name,
+            series.recipe,
+            series.target,
+        ),
+    )
+
+
+def find(every: list[Series], universe: str = "", recipe: str = "", target: str = "") -> Series:
+    """Return the first of these series that has the names asked for; "": any name will do.
+
+    Raises:
+        NothingStored: there is none.
+    """
+    names = {"universe": universe, "recipe": recipe, "target": target}
+    asked = {name: value for name, value in names.items() if value}
+    for series in every:
+        if asked.items() <= series.key.items():
+            return series
+    wanted = ", ".join(f"{name} {value}" for name, value in asked.items())
+    raise NothingStored(
+        f"Nothing has been published{f' for {wanted}' if wanted else ''} yet. "
+        "Trigger the universe's DAG, or run `stockcast run`."
+    )
+
+
+def sessions(store: Store, series: Series) -> list[dt.date]:
+    """Return the sessions that a series has been published for, the newest first.
+
+    There are at most `PAGE_SESSIONS`.
+    """
+    newest = store.ends(PROMOTIONS, "cutoff", PAGE_SESSIONS, newest=True, **series.key)
+    return newest[::-1]
+
+
+def overview(store: Store, series: Series, session: dt.date) -> pd.DataFrame:
+    """Return one row per ticker of a session; its columns are `reporting.overview`'s."""
+    at = {**series.key, "cutoff": session}
+    checked, promoted, watched = (store.load(table, **at) for table in (CHECKS, PROMOTIONS, DRIFT))
+    return overview_of(checked, store.load(FORECASTS, **at, horizon=1), promoted, watched)
+
+
+def fan(store: Store, series: Series, ticker: str, session: dt.date) -> pd.DataFrame:
+    """Return FORECASTS rows of one ticker and cutoff, by horizon."""
+    return store.load(FORECASTS, **series.key, ticker=ticker, cutoff=session)
+
+
+def history(store: Store, series: Series, ticker: str, session: dt.date) -> pd.DataFrame:
+    """Return the target up to a cutoff, in the dollars of that day: session, value.
+
+    There are at most `PAGE_SESSIONS` rows.
+    """
+    source = store.load(RUNS, **series.key, ticker=ticker, cutoff=session)["source_id"]
+    if source.empty:
+        return pd.DataFrame(
+            {"session": pd.Series(dtype="datetime64[s]"), "value": pd.Series(dtype="float64")}
+        )
+    begin = session - dt.timedelta(days=PAGE_SESSIONS * 3 // 2)  # more than enough calendar days
+    prices = store.prices
+    histories = histories_as_of(prices, source.iloc[0], [ticker], session, None, begin)
+    bars = histories.of(ticker, session, masked=False).tail(PAGE_SESSIONS)
+    return pd.DataFrame({"session": bars["session"], "value": column(bars, series.target)})
+
+
+def earlier(
+    store: Store, series: Series, ticker: str, session: dt.date, horizon: int = 1
+) -> pd.DataFrame:
+    """Return the forecasts made up to a session, `horizon` sessions ahead, with actual values.
+
+    Returns:
+        At most `PAGE_SESSIONS` rows, the newest, in the order of time: session, cutoff, y_hat,
+        lower_80, upper_80, lower_95, upper_95, champion, actual, inside_80. Values are in the
+        dollars of each forecast's cutoff; NaN: the session has not been scored.
+    """
+    cutoffs = store.ends(
+        FORECASTS,
+        "cutoff",
+        PAGE_SESSIONS,
+        newest=True,
+        **series.key,
+        ticker=ticker,
+        cutoff=Span(last=session),
+    )
+    at = {**series.key, "ticker": ticker, "horizon": horizon, "cutoff": cutoffs}
+    forecasts, scores = store.load(FORECASTS, **at), store.load(SCORES, **at)
+    actual = scores[["cutoff", "actual", "inside_80"]]
+    table = forecasts.merge(actual, on="cutoff", how="left").sort_values("session")
+    bounds = [f"{side}_{level}" for level in COVERAGE_LEVELS for side in ("lower", "upper")]
+    columns = ["session", "cutoff", "y_hat", *bounds, "champion", "actual", "inside_80"]
+    return table[columns].reset_index(drop=True)
+
+
+def record(store: Store, series: Series, ticker: str) -> pd.DataFrame:
+    """Return the errors of all scored forecasts of one ticker, by horizon; see `realised`."""
+    return realised(store.load(SCORES, **series.key, ticker=ticker))
+
+
+def decisions(store: Store, series: Series, ticker: str) -> pd.DataFrame:
+    """Return PROMOTIONS rows of one ticker, the newest first; at most `PAGE_DECISIONS`."""
+    cutoffs = store.ends(
+        PROMOTIONS, "cutoff", PAGE_DECISIONS, newest=True, **series.key, ticker=ticker
+    )
+    rows = store.load(PROMOTIONS, **series.key, ticker=ticker, cutoff=cutoffs)
+    return rows.iloc[::-1].reset_index(drop=True)
+
+
+def calibration(store: Store, series: Series, ticker: str, session: dt.date) -> pd.DataFrame:
+    """Return CALIBRATIONS rows of one ticker and cutoff: coverage before and after."""
+    return store.load(CALIBRATIONS, **series.key, ticker=ticker, cutoff=session)
+
+
+def checks(
+    store: Store, series: Series, session: dt.date, ticker: str | None = None
+) -> pd.DataFrame:
+    """Return CHECKS rows of a session; ticker None: of all."""
+    return store.load(CHECKS, **_of(series, session, ticker))
+
+
+def findings(
+    store: Store, series: Series, session: dt.date, ticker: str | None = None
+) -> pd.DataFrame:
+    """Return FINDINGS rows of a session; ticker None: of all."""
+    return store.load(FINDINGS, **_of(series, session, ticker))
+
+
+def _of(series: Series, session: dt.date, ticker: str | None) -> dict[str, object]:
+    return {**series.key, "cutoff": session, **({} if ticker is None else {"ticker": ticker})}
+
+
+def scoreboard(store: Store, series: Series, by: str) -> pd.DataFrame:
+    """Return all scored forecasts of a series, summed up by one of `GROUPINGS`.
+
+    By recipe, they are of all recipes that have published the series' universe and target, the best
+    pinball skill first. Errors are fractions of the forecast, so that dear stocks do not count for
+    more.
+
+    Returns:
+        The group, forecasts, skill (1 - RMSE / naive RMSE), pinball_skill, inside_80, inside_95.
+    """
+    key = {name: value for name, value in series.key.items() if by != "recipe" or name != "recipe"}
+    sums = store.score_sums(by, **key)
+    table = sums[[by, "forecasts"]].copy()
+    table["skill"] = skill(np.sqrt(sums["squared"]), np.sqrt(sums["naive_squared"]))
+    table["pinball_skill"] = skill(sums["pinball"], sums["ewma_pinball"])
+    for level in COVERAGE_LEVELS:
+        table[f"inside_{level}"] = sums[f"inside_{level}"] / sums["forecasts"]
+    if by == "recipe":
+        return table.sort_values("pinball_skill", ascending=False, ignore_index=True)
+    return table

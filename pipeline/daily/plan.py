@@ -1,0 +1,84 @@
+"""The plan of a day: its session and cutoffs, once the whole request has been checked."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+from pipeline.errors import SettingsError
+from pipeline.models import statistical
+from pipeline.prices import newest_session, require_known
+from pipeline.run import Run
+from pipeline.universes import Universe
+
+if TYPE_CHECKING:
+    from pipeline.parts import Parts
+    from pipeline.settings import Settings
+
+#: The settings that decide a run's outcome, besides the recipe and the universe.
+DECISIVE_SETTINGS = ("seed", "pool", "test_floor", "max_quarantined")
+
+
+def plan(
+    parts: Parts,
+    universe: Universe,
+    session: dt.date | None,
+    now: dt.datetime,
+    known_at: dt.datetime | None = None,
+) -> Run:
+    """Return the run of a session, once the whole request has been checked.
+
+    Args:
+        session: None: the newest there is.
+        now: the moment of asking; a session that closes after it is not finished.
+        known_at: repeat a past run with what was known then; nothing is fetched.
+
+    Raises:
+        SettingsError: the request cannot be run; the message says what to ask for.
+    """
+    recipe = parts.recipes.for_price(universe.recipe)
+    if universe.target not in recipe.targets:
+        raise SettingsError(
+            f"Recipe {recipe.name} does not forecast {universe.target}; it forecasts "
+            f"{', '.join(recipe.targets)} (flag --target)."
+        )
+    statistical.require_known(parts.settings.baseline_list)
+    calendar, source = parts.calendar(universe), parts.source(universe)
+    require_known(source, universe.tickers)
+    newest = newest_session(source, list(universe.tickers), calendar, now)
+    session = newest if session is None else calendar.require_session(session, now)
+    if session < universe.start:
+        raise SettingsError(
+            f"{session} is before {universe.start}, where universe {universe.name} begins. "
+            "Use that day or a later one (flag --session)."
+        )
+    if session > newest:
+        raise SettingsError(
+            f"{session} is after {newest}, the last session that the {source.name} source has. "
+            "Use that one or an earlier one (flag --session)."
+        )
+    return run_of(parts, universe, session, known_at or now, replay=known_at is not None)
+
+
+def run_of(
+    parts: Parts, universe: Universe, session: dt.date, known_at: dt.datetime, replay: bool
+) -> Run:
+    """Return the run of a session with the cutoffs of its calendar; nothing is checked."""
+    calendar = parts.calendar(universe)
+    current, previous = calendar.training_cutoffs(session, universe.retrain)
+    return Run(
+        universe=universe,
+        session=session,
+        training_cutoff=current,
+        previous_cutoff=previous,
+        pool_cutoff=calendar.pool_cutoff(current, parts.settings.pool),
+        previous_pool_cutoff=calendar.pool_cutoff(previous, parts.settings.pool),
+        forecast_sessions=tuple(calendar.next_sessions(session, universe.horizon)),
+        known_at=known_at,
+        replay=replay,
+    )
+
+
+def decisive_settings(settings: Settings) -> dict[str, object]:
+    """Return `DECISIVE_SETTINGS` by name."""
+    return {name: getattr(settings, name) for name in DECISIVE_SETTINGS}

@@ -1,0 +1,77 @@
+"""Test predictions as people and spreadsheets read them: CSV files and pictures."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pandas as pd
+
+from pipeline.quantiles import INTERVALS, MEDIAN
+from pipeline.windows import Windows
+
+
+def predictions_file(dataset: str, model: str) -> str:
+    """Return the artifact with a model's test predictions on a dataset."""
+    return f"predictions/{dataset}-{model}.csv"
+
+
+def picture_file(dataset: str, model: str) -> str:
+    """Return the artifact that is a picture of them."""
+    return f"predictions/{dataset}-{model}.png"
+
+
+def predictions_table(test: Windows, quantiles: np.ndarray) -> pd.DataFrame:
+    """Return a row per test window and horizon, in dollars.
+
+    Columns: cutoff, session, horizon, actual, prediction, naive, lower_ and upper_50, _80, _95.
+
+    Args:
+        quantiles: calibrated, dollars (n, horizon, Q).
+    """
+    count, horizons = quantiles.shape[:2]
+    bounds = {
+        f"{side}_{level}": quantiles[:, :, bound].T.ravel()
+        for level, pair in INTERVALS.items()
+        for side, bound in zip(("lower", "upper"), pair, strict=True)
+    }
+    return pd.DataFrame(
+        {
+            "cutoff": np.tile(test.origins, horizons),
+            "session": test.sessions.T.ravel(),
+            "horizon": np.repeat(np.arange(1, horizons + 1), count),
+            "actual": test.actual.T.ravel(),
+            "prediction": quantiles[:, :, MEDIAN].T.ravel(),
+            "naive": np.tile(test.last, horizons),
+            **bounds,
+        }
+    )
+
+
+def encode_predictions(table: pd.DataFrame) -> bytes:
+    """Encode `predictions_table` as CSV."""
+    return table.to_csv(index=False, date_format="%Y-%m-%d").encode()
+
+
+def decode_predictions(data: bytes) -> pd.DataFrame:
+    """Decode what `encode_predictions` wrote."""
+    return pd.read_csv(io.BytesIO(data), parse_dates=["cutoff", "session"])
+
+
+def results_csv(predictions: pd.DataFrame) -> bytes:
+    """Return date, actual and prediction one session ahead, as the sources write their results."""
+    first = predictions[predictions["horizon"] == 1].rename(columns={"session": "date"})
+    columns = first[["date", "actual", "prediction"]]
+    return columns.to_csv(index=False, date_format="%Y-%m-%d").encode()
+
+
+def spread_of_changes(predictions: pd.DataFrame) -> float:
+    """Return how widely forecast changes are spread, over the spread of the actual ones.
+
+    Both are standard deviations one session ahead. Far below 1, the forecasts have shrunk towards
+    the last price (L. Weng). NaN where nothing moves.
+    """
+    first = predictions[predictions["horizon"] == 1]
+    actual = float((first["actual"] - first["naive"]).std(ddof=0))
+    forecast = float((first["prediction"] - first["naive"]).std(ddof=0))
+    return forecast / actual if actual > 0 else float("nan")

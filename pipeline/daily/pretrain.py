@@ -1,0 +1,78 @@
+"""Step `pretrain`: the networks that all stocks train together, from which their own go on."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+from pipeline.daily import lineup
+from pipeline.daily.dataset_files import POOL_ROLES, save_datasets
+from pipeline.daily.lineup_drawing import draw_up_pools
+from pipeline.daily.network_requests import pool_requests
+from pipeline.daily.shards import chunks
+from pipeline.daily.train import fit_networks
+from pipeline.daily.window_cuts import BUILT_TOGETHER, HistoryCut, cut_at, histories_of, write_cut
+from pipeline.errors import NotEnoughHistory
+from pipeline.models import PriceRecipe
+from pipeline.prices import Histories
+from pipeline.run import Run
+
+if TYPE_CHECKING:
+    from pipeline.parts import Parts
+
+STEP = "pretrain"
+
+
+def pretrain(parts: Parts, run: Run) -> None:
+    """Fit the pooled networks of both pool cutoffs, where the recipe has any."""
+    recipe = parts.recipes.for_price(run.universe.recipe)
+    if not recipe.fine_tuning:
+        parts.progress(STEP, "", f"nothing: {recipe.name} trains no network that others go on from")
+        return
+    for tickers in chunks(run.universe.tickers, BUILT_TOGETHER):
+        histories = histories_of(parts, run, tickers)
+        rows = [
+            row for ticker in tickers for row in _pool_rows(parts, run, recipe, histories, ticker)
+        ]
+        save_datasets(parts, run, rows, tickers, list(POOL_ROLES))
+    pools = draw_up_pools(parts, run)
+    lineup.save(parts, run, [pools])
+    if not pools.networks:
+        parts.progress(STEP, "", f"no ticker has enough history up to {run.pool_cutoff}")
+    fit_networks(parts, run, STEP, pool_requests(parts, run, pools))
+
+
+def _pool_rows(
+    parts: Parts, run: Run, recipe: PriceRecipe, histories: Histories, ticker: str
+) -> list[dict[str, object]]:
+    """Write what a ticker gives to the pooled networks; return its DATASETS rows.
+
+    There is none where a network can learn nothing from it. A ticker that is quarantined today
+    gives its share all the same: it ends at the pool's cutoff, and a pooled network is not trained
+    again for a bad bar that is masked a week later.
+    """
+    cutoffs = {role: getattr(run, name) for role, name in POOL_ROLES.items()}
+    shares = {
+        cutoff: _pool_share(parts, run, recipe, histories, ticker, cutoff)
+        for cutoff in dict.fromkeys(cutoffs.values())
+    }
+    return [
+        write_cut(parts, run, recipe, histories, ticker, role, share)
+        for role, cutoff in cutoffs.items()
+        if (share := shares[cutoff]) is not None
+    ]
+
+
+def _pool_share(
+    parts: Parts,
+    run: Run,
+    recipe: PriceRecipe,
+    histories: Histories,
+    ticker: str,
+    cutoff: dt.date,
+) -> HistoryCut | None:
+    try:
+        cut = cut_at(parts, run, recipe, histories, ticker, cutoff)
+    except NotEnoughHistory:  # `build_windows` reports it; the others train without this ticker
+        return None
+    return None if cut.reason else cut

@@ -1,0 +1,87 @@
+"""Step `publish`: calibrate what was decided, and write the forecasts with their intervals.
+
+All that it needs has been decided and replayed: it looks at no windows and no prices.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from pipeline.daily import lineup
+from pipeline.daily.admission import passed
+from pipeline.daily.plan import decisive_settings
+from pipeline.daily.promote import choice_of
+from pipeline.daily.table_rows import row_dicts
+from pipeline.decisions import Publication, decode_replay, publication
+from pipeline.errors import NothingStored
+from pipeline.run import Run
+from pipeline.tables import CALIBRATIONS, FORECASTS, PROMOTIONS, RUNS
+from pipeline.version import code_version, library_versions
+
+if TYPE_CHECKING:
+    from pipeline.parts import Parts
+
+STEP = "publish"
+
+
+def publish(parts: Parts, run: Run) -> None:
+    """Write the champions' forecasts, once they meet their expectations.
+
+    Raises:
+        NothingStored: nothing has been promoted.
+        QualityGateFailed: a forecast breaks its expectations.
+    """
+    if parts.recipes.for_price(run.universe.recipe).smoothing:
+        smoothed = "this recipe forecasts a smoothed price, which nobody pays"
+        parts.progress(STEP, "", f"nothing is published: {smoothed}")
+        return
+    promotions = parts.rows(PROMOTIONS, run, passed(parts, run))
+    if promotions.empty:
+        raise NothingStored(
+            f"{run.universe.name} {run.session}: nothing has been promoted. "
+            "Run `promote` for this session first."
+        )
+    tickers = list(promotions["ticker"])
+    made = _publication(parts, run, promotions)
+    published = parts.rows(FORECASTS, run, tickers)
+    if not made.forecasts.equals(published):  # what is published has passed already
+        parts.gate.check_forecasts(made.forecasts, list(run.forecast_sessions)).require()
+    parts.store.replace(CALIBRATIONS, made.calibrations, **run.key, ticker=tickers)
+    parts.store.replace(RUNS, _run_rows(parts, run, tickers), **run.key, ticker=tickers)
+    changed = parts.store.replace(FORECASTS, made.forecasts, **run.key, ticker=tickers)
+    parts.progress(STEP, "", f"{len(made.forecasts)} forecasts, {changed} of them new or changed")
+
+
+def _publication(parts: Parts, run: Run, promotions: pd.DataFrame) -> Publication:
+    lineups = lineup.load(parts, run, list(promotions["ticker"]))
+    choices = {t: choice_of(parts, run, t, own) for t, own in lineups.items()}
+    replays = {
+        ticker: decode_replay(parts.artifacts.read(own.replay_file))
+        for ticker, own in lineups.items()
+    }
+    return publication(run, row_dicts(promotions), choices, replays)
+
+
+def _run_rows(parts: Parts, run: Run, tickers: Sequence[str]) -> pd.DataFrame:
+    """Return RUNS rows of these tickers.
+
+    They are the same whenever the same run is repeated on the same prices with the same program.
+    """
+    universe = run.universe
+    known_at = parts.store.prices.newest_revision(
+        universe.source_id, list(universe.tickers), run.session, run.known_at
+    )
+    row = {
+        **run.key,
+        "source_id": universe.source_id,
+        "known_at": known_at,
+        "request": json.dumps(run.to_json()["universe"], sort_keys=True),
+        "settings": json.dumps(decisive_settings(parts.settings), sort_keys=True),
+        "code_version": code_version(),
+        "libraries": json.dumps(library_versions(), sort_keys=True),
+    }
+    return RUNS.conform(pd.DataFrame([{**row, "ticker": ticker} for ticker in tickers]))

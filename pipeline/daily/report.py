@@ -1,0 +1,123 @@
+"""Step `report`: write the day's page, and finish the session in MLflow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.daily.admission import passed
+from pipeline.daily.tracked_session import open_session, session_files, session_metrics
+from pipeline.daily.window_cuts import histories_of
+from pipeline.reporting import (
+    Day,
+    charts,
+    day_markdown,
+    day_page,
+    day_text,
+    forecast_table,
+    shown_in_full,
+    summary_of,
+)
+from pipeline.run import Run
+from pipeline.tables import (
+    CALIBRATIONS,
+    CHECKS,
+    DRIFT,
+    FINDINGS,
+    FORECASTS,
+    PROMOTIONS,
+    SCORES,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pipeline.parts import Parts
+
+STEP = "report"
+
+
+def report(parts: Parts, run: Run) -> str:
+    """Write the page and finish the session's run; return where the page is."""
+    passed(parts, run)
+    name, day = report_file(run), day_of(parts, run)
+    watched = _watched(parts, run)
+    pictures = _pictures(day, watched)
+    page = day_page(run, day, _ticker_charts(parts, run, day), pictures).encode()
+    parts.artifacts.write(name, page)
+    parent, files = open_session(parts, run), session_files(parts, run, day, page, pictures)
+    tracker = parts.tracker(run.universe.name)
+    tracker.finish(parent, session_metrics(day), files, day_markdown(day))
+    parts.progress(STEP, "", parts.artifacts.url(name))
+    return parts.artifacts.url(name)
+
+
+def report_file(run: Run) -> str:
+    """Return the artifact that is the day's page."""
+    universe = run.universe
+    return f"reports/{universe.name}/{run.session}-{universe.recipe}-{universe.target}.html"
+
+
+def verdict_of(parts: Parts, run: Run) -> str:
+    """Return a session that has been reported in a few sentences."""
+    return str(summary_of(day_of(parts, run)))
+
+
+def report_text(parts: Parts, run: Run) -> str:
+    """Return the day's page for a terminal."""
+    return day_text(run, day_of(parts, run))
+
+
+def forecasts_text(parts: Parts, run: Run) -> str:
+    """Return the table that a person reads when the day is done."""
+    return forecast_table(
+        parts.rows(FORECASTS, run), parts.rows(PROMOTIONS, run), parts.rows(CHECKS, run)
+    )
+
+
+def day_of(parts: Parts, run: Run) -> Day:
+    """Read what the day's page is made of; its scores are of forecasts made before this session."""
+    tickers = list(run.universe.tickers)
+    scores = parts.store.load(SCORES, **run.series, ticker=tickers)
+    return Day(
+        forecasts=parts.rows(FORECASTS, run),
+        promotions=parts.rows(PROMOTIONS, run),
+        calibrations=parts.rows(CALIBRATIONS, run),
+        findings=parts.rows(FINDINGS, run),
+        checks=parts.rows(CHECKS, run),
+        scores=_up_to(run, scores, "session"),
+        drift=parts.rows(DRIFT, run),
+    )
+
+
+def _watched(parts: Parts, run: Run) -> pd.DataFrame:
+    tickers = list(run.universe.tickers)
+    return _up_to(run, parts.store.load(DRIFT, **run.series, ticker=tickers), "cutoff")
+
+
+def _up_to(run: Run, rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    import pandas as pd
+
+    return rows[rows[column] <= pd.Timestamp(run.session)]
+
+
+def _pictures(day: Day, watched: pd.DataFrame) -> dict[str, bytes]:
+    """Return "calibration" and "drift" as PNG, where there is something to draw."""
+    pictures = {}
+    if len(day.calibrations):
+        pictures["calibration"] = charts.calibration_chart(day.calibrations)
+    if watched["coverage_80"].notna().any():
+        pictures["drift"] = charts.drift_chart(watched)
+    return pictures
+
+
+def _ticker_charts(parts: Parts, run: Run, day: Day) -> dict[str, bytes]:
+    """Return by ticker the PNG of its prices and forecasts."""
+    tickers = shown_in_full(day)
+    histories = histories_of(parts, run, tickers)
+    return {
+        ticker: charts.forecast_chart(
+            histories.of(ticker, run.session, masked=False),
+            day.forecasts[day.forecasts["ticker"] == ticker],
+        )
+        for ticker in tickers
+    }

@@ -1,0 +1,102 @@
+"""Step `score`: compare earlier forecasts with the prices of their sessions."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from pipeline.daily.check import READ_TOGETHER
+from pipeline.daily.replaying import baseline_model
+from pipeline.daily.shards import chunks
+from pipeline.measures import scores
+from pipeline.models import EWMA
+from pipeline.prices import histories_as_of
+from pipeline.run import Run
+from pipeline.storage import Span
+from pipeline.tables import DATASETS, FORECASTS, PREDICTIONS, SCORES
+
+if TYPE_CHECKING:
+    from pipeline.parts import Parts
+
+STEP = "score"
+#: Days over which scores are computed again, to follow corrected bars.
+RESCORED_DAYS = 21
+#: Days over which forecasts without a score are looked for.
+UNSCORED_DAYS = 400
+
+
+def score(parts: Parts, run: Run) -> None:
+    """Give each forecast of this series its realised error, once its session has closed.
+
+    It looks at all sessions that have been run, not at this one alone, so that a backfill leaves
+    the same scores in any order.
+    """
+    newest = parts.store.greatest(FORECASTS, "cutoff", **run.series)
+    until = max(run.session, newest or run.session)
+    due, changed = _due(parts, run, until), 0
+    for tickers in chunks(list(due["ticker"].unique()), READ_TOGETHER):
+        rows = due[due["ticker"].isin(tickers)]
+        first = rows["cutoff"].min().date()
+        histories = histories_as_of(
+            parts.store.prices, run.universe.source_id, tickers, until, None, first
+        )
+        baseline = _ewma_predictions(parts, run, tickers, list(rows["cutoff"].unique()))
+        scored = scores.score(
+            rows,
+            baseline,
+            histories.all_of(until, masked=False),
+            histories.bars,
+            run.universe.target,
+        )
+        changed += parts.store.save(SCORES, scored)
+    parts.progress(
+        STEP, "", f"{len(due)} forecasts whose session has closed, {changed} scores new or changed"
+    )
+
+
+def _due(parts: Parts, run: Run, until: dt.date) -> pd.DataFrame:
+    """Return the FORECASTS to score of sessions up to `until`.
+
+    They are this run's own, those that have no score, and those whose prices have changed since.
+    """
+    tickers, store = list(run.universe.tickers), parts.store
+    own = store.load(FORECASTS, **run.key, ticker=tickers, session=Span(last=until))
+    waiting = store.unscored(
+        run.session - dt.timedelta(days=UNSCORED_DAYS), until, **run.series, ticker=tickers
+    )
+    first = run.session - dt.timedelta(days=RESCORED_DAYS)
+    # When the forecasts of `first` were made, at the earliest.
+    made_first = first - dt.timedelta(days=3 * run.universe.horizon + 10)
+    corrected = store.prices.corrected(run.universe.source_id, tickers, made_first, until)
+    again = store.load(
+        FORECASTS,
+        **run.series,
+        ticker=sorted(corrected),
+        cutoff=Span(made_first, run.session),
+        session=Span(first, until),
+    )
+    due = pd.concat([own, waiting, again]).drop_duplicates(list(FORECASTS.key))
+    return FORECASTS.conform(due)
+
+
+def _ewma_predictions(
+    parts: Parts, run: Run, tickers: Sequence[str], cutoffs: list[pd.Timestamp]
+) -> pd.DataFrame:
+    """Return the EWMA random walk's PREDICTIONS of these tickers, with ticker and cutoff."""
+    rows = parts.store.load(
+        DATASETS, **run.series, ticker=list(tickers), role=["live", "training"], cutoff=cutoffs
+    )
+    by_role = rows.pivot(index=["ticker", "cutoff"], columns="role", values="dataset")
+    both = by_role.reindex(columns=["live", "training"]).dropna().reset_index()
+    wanted = both.rename(columns={"live": "dataset"})
+    wanted["model"] = [baseline_model(EWMA, dataset) for dataset in wanted["training"]]
+    predictions = parts.store.load(
+        PREDICTIONS,
+        dataset=sorted(set(wanted["dataset"])),
+        model=sorted(set(wanted["model"])),
+    )
+    joined = predictions.merge(wanted.drop(columns="training"), on=["dataset", "model"])
+    return joined.drop(columns=["dataset", "model"])

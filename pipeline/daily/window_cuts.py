@@ -1,0 +1,119 @@
+"""Cuts: the history of a ticker up to a cutoff, and how a run cuts windows from it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from pipeline.daily.dataset_files import write_dataset
+from pipeline.models import PriceRecipe
+from pipeline.prices import Histories, histories_as_of, on_calendar
+from pipeline.run import Run
+from pipeline.sessions import Calendar
+from pipeline.training import training_digest
+from pipeline.windows import Newest, Spec, encode, load_dataset, surely_trainable
+
+if TYPE_CHECKING:
+    from pipeline.parts import Parts
+
+#: Tickers whose prices and windows are in memory together: reading and writing them one by one took
+#: three times as long.
+BUILT_TOGETHER = 32
+#: Intervals are calibrated and champions chosen on sessions that no network has learnt from: where
+#: a source's protocol holds none out before its test sessions, the daily run does.
+VALIDATION = Newest(252)
+
+
+@dataclass(frozen=True)
+class HistoryCut:
+    """A history at a cutoff and how to cut it.
+
+    Attributes:
+        reason: why no network can learn from it; "" when one can.
+    """
+
+    spec: Spec
+    history: pd.DataFrame
+    reason: str
+
+
+def histories_of(parts: Parts, run: Run, tickers: Sequence[str]) -> Histories:
+    """Read what a run knows of tickers: as many as may be in memory together."""
+    prices = parts.store.prices
+    return histories_as_of(prices, run.universe.source_id, tickers, run.session, run.known_at)
+
+
+def spec_of(run: Run, recipe: PriceRecipe, ticker: str, cutoff: dt.date) -> Spec:
+    """Return how a run cuts a ticker's history at a cutoff."""
+    split = recipe.split
+    split = split if split.validates else replace(split, validation=VALIDATION)
+    return recipe.spec(ticker, cutoff, run.universe.target, run.universe.horizon, split)
+
+
+def cut_at(
+    parts: Parts,
+    run: Run,
+    recipe: PriceRecipe,
+    histories: Histories,
+    ticker: str,
+    cutoff: dt.date,
+) -> HistoryCut:
+    """Return the cut of a ticker at a cutoff; its reason says what a network would lack."""
+    spec, history = spec_of(run, recipe, ticker, cutoff), histories.of(ticker, cutoff)
+    if len(history):
+        first = max(run.universe.start, history["session"].iloc[0].date())
+        sessions = _session_index(parts.calendar(run.universe), first, cutoff)
+        history = on_calendar(history, sessions)
+    count, needed = len(history), spec.needed_sessions
+    reason = f"no network of its own: {count} sessions up to {cutoff}, {needed} needed"
+    if count >= needed:
+        lacking = _lacking(history, spec)
+        if not lacking:
+            return HistoryCut(spec, history, "")
+        reason = f"no network of its own: of {count} sessions up to {cutoff}, {lacking}"
+    spec = spec.without_training(count, as_it_is=recipe.fine_tuning is not None)
+    return HistoryCut(spec, history, reason)
+
+
+def write_cut(
+    parts: Parts,
+    run: Run,
+    recipe: PriceRecipe,
+    histories: Histories,
+    ticker: str,
+    role: str,
+    cut: HistoryCut,
+) -> dict[str, object]:
+    """Write the dataset file of a cut; return its DATASETS row."""
+    data = encode(cut.history, cut.spec)
+    learns = role != "live" and not cut.reason
+    return {
+        **run.key,
+        "ticker": ticker,
+        "role": role,
+        "dataset_cutoff": cut.spec.cutoff,
+        "dataset": write_dataset(parts, data),
+        "learnt": training_digest(data, recipe) if learns else "",
+        "sessions": len(cut.history),
+        "reason": cut.reason,
+        "known_at": histories.newest_revision(ticker, cut.spec.cutoff),
+    }
+
+
+@lru_cache(maxsize=256)
+def _session_index(calendar: Calendar, first: dt.date, last: dt.date) -> pd.DatetimeIndex:
+    """Return the sessions of a range, kept: most tickers begin on the same session."""
+    return pd.DatetimeIndex(calendar.sessions(first, last))
+
+
+def _lacking(history: pd.DataFrame, spec: Spec) -> str:
+    """Return why a history that is long enough cannot be learnt from; "" where it can."""
+    if surely_trainable(history, spec):
+        return ""
+    dataset = load_dataset(encode(history, spec))
+    return "" if dataset.trainable else f"too many are without a price: {dataset.usable}"

@@ -1,0 +1,54 @@
+"""Decisions: the worth of forecasters, the one that is published, and its weight."""
+
+from pipeline.decisions import blending, promotion
+from pipeline.decisions.choice import (
+    Choice,
+    ChoiceReplay,
+    Contestant,
+    Observed,
+    choice_identity,
+    choose,
+    decode_choice,
+    decode_replay,
+    encode_choice,
+    encode_replay,
+)
+from pipeline.decisions.evaluation import (
+    EvaluationSet,
+    ModelForecasts,
+    SplitForecasts,
+    calibrated,
+    calibrated_test,
+    evaluate,
+    prediction_rows,
+    quantiles_of,
+    stored_precision,
+)
+from pipeline.decisions.publication import Publication, promotion_rows, publication
+
+__all__ = [
+    "Choice",
+    "ChoiceReplay",
+    "Contestant",
+    "EvaluationSet",
+    "ModelForecasts",
+    "Observed",
+    "Publication",
+    "SplitForecasts",
+    "blending",
+    "calibrated",
+    "calibrated_test",
+    "choice_identity",
+    "choose",
+    "decode_choice",
+    "decode_replay",
+    "encode_choice",
+    "encode_replay",
+    "evaluate",
+    "prediction_rows",
+    "promotion",
+    "promotion_rows",
+    "publication",
+    "quantiles_of",
+    "stored_precision",
+]

@@ -1,0 +1,244 @@
+"""From choices to rows: the decisions of a session, and its calibrated forecasts. Pure."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.arrays import Floats
+from pipeline.decisions import blending
+from pipeline.decisions.choice import Choice, ChoiceReplay
+from pipeline.decisions.evaluation import SplitForecasts
+from pipeline.decisions.promotion import Decision
+from pipeline.measures import calibration, root_mean_squared_error
+from pipeline.models import BASELINES, EWMA, NAIVE
+from pipeline.quantiles import INTERVALS, MEDIAN, coverage, losses
+from pipeline.run import Run
+from pipeline.tables import CALIBRATIONS, FORECASTS, PROMOTIONS
+
+
+def promotion_rows(
+    run: Run,
+    choices: Mapping[str, Choice],
+    weights: Mapping[str, float],
+    trained_until: Mapping[str, dt.date],
+) -> pd.DataFrame:
+    """Return PROMOTIONS rows.
+
+    Args:
+        choices: by ticker.
+        weights: by ticker, the network's share of what is published; 0: the baseline alone is.
+        trained_until: by ticker, the cutoff of its training dataset.
+    """
+    decided = {t: _decision(choice, weights.get(t, 0.0)) for t, choice in choices.items()}
+    reported = {
+        t: _reported_forecasts(choice, decided[t], weights.get(t, 0.0))
+        for t, choice in choices.items()
+    }
+    ewma = {ticker: choice.baseline(EWMA) for ticker, choice in choices.items()}
+    calibrated = _calibrated_tests(choices, reported)
+    calibrated_ewma = _calibrated_tests(choices, ewma)
+    rows = []
+    for ticker, choice in choices.items():
+        decision, shown = decided[ticker], choice.shown
+        by_network = decision.champion not in BASELINES
+        rows.append(
+            {
+                **run.key,
+                "ticker": ticker,
+                "champion": decision.champion,
+                "model_id": decision.model_id,
+                "weight": weights.get(ticker, 0.0) if by_network else 0.0,
+                "baseline": decision.baseline,
+                "training_cutoff": shown.training_cutoff if shown else trained_until[ticker],
+                "reasons": "; ".join(decision.reasons),
+                **_test_figures(choice, calibrated[ticker], calibrated_ewma[ticker]),
+            }
+        )
+    return PROMOTIONS.conform(pd.DataFrame(rows)) if rows else PROMOTIONS.empty()
+
+
+def _test_figures(choice: Choice, calibrated: Floats, ewma: Floats) -> dict[str, object]:
+    """Return the columns of a PROMOTIONS row that are measured on test.
+
+    Args:
+        calibrated, ewma: of the reported forecasts and of the EWMA random walk, (n, H, Q).
+    """
+    test, missing = choice.test, float("nan")
+    loss, ewma_loss = (
+        losses(test.actual, quantiles, test.last).mean(axis=0).mean()
+        for quantiles in (calibrated, ewma)
+    )
+    rmse, naive_rmse = (
+        float(root_mean_squared_error(test.actual, quantiles[:, :, MEDIAN])[0])
+        for quantiles in (calibrated, choice.fitted[NAIVE](test))
+    )
+    has_network = choice.shown is not None
+    return {
+        "test_sessions": len(test.last),
+        "test_rmse": rmse if has_network else missing,
+        "naive_test_rmse": naive_rmse,
+        "skill": 1 - rmse / naive_rmse if has_network else missing,
+        "test_pinball": float(loss) if has_network else missing,
+        "ewma_test_pinball": float(ewma_loss),
+        "pinball_skill": float(1 - loss / ewma_loss) if has_network else missing,
+    }
+
+
+def _decision(choice: Choice, weight: float) -> Decision:
+    """Return the decision once the network's weight is known."""
+    if not choice.has_network:
+        return choice.decision
+    rest = choice.decision.baseline
+    share = (
+        f"{weight:.0%} of it and the rest of {rest}"
+        if weight
+        else f"no weight is left to it, so {rest} is published alone"
+    )
+    reason = f"{share}, by validation and the evidence of all stocks together"
+    reasons = (*choice.decision.reasons, reason)
+    if weight:
+        return Decision(choice.decision.champion, choice.decision.model_id, rest, reasons)
+    return Decision(rest, rest, rest, reasons)
+
+
+def _reported_forecasts(choice: Choice, decision: Decision, weight: float) -> SplitForecasts:
+    """Return the forecasts that a row reports on.
+
+    They are what is published, or where a baseline is, those of the network that is not.
+    """
+    if choice.forecasts is None:
+        return choice.baseline(decision.model_id)
+    if decision.champion in BASELINES or weight == 1:
+        return choice.forecasts
+    return choice.forecasts.blended(choice.baseline(decision.baseline), weight)
+
+
+def _calibrated_tests(
+    choices: Mapping[str, Choice], forecasts: Mapping[str, SplitForecasts]
+) -> dict[str, Floats]:
+    """Return the test windows' quantiles (n, H, Q), calibrated session by session.
+
+    Each is calibrated by what was known at its last session, beginning with validation.
+    """
+    series = [
+        (
+            np.concatenate([choice.validation.actual, choice.test.actual]),
+            np.concatenate([forecasts[ticker].validation, forecasts[ticker].test]),
+            np.concatenate([choice.validation.position, choice.test.position]),
+        )
+        for ticker, choice in choices.items()
+    ]
+    replays = zip(choices.items(), calibration.replay_all(series), strict=True)
+    return {
+        ticker: replay.quantiles[len(choice.validation.last) :]
+        for (ticker, choice), replay in replays
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Publication:
+    """The rows that a session publishes: FORECASTS, and CALIBRATIONS next to them."""
+
+    forecasts: pd.DataFrame
+    calibrations: pd.DataFrame
+
+
+def publication(
+    run: Run,
+    promotions: Sequence[Mapping[str, Any]],
+    choices: Mapping[str, Choice],
+    replays: Mapping[str, ChoiceReplay],
+) -> Publication:
+    """Blend and calibrate the forecasts of some PROMOTIONS rows at the cutoff.
+
+    Args:
+        choices, replays: by ticker.
+    """
+    blended = [_blended(row, choices[row["ticker"]], replays[row["ticker"]]) for row in promotions]
+    observed = [replays[row["ticker"]].observed for row in promotions]
+    calibrated = calibration.replay_all(
+        [
+            (each.actual, quantiles, each.position)
+            for each, quantiles in zip(observed, blended, strict=True)
+        ]
+    )
+    forecasts: list[dict[str, object]] = []
+    calibrations: list[dict[str, object]] = []
+    for row, each, raw, replay in zip(promotions, observed, blended, calibrated, strict=True):
+        key = {**run.key, "ticker": row["ticker"]}
+        newest = replay.quantiles[-1]
+        forecasts += _forecast_rows(run, key, row, float(each.last[-1]), newest)
+        calibrations += _calibration_rows(key, each.actual[:-1], raw[:-1], replay)
+    return Publication(
+        FORECASTS.conform(pd.DataFrame(forecasts)),
+        CALIBRATIONS.conform(pd.DataFrame(calibrations)),
+    )
+
+
+def _blended(row: Mapping[str, Any], choice: Choice, replay: ChoiceReplay) -> Floats:
+    """Return the replayed windows' quantiles (n, H, Q) of what a row says is published."""
+    if row["champion"] in BASELINES:
+        return choice.fitted[row["champion"]](replay.observed)
+    if replay.forecasts is None:
+        raise ValueError(f"{row['ticker']}: its replay has no forecasts of {row['champion']}.")
+    if row["weight"] == 1:
+        return replay.forecasts
+    baseline = choice.fitted[row["baseline"]](replay.observed)
+    return blending.blend(replay.forecasts, baseline, row["weight"])
+
+
+def _forecast_rows(
+    run: Run,
+    key: Mapping[str, object],
+    row: Mapping[str, Any],
+    last_value: float,
+    quantiles: Floats,
+) -> list[dict[str, object]]:
+    return [
+        {
+            **key,
+            "horizon": horizon + 1,
+            "session": session,
+            "last_value": last_value,
+            "y_hat": quantiles[horizon, MEDIAN],
+            **{
+                f"{side}_{level}": quantiles[horizon, bound]
+                for level, bounds in INTERVALS.items()
+                for side, bound in zip(("lower", "upper"), bounds, strict=True)
+            },
+            "champion": row["champion"],
+            "model_id": row["model_id"],
+        }
+        for horizon, session in enumerate(run.forecast_sessions)
+    ]
+
+
+def _calibration_rows(
+    key: Mapping[str, object],
+    actual: Floats,
+    raw: Floats,
+    replay: calibration.Replay,
+) -> list[dict[str, object]]:
+    """Return the coverage of the replayed sessions, one row per horizon."""
+    after = replay.quantiles[:-1]
+    shares = {f"raw_coverage_{level}": coverage(actual, raw, level) for level in INTERVALS}
+    shares |= {f"coverage_{level}": coverage(actual, after, level) for level in INTERVALS}
+    logs = zip(INTERVALS, replay.growth, strict=True)
+    growth = {f"growth_{level}": log for level, log in logs}
+    sessions = np.isfinite(actual).sum(axis=0)
+    return [
+        {
+            **key,
+            "horizon": at + 1,
+            "sessions": sessions[at],
+            **{name: values[at] for name, values in shares.items()},
+            **growth,
+        }
+        for at in range(actual.shape[1])
+    ]

@@ -1,0 +1,36 @@
+"""Inspection: leaks, the origin of a forecast, and the state of a deployment."""
+
+from pipeline.inspection.audit import (
+    AUDIT_LEVELS,
+    AUDITED_CUTOFFS,
+    AUDITED_EPOCHS,
+    AuditReport,
+    audit,
+    nothing_to_audit,
+)
+from pipeline.inspection.audited_prices import TradedPrices, bars_of
+from pipeline.inspection.comparing import ComparedOutput
+from pipeline.inspection.doctor import Diagnosis, examine
+from pipeline.inspection.explanation import Explanation, find_explanation
+from pipeline.inspection.explanation_text import explanation_text
+from pipeline.inspection.rerun import RerunCheck, RerunComparison, rerun
+
+__all__ = [
+    "AUDITED_CUTOFFS",
+    "AUDITED_EPOCHS",
+    "AUDIT_LEVELS",
+    "AuditReport",
+    "ComparedOutput",
+    "Diagnosis",
+    "Explanation",
+    "RerunCheck",
+    "RerunComparison",
+    "TradedPrices",
+    "audit",
+    "bars_of",
+    "examine",
+    "explanation_text",
+    "find_explanation",
+    "nothing_to_audit",
+    "rerun",
+]

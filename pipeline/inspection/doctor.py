@@ -1,0 +1,125 @@
+"""The doctor: whether this deployment can work, and what to do where it cannot.
+
+It looks at configuration, store, artifacts, tracking, calendar and source.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from pipeline.daily import plan, probe
+from pipeline.errors import StockcastError
+from pipeline.parts import Parts, store_name, universe_of
+from pipeline.reporting import counted
+from pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from pipeline.run import Run
+    from pipeline.storage import Artifacts, Store
+    from pipeline.tracking import Tracker
+    from pipeline.universes import Universe
+
+Examined = TypeVar("Examined")
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The diagnosis of one part of a deployment.
+
+    Attributes:
+        what: the part.
+        is_well: False: it cannot work.
+        message: the error and its remedy, or what is there.
+    """
+
+    what: str
+    is_well: bool
+    message: str
+
+
+def examine(settings: Callable[[], Settings], now: dt.datetime) -> list[Diagnosis]:
+    """Look at each part of a deployment.
+
+    An empty store gets its tables, and MLflow runs that killed processes have left are marked
+    KILLED; nothing else is changed.
+
+    Args:
+        settings: makes the settings, so that a wrong one is a diagnosis too.
+    """
+    first, built = _try("configuration", lambda: _settings(settings))
+    return [first] if built is None else [first, *_examine_parts(built, now)]
+
+
+def _examine_parts(settings: Settings, now: dt.datetime) -> Iterator[Diagnosis]:
+    with Parts(settings) as parts:
+        diagnosis, universe = _try("universe", lambda: _universe(settings))
+        yield diagnosis
+        yield _try("store", lambda: _store(parts))[0]
+        yield _try("artifacts", lambda: _artifacts(parts))[0]
+        if universe is None:
+            return
+        yield _try("tracking", lambda: _tracking(parts, universe))[0]
+        diagnosis, run = _try("session", lambda: _session(parts, universe, now))
+        yield diagnosis
+        if run is not None:
+            yield _try("source", lambda: _source(parts, run))[0]
+
+
+def _try(what: str, look: Callable[[], tuple[str, Examined]]) -> tuple[Diagnosis, Examined | None]:
+    """Return the diagnosis of a part, and the part; None: it cannot work.
+
+    Args:
+        look: returns what is there, in words, and the part.
+    """
+    try:
+        message, part = look()
+    except StockcastError as error:
+        return Diagnosis(what, False, str(error)), None
+    return Diagnosis(what, True, message), part
+
+
+def _settings(settings: Callable[[], Settings]) -> tuple[str, Settings]:
+    built = settings()
+    return f"home {built.home}", built
+
+
+def _universe(settings: Settings) -> tuple[str, Universe]:
+    universe = universe_of(settings)
+    tickers = f"{len(universe.tickers)} tickers from {universe.source}"
+    return f"{universe.name}: {tickers}, recipe {universe.recipe}", universe
+
+
+def _store(parts: Parts) -> tuple[str, Store]:
+    store = parts.store
+    return store_name(parts.settings), store
+
+
+def _artifacts(parts: Parts) -> tuple[str, Artifacts]:
+    """Write an artifact."""
+    parts.artifacts.require()
+    parts.artifacts.put_content("doctor", ".txt", b"written by stockcast doctor")
+    return parts.artifacts.url(""), parts.artifacts
+
+
+def _tracking(parts: Parts, universe: Universe) -> tuple[str, Tracker]:
+    """Mark the MLflow runs that killed processes have left."""
+    tracker = parts.tracker(universe.name)
+    tracker.prepare()
+    abandoned = tracker.end_abandoned()
+    if not abandoned:
+        return "MLflow answers", tracker
+    runs, were = counted(len(abandoned), "run"), "was" if len(abandoned) == 1 else "were"
+    return f"MLflow answers; {runs} left by killed processes {were} marked KILLED", tracker
+
+
+def _session(parts: Parts, universe: Universe, now: dt.datetime) -> tuple[str, Run]:
+    run = plan(parts, universe, None, now)
+    return f"the newest is {run.session}", run
+
+
+def _source(parts: Parts, run: Run) -> tuple[str, Run]:
+    bars = probe(parts, run)
+    return f"{run.universe.tickers[0]}: {bars} bars up to {run.session}", run

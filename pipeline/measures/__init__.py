@@ -1,0 +1,25 @@
+"""Measures of forecasts and of evidence: pure functions of arrays and tables."""
+
+from pipeline.measures import calibration, drift, metrics, scores
+from pipeline.measures.drift import DRIFT_SESSIONS, HIGHEST_PSI, LOWEST_SKILL, coverage_band
+from pipeline.measures.metrics import directional_accuracy, realised, root_mean_squared_error, skill
+from pipeline.measures.significance import BLOCK_SESSIONS, CONFIDENCE, difference, t_statistic
+
+__all__ = [
+    "BLOCK_SESSIONS",
+    "CONFIDENCE",
+    "DRIFT_SESSIONS",
+    "HIGHEST_PSI",
+    "LOWEST_SKILL",
+    "calibration",
+    "coverage_band",
+    "difference",
+    "directional_accuracy",
+    "drift",
+    "metrics",
+    "realised",
+    "root_mean_squared_error",
+    "scores",
+    "skill",
+    "t_statistic",
+]

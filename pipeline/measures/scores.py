@@ -1,0 +1,74 @@
+"""Scores of forecasts: their realised errors. Pure: tables in, table out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from pipeline.quantiles import QUANTILE_COLUMNS, losses
+from pipeline.tables import SCORES, column
+
+#: The quantiles as columns of FORECASTS, in the order of `QUANTILE_COLUMNS`.
+FORECAST_COLUMNS = (
+    *("lower_95", "lower_80", "lower_50"),
+    "y_hat",
+    *("upper_50", "upper_80", "upper_95"),
+)
+
+
+def score(
+    forecasts: pd.DataFrame,
+    baseline: pd.DataFrame,
+    history: pd.DataFrame,
+    tape: pd.DataFrame,
+    target: str,
+) -> pd.DataFrame:
+    """Return SCORES rows of forecasts; a forecast without its bar has none yet.
+
+    Actuals are brought back into dollars as of each forecast's cutoff: with adjusted prices p and
+    the price on the tape q, actual = p[session] * q[cutoff] / p[cutoff]. This undoes a split in
+    between; for adj_close, a dividend too.
+
+    Args:
+        forecasts: FORECASTS of any number of tickers.
+        baseline: the EWMA random walk's forecasts (ticker, cutoff, horizon and the quantiles as
+            PREDICTIONS has them).
+        history: HISTORY from the first of the cutoffs on, adjusted as of any session at or after
+            the last that is forecast.
+        tape: PRICES as traded, up to the same session.
+        target: the column that is forecast.
+    """
+    traded_target = "close" if target == "adj_close" else target
+    adjusted = column(history.set_index(["ticker", "session"]), target)
+    traded = column(tape.set_index(["ticker", "session"]), traded_target)
+    session = pd.MultiIndex.from_frame(forecasts[["ticker", "session"]])
+    cutoff = pd.MultiIndex.from_frame(forecasts[["ticker", "cutoff"]])
+    prices = (
+        adjusted.reindex(session).to_numpy()
+        * traded.reindex(cutoff).to_numpy()
+        / adjusted.reindex(cutoff).to_numpy()
+    )
+    actual = pd.Series(prices, index=forecasts.index)
+    key = ["ticker", "cutoff", "horizon"]
+    walk = forecasts[key].merge(baseline, on=key, how="left")[list(QUANTILE_COLUMNS)]
+    last = forecasts["last_value"].to_numpy()
+    scored = forecasts.assign(
+        actual=actual,
+        pinball=_loss(actual, forecasts[list(FORECAST_COLUMNS)], last),
+        ewma_pinball=_loss(actual, walk, last),
+        error=actual - forecasts["y_hat"],
+        naive_error=actual - forecasts["last_value"],
+        inside_80=actual.between(forecasts["lower_80"], forecasts["upper_80"]),
+        inside_95=actual.between(forecasts["lower_95"], forecasts["upper_95"]),
+    )
+    return SCORES.conform(scored[actual.notna()])
+
+
+def _loss(actual: pd.Series, quantiles: pd.DataFrame, last: np.ndarray) -> np.ndarray:
+    """Return the mean pinball loss of each row's quantiles, (n,), as a fraction of `last`.
+
+    Returns:
+        NaN for a row that lacks a quantile.
+    """
+    values = quantiles.to_numpy("float64")[:, None, :]
+    return losses(actual.to_numpy()[:, None], values, last)[:, 0]

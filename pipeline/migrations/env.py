@@ -1,9 +1,0 @@
-"""Alembic's entry point: runs the revisions on the connection that `pipeline.migrations.upgrade` hands over."""
-
-from alembic import context
-
-from pipeline.migrations import VERSION_TABLE
-
-context.configure(connection=context.config.attributes["connection"], version_table=VERSION_TABLE)
-with context.begin_transaction():
-    context.run_migrations()

@@ -1,0 +1,1 @@
+"""Recipes of published sources, one file a source."""

@@ -1,0 +1,285 @@
+"""Parts: the store, gate, tracker, workers and sources of a deployment, made from its settings.
+
+Nothing is opened before it is used.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Sequence
+from functools import cache, cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pipeline.errors import SettingsError
+from pipeline.models import DEFAULT, RECIPES, Recipes
+from pipeline.settings import Settings
+from pipeline.universes import Universe, load_universes
+from pipeline.version import code_version
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pipeline.prices import Source
+    from pipeline.quality import Gate
+    from pipeline.run import Run
+    from pipeline.sessions import Calendar
+    from pipeline.storage import Artifacts, Store
+    from pipeline.tables import Table
+    from pipeline.tracking import Origin, Tracker
+    from pipeline.training import Networks, Workers
+
+
+class Progress(Protocol):
+    """A receiver of progress messages."""
+
+    def __call__(self, step: str, ticker: str, message: str) -> object:
+        """Take one line of progress; `ticker` "": it is about no single ticker."""
+        ...
+
+
+class Parts:
+    """The parts that the steps work with.
+
+    Leaving this context manager closes the store and ends what is still open in MLflow.
+
+    Args:
+        progress: None: lines on standard output.
+        origin: what asks for the work, for MLflow's runs; None: a command.
+        recipes: where recipes are found by name.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        progress: Progress | None = None,
+        origin: Origin | None = None,
+        recipes: Recipes = RECIPES,
+    ) -> None:
+        from pipeline.reporting import Lines
+
+        self.settings = settings
+        self.origin = origin
+        self.recipes = recipes
+        self.progress: Progress = progress or Lines()
+        self._trackers: dict[str, Tracker] = {}
+
+    def __enter__(self) -> Parts:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        self.close_progress()
+        try:
+            for tracker in self._trackers.values():
+                tracker.close(error)
+        finally:
+            if "store" in self.__dict__:
+                self.store.close()
+
+    def close_progress(self) -> None:
+        """End a bar in the terminal, where there is one."""
+        close = getattr(self.progress, "close", None)
+        if close is not None:
+            close()
+
+    @cached_property
+    def store(self) -> Store:
+        """The database of rows."""
+        from pipeline.storage import Store
+
+        return Store.open(store_url(self.settings))
+
+    @cached_property
+    def artifacts(self) -> Artifacts:
+        """The files beside it."""
+        from pipeline.storage import Artifacts
+
+        return Artifacts(artifact_root(self.settings))
+
+    @cached_property
+    def gate(self) -> Gate:
+        """The quality gate."""
+        from pipeline.quality import Gate
+
+        return Gate(suites_folder(), self.settings.home / "data_docs")
+
+    @property
+    def workers(self) -> Workers:
+        """This process's worker processes."""
+        from pipeline.training import shared_workers
+
+        return shared_workers(self.settings.workers)
+
+    @property
+    def networks(self) -> Networks:
+        """The cache of fitted networks."""
+        from pipeline.training import Networks
+
+        return Networks(self.artifacts, self.workers, self.settings.tensorboard)
+
+    def source(self, universe: Universe) -> Source:
+        """Return where a universe's prices come from."""
+        return _source(universe.source, universe.data, self.settings)
+
+    def calendar(self, universe: Universe) -> Calendar:
+        """Return a universe's calendar."""
+        return _calendar(universe.calendar)
+
+    def rows(self, table: Table, run: Run, tickers: Sequence[str] | None = None) -> pd.DataFrame:
+        """Return a run's rows in a table that begins with `RUN_KEY`; tickers None: of all."""
+        wanted = list(run.universe.tickers if tickers is None else tickers)
+        return self.store.load(table, **run.key, ticker=wanted)
+
+    def tracker(self, experiment: str) -> Tracker:
+        """Return the tracker of an experiment (a universe's has its name), kept until the end."""
+        from pipeline.tracking import Tracker
+
+        if experiment not in self._trackers:
+            uri = tracking_uri(self.settings)
+            self._trackers[experiment] = Tracker(
+                uri,
+                artifact_root(self.settings),
+                experiment,
+                lock_url=store_url(self.settings) if uri.startswith("http") else "",
+                code_version=code_version(),
+                origin=self.origin,
+            )
+        return self._trackers[experiment]
+
+
+# Where things are
+
+
+def store_url(settings: Settings) -> str:
+    """Return the store's database URL; the embedded PostgreSQL is started for it."""
+    return settings.store_url or _embedded(settings, "stockcast")
+
+
+def tracking_uri(settings: Settings) -> str:
+    """Return MLflow's tracking URI; the embedded PostgreSQL is started for it."""
+    return settings.tracking_uri or _embedded(settings, "mlflow")
+
+
+def artifact_root(settings: Settings) -> str:
+    """Return the folder or URL of datasets, models and reports."""
+    return settings.artifacts or str(settings.home / "artifacts")
+
+
+def suites_folder() -> Path:
+    """Return the folder of the quality gate's expectations."""
+    return Path(__file__).parent.parent / "expectations"
+
+
+def store_name(settings: Settings) -> str:
+    """Return where the store is, for people."""
+    import sqlalchemy as sa
+
+    url = sa.make_url(store_url(settings))
+    if "host" in url.query:  # a socket: the embedded server
+        return f"database {url.database} of the PostgreSQL under {settings.home / 'postgres'}"
+    return url.render_as_string(hide_password=True)
+
+
+def mlflow_url(settings: Settings) -> str:
+    """Return where people look at training runs."""
+    if settings.tracking_uri.startswith("http"):
+        return settings.tracking_uri
+    return f"http://127.0.0.1:{settings.mlflow_port}"
+
+
+def experiments_url(settings: Settings) -> str:
+    """Return the address of MLflow's list of experiments."""
+    # Without the query, MLflow opens on its pages for language models.
+    return f"{mlflow_url(settings)}/#/experiments?workflowType=machine_learning"
+
+
+# What is asked for
+
+
+def universe_of(settings: Settings) -> Universe:
+    """Return the universe that the settings name, with what they override.
+
+    A source without a universe makes one: named like the source, with the tickers named, or all
+    that a folder of files has.
+
+    Raises:
+        SettingsError: there is no such universe.
+    """
+    source = settings.source or ("csv" if settings.data and not settings.universe else "")
+    name = settings.universe or ("" if source not in ("", "sample") else "sample")
+    tickers = tuple(settings.ticker_list)
+    if settings.tickers and not tickers:
+        raise SettingsError(
+            f"tickers is {settings.tickers!r}, which names none; expected for example IBM,AAPL "
+            "(flag --tickers)."
+        )
+    overrides = {
+        "source": source,
+        "data": settings.data,
+        "tickers": tickers,
+        "target": settings.target,
+        "recipe": settings.recipe,
+        "horizon": settings.horizon,
+    }
+    chosen: dict[str, Any] = {key: value for key, value in overrides.items() if value}
+    if name:
+        universes = load_universes(settings.universes)
+        if name not in universes:
+            raise SettingsError(
+                f"There is no universe {name!r}. The universes are: {', '.join(universes)}."
+            )
+        return overridden(universes[name], **chosen)
+    if source == "csv" and settings.data and not tickers:
+        chosen["tickers"] = tuple(_source("csv", settings.data, settings).tickers() or ())
+    base: dict[str, Any] = {"name": source, "tickers": (), "start": dt.date(1990, 1, 1)}
+    for key in ("source", "data", "tickers"):
+        if key in chosen:
+            base[key] = chosen.pop(key)
+    return overridden(Universe(**base), **chosen)
+
+
+def overridden(universe: Universe, **changes: Any) -> Universe:
+    """Return the universe with `changes`.
+
+    A source's recipe brings its source's column, unless another one is among the changes.
+    """
+    recipe = str(changes.get("recipe", universe.recipe))
+    if recipe not in (universe.recipe, DEFAULT.name) and "target" not in changes:
+        changes["target"] = RECIPES.for_price(recipe).targets[0]
+    return dataclasses.replace(universe, **changes)
+
+
+@cache
+def _calendar(name: str) -> Calendar:
+    from pipeline.sessions import Calendar
+
+    return Calendar(name)
+
+
+@cache
+def _source(name: str, data: str, settings: Settings) -> Source:
+    from pipeline.prices import CsvSource, SampleSource, YahooSource
+
+    if name == "sample":
+        return SampleSource()
+    if name == "csv":
+        return CsvSource(Path(data))
+    return YahooSource(
+        settings.home / "yahoo",
+        settings.fetch_attempts,
+        settings.fetch_timeout,
+        settings.fetch_rate,
+    )
+
+
+def _embedded(settings: Settings, database: str) -> str:
+    from pipeline.storage import embedded_postgres
+
+    return embedded_postgres.url(settings.home, database)

@@ -1,0 +1,163 @@
+"""Histories, all that a model may see of prices.
+
+They are adjusted as of a cutoff, known at a moment, and masked.
+
+This is the one road from revisions to histories. Whoever needs prices takes it: the day, backtests,
+searches, studies, audits, scores and pages.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from pipeline.prices.adjustment import adjust
+from pipeline.prices.masking import mask
+from pipeline.prices.source import Source, fetch
+from pipeline.sessions import Calendar
+from pipeline.tables import ACTIONS, HISTORY, PRICES
+
+
+class Revisions(Protocol):
+    """A keeper of prices as revisions, such as the store's `prices`."""
+
+    def revisions(
+        self,
+        source_id: str,
+        tickers: Sequence[str],
+        cutoff: dt.date,
+        known_at: dt.datetime | None,
+        first: dt.date | None = None,
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return the newest PRICE_REVISIONS and ACTION_REVISIONS of each bar and action.
+
+        Args:
+            cutoff: the last session that is looked at.
+            known_at: nothing that became known later counts; None: all that is known by now.
+            first: the first session of the bars; None: the history's own. Actions are never cut.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Histories:
+    """Prices and corporate actions of some tickers as known at one moment.
+
+    Attributes:
+        bars: PRICES as traded, or PRICE_REVISIONS with one revision of each bar.
+        actions: ACTIONS, or ACTION_REVISIONS with one revision of each action. An action of
+            value 0 was taken back.
+    """
+
+    bars: pd.DataFrame
+    actions: pd.DataFrame
+    _tables: dict[tuple[dt.date, bool], pd.DataFrame] = field(
+        default_factory=dict, init=False, repr=False
+    )
+    _tables_by_ticker: dict[tuple[dt.date, bool], dict[str, pd.DataFrame]] = field(
+        default_factory=dict, init=False, repr=False
+    )
+
+    def of(self, ticker: str, cutoff: dt.date, masked: bool = True) -> pd.DataFrame:
+        """Return the HISTORY of a ticker as it could be seen on the evening of `cutoff`.
+
+        Args:
+            masked: whether cells that no model may use are NaN (see `masking`).
+
+        Returns:
+            No rows where there is no bar up to the cutoff.
+        """
+        key = cutoff, masked
+        if key not in self._tables_by_ticker:
+            self._tables_by_ticker[key] = _by_ticker(self.all_of(cutoff, masked))
+        tables = self._tables_by_ticker[key]
+        return tables[ticker] if ticker in tables else HISTORY.empty()
+
+    def all_of(self, cutoff: dt.date, masked: bool = True) -> pd.DataFrame:
+        """Return the HISTORY of all tickers as of `cutoff`; see `of`."""
+        key = cutoff, masked
+        if key not in self._tables:
+            # All tickers at once: adjusting and masking one by one takes three times as long.
+            history = adjust(self.bars, self.actions, cutoff)
+            self._tables[key] = mask(history) if masked else history
+        return self._tables[key]
+
+    def newest_revision(self, ticker: str, cutoff: dt.date) -> pd.Timestamp | None:
+        """Return when the newest fact up to a cutoff became known (UTC, no zone); None: no fact.
+
+        `bars` and `actions` have to be revisions.
+        """
+        moments = []
+        for revisions in self._revisions_by_ticker:
+            if ticker not in revisions:
+                continue
+            rows = revisions[ticker]
+            up_to_cutoff = rows["session"].to_numpy() <= np.datetime64(cutoff)
+            known_at = rows["known_at"].to_numpy()[up_to_cutoff]
+            if len(known_at):
+                moments.append(pd.Timestamp(known_at.max()))
+        return max(moments, default=None)
+
+    @cached_property
+    def _revisions_by_ticker(self) -> list[dict[str, pd.DataFrame]]:
+        return [_by_ticker(self.bars), _by_ticker(self.actions)]
+
+
+def _by_ticker(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    return {str(ticker): rows for ticker, rows in table.groupby("ticker")}
+
+
+def histories_as_of(
+    prices: Revisions,
+    source_id: str,
+    tickers: Sequence[str],
+    cutoff: dt.date,
+    known_at: dt.datetime | None,
+    first: dt.date | None = None,
+) -> Histories:
+    """Read all that was known of some tickers at a moment, up to a cutoff; see `Revisions`."""
+    return Histories(*prices.revisions(source_id, tickers, cutoff, known_at, first))
+
+
+def fetch_histories(
+    source: Source,
+    tickers: Iterable[str],
+    first: dt.date,
+    last: dt.date,
+    calendar: Calendar,
+    now: dt.datetime,
+) -> Histories:
+    """Fetch PRICES and ACTIONS of some tickers from a source, as it knows them now.
+
+    Raises:
+        UnknownTicker, SourceUnavailable, MalformedPrices: see `Source`.
+    """
+    fetched = [fetch(source, ticker, first, last, calendar, now) for ticker in tickers]
+    bars = pd.concat([PRICES.empty(), *(rows.prices for rows in fetched)])
+    actions = pd.concat([ACTIONS.empty(), *(rows.actions for rows in fetched)])
+    return Histories(PRICES.conform(bars), ACTIONS.conform(actions))
+
+
+def on_calendar(
+    history: pd.DataFrame, sessions: Sequence[dt.date] | pd.DatetimeIndex
+) -> pd.DataFrame:
+    """Return the history of one ticker with exactly one row per session from its first.
+
+    Sessions without a bar are NaN; days that are no sessions are dropped.
+
+    Args:
+        history: HISTORY of one ticker, at least one row.
+    """
+    index = pd.DatetimeIndex(np.array(sessions, dtype="datetime64[s]"))
+    index = index[index >= history["session"].iloc[0]]
+    if np.array_equal(index.to_numpy(), history["session"].to_numpy()):  # most histories
+        return history.reset_index(drop=True)
+    table = history.drop_duplicates("session").set_index("session").reindex(index)
+    table["ticker"] = history["ticker"].iloc[0]
+    return HISTORY.conform(table.rename_axis("session").reset_index())

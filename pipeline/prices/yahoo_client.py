@@ -1,0 +1,84 @@
+"""The libraries behind the yahoo source, set up for it: yfinance, and the HTTP session it uses."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import shutil
+import tempfile
+import threading
+import warnings
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+#: The path of a request for prices.
+CHART_PATH = "/v8/finance/chart/"
+
+
+@cache
+def yfinance_client(cache_folder: Path) -> ModuleType:
+    """Return yfinance, set up for this process: failures raise.
+
+    Its SQLite caches, which workers would lock, are in a folder of this process.
+    """
+    import yfinance
+
+    cache_folder.mkdir(parents=True, exist_ok=True)
+    process_folder = tempfile.mkdtemp(prefix="yfinance-", dir=cache_folder)
+    atexit.register(shutil.rmtree, process_folder, ignore_errors=True)
+    yfinance.set_tz_cache_location(process_folder)
+    yfinance.config.debug.hide_exceptions = False
+    # It also prints that a cookie could not be fetched, for every try; our own error reports an
+    # outage once.
+    logging.getLogger("yfinance").setLevel(logging.CRITICAL)
+    # yfinance 1.7 calls pandas in ways that pandas 4 will drop, on every fetch; a reader of our log
+    # cannot mend that.
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module="yfinance")
+    client: ModuleType = yfinance
+    return client
+
+
+class RecordedSession:
+    """An HTTP session that remembers, per thread, the last answer to a request for prices.
+
+    It lets no request take longer than the timeout: yfinance gives some requests a timeout of their
+    own, three times 30 seconds in the worst case.
+
+    Args:
+        transport: the session's class; None: curl_cffi's, which yfinance itself would choose.
+        timeout: seconds for a single request.
+
+    Attributes:
+        session: the session for yfinance.
+    """
+
+    def __init__(self, transport: type | None, timeout: float) -> None:
+        if transport is None:
+            from curl_cffi.requests import Session
+
+            transport = Session
+        self._timeout = timeout
+        self._answers = threading.local()
+        self.session: Any = transport(impersonate="chrome")
+        self._send = self.session.request
+        self.session.request = self._request
+
+    def forget(self) -> None:
+        """Forget this thread's last answer."""
+        self._answers.last = None
+
+    def last_answer(self) -> tuple[int, str] | None:
+        """Return HTTP status and body of this thread's last answer; None: there was none."""
+        answer: tuple[int, str] | None = getattr(self._answers, "last", None)
+        return answer
+
+    def _request(self, method: str, url: str, **options: Any) -> Any:
+        options["timeout"] = min(options.get("timeout") or self._timeout, self._timeout)
+        if CHART_PATH not in url:
+            return self._send(method, url, **options)
+        self.forget()
+        response = self._send(method, url, **options)
+        self._answers.last = (response.status_code, response.text)
+        return response

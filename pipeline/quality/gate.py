@@ -1,0 +1,109 @@
+"""The quality gate: prices pass it on their way in, forecasts on their way out.
+
+The files `expectations/*.json` define a valid table. The gate derives the columns that they judge
+(`derived_columns`), lets Great Expectations judge a whole shard in one call (`validation`), and
+weighs each failing cell by its age (`quarantine`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.prices import adjustment, masking
+from pipeline.quality import data_docs, derived_columns, quarantine, validation
+from pipeline.quality.quarantine import GateVerdict
+from pipeline.storage import content_digest
+
+#: The modules that decide a verdict, next to this one and the rules themselves.
+DECIDING_MODULES = (adjustment, masking, derived_columns, validation, quarantine)
+#: Hexadecimal digits of `Gate.rules_hash`.
+RULES_HASH_DIGITS = 16
+
+
+class Gate:
+    """Checks of prices on their way in and of forecasts on their way out.
+
+    Args:
+        suites: the folder of prices.json and forecasts.json.
+        docs: the folder of Data Docs pages, one per shard; None: none are written.
+    """
+
+    def __init__(self, suites: Path, docs: Path | None = None) -> None:
+        self._suites = suites
+        self._docs = docs
+
+    @property
+    def rules_hash(self) -> str:
+        """A hash that changes when the rules for prices do, or any code that decides a verdict."""
+        modules = [Path(str(module.__file__)) for module in DECIDING_MODULES]
+        files = [self._suites / "prices.json", Path(__file__), *modules]
+        return content_digest(b"".join(file.read_bytes() for file in files), RULES_HASH_DIGITS)
+
+    def check_prices(
+        self,
+        prices: pd.DataFrame,
+        actions: pd.DataFrame,
+        tickers: Sequence[str],
+        sessions: Sequence[dt.date],
+        cutoff: dt.date,
+        needed_sessions: int,
+        universe: str,
+        others: pd.DataFrame | None = None,
+    ) -> GateVerdict:
+        """Judge a shard's prices up to the cutoff.
+
+        Args:
+            prices: PRICES as traded; rows after the cutoff or of other tickers are not looked at.
+            actions: ACTIONS; likewise.
+            sessions: the calendar's, up to the cutoff. A day before the first of them is not held
+                against the calendar.
+            needed_sessions: history without which no network can be trained.
+            universe: its name, a folder of the Data Docs.
+            others: PRICES of the universe's other tickers, the last few sessions; they are compared
+                with for equal prices only.
+
+        Raises:
+            SettingsError: the rules cannot be read or run.
+        """
+        suite = validation.load_suite(self._suites / "prices.json")
+        table, unusable = derived_columns.price_table(
+            _up_to(prices, tickers, cutoff),
+            _up_to(actions, tickers, cutoff),
+            tickers,
+            sessions,
+            cutoff,
+            needed_sessions,
+            others,
+        )
+        result = validation.validate(table, suite)
+        if self._docs is not None:
+            style = (self._suites / "data_docs.css").read_text(encoding="utf-8")
+            folder = self._docs / universe / cutoff.isoformat()
+            data_docs.write_page(folder, tickers, data_docs.render_page(result, style))
+        failures = validation.failing_cells(result, table)
+        return quarantine.verdict_of(quarantine.weigh(failures, unusable, sessions), cutoff)
+
+    def check_forecasts(
+        self, forecasts: pd.DataFrame, forecast_sessions: Sequence[dt.date]
+    ) -> GateVerdict:
+        """Judge FORECASTS before they are published; every finding keeps its ticker back.
+
+        Args:
+            forecast_sessions: the calendar's, horizon 1 first.
+
+        Raises:
+            SettingsError: the rules cannot be read or run.
+        """
+        suite = validation.load_suite(self._suites / "forecasts.json")
+        table = derived_columns.forecast_table(forecasts, forecast_sessions)
+        failures = validation.failing_cells(validation.validate(table, suite), table)
+        findings = failures.assign(severity="quarantine")
+        return quarantine.verdict_of(findings, max(forecast_sessions))
+
+
+def _up_to(table: pd.DataFrame, tickers: Sequence[str], cutoff: dt.date) -> pd.DataFrame:
+    return table[table["ticker"].isin(tickers) & (table["session"] <= pd.Timestamp(cutoff))]

@@ -1,0 +1,165 @@
+"""A day's tables, and what they come to: the summary, one row per ticker, what is shown in full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pipeline.measures import drift
+from pipeline.models import BASELINES
+from pipeline.reporting.rows import counted
+
+#: A change that rounds to nothing has no direction.
+LEVEL = 0.00005
+#: Tickers that a page shows in full.
+SHOWN_IN_FULL = 24
+#: What a champion is, in words.
+CHAMPIONS = {
+    "lstm": "the network of this training cutoff",
+    "previous": "the network of the training cutoff before",
+    "pooled": "the network that all stocks have trained together",
+    "ewma": "the random walk with EWMA volatility",
+    "naive": "the last price with the spread of all changes",
+}
+#: What may leave its band, in words.
+DRIFT_WORDS = {
+    "coverage_80": "80% interval",
+    "coverage_95": "95% interval",
+    "pinball_skill": "pinball skill",
+    "psi": "inputs",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Day:
+    """The tables that a day's page is made of: rows of its run.
+
+    Attributes:
+        scores: of all earlier forecasts whose session has closed.
+    """
+
+    forecasts: pd.DataFrame
+    promotions: pd.DataFrame
+    calibrations: pd.DataFrame
+    findings: pd.DataFrame
+    checks: pd.DataFrame
+    scores: pd.DataFrame
+    drift: pd.DataFrame
+
+    @property
+    def quarantined(self) -> pd.DataFrame:
+        """CHECKS rows of the tickers that sit this session out."""
+        checks = self.checks
+        return checks[checks["verdict"] == "quarantined"].sort_values("ticker")
+
+
+def overview(
+    checks: pd.DataFrame,
+    forecasts: pd.DataFrame,
+    promotions: pd.DataFrame,
+    watched: pd.DataFrame,
+) -> pd.DataFrame:
+    """Return one row per ticker: what was published for the next session, and its worth.
+
+    Columns: ticker, verdict (passed or quarantined), session (the day forecast), last_value, y_hat,
+    change (a fraction), direction (up, down or level), lower_80, upper_80, champion, weight, skill,
+    pinball_skill, drift (kinds, comma-separated), reasons (why it sits out).
+
+    Args:
+        checks, forecasts, promotions, watched: CHECKS, FORECASTS, PROMOTIONS and DRIFT of a run.
+    """
+    first = forecasts[forecasts["horizon"] == 1]
+    first = first[["ticker", "session", "last_value", "y_hat", "lower_80", "upper_80"]]
+    decided = promotions[["ticker", "champion", "weight", "skill", "pinball_skill"]]
+    table = (
+        checks[["ticker", "verdict", "reasons"]]
+        .merge(first, on="ticker", how="outer")
+        .merge(decided, on="ticker", how="left")
+        .merge(watched[["ticker", "warnings"]], on="ticker", how="left")
+    )
+    table["change"] = table["y_hat"] / table["last_value"] - 1
+    moves = table["change"].to_numpy()
+    conditions = [np.isnan(moves), moves > LEVEL, moves < -LEVEL]
+    table["direction"] = np.select(conditions, ["", "up", "down"], "level")
+    table["drift"] = [
+        ",".join(drift.warnings_of(warnings)) if isinstance(warnings, str) else ""
+        for warnings in table["warnings"]
+    ]
+    table.loc[table["verdict"] != "quarantined", "reasons"] = ""
+    names = ["ticker", "verdict", "session", "last_value", "y_hat", "change", "direction"]
+    names += ["lower_80", "upper_80", "champion", "weight", "skill", "pinball_skill"]
+    return table[[*names, "drift", "reasons"]]
+
+
+def day_summary(day: Day) -> pd.DataFrame:
+    """Return `overview` of a day."""
+    return overview(day.checks, day.forecasts, day.promotions, day.drift)
+
+
+def shown_in_full(day: Day) -> list[str]:
+    """Return the tickers that the day's page shows in full.
+
+    They are all, or of a large universe those that drifted and those that are expected to move
+    most.
+    """
+    first = day.forecasts[day.forecasts["horizon"] == 1].set_index("ticker")
+    if len(first) <= SHOWN_IN_FULL:
+        return sorted(first.index)
+    moves = (first["y_hat"] / first["last_value"] - 1).abs()
+    warned = day.drift[day.drift["warnings"] != ""]["ticker"]
+    drifted = [ticker for ticker in warned if ticker in first.index]
+    by_move = moves.sort_values(ascending=False, kind="stable").index
+    ordered = list(dict.fromkeys([*drifted, *by_move]))
+    return sorted(ordered[: max(SHOWN_IN_FULL, len(drifted))])
+
+
+@dataclass(frozen=True)
+class DaySummary:
+    """A day in sentences.
+
+    Attributes:
+        warnings: what somebody should look at, by the part of the page that has more.
+    """
+
+    sentences: tuple[str, ...]
+    warnings: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return " ".join([*self.warnings.values(), *self.sentences])
+
+
+def summary_of(day: Day) -> DaySummary:
+    """Return a day in sentences."""
+    promotions = day.promotions
+    measured = promotions[promotions["test_rmse"].notna()]
+    networks = int((~promotions["champion"].isin(list(BASELINES))).sum())
+    forecast = counted(day.forecasts["ticker"].nunique(), "ticker")
+    lines = [
+        f"{forecast} forecast: {networks} with the help of a network, "
+        f"{len(promotions) - networks} by a baseline alone."
+    ]
+    if len(measured):
+        better = (measured["pinball_skill"] > 0).sum()
+        lines.append(
+            f"On test sessions networks beat the EWMA random walk's distribution for {better} out "
+            f"of {counted(len(measured), 'ticker')}, and the naive forecast's RMSE for "
+            f"{(measured['skill'] > 0).sum()}."
+        )
+    drifted = int((day.drift["warnings"] != "").sum())
+    counts = {"drift": (drifted, "drifted"), "quality": (len(day.quarantined), "quarantined")}
+    warnings = {
+        part: f"{counted(count, 'ticker')} {what}."
+        for part, (count, what) in counts.items()
+        if count
+    }
+    return DaySummary(tuple(lines), warnings)
+
+
+def drift_warnings(watched: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
+    """Yield ticker, kind and warning of all that has left its band; `watched`: DRIFT rows."""
+    for row in watched.sort_values("ticker").to_dict("records"):
+        for kind, warning in drift.warnings_of(row["warnings"]).items():
+            yield row["ticker"], kind, warning

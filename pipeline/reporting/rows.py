@@ -1,0 +1,147 @@
+"""Rows, numbers and sentences as text: what every table and page is written with."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import pandas as pd
+
+from pipeline.errors import SettingsError
+
+FORMATS = ("table", "json", "csv")
+#: Columns of a page of sentences.
+SENTENCE_WIDTH = 100
+#: Columns of a table that no line is folded in.
+UNFOLDED_WIDTH = 100_000
+
+
+def format_rows(frame: pd.DataFrame, form: str, width: int | None = None) -> str:
+    """Return a table as text.
+
+    Columns and rows keep their order, dates are ISO, numbers in csv and json read back to the same
+    bits. What is missing is empty in csv and table, null in json.
+
+    Args:
+        form: "table" (aligned columns), "json" (a list of objects) or "csv" (ends its last line).
+        width: of a table, columns that long texts are folded into; None: nothing is folded.
+
+    Raises:
+        SettingsError: another form.
+    """
+    if form not in FORMATS:
+        raise SettingsError(f"--format is {form!r}; {', '.join(FORMATS)} are possible.")
+    rows = frame.itertuples(index=False, name=None)
+    cells = [[_plain(value) for value in row] for row in rows]
+    columns = list(frame.columns)
+    if form == "json":
+        objects = [dict(zip(columns, row, strict=True)) for row in cells]
+        return json.dumps(objects, indent=1, ensure_ascii=False)
+    if form == "csv":
+        texts = [["" if value is None else str(value) for value in row] for row in cells]
+        table = pd.DataFrame(texts, columns=columns, dtype=object)
+        return str(table.to_csv(index=False, lineterminator="\n"))
+    texts = [[_short(value) for value in row] for row in cells]
+    return align(columns, texts, [_is_number(frame[name]) for name in columns], width)
+
+
+def align(
+    columns: Sequence[str],
+    cells: Sequence[Sequence[str]],
+    right: Sequence[bool],
+    width: int | None = None,
+) -> str:
+    """Return texts as aligned columns below their names.
+
+    Args:
+        right: by column, True: on the right.
+        width: columns of the terminal, into which long texts are folded; None: nothing is folded.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="")
+    for name, to_right in zip(columns, right, strict=True):
+        fixed = to_right or width is None
+        side: Literal["left", "right"] = "right" if to_right else "left"
+        table.add_column(Text(name), justify=side, no_wrap=fixed, overflow="fold")
+    for row in cells:
+        table.add_row(*map(Text, row))
+    output = io.StringIO()
+    Console(file=output, width=width or UNFOLDED_WIDTH, color_system=None).print(table)
+    return "\n".join(line.rstrip() for line in output.getvalue().splitlines())
+
+
+def sentences(lines: Sequence[str]) -> str:
+    """Return one sentence a line, long ones folded."""
+    return "\n".join(
+        textwrap.fill(line, SENTENCE_WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+        for line in lines
+    )
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, which takes an s where there is not one."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def or_dash(value: float, text: Callable[[float], str]) -> str:
+    """Return the value as text; a dash for NaN."""
+    return "–" if math.isnan(value) else text(value)
+
+
+def price_text(value: float, decimals: int = 2) -> str:
+    """Return a price with two decimals, or with four below 1."""
+    small = abs(value) < 1 and value != 0
+    return f"{value:,.{max(decimals, 4) if small else decimals}f}"
+
+
+def change_text(value: float) -> str:
+    """Return a fraction as a signed percentage; a dash for NaN."""
+    return or_dash(value, "{:+.2%}".format)
+
+
+def share_text(value: float) -> str:
+    """Return a fraction as a percentage; a dash for NaN."""
+    return or_dash(value, "{:.1%}".format)
+
+
+def dollars(value: float) -> str:
+    """Return dollars with four decimals, or with two from 100 on; a dash for NaN."""
+    return or_dash(value, lambda number: f"{number:,.{4 if abs(number) < 100 else 2}f}")
+
+
+def ratio_text(value: float) -> str:
+    """Return a ratio with three decimals; a dash for NaN."""
+    return or_dash(value, "{:.3f}".format)
+
+
+def _plain(value: Any) -> Any:
+    """Return a cell as JSON has it.
+
+    NaN and NaT are None, a midnight is its date, numpy's numbers are Python's.
+    """
+    if value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, pd.Timestamp):
+        is_date = value == value.normalize()
+        return value.date().isoformat() if is_date else value.isoformat()
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return value.item() if hasattr(value, "item") else value
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _is_number(column: pd.Series[Any]) -> bool:
+    types = pd.api.types
+    return types.is_numeric_dtype(column) and not types.is_bool_dtype(column)

@@ -1,0 +1,129 @@
+"""A backtest's data: the prices that it has kept, and each block's histories and datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from pipeline.arrays import Bools
+from pipeline.daily import VALIDATION
+from pipeline.errors import NotEnoughHistory, StockcastError
+from pipeline.models import PriceRecipe
+from pipeline.outcomes import Outcomes
+from pipeline.prices import Histories, on_calendar
+from pipeline.research.backtest_plan import BACKTEST_FOLDER, BacktestPlan, Block
+from pipeline.storage import pack_table, unpack_table
+from pipeline.tables import ACTIONS, PRICES, column
+from pipeline.windows import Since, Spec, Windows, encode
+
+if TYPE_CHECKING:
+    from pipeline.parts import Parts
+    from pipeline.sessions import Calendar
+
+#: Where the prices that backtests have seen are kept, named by their content.
+KEPT_PRICES_FOLDER, KEPT_PRICES_SUFFIX = f"{BACKTEST_FOLDER}/prices", ".parquet"
+
+
+def keep_histories(parts: Parts, histories: Histories) -> tuple[str, str]:
+    """Keep prices and actions among the artifacts; return the digests of both."""
+    prices, actions = (
+        parts.artifacts.put_content(KEPT_PRICES_FOLDER, KEPT_PRICES_SUFFIX, pack_table(table))
+        for table in (histories.bars, histories.actions)
+    )
+    return prices, actions
+
+
+def kept_histories(parts: Parts, plan: BacktestPlan) -> Histories:
+    """Return the prices and actions that a plan has kept."""
+    bars, actions = (
+        table.conform(
+            unpack_table(
+                parts.artifacts.read_content(KEPT_PRICES_FOLDER, KEPT_PRICES_SUFFIX, digest)
+            )
+        )
+        for table, digest in ((PRICES, plan.prices), (ACTIONS, plan.actions))
+    )
+    return Histories(bars, actions)
+
+
+def block_histories(
+    plan: BacktestPlan, block: Block, histories: Histories, calendar: Calendar
+) -> dict[str, pd.DataFrame]:
+    """Return the HISTORY of each ticker that has prices by a block's end.
+
+    It is adjusted and masked as of the end, and has one row per session up to it.
+    """
+    sessions = calendar.sessions(plan.universe.start, block.end)
+    by_ticker = {ticker: histories.of(ticker, block.end) for ticker in plan.universe.tickers}
+    return {
+        ticker: on_calendar(history, sessions)
+        for ticker, history in by_ticker.items()
+        if not history.empty
+    }
+
+
+def dataset_files(
+    plan: BacktestPlan, recipe: PriceRecipe, block: Block, histories: Mapping[str, pd.DataFrame]
+) -> Outcomes[bytes]:
+    """Return the dataset file of each ticker that a recipe can learn from in a block.
+
+    Args:
+        histories: of `block_histories`.
+    """
+    files: dict[str, bytes] = {}
+    failures: dict[str, StockcastError] = {}
+    for ticker in plan.universe.tickers:
+        if ticker not in histories:
+            failures[ticker] = NotEnoughHistory(f"{ticker}: no prices up to {block.end}.")
+            continue
+        spec, history = plan.spec(recipe, block, ticker), histories[ticker]
+        try:
+            _require_enough(history, spec, block)
+        except NotEnoughHistory as error:
+            failures[ticker] = error
+        else:
+            files[ticker] = encode(history, spec)
+    return Outcomes(files, failures)
+
+
+def _require_enough(history: pd.DataFrame, spec: Spec, block: Block) -> None:
+    """Raise `NotEnoughHistory` where a recipe cannot be trained before a block and tested in it."""
+    cutoff, sessions = block.cutoffs[0], _days(history["session"])
+    context = spec.window.context_length
+    count = max(len(sessions) - context - spec.horizon + 1, 0)
+    first_forecast = sessions[context:][:count]
+    train = spec.split.starts(first_forecast, spec.reach, context)[0]
+    needed = max(spec.split.min_train_windows, 1)
+    if train < needed:
+        before = int((sessions <= np.datetime64(cutoff)).sum())
+        gap = spec.reach - 1 + spec.split.embargo
+        tested = Since(block.after).start(first_forecast)
+        more = needed + gap + VALIDATION.sessions + gap - tested
+        raise NotEnoughHistory(
+            f"{spec.ticker}: {before} sessions up to {cutoff} leave {train} windows to train on, "
+            f"{needed} are needed ({context} sessions of context, {VALIDATION.sessions} of "
+            f"validation, an embargo of {spec.split.embargo}): {more} sessions more."
+        )
+    known = column(history, spec.target).notna().to_numpy()
+    if not known[np.isin(sessions, np.array(block.cutoffs, "datetime64[D]"))].any():
+        raise NotEnoughHistory(
+            f"{spec.ticker}: no {spec.target} at any cutoff from {cutoff} to {block.cutoffs[-1]}."
+        )
+
+
+def at_cutoffs(history: pd.DataFrame, block: Block, windows: Windows) -> Bools:
+    """Return which windows end at a cutoff of the block, (n,).
+
+    Those with a masked close do not count: only the next session has shown that it is a wrong
+    print, and that evening's forecast would have seen it.
+    """
+    cutoffs = np.array(block.cutoffs, "datetime64[D]")
+    unknown = _days(history.loc[history["close"].isna(), "session"])
+    return np.isin(windows.origins, cutoffs) & ~np.isin(windows.origins, unknown)
+
+
+def _days(sessions: pd.Series[pd.Timestamp]) -> np.ndarray:
+    return sessions.to_numpy().astype("datetime64[D]")

@@ -1,0 +1,120 @@
+"""Planning a backtest: cutoffs, blocks and prices are decided, what cannot be done is refused."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pipeline.errors import NotEnoughHistory, SettingsError
+from pipeline.models import statistical
+from pipeline.prices import Histories, fetch_histories, require_known
+from pipeline.research.backtest_data import block_histories, dataset_files, keep_histories
+from pipeline.research.backtest_plan import BacktestPlan, Block
+from pipeline.research.backtest_request import BacktestRequest, forecasters_of
+from pipeline.universes import Universe
+
+if TYPE_CHECKING:
+    from pipeline.parts import Parts
+
+
+def plan_backtest(
+    parts: Parts, universe: Universe, request: BacktestRequest, now: dt.datetime
+) -> BacktestPlan:
+    """Decide cutoffs and blocks, and keep the prices that they will see.
+
+    Raises:
+        SettingsError: there is no such forecaster, or no session in the range.
+        NotEnoughHistory: a forecaster can learn from no ticker before the first block, or no
+            cutoff has actuals.
+    """
+    statistical.require_known(request.baselines)
+    wanted = [*request.recipes, *request.baselines]
+    forecasters = forecasters_of(
+        parts.recipes, wanted, universe.target, parts.settings.seed, request.seeds
+    )
+    calendar = parts.calendar(universe)
+    inside = calendar.sessions(request.first, request.last)
+    if not inside:
+        raise SettingsError(
+            f"There is no session of {calendar.name} from {request.first} to {request.last}. "
+            "Give an earlier --from or a later --to."
+        )
+    last_forecast = calendar.next_sessions(inside[-1], universe.horizon)[-1]
+    histories = _fetched(parts, universe, last_forecast, now)
+    newest = histories.bars["session"].max().date()
+    sessions = calendar.sessions(inside[0], newest)
+    blocks = _blocks(sessions, inside[:: request.step], request.refit, universe.horizon)
+    if not blocks:
+        raise NotEnoughHistory(
+            f"{', '.join(universe.tickers)}: prices end on {newest}, so there is no actual yet of "
+            f"forecasts from {inside[0]} on, {universe.horizon} sessions ahead. "
+            "Give an earlier --from."
+        )
+    prices, actions = keep_histories(parts, histories)
+    plan = BacktestPlan(
+        universe=universe,
+        forecasters=forecasters,
+        blocks=blocks,
+        step=request.step,
+        refit=request.refit,
+        embargo=universe.horizon if request.embargo is None else request.embargo,
+        warm_start=request.warm_start,
+        prices=prices,
+        actions=actions,
+    )
+    _require_trainable(parts, plan, histories)
+    parts.artifacts.write(f"{plan.folder}/plan.json", plan.encode())
+    return plan
+
+
+def _fetched(parts: Parts, universe: Universe, last: dt.date, now: dt.datetime) -> Histories:
+    """Return prices and actions of all tickers from the universe's start to `last`, as traded."""
+    source, calendar = parts.source(universe), parts.calendar(universe)
+    require_known(source, universe.tickers)
+    histories = fetch_histories(source, universe.tickers, universe.start, last, calendar, now)
+    if histories.bars.empty:
+        raise NotEnoughHistory(
+            f"{', '.join(universe.tickers)}: no prices from {universe.start} to {last}. "
+            "Give another range (--from, --to), or a source that has them (--source, --data)."
+        )
+    return histories
+
+
+def _blocks(
+    sessions: Sequence[dt.date], wanted: Sequence[dt.date], refit: int, horizon: int
+) -> tuple[Block, ...]:
+    """Return the blocks of the wanted cutoffs that have all their actuals.
+
+    Args:
+        sessions: those that have prices, from the first cutoff on.
+        refit: cutoffs of a block; 0: all.
+    """
+    places = {session: place for place, session in enumerate(sessions)}
+    fewer = len(sessions)
+    cutoffs = [cutoff for cutoff in wanted if places.get(cutoff, fewer) + horizon < len(sessions)]
+    size = refit or max(len(cutoffs), 1)
+    groups = [tuple(cutoffs[start : start + size]) for start in range(0, len(cutoffs), size)]
+    return tuple(
+        Block(
+            number,
+            group,
+            after=sessions[places[group[0]] + 1],
+            end=sessions[places[group[-1]] + horizon],
+        )
+        for number, group in enumerate(groups)
+    )
+
+
+def _require_trainable(parts: Parts, plan: BacktestPlan, histories: Histories) -> None:
+    """Raise `NotEnoughHistory` where a recipe can learn from no ticker in the first block."""
+    block = plan.blocks[0]
+    by_ticker = block_histories(plan, block, histories, parts.calendar(plan.universe))
+    cutters = {id(forecaster.cutter): forecaster.cutter for forecaster in plan.forecasters}
+    for recipe in cutters.values():
+        datasets = dataset_files(plan, recipe, block, by_ticker)
+        if not datasets.results:
+            raise NotEnoughHistory(
+                f"{' '.join(map(str, datasets.failures.values()))} "
+                "Give a later --from, or files that begin earlier."
+            )

@@ -1,0 +1,263 @@
+"""Shards of a backtest: the forecasts of one forecaster in one block.
+
+A block's networks learn, choose and weigh on sessions up to its first cutoff, less an embargo.
+Their forecasts are blended with the EWMA random walk and calibrated as published forecasts are.
+Baselines learn their shape from the same training sessions; statistical models are fitted at every
+cutoff on the prices up to it. Neither is calibrated.
+
+A shard that is there is read, not made again, so a backtest that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from pipeline.decisions import SplitForecasts, blending, calibrated_test
+from pipeline.errors import LookAtTheData
+from pipeline.models import BASELINES, EWMA, PriceRecipe, statistical
+from pipeline.quantiles import PROBABILITIES, QUANTILE_COUNT
+from pipeline.reporting import counted
+from pipeline.research.backtest_data import (
+    at_cutoffs,
+    block_histories,
+    dataset_files,
+    kept_histories,
+)
+from pipeline.research.backtest_plan import BacktestPlan, Block
+from pipeline.research.backtest_request import Forecaster
+from pipeline.research.network_forecasts import network_forecasts
+from pipeline.storage import pack_table, unpack_table
+from pipeline.tables import BACKTESTS, column
+from pipeline.windows import Dataset, Windows, load_dataset
+
+if TYPE_CHECKING:
+    from pipeline.parts import Parts
+
+STEP = "backtest"
+
+
+@dataclass(frozen=True, eq=False)
+class CutoffForecasts:
+    """The forecasts of one ticker at a block's cutoffs.
+
+    Attributes:
+        windows: n windows that end at cutoffs.
+        quantiles: dollars (n, H, Q).
+    """
+
+    windows: Windows
+    quantiles: np.ndarray
+
+
+@dataclass(frozen=True)
+class ShardNotes:
+    """The remarks on a shard, kept next to it.
+
+    Attributes:
+        left_out: by ticker, why it has no forecasts.
+        weights: by ticker, the network's share of the blend.
+        stood_in: by ticker, the cutoffs at which a statistical model could not be fitted, so that
+            the EWMA random walk stands in for it.
+    """
+
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
+    stood_in: Mapping[str, list[str]] = field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        """Encode the remarks as JSON."""
+        return json.dumps(vars(self), indent=1).encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> ShardNotes:
+        """Decode what `encode` wrote."""
+        return cls(**json.loads(data))
+
+
+@dataclass(frozen=True)
+class _BlockData:
+    """A block of a plan with the data of its tickers.
+
+    Attributes:
+        histories: by ticker, see `block_histories`.
+        files: by ticker, the dataset files of those that can be learnt from.
+        begin: by ticker, the first block's dataset files, for a warm start; empty: there is none.
+    """
+
+    plan: BacktestPlan
+    block: Block
+    histories: Mapping[str, pd.DataFrame]
+    files: Mapping[str, bytes]
+    begin: Mapping[str, bytes]
+
+    def at_cutoffs(self, dataset: Dataset) -> np.ndarray:
+        """Return which test windows of a dataset end at a cutoff, bool (n,)."""
+        return at_cutoffs(self.histories[dataset.spec.ticker], self.block, dataset.test)
+
+
+def make_shard(parts: Parts, plan: BacktestPlan, forecaster: Forecaster, block: Block) -> str:
+    """Make one shard, unless it is there; return its artifact's name.
+
+    A ticker whose data do not allow a forecast is left out; the reason is kept in the notes.
+
+    Raises:
+        StockcastError: the first error that is not a matter of one ticker's data.
+    """
+    name = plan.shard_file(forecaster, block)
+    if parts.artifacts.exists(name):
+        return name
+    data, left_out = _block_data(parts, plan, forecaster, block)
+    forecasts, notes = _forecasts(parts, forecaster, data)
+    rows = [_rows(forecaster.name, ticker, each) for ticker, each in forecasts.items()]
+    table = BACKTESTS.conform(pd.concat(rows)) if rows else BACKTESTS.empty()
+    notes = dataclasses.replace(notes, left_out={**left_out, **notes.left_out})
+    parts.artifacts.write(plan.notes_file(forecaster, block), notes.encode())
+    # Last: where the shard is, its notes are too.
+    parts.artifacts.write(name, pack_table(table))
+    place = f"block {block.number + 1} of {len(plan.blocks)}"
+    made = counted(len(table) // (plan.universe.horizon * QUANTILE_COUNT), "forecast")
+    tickers = counted(table["ticker"].nunique(), "ticker")
+    days = f"{block.cutoffs[0]} to {block.cutoffs[-1]}"
+    parts.progress(STEP, "", f"{forecaster.name}, {place} ({days}): {made} of {tickers}")
+    return name
+
+
+def read_shards(parts: Parts, plan: BacktestPlan) -> pd.DataFrame:
+    """Return the BACKTESTS rows of all shards; `NothingStored` where one has not been made."""
+    files = (plan.shard_file(*shard) for shard in plan.shards)
+    shards = [unpack_table(parts.artifacts.read(file)) for file in files]
+    return BACKTESTS.conform(pd.concat(shards))
+
+
+def read_notes(parts: Parts, plan: BacktestPlan) -> list[tuple[Forecaster, Block, ShardNotes]]:
+    """Return the remarks on all shards."""
+    return [
+        (*shard, ShardNotes.decode(parts.artifacts.read(plan.notes_file(*shard))))
+        for shard in plan.shards
+    ]
+
+
+def _block_data(
+    parts: Parts, plan: BacktestPlan, forecaster: Forecaster, block: Block
+) -> tuple[_BlockData, dict[str, str]]:
+    """Return the data of a block, and by ticker why some cannot be learnt from."""
+    kept, calendar = kept_histories(parts, plan), parts.calendar(plan.universe)
+    histories = block_histories(plan, block, kept, calendar)
+    datasets = dataset_files(plan, forecaster.cutter, block, histories)
+    begin: Mapping[str, bytes] = {}
+    if forecaster.recipe and plan.warm_start and block.number:
+        first = plan.blocks[0]
+        earlier = block_histories(plan, first, kept, calendar)
+        begin = dataset_files(plan, forecaster.recipe, first, earlier).results
+    left_out = {ticker: str(error) for ticker, error in datasets.failures.items()}
+    return _BlockData(plan, block, histories, datasets.results, begin), left_out
+
+
+def _forecasts(
+    parts: Parts, forecaster: Forecaster, data: _BlockData
+) -> tuple[dict[str, CutoffForecasts], ShardNotes]:
+    """Return forecasts by ticker, with the remarks on them."""
+    if forecaster.recipe:
+        return _network_forecasts(parts, forecaster.recipe, forecaster.seed, data)
+    if forecaster.name in BASELINES:
+        return _baseline_forecasts(forecaster.name, data), ShardNotes()
+    return _statistical_forecasts(forecaster.name, data)
+
+
+def _network_forecasts(
+    parts: Parts, recipe: PriceRecipe, seed: int, data: _BlockData
+) -> tuple[dict[str, CutoffForecasts], ShardNotes]:
+    """Return a recipe's forecasts as they would have been published.
+
+    Networks are blended with the EWMA random walk by their validation, then calibrated session by
+    session.
+    """
+    outcomes = network_forecasts(parts, STEP, recipe, data.files, seed, data.begin)
+    left_out: dict[str, str] = {}
+    for ticker, error in outcomes.failures.items():
+        if not isinstance(error, LookAtTheData):
+            raise error
+        left_out[ticker] = str(error)
+    datasets: dict[str, Dataset] = {}
+    baselines: dict[str, SplitForecasts] = {}
+    curves: dict[str, blending.LossCurve] = {}
+    for ticker, forecasts in outcomes.results.items():
+        dataset = load_dataset(data.files[ticker])
+        ewma = BASELINES[EWMA].fit(dataset.train, dataset.spec.horizon)
+        baseline = SplitForecasts(ewma(dataset.validation), ewma(dataset.test))
+        curves[ticker] = blending.loss_curve(
+            dataset.validation, forecasts.validation, baseline.validation
+        )
+        # Training windows are most of a dataset, and are not needed any more.
+        datasets[ticker] = dataclasses.replace(dataset, train=dataset.train.take(slice(0)))
+        baselines[ticker] = baseline
+    weights = blending.network_weights(curves)
+    published: dict[str, CutoffForecasts] = {}
+    for ticker, dataset in datasets.items():
+        blend = outcomes.results[ticker].blended(baselines[ticker], weights[ticker])
+        chosen = data.at_cutoffs(dataset)
+        quantiles = calibrated_test(dataset, blend)[chosen]
+        published[ticker] = CutoffForecasts(dataset.test.take(chosen), quantiles)
+    return published, ShardNotes(left_out=left_out, weights=weights)
+
+
+def _baseline_forecasts(name: str, data: _BlockData) -> dict[str, CutoffForecasts]:
+    """Return a baseline's forecasts; its shape is learnt from the training windows."""
+    forecasts: dict[str, CutoffForecasts] = {}
+    for ticker, file in data.files.items():
+        dataset = load_dataset(file)
+        fitted = BASELINES[name].fit(dataset.train, dataset.spec.horizon)
+        chosen = data.at_cutoffs(dataset)
+        quantiles = fitted(dataset.test)[chosen]
+        forecasts[ticker] = CutoffForecasts(dataset.test.take(chosen), quantiles)
+    return forecasts
+
+
+def _statistical_forecasts(
+    name: str, data: _BlockData
+) -> tuple[dict[str, CutoffForecasts], ShardNotes]:
+    """Return a statistical model's forecasts; it is fitted at every cutoff."""
+    forecasts: dict[str, CutoffForecasts] = {}
+    stood_in: dict[str, list[str]] = {}
+    for ticker, file in data.files.items():
+        dataset = load_dataset(file)
+        horizon = dataset.spec.horizon
+        series = column(data.histories[ticker], dataset.spec.target).ffill().to_numpy("float64")
+        test = dataset.test.take(data.at_cutoffs(dataset))
+        quantiles = np.empty((len(test), horizon, QUANTILE_COUNT))
+        for row, (position, cutoff) in enumerate(zip(test.position, test.origins, strict=True)):
+            prices = series[: position + 1]
+            known = prices[np.isfinite(prices)]
+            forecast = statistical.forecast(name, known, horizon, f"{ticker} {cutoff}")
+            quantiles[row] = forecast.quantiles
+            if forecast.reason:
+                stood_in.setdefault(ticker, []).append(str(cutoff))
+        forecasts[ticker] = CutoffForecasts(test, quantiles)
+    return forecasts, ShardNotes(stood_in=stood_in)
+
+
+def _rows(name: str, ticker: str, forecasts: CutoffForecasts) -> pd.DataFrame:
+    """Return the BACKTESTS rows of a ticker's forecasts."""
+    windows, quantiles = forecasts.windows, forecasts.quantiles
+    count, horizon, _ = quantiles.shape
+    per_window = horizon * QUANTILE_COUNT
+    return pd.DataFrame(
+        {
+            "recipe": name,
+            "ticker": ticker,
+            "cutoff": windows.origins.repeat(per_window),
+            "horizon": np.tile(np.arange(1, horizon + 1).repeat(QUANTILE_COUNT), count),
+            "session": windows.sessions.reshape(-1).repeat(QUANTILE_COUNT),
+            "quantile": np.tile(PROBABILITIES, count * horizon),
+            "forecast": quantiles.reshape(-1),
+            "actual": windows.actual.reshape(-1).repeat(QUANTILE_COUNT),
+            "last": windows.last.repeat(per_window),
+        }
+    )

@@ -1,0 +1,135 @@
+"""The API of the Forecasts pages for programs, as JSON and CSV: the rows that the pages show."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import pandas as pd
+from airflow.api_fastapi.core_api.security import get_user
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import PlainTextResponse, Response
+
+from pipeline.daily import page_tables
+from pipeline.reporting import format_rows
+from pipeline.scheduling.pages.rendering import address_of_root
+from pipeline.scheduling.pages.requested import (
+    EverySeries,
+    PartsOfPages,
+    RequestedSeries,
+    RequestedSession,
+    scoreboard,
+)
+
+api = APIRouter(dependencies=[Depends(get_user)])
+
+Form = Annotated[
+    Literal["json", "csv"],
+    Query(alias="format", description="json: a list of objects; csv: with a header"),
+]
+SERIES_COLUMNS = ["universe", "recipe", "target", "newest"]
+
+
+@api.get("/series", summary="The series that have forecasts")
+def series_rows(every: EverySeries, form: Form = "json") -> Response:
+    """Answer with all series, and the newest session of each."""
+    rows = [{**series.key, "newest": series.newest} for series in every]
+    return _answer(pd.DataFrame(rows, columns=SERIES_COLUMNS), form)
+
+
+@api.get("/forecasts", summary="A session's table: one row per ticker")
+def forecast_rows(
+    parts: PartsOfPages, series: RequestedSeries, session: RequestedSession, form: Form = "json"
+) -> Response:
+    """Answer with one row per ticker."""
+    return _answer(page_tables.overview(parts.store, series, session), form)
+
+
+@api.get(
+    "/stocks/{ticker}/forecasts",
+    summary="A ticker's forecasts of the sessions after one, with all intervals",
+)
+def fan_rows(
+    ticker: str,
+    parts: PartsOfPages,
+    series: RequestedSeries,
+    session: RequestedSession,
+    form: Form = "json",
+) -> Response:
+    """Answer with one row per session ahead."""
+    return _answer(page_tables.fan(parts.store, series, ticker, session), form)
+
+
+@api.get(
+    "/stocks/{ticker}/history",
+    summary="The target's newest 250 sessions, in the dollars of the session asked for",
+)
+def history_rows(
+    ticker: str,
+    parts: PartsOfPages,
+    series: RequestedSeries,
+    session: RequestedSession,
+    form: Form = "json",
+) -> Response:
+    """Answer with one row per session."""
+    return _answer(page_tables.history(parts.store, series, ticker, session), form)
+
+
+@api.get(
+    "/stocks/{ticker}/earlier",
+    summary="A ticker's forecasts at one horizon, next to the actual values",
+)
+def earlier_rows(
+    ticker: str,
+    parts: PartsOfPages,
+    series: RequestedSeries,
+    session: RequestedSession,
+    horizon: Annotated[int, Query(ge=1)] = 1,
+    form: Form = "json",
+) -> Response:
+    """Answer with one row per session that was forecast."""
+    return _answer(page_tables.earlier(parts.store, series, ticker, session, horizon), form)
+
+
+@api.get(
+    "/stocks/{ticker}/promotions",
+    summary="Whose forecasts were published, and why; the newest first",
+)
+def decision_rows(
+    ticker: str, parts: PartsOfPages, series: RequestedSeries, form: Form = "json"
+) -> Response:
+    """Answer with one row per decision."""
+    return _answer(page_tables.decisions(parts.store, series, ticker), form)
+
+
+@api.get(
+    "/scores",
+    summary="Skill and coverage of all scored forecasts, by recipe, ticker, horizon or month",
+)
+def score_rows(
+    parts: PartsOfPages,
+    series: RequestedSeries,
+    by: Literal["recipe", "ticker", "horizon", "month"] = "ticker",
+    form: Form = "json",
+) -> Response:
+    """Answer with one row per group."""
+    return _answer(scoreboard(parts.store, series, by), form)
+
+
+@api.get("/quality", summary="The gate's verdict on every ticker of a session")
+def quality_rows(
+    parts: PartsOfPages, series: RequestedSeries, session: RequestedSession, form: Form = "json"
+) -> Response:
+    """Answer with one row per ticker."""
+    return _answer(page_tables.checks(parts.store, series, session), form)
+
+
+@api.get("/openapi.json", include_in_schema=False)
+def openapi(request: Request) -> dict[str, Any]:
+    """Answer with the description of this API."""
+    description: dict[str, Any] = request.app.openapi()
+    return description | {"servers": [{"url": address_of_root(request)}]}
+
+
+def _answer(table: pd.DataFrame, form: str) -> Response:
+    kind = "application/json" if form == "json" else "text/csv; charset=utf-8"
+    return PlainTextResponse(format_rows(table, form), media_type=kind)

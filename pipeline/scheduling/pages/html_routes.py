@@ -1,0 +1,149 @@
+"""The Forecasts pages for people, as HTML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from airflow.api_fastapi.common.db.common import SessionDep
+from airflow.api_fastapi.core_api.security import get_user
+from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from pipeline.daily import page_tables
+from pipeline.errors import NothingStored
+from pipeline.parts import Parts
+from pipeline.scheduling.pages.links import airflow_address, mlflow_address
+from pipeline.scheduling.pages.rendering import chart_values, page, records
+from pipeline.scheduling.pages.requested import (
+    EverySeries,
+    PartsOfPages,
+    RequestedSeries,
+    RequestedSession,
+    scoreboard,
+)
+
+html = APIRouter(
+    default_response_class=HTMLResponse, include_in_schema=False, dependencies=[Depends(get_user)]
+)
+#: Media types of the files of Data Docs.
+DATA_DOCS_TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+}
+#: Pages that others have rendered have no access to Airflow's login.
+SANDBOX = {"Content-Security-Policy": "sandbox allow-scripts; script-src 'none'"}
+
+
+@html.get("/")
+def forecasts_page(
+    request: Request,
+    parts: PartsOfPages,
+    every: EverySeries,
+    series: RequestedSeries,
+    session: RequestedSession,
+) -> str:
+    """Show a session's table: one row per ticker."""
+    table = records(page_tables.overview(parts.store, series, session))
+    sessions = page_tables.sessions(parts.store, series)
+    return page(request, "forecasts", every, series, session, table=table, sessions=sessions)
+
+
+@html.get("/stocks/{ticker}")
+def stock_page(
+    request: Request,
+    ticker: str,
+    parts: PartsOfPages,
+    every: EverySeries,
+    series: RequestedSeries,
+    airflow: SessionDep,
+    session: RequestedSession,
+) -> str:
+    """Show a ticker: its forecasts, their record, why they were published, its prices' quality."""
+    store = parts.store
+    fan = page_tables.fan(store, series, ticker, session)
+    decisions = page_tables.decisions(store, series, ticker)
+    checks = page_tables.checks(store, series, session, ticker)
+    if fan.empty and decisions.empty and checks.empty:
+        raise NothingStored(
+            f"{ticker}: nothing has been published for it in {series}. Look for it in the table of "
+            "another session."
+        )
+    return page(
+        request,
+        "stock",
+        every,
+        series,
+        session,
+        ticker=ticker,
+        fan=records(fan),
+        decisions=records(decisions),
+        record=records(page_tables.record(store, series, ticker)),
+        calibration=records(page_tables.calibration(store, series, ticker, session)),
+        check=next(iter(records(checks)), None),
+        findings=records(page_tables.findings(store, series, session, ticker)),
+        chart=chart_values(store, series, ticker, session, fan),
+        airflow_run=airflow_address(parts, airflow, series, ticker, session),
+    )
+
+
+@html.get("/stocks/{ticker}/mlflow")
+def mlflow_page(
+    ticker: str, parts: PartsOfPages, series: RequestedSeries, session: RequestedSession
+) -> Response:
+    """Lead on to the ticker's run in MLflow, which is imported and asked only now."""
+    return RedirectResponse(mlflow_address(parts, series, ticker, session), 303)
+
+
+@html.get("/scores")
+def scores_page(
+    request: Request, parts: PartsOfPages, every: EverySeries, series: RequestedSeries
+) -> str:
+    """Show the scoreboard: all published forecasts next to the baselines."""
+    tables = {by: records(scoreboard(parts.store, series, by)) for by in page_tables.GROUPINGS}
+    return page(request, "scores", every, series, series.newest, tables=tables)
+
+
+@html.get("/quality")
+def quality_page(
+    request: Request,
+    parts: PartsOfPages,
+    every: EverySeries,
+    series: RequestedSeries,
+    session: RequestedSession,
+) -> str:
+    """Show what the gate has found in a session's prices."""
+    store, docs = parts.store, _data_docs(parts)
+    pages = (docs / series.universe / str(session)).glob("*.html")
+    return page(
+        request,
+        "quality",
+        every,
+        series,
+        session,
+        checks=records(page_tables.checks(store, series, session)),
+        findings=records(page_tables.findings(store, series, session)),
+        sessions=page_tables.sessions(store, series),
+        data_docs=sorted(str(path.relative_to(docs)) for path in pages),
+    )
+
+
+@html.get("/data-docs/{path:path}")
+def data_docs(path: str, parts: PartsOfPages) -> Response:
+    """Serve Great Expectations' own pages: files below their folder and nowhere else."""
+    folder = _data_docs(parts)
+    file = (folder / path).resolve()
+    if not file.is_relative_to(folder) or not file.is_file():
+        raise HTTPException(
+            404,
+            "There is no such page of Data Docs on this machine; they stay where the step `check` "
+            "ran.",
+        )
+    kind = DATA_DOCS_TYPES.get(file.suffix, "application/octet-stream")
+    return Response(file.read_bytes(), media_type=kind, headers=SANDBOX)
+
+
+def _data_docs(parts: Parts) -> Path:
+    return (parts.settings.home / "data_docs").resolve()

@@ -1,0 +1,174 @@
+"""One session through Airflow, followed in the terminal: `stockcast run --airflow`.
+
+Where a scheduler is up and in charge of the DAG, it is asked to run it; otherwise this process is
+scheduler and worker in one (`dag.test`), with the same tasks and the same database, so that the run
+is there when `stockcast up` shows it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import fcntl
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import RunError
+from pipeline.parts import Parts, experiments_url, store_name, universe_of
+from pipeline.run import Run
+from pipeline.scheduling.airflow_client import ENDED, AirflowClient
+from pipeline.scheduling.daily_names import daily_dag_id
+from pipeline.scheduling.databases import migrate
+from pipeline.scheduling.environment import airflow_environment, airflow_url
+from pipeline.scheduling.failures import FAILED, distinct_failures
+from pipeline.scheduling.run_moments import run_moment
+from pipeline.scheduling.service_state import is_up
+from pipeline.scheduling.task_logs import PRINTED_LOGGER, LogFollower, run_folder
+from pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from pipeline.reporting import Lines
+
+SECONDS_BETWEEN_QUESTIONS = 0.5
+
+
+def run_session(settings: Settings, session: dt.date | None) -> int:
+    """Run a session of the universe that the settings name; return the exit code.
+
+    Call it before Airflow is imported: it sets Airflow's environment.
+
+    Args:
+        session: None: the newest.
+
+    Raises:
+        SettingsError: the request cannot be run; nothing has been started.
+        RunError: the run failed; the message says which tasks and why.
+    """
+    from pipeline.daily import forecasts_text, plan
+
+    began = time.monotonic()
+    os.environ.update(airflow_environment(settings))
+    settings = Settings()
+    with Parts(settings) as parts:
+        planned = plan(parts, universe_of(settings), session, dt.datetime.now(dt.UTC))
+        migrate(dict(os.environ), settings.home, with_mlflow=False)
+        dag_id, count = daily_dag_id(planned.universe.name), len(planned.universe.tickers)
+        print(f"{dag_id}: session {planned.session}, {count} tickers", flush=True)
+        with only_run(settings.home, dag_id):
+            failures = distinct_failures(_through_airflow(settings, planned))
+        if failures and not _is_published(parts, planned):
+            raise RunError("\n".join(failures))
+        print(f"\n{forecasts_text(parts, planned)}\n")
+        print(_places(parts, planned))
+        print(f"Done in {time.monotonic() - began:.0f} s.")
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    return 1 if failures else 0
+
+
+@contextlib.contextmanager
+def only_run(home: Path, dag_id: str) -> Iterator[None]:
+    """Refuse a second `stockcast run --airflow` of a DAG.
+
+    Two runs of the same session at once would replace each other's tasks.
+    """
+    path = home / "airflow" / f"run-{dag_id}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(
+                f"{dag_id} is being run by another `stockcast run --airflow` in {home}; wait "
+                "until it is done."
+            ) from None
+        yield
+
+
+def _through_airflow(settings: Settings, planned: Run) -> list[str]:
+    """Run a session where Airflow runs it; return the failures, one line each."""
+    if is_up(settings.home):
+        airflow = AirflowClient(settings)
+        if not airflow.is_paused(daily_dag_id(planned.universe.name)):
+            return _through_scheduler(settings, airflow, planned)
+    # A scheduler that is up leaves a paused DAG alone.
+    from pipeline.scheduling.in_process import run_in_process
+
+    return run_in_process(settings, planned, _moment_of(planned), _conf_of(planned))
+
+
+def _through_scheduler(settings: Settings, airflow: AirflowClient, planned: Run) -> list[str]:
+    from pipeline.reporting import for_people
+
+    dag_id = daily_dag_id(planned.universe.name)
+    run_id = airflow.run_again_or_first(dag_id, _moment_of(planned), _conf_of(planned))
+    follower = LogFollower(run_folder(settings.home, dag_id, run_id))
+    follower.skip()
+    failures: list[str] = []
+    progress = for_people(len(planned.universe.tickers))
+    while True:
+        state = airflow.state_of(dag_id, run_id)
+        failures += _show_new_lines(follower, progress)
+        if state in ENDED:
+            progress.close()
+            if state == "failed" and not failures:
+                failures.append(f"The run failed; see {airflow_url(settings)}/dags/{dag_id}.")
+            return failures
+        time.sleep(SECONDS_BETWEEN_QUESTIONS)
+
+
+def _show_new_lines(follower: LogFollower, progress: Lines) -> list[str]:
+    """Show what tasks have printed since the last call; return the lines of failures."""
+    failures = []
+    for line in follower.new_lines():
+        text = str(line.get("event", ""))
+        if line.get("logger") == PRINTED_LOGGER:
+            progress.follow(text)
+        elif text.startswith(FAILED):
+            failures.append(text)
+    return failures
+
+
+def _moment_of(planned: Run) -> dt.datetime:
+    """Return the logical date of a session's DAG run."""
+    from pipeline.sessions import Calendar
+
+    return run_moment(Calendar(planned.universe.calendar), planned.session)
+
+
+def _conf_of(planned: Run) -> dict[str, Any]:
+    """Return the trigger form of a DAG run, filled in."""
+    universe = planned.universe
+    return {
+        "session": planned.session.isoformat(),
+        "tickers": list(universe.tickers),
+        "recipe": universe.recipe,
+        "horizon": universe.horizon,
+    }
+
+
+def _is_published(parts: Parts, planned: Run) -> bool:
+    from pipeline.tables import FORECASTS
+
+    return not parts.store.load(FORECASTS, **planned.key).empty
+
+
+def _places(parts: Parts, planned: Run) -> str:
+    """Return where a person finds what a run has left."""
+    from pipeline.daily import report_file
+
+    settings, name = parts.settings, planned.universe.name
+    hint = "" if is_up(settings.home) else "   (`stockcast up` shows it)"
+    commands = "read it with `stockcast forecasts` and `stockcast scores`"
+    lines = [
+        f"Report    {parts.artifacts.url(report_file(planned))}",
+        f"Store     {store_name(settings)}; {commands}",
+        f"MLflow    {experiments_url(settings)}, experiment {name}{hint}",
+        f"Airflow   {airflow_url(settings)}/dags/{daily_dag_id(name)}{hint}",
+        f"Logs      {settings.home / 'logs'}",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,71 @@
+"""Storage: the database of rows, the files beside it, and how both are named and encoded.
+
+Each name is loaded when it is first used (PEP 562). The guard of the embedded PostgreSQL imports
+this package and lives as long as the server: with pandas and SQLAlchemy it would hold 128 MB
+instead of 15.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.storage import embedded_postgres
+    from pipeline.storage.artifacts import Artifacts
+    from pipeline.storage.filters import Span
+    from pipeline.storage.naming import (
+        content_digest,
+        digest_of,
+        first_line,
+        pack_arrays,
+        pack_table,
+        unpack_arrays,
+        unpack_table,
+    )
+    from pipeline.storage.price_revisions import PriceRevisions
+    from pipeline.storage.schema import sql_metadata
+    from pipeline.storage.store import Store
+else:
+    #: The module of each name.
+    _MODULES = {
+        "Artifacts": "artifacts",
+        "PriceRevisions": "price_revisions",
+        "Span": "filters",
+        "Store": "store",
+        "content_digest": "naming",
+        "digest_of": "naming",
+        "first_line": "naming",
+        "pack_arrays": "naming",
+        "pack_table": "naming",
+        "sql_metadata": "schema",
+        "unpack_arrays": "naming",
+        "unpack_table": "naming",
+    }
+
+    def __getattr__(name: str) -> object:
+        """Load a name of this face."""
+        if name == "embedded_postgres":
+            return import_module(f"{__name__}.{name}")
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        globals()[name] = value
+        return value
+
+
+__all__ = [
+    "Artifacts",
+    "PriceRevisions",
+    "Span",
+    "Store",
+    "content_digest",
+    "digest_of",
+    "embedded_postgres",
+    "first_line",
+    "pack_arrays",
+    "pack_table",
+    "sql_metadata",
+    "unpack_arrays",
+    "unpack_table",
+]

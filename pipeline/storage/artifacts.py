@@ -1,0 +1,205 @@
+"""Artifacts: datasets, models and reports as named bytes under one root.
+
+The root is any fsspec URL: a local folder, memory://, s3://...
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from pipeline.errors import LookAtTheData, NothingStored, SettingsError, StoreUnavailable
+from pipeline.storage.naming import content_digest, first_line
+
+
+class Artifacts:
+    """Bytes by name, such as "models/1f3a.keras". A reader never sees half of a content.
+
+    Every call asks the folder or the object store itself: what another machine has just written is
+    there. The client of an object store reads its address and keys from the environment (for s3:
+    AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, ...).
+
+    Raises:
+        SettingsError: the root's protocol is unknown or lacks its package.
+    """
+
+    def __init__(self, root: str) -> None:
+        try:
+            self._files, path = fsspec.core.url_to_fs(str(root), use_listings_cache=False)
+        except ImportError as error:
+            raise SettingsError(
+                f"The artifact root {root} lacks a package: {first_line(error)}. "
+                "(s3:// comes with the extra `cluster`.)"
+            ) from error
+        except ValueError as error:
+            raise SettingsError(
+                f"The artifact root {root} cannot be used: {first_line(error)}. "
+                "Name a folder or a URL such as s3://bucket (STOCKCAST_ARTIFACTS)."
+            ) from error
+        self._root = path.rstrip("/")
+
+    def require(self) -> None:
+        """Ask whether the root can be used at all; a folder is made by the first write.
+
+        Raises:
+            SettingsError: there is no such bucket, or access to it is refused.
+            StoreUnavailable: the object store does not answer.
+        """
+        bucket = self._root.partition("/")[0]
+        if not bucket:  # a folder, or memory
+            return
+        with self._one_line_errors(f"The artifact root {self.url('')} cannot be reached"):
+            try:
+                self._files.info(bucket)
+            except FileNotFoundError:
+                raise SettingsError(
+                    f"The artifact root {self.url('')} lacks its bucket {bucket}. "
+                    "Create it, or name another (STOCKCAST_ARTIFACTS)."
+                ) from None
+
+    def write(self, name: str, data: bytes) -> None:
+        """Store bytes under a name, in the place of earlier ones; equal bytes are left untouched.
+
+        Raises:
+            StoreUnavailable: no space, no permission, or the object store does not answer.
+        """
+        path = self._path(name)
+        problem = f"{self.url(name)} cannot be written"
+        with self._one_line_errors(problem, "Is there space, and permission?"):
+            if self._holds(path, data):
+                return
+            if isinstance(self._files, LocalFileSystem):
+                _write_file(Path(path), data)
+            else:
+                self._files.pipe_file(path, data)  # object stores show an object once it is whole
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes under a name.
+
+        Raises:
+            NothingStored: there is nothing of that name.
+            StoreUnavailable: no permission, or the object store does not answer.
+        """
+        with self._one_line_errors(f"{self.url(name)} cannot be read"):
+            try:
+                data: bytes = self._files.cat_file(self._path(name))
+            except (FileNotFoundError, IsADirectoryError):
+                raise NothingStored(
+                    f"There is no {name} under {self.url('')}. Run the step that makes it first."
+                ) from None
+        return data
+
+    def exists(self, name: str) -> bool:
+        """Return whether there are bytes under a name.
+
+        Raises:
+            StoreUnavailable: no permission, or the object store does not answer, which is no reason
+                to make everything again.
+        """
+        with self._one_line_errors(f"{self.url(name)} cannot be looked for"):
+            try:
+                kind = self._files.info(self._path(name))["type"]
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+        return bool(kind == "file")
+
+    def url(self, name: str) -> str:
+        """Return the address of a content, for people: a path for a local folder, else a URL."""
+        path = self._path(name) if name else self._root
+        if isinstance(self._files, LocalFileSystem):
+            return path
+        return str(self._files.unstrip_protocol(path))
+
+    def put_content(self, folder: str, suffix: str, data: bytes) -> str:
+        """Store bytes in a folder under the digest of their content.
+
+        Returns:
+            The digest. The name is FOLDER/DIGEST and the suffix.
+        """
+        digest = content_digest(data)
+        self.write(f"{folder}/{digest}{suffix}", data)
+        return digest
+
+    def read_content(self, folder: str, suffix: str, digest: str) -> bytes:
+        """Return the bytes of a digest.
+
+        Raises:
+            NothingStored: they are not there.
+            LookAtTheData: they are not the bytes that were stored.
+        """
+        name = f"{folder}/{digest}{suffix}"
+        data = self.read(name)
+        if (actual := content_digest(data)) != digest:
+            raise LookAtTheData(
+                f"{self.url(name)} is damaged: its content hashes to {actual}. "
+                "Delete it and run the step that makes it again."
+            )
+        return data
+
+    def _path(self, name: str) -> str:
+        parts = PurePosixPath(name).parts
+        if not parts or ".." in parts or name.startswith("/") or "\\" in name or "\0" in name:
+            raise SettingsError(
+                f"{name!r} is no name of an artifact: a path below the artifact root is expected, "
+                "such as models/abc.keras."
+            )
+        return "/".join([self._root, *parts])
+
+    @contextmanager
+    def _one_line_errors(self, problem: str, hint: str = "") -> Iterator[None]:
+        """Turn an error of the folder or the object store into one line.
+
+        Args:
+            problem: the beginning of that line.
+            hint: its end, where the folder does not answer.
+        """
+        try:
+            yield
+        except OSError as error:
+            message = f"{problem}: {first_line(error)}. {hint}"
+            raise StoreUnavailable(message.rstrip()) from error
+        except Exception as error:
+            # s3fs passes some of botocore's own errors on; without s3fs, there is no botocore to
+            # import.
+            if type(error).__module__ != "botocore.exceptions":
+                raise
+            message = f"{problem}: {first_line(error)}."
+            if "Credentials" in type(error).__name__:
+                hint = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+                raise SettingsError(f"{message} {hint}") from error
+            raise StoreUnavailable(f"{message} Is AWS_ENDPOINT_URL right?") from error
+
+    def _holds(self, path: str, data: bytes) -> bool:
+        """Compare sizes first: most answers then cost no read."""
+        try:
+            same = self._files.size(path) == len(data) and self._files.cat_file(path) == data
+        except FileNotFoundError:
+            return False
+        return bool(same)
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    """Write under another name first, then move.
+
+    A process killed in the middle leaves a hidden file, never half a content.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    unfinished = Path(name)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut may leave the name with nothing behind it
+            # mkstemp's is for the writer only; MLflow's and the UI's processes read too.
+            os.fchmod(file.fileno(), 0o644)
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink()
+        raise

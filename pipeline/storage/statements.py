@@ -1,0 +1,61 @@
+"""SQL statements that write rows; the same ones serve PostgreSQL and SQLite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from pipeline.storage.schema import SQL_TABLES, key_columns
+from pipeline.tables import Table
+
+#: Keys per DELETE; SQLite takes at most 32,766 bound values.
+KEYS_PER_DELETE = 1000
+
+
+def upsert(connection: sa.Connection, table: Table, rows: list[dict[str, Any]]) -> int:
+    """Insert new keys and update those whose values differ; return how many rows changed."""
+    insert = insert_into(connection, table)
+    others = [name for name in table.columns if name not in table.key]
+    columns = SQL_TABLES[table.name].c
+    changed = sa.or_(*(columns[n].is_distinct_from(insert.excluded[n]) for n in others))
+    statement = insert.on_conflict_do_update(
+        index_elements=list(table.key),
+        set_={name: insert.excluded[name] for name in others},
+        where=changed,
+    )
+    return len(insert_all(connection, table, statement, rows, table.key[0]))
+
+
+def insert_into(connection: sa.Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """Return the dialect's INSERT, which knows ON CONFLICT."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(SQL_TABLES[table.name])
+    return sqlite.insert(SQL_TABLES[table.name])
+
+
+def insert_all(
+    connection: sa.Connection,
+    table: Table,
+    statement: sa.Insert,
+    rows: list[dict[str, Any]],
+    column: str,
+) -> list[Any]:
+    """Run an INSERT of many rows; return `column` of those that it wrote.
+
+    Rows that an ON CONFLICT leaves alone are not among them.
+    """
+    if not rows:
+        return []
+    returning = statement.returning(SQL_TABLES[table.name].c[column])
+    return list(connection.scalars(returning, rows))
+
+
+def delete_keys(connection: sa.Connection, table: Table, keys: list[tuple[Any, ...]]) -> int:
+    """Delete the rows of these keys; return how many keys there were."""
+    for begin in range(0, len(keys), KEYS_PER_DELETE):
+        batch = keys[begin : begin + KEYS_PER_DELETE]
+        inside = sa.tuple_(*key_columns(table)).in_(batch)
+        connection.execute(sa.delete(SQL_TABLES[table.name]).where(inside))
+    return len(keys)

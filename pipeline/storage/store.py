@@ -1,0 +1,163 @@
+"""The store: the database with the tables of `tables.STORED`.
+
+Every public method of the store, and of its `prices`, is one transaction: what a killed process was
+writing is not there afterwards.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pandas as pd
+import sqlalchemy as sa
+
+from pipeline.storage.database import Database
+from pipeline.storage.filters import Span, conditions_of, require_inside
+from pipeline.storage.frames import are_many, fetch_frame, rows_of
+from pipeline.storage.price_revisions import PriceRevisions
+from pipeline.storage.schema import SQL_TABLES, key_columns
+from pipeline.storage.statements import delete_keys, upsert
+from pipeline.tables import FORECASTS, PROMOTIONS, SCORES, Table
+
+
+class Store:
+    """All reads and writes of one PostgreSQL or SQLite database.
+
+    Frames in and out conform to a `Table`; missing values are NaN here and NULL there.
+
+    Attributes:
+        database: its connections and transactions.
+        prices: price revisions and corporate actions.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.prices = PriceRevisions(database)
+
+    @classmethod
+    def open(cls, url: str) -> Store:
+        """Connect, and bring an empty or older schema up to date; processes may do so at once.
+
+        Raises:
+            SettingsError: the URL names no PostgreSQL or SQLite database, or another program's.
+            StoreUnavailable: the database does not answer.
+            StoreTooNew: a newer version of this program made the schema; nothing is changed.
+        """
+        return cls(Database.open(url))
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.database.close()
+
+    @property
+    def url(self) -> str:
+        """The address for people: without a password, a socket as its folder."""
+        return self.database.url
+
+    # Any table
+
+    def load(self, table: Table, **filters: object) -> pd.DataFrame:
+        """Return the rows that the filters let through, sorted by key.
+
+        Args:
+            filters: by column a value, a list of values, or a `Span`.
+        """
+        query = sa.select(SQL_TABLES[table.name]).where(*conditions_of(table, filters))
+        with self.database.reader() as connection:
+            return fetch_frame(connection, query, table, many=are_many(filters.get("ticker")))
+
+    def greatest(self, table: Table, column: str, **filters: object) -> Any:
+        """Return the greatest value of a column among the rows that `load` gives; None: no row."""
+        greatest = sa.func.max(SQL_TABLES[table.name].c[column])
+        query = sa.select(greatest).where(*conditions_of(table, filters))
+        with self.database.reader() as connection:
+            return connection.scalar(query)
+
+    def ends(
+        self, table: Table, column: str, count: int, newest: bool, **filters: object
+    ) -> list[Any]:
+        """Return the `count` greatest (or, not `newest`, least) different values, ascending."""
+        values = SQL_TABLES[table.name].c[column]
+        query = sa.select(values).where(*conditions_of(table, filters)).distinct()
+        query = query.order_by(values.desc() if newest else values).limit(count)
+        with self.database.reader() as connection:
+            return sorted(connection.scalars(query))
+
+    def save(self, table: Table, frame: pd.DataFrame) -> int:
+        """Insert new keys and update rows whose values differ; return how many rows changed."""
+        rows = rows_of(table, frame)
+        with self.database.writer() as connection:
+            return upsert(connection, table, rows)
+
+    def replace(self, table: Table, frame: pd.DataFrame, **group: object) -> int:
+        """Make `frame` all rows of a group; return how many rows were changed or deleted.
+
+        Args:
+            group: by column a value, or a list of values.
+        """
+        rows = rows_of(table, frame)
+        inside = conditions_of(table, group)
+        require_inside(table, frame, group)
+        keys = {tuple(row[name] for name in table.key) for row in rows}
+        with self.database.writer(locks=[table.name]) as connection:
+            query = sa.select(*key_columns(table)).where(*inside)
+            stored = {tuple(row) for row in connection.execute(query)}
+            deleted = delete_keys(connection, table, sorted(stored - keys))
+            return deleted + upsert(connection, table, rows)
+
+    # Forecasts and their scores
+
+    def unscored(self, first: dt.date, last: dt.date, **group: object) -> pd.DataFrame:
+        """Return FORECASTS of sessions from `first` to `last` that have no score yet."""
+        forecasts, scores = SQL_TABLES[FORECASTS.name], SQL_TABLES[SCORES.name]
+        same = [forecasts.c[name] == scores.c[name] for name in SCORES.key]
+        conditions = conditions_of(FORECASTS, {**group, "session": Span(first, last)})
+        query = sa.select(forecasts).where(*conditions, ~sa.exists().where(*same))
+        with self.database.reader() as connection:
+            return fetch_frame(connection, query, FORECASTS)
+
+    def series(self) -> pd.DataFrame:
+        """Return what has been published: universe, recipe, target, and its newest cutoff."""
+        promotions = SQL_TABLES[PROMOTIONS.name].c
+        key = [promotions.universe, promotions.recipe, promotions.target]
+        newest = sa.func.max(promotions.cutoff).label("newest")
+        query = sa.select(*key, newest).group_by(*key)
+        with self.database.reader() as connection:
+            rows = connection.execute(query).all()
+        return pd.DataFrame(rows, columns=[*(column.name for column in key), "newest"])
+
+    def score_sums(self, by: str, **filters: object) -> pd.DataFrame:
+        """Return SCORES added up by one of their columns, or by "month" of the session (2013-03).
+
+        Returns:
+            Columns: the group, forecasts, squared and naive_squared (errors as fractions of the
+            forecast), pinball, ewma_pinball, inside_80, inside_95; in the order of the group.
+        """
+        scores = SQL_TABLES[SCORES.name].c
+        months = [sa.extract(part, scores.session) for part in ("year", "month")]
+        groups: list[sa.ColumnElement[Any]] = [*months] if by == "month" else [scores[by]]
+        sums = _sums_of_scores()
+        query = sa.select(*groups, *sums.values()).where(*conditions_of(SCORES, filters))
+        query = query.group_by(*groups).order_by(*groups)
+        with self.database.reader() as connection:
+            rows = [tuple(row) for row in connection.execute(query)]
+        if by == "month":
+            rows = [(f"{int(year)}-{int(month):02d}", *rest) for year, month, *rest in rows]
+        types = {"forecasts": "int64", **dict.fromkeys(list(sums)[1:], "float64")}
+        return pd.DataFrame(rows, columns=[by, *sums]).astype(types)
+
+
+def _sums_of_scores() -> dict[str, sa.ColumnElement[Any]]:
+    """Return what scores are added up to, by name; see `Store.score_sums`."""
+    scores = SQL_TABLES[SCORES.name].c
+    errors = {"squared": scores.error, "naive_squared": scores.naive_error}
+    both_known = sa.and_(scores.pinball.is_not(None), scores.ewma_pinball.is_not(None))
+    sums: dict[str, sa.ColumnElement[Any]] = {"forecasts": sa.func.count()}
+    for name, error in errors.items():
+        sums[name] = sa.func.sum((error / scores.y_hat) * (error / scores.y_hat))
+    for name in ("pinball", "ewma_pinball"):
+        sums[name] = sa.func.sum(sa.case((both_known, scores[name])))
+    for name in ("inside_80", "inside_95"):
+        sums[name] = sa.func.sum(sa.cast(scores[name], sa.Integer))
+    return sums

@@ -1,0 +1,175 @@
+"""The runs of one experiment as MLflow keeps them: found by tags, made, written in batches."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.tracking.connection import DESCRIPTION_TAG, MlflowConnection
+from pipeline.tracking.entries import Origin, TrackedDataset
+from pipeline.tracking.model_folder import write_file
+
+if TYPE_CHECKING:
+    from mlflow.entities import DatasetInput, Metric, Run, RunInfo
+
+#: Identify a run and its content for this program; readable tags (session, recipe, target, ticker)
+#: are for people.
+KEY_TAG, CONTENT_TAG = "stockcast.key", "stockcast.content_hash"
+#: Who will end a run (see `owners`), and why it failed.
+OWNER_TAG, FAILURE_TAG = "stockcast.owner", "failure"
+#: A run's link back to what asked for it, which also ends its description.
+LINK_TAG = "stockcast.link"
+#: MLflow's own tag of a child run.
+PARENT_TAG = "mlflow.parentRunId"
+#: What MLflow takes in one `log_batch`.
+BATCH = 1000
+#: Runs that are read at once.
+MOST_RUNNING, MOST_CHILDREN = 5_000, 10_000
+
+
+class ExperimentRuns:
+    """The runs of a connection's experiment.
+
+    Args:
+        tags: of every run that is made.
+        origin: what asks for the runs; None: this process does.
+    """
+
+    def __init__(
+        self, connection: MlflowConnection, tags: Mapping[str, str], origin: Origin | None
+    ) -> None:
+        self._connection = connection
+        self._tags = dict(tags)
+        self._origin = origin
+
+    def find(self, key: str) -> list[Run]:
+        """Return the runs with this key, oldest first; deleted runs do not count."""
+        return list(
+            self._connection.client.search_runs(
+                [self._connection.experiment_id],
+                f"tags.`{KEY_TAG}` = '{key}'",
+                order_by=["attributes.start_time ASC", "attributes.run_id ASC"],
+            )
+        )
+
+    def running(self) -> list[Run]:
+        """Return the runs that nobody has ended."""
+        return list(
+            self._connection.client.search_runs(
+                [self._connection.experiment_id],
+                "attributes.status = 'RUNNING'",
+                max_results=MOST_RUNNING,
+            )
+        )
+
+    def running_of_processes(self) -> list[Run]:
+        """Return the runs that a process of this program has not ended, of all experiments."""
+        client = self._connection.client
+        experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+        owned = f"tags.`{OWNER_TAG}` LIKE '{{%'"  # the name of a process is a JSON object
+        query = f"attributes.status = 'RUNNING' AND {owned}"
+        return list(client.search_runs(experiments, query, max_results=MOST_RUNNING))
+
+    def create(self, name: str, tags: Mapping[str, str], description: str = "") -> RunInfo:
+        """Make a run, with a link back to what asked for it."""
+        origin = self._origin
+        link = f"[Airflow: run {origin.dag_run}]({origin.url})" if origin else ""
+        text = "\n\n".join(filter(None, [description, link]))
+        notes = {LINK_TAG: link, DESCRIPTION_TAG: text}
+        all_tags = {
+            "mlflow.source.name": "stockcast",
+            "mlflow.source.type": "JOB",
+            **self._tags,
+            **{tag: note for tag, note in notes.items() if note},
+            **tags,
+        }
+        client, experiment = self._connection.client, self._connection.experiment_id
+        return client.create_run(experiment, run_name=name, tags=all_tags).info
+
+    def log(
+        self,
+        run_id: str,
+        params: Mapping[str, object],
+        metrics: list[Metric],
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Log in batches, the last of them with the tags."""
+        from mlflow.entities import Param, RunTag
+
+        values = [Param(name, str(value)) for name, value in params.items()]
+        labels = [RunTag(name, value) for name, value in (tags or {}).items()]
+        size = BATCH - len(values) - len(labels)
+        for start in range(0, max(len(metrics), 1), size):
+            self._connection.client.log_batch(
+                run_id,
+                metrics=metrics[start : start + size],
+                params=values if start == 0 else (),
+                tags=labels if start + size >= len(metrics) else (),
+            )
+
+    def log_files(self, run_id: str, files: Mapping[str, bytes]) -> None:
+        """Log artifacts by name."""
+        if not files:
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            for name, data in files.items():
+                write_file(Path(folder) / name, data)
+            self._connection.client.log_artifacts(run_id, folder)
+
+    def log_datasets(self, run_id: str, datasets: Iterable[TrackedDataset]) -> None:
+        """Log what a run has learnt from."""
+        inputs = [_dataset_input(dataset) for dataset in datasets]
+        if inputs:
+            self._connection.client.log_inputs(run_id, inputs)
+
+    def delete_others(self, runs: list[Run], kept: str) -> None:
+        """Delete all runs but one; their children move to it."""
+        client, experiment = self._connection.client, self._connection.experiment_id
+        for run in runs:
+            if run.info.run_id != kept:
+                children = f"tags.`{PARENT_TAG}` = '{run.info.run_id}'"
+                for child in client.search_runs([experiment], children, max_results=MOST_CHILDREN):
+                    client.set_tag(child.info.run_id, PARENT_TAG, kept)
+                if run.info.status == "RUNNING":
+                    client.set_terminated(run.info.run_id, "KILLED")
+                client.delete_run(run.info.run_id)
+
+
+def metrics_of(
+    values: Mapping[str, float | list[float]], moment: int, model_id: str | None = None
+) -> list[Metric]:
+    """Return MLflow's metrics, sorted by name: its pages keep the order.
+
+    Args:
+        values: a list is a curve, one value per step; NaN is left out.
+        moment: milliseconds since 1970.
+        model_id: the logged model that they are shown with; None: none.
+    """
+    from mlflow.entities import Metric
+
+    curves = {name: each if isinstance(each, list) else [each] for name, each in values.items()}
+    return [
+        Metric(name, float(value), moment, step, model_id=model_id)
+        for name, curve in sorted(curves.items())
+        for step, value in enumerate(curve)
+        if value == value  # not NaN
+    ]
+
+
+def _dataset_input(dataset: TrackedDataset) -> DatasetInput:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    columns = [{"type": "double", "name": name, "required": True} for name in dataset.columns]
+    scheme, is_url, _ = dataset.url.partition("://")
+    entity = Dataset(
+        dataset.name,
+        dataset.digest,
+        scheme if is_url else "local",
+        json.dumps({"uri": dataset.url}),
+        json.dumps({"mlflow_colspec": columns}),
+        json.dumps({"num_rows": dataset.rows}),
+    )
+    return DatasetInput(entity, [InputTag("mlflow.data.context", dataset.context)])

@@ -1,0 +1,228 @@
+"""Jobs for worker processes, and their answers.
+
+A job travels to its worker as a pickle and is run there; TensorFlow is imported in `run` alone.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Generic, TypeVar
+
+import numpy as np
+
+from pipeline.models import Examples, PriceRecipe, Recipe
+from pipeline.windows import LookAhead, Windows
+
+#: In place of a ticker, for a network that all stocks share.
+SHARED = "all"
+#: The symbol of a stock that a pooled network was not trained on. Some of its training examples go
+#: by this name.
+UNKNOWN_SYMBOL = ""
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A fitted network.
+
+    Attributes:
+        model: a plain `.keras` file, the same bytes for the same recipe, examples and seed.
+        history: "loss", "val_loss" and "learning_rate" per epoch; entry 0 is the network before its
+            first epoch.
+        best_epoch: the epoch of the model's weights: the entry of `history` with the lowest
+            val_loss, or the last where the recipe does not choose.
+        seconds: from the examples to the file.
+        weights: how many numbers were learnt.
+    """
+
+    model: bytes
+    history: dict[str, list[float]]
+    best_epoch: int
+    seconds: float
+    weights: int
+
+    @property
+    def epochs(self) -> int:
+        """The number of epochs that were trained."""
+        return len(self.history["loss"]) - 1
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """The course of a training: the JSON file next to a model.
+
+    Attributes:
+        code_version: of the program that trained it.
+        history, best_epoch, seconds, weights: see `Trained`.
+    """
+
+    history: dict[str, list[float]]
+    best_epoch: int
+    seconds: float
+    weights: int = 0
+    code_version: str = ""
+
+    @property
+    def epochs(self) -> int:
+        """The number of epochs that were trained."""
+        return len(self.history["loss"]) - 1
+
+    def encode(self) -> bytes:
+        """Encode the record as JSON."""
+        return json.dumps(vars(self), sort_keys=True).encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> TrainingRecord:
+        """Decode what `encode` wrote."""
+        return cls(**json.loads(data))
+
+
+class Job(ABC, Generic[Answer]):
+    """Work that one worker does at once.
+
+    Attributes:
+        label: the job's owner in messages: a ticker, or an exercise.
+    """
+
+    label: str
+    #: Whether it takes less than a hundredth of what importing TensorFlow takes.
+    is_quick: ClassVar[bool] = False
+
+    @abstractmethod
+    def run(self) -> Answer:
+        """Do the work in a worker process."""
+
+
+@dataclass(frozen=True, eq=False)
+class FitJob(Job[Trained]):
+    """Train one network on the training files of its stocks.
+
+    Attributes:
+        training_files: by ticker, what `windows.training_part` gave.
+        base: the `.keras` file of the pooled network that it goes on from; None: random weights.
+        tensorboard: folder for event files; "": none are written.
+    """
+
+    label: str
+    recipe: PriceRecipe
+    training_files: Mapping[str, bytes]
+    seed: int
+    base: bytes | None = None
+    tensorboard: str = ""
+
+    def run(self) -> Trained:
+        from pipeline.training.fit import fit
+
+        return fit(self.recipe, self.training_files, self.seed, self.tensorboard, self.base)
+
+
+@dataclass(frozen=True, eq=False)
+class FitExamplesJob(Job[Trained]):
+    """Train one network on made examples.
+
+    Attributes:
+        validation: measured after every epoch; it may have no examples.
+    """
+
+    label: str
+    recipe: Recipe
+    train: Examples
+    validation: Examples
+    seed: int
+    tensorboard: str = ""
+
+    def run(self) -> Trained:
+        from pipeline.training.fit import fit_examples
+
+        return fit_examples(
+            self.recipe, self.train, self.validation, seed=self.seed, tensorboard=self.tensorboard
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class PredictJob(Job[tuple[np.ndarray, ...]]):
+    """Forecast windows; see `predict.predict`.
+
+    Attributes:
+        label: the ticker, which is also the network's input "symbol" where it has one.
+        model: a `.keras` file.
+    """
+
+    label: str
+    model: bytes
+    windows: tuple[Windows, ...]
+    horizon: int
+    is_quick: ClassVar[bool] = True
+
+    def run(self) -> tuple[np.ndarray, ...]:
+        from pipeline.training.predict import predict
+
+        return predict(self.model, self.windows, self.horizon, self.label)
+
+
+@dataclass(frozen=True, eq=False)
+class AnswerJob(Job[np.ndarray]):
+    """Answer made examples: (n, outputs), float32.
+
+    Attributes:
+        model: a `.keras` file.
+        inputs: by name, each (n, ...).
+    """
+
+    label: str
+    model: bytes
+    inputs: Mapping[str, np.ndarray]
+
+    def run(self) -> np.ndarray:
+        from pipeline.training.predict import answering
+
+        return answering(self.model)(self.inputs)
+
+
+@dataclass(frozen=True, eq=False)
+class LookAheadJob(Job[LookAhead]):
+    """Look ahead over windows in three ways; `model`: a `.keras` file."""
+
+    label: str
+    model: bytes
+    windows: Windows
+    length: int
+
+    def run(self) -> LookAhead:
+        from pipeline.training.predict import look_ahead_with
+
+        return look_ahead_with(self.model, self.windows, self.length, self.label)
+
+
+@dataclass(frozen=True, eq=False)
+class WriteJob(Job[str]):
+    """Write `length` characters that go on after `start`; see `characters.write_on`.
+
+    Attributes:
+        model: a `.keras` file.
+        start: one-hot (steps, characters).
+    """
+
+    label: str
+    model: bytes
+    alphabet: str
+    start: np.ndarray
+    length: int
+    seed: int
+
+    def run(self) -> str:
+        from pipeline.models import characters
+        from pipeline.training.predict import answering
+
+        answer = answering(self.model)
+        return characters.write_on(
+            lambda window: answer({"past": window}),
+            self.alphabet,
+            self.start,
+            self.length,
+            self.seed,
+        )

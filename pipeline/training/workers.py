@@ -1,0 +1,286 @@
+"""Worker processes that fit and predict.
+
+TensorFlow is imported in worker processes only: it hangs after a fork, and costs seconds and half a
+gigabyte. A worker is a plain subprocess that exchanges pickles, each with its length before it,
+over its standard input and output. It is no child of `multiprocessing`: an Airflow task may run
+where multiprocessing refuses to have children, and multiprocessing would import the `__main__` of
+the parent again. The pickles never leave the two processes.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import os
+import pickle
+import queue
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from functools import cache
+from pathlib import Path
+from typing import IO, Any, BinaryIO, TypeVar
+
+from pipeline.errors import RunError, StockcastError, TryAgain
+from pipeline.storage import first_line
+from pipeline.training.jobs import Job
+
+Answer = TypeVar("Answer")
+
+#: Quick jobs that take as long as importing TensorFlow in one more process.
+WORTH_A_WORKER = 100
+#: Variables of a worker process. A GPU would give other numbers, and workers would fight for it.
+WORKER_ENVIRONMENT = {
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "KERAS_BACKEND": "tensorflow",
+    "OMP_NUM_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+
+
+class Workers:
+    """Processes that run jobs, one thread each.
+
+    They start when first needed and end with `close` or with this process. A worker that dies takes
+    its job with it: the job's future raises `TryAgain`. The next job gets a new worker.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._owner = os.getpid()
+        self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
+        self._all: set[_Worker] = set()
+        atexit.register(self.close)
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers, in the middle of a job if need be."""
+        if os.getpid() != self._owner:
+            return  # a fork has a copy of this object, but the workers are not its own
+        atexit.unregister(self.close)
+        self._idle = queue.LifoQueue()
+        while self._all:
+            self._all.pop().stop()
+
+    def run(self, jobs: Sequence[Job[Answer]]) -> Iterator[tuple[Job[Answer], Future[Answer]]]:
+        """Run jobs; yield each with its finished future, in the order in which they finish.
+
+        A future returns the job's answer or raises its `StockcastError`; one job that fails does
+        not stop the others. Quick jobs use the workers that there are, or start one; they start
+        more where there are many: see `WORTH_A_WORKER`.
+        """
+        if not jobs:
+            return
+        at_once = self.count
+        if all(job.is_quick for job in jobs):
+            worth = 1 + len(jobs) // WORTH_A_WORKER
+            at_once = max(len(self._all), min(worth, self.count))
+        threads = ThreadPoolExecutor(at_once, thread_name_prefix="training")
+        try:
+            futures = {threads.submit(self._run_one, job): job for job in jobs}
+            for future in as_completed(futures):
+                yield futures[future], future
+        except KeyboardInterrupt:
+            threads.shutdown(wait=False, cancel_futures=True)
+            self.close()
+            raise
+        finally:
+            threads.shutdown(cancel_futures=True)
+
+    def _run_one(self, job: Job[Answer]) -> Answer:
+        try:
+            worker = self._idle.get_nowait()
+        except queue.Empty:
+            worker = self._start()
+        try:
+            answer: Answer = worker.answer(job)
+        except (EOFError, OSError):
+            self._all.discard(worker)
+            raise worker.death(job.label) from None
+        except StockcastError:
+            self._idle.put(worker)
+            raise
+        self._idle.put(worker)
+        return answer
+
+    def _start(self) -> _Worker:
+        worker = _Worker()
+        self._all.add(worker)
+        return worker
+
+
+def shared_workers(count: int) -> Workers:
+    """Return this process's one pool with `count` workers.
+
+    Steps that follow each other pay once for importing TensorFlow.
+    """
+    return _shared_workers(count, os.getpid())
+
+
+@cache
+def _shared_workers(count: int, process: int) -> Workers:
+    return Workers(count)
+
+
+class _Worker:
+    """This end of one worker process."""
+
+    #: -P: the working directory is not searched; the worker imports this very package.
+    COMMAND = (sys.executable, "-P", "-c", "from pipeline.training.workers import serve; serve()")
+
+    def __init__(self) -> None:
+        root = str(Path(__file__).parents[2])
+        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+        self._process = subprocess.Popen(
+            self.COMMAND,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": path, **WORKER_ENVIRONMENT},
+        )
+
+    @property
+    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        if stdin is None or stdout is None:
+            raise OSError("The worker has no pipes.")
+        return stdin, stdout
+
+    def answer(self, job: Job[Any]) -> Any:
+        """Return the job's answer, or raise its error.
+
+        Raises:
+            EOFError, OSError: the process is gone.
+        """
+        stdin, stdout = self._pipes
+        _send(stdin, job)
+        succeeded, answer = _receive(stdout)
+        if succeeded:
+            return answer
+        raise answer
+
+    def death(self, label: str) -> RunError:
+        """Return the error of the job that died with this process."""
+        code = self._process.wait()
+        self.stop()
+        if code >= 0:
+            return RunError(
+                f"{label}: its training process ended with exit code {code}. "
+                "Its last lines in the log say why."
+            )
+        return TryAgain(
+            f"{label}: its training process was killed by {signal.Signals(-code).name}. "
+            "Repeat, with fewer workers (STOCKCAST_WORKERS) if memory is short."
+        )
+
+    def stop(self) -> None:
+        """Kill the process."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in self._pipes:
+            with contextlib.suppress(BrokenPipeError):  # a job that it never read
+                pipe.close()
+
+
+# In the worker process
+
+
+def serve() -> None:
+    """Run jobs from standard input and write answers to standard output until the input ends."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints must not get between the answers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
+    jobs: queue.SimpleQueue[Job[Any]] = queue.SimpleQueue()
+    threading.Thread(target=_read_jobs, args=(sys.stdin.buffer, jobs), daemon=True).start()
+    _import_tensorflow()
+    gc.freeze()
+    while True:
+        _send(answers, _answer(jobs.get()))
+
+
+def _read_jobs(stream: BinaryIO, jobs: queue.SimpleQueue[Job[Any]]) -> None:
+    """Read jobs in a thread of its own, so that a worker ends with its parent at any moment."""
+    while True:
+        try:
+            jobs.put(_receive(stream))
+        except EOFError:
+            os._exit(0)
+
+
+def _answer(job: Job[Any]) -> tuple[bool, Any]:
+    """Return (True, answer) or (False, error)."""
+    try:
+        return True, job.run()
+    except StockcastError as error:
+        labelled = job.label in str(error)
+        return False, error if labelled else type(error)(f"{job.label}: {error}")
+    except Exception as error:
+        # A defect must not end the worker, and its traceback must reach the parent's log.
+        failure = RunError(
+            f"{job.label}: the recipe or Keras failed with {type(error).__name__}: "
+            f"{first_line(error)}"
+        )
+        failure.add_note(traceback.format_exc())
+        return False, failure
+
+
+def _import_tensorflow() -> None:
+    with _quiet_stderr():
+        import tensorflow as tf
+
+    tf.get_logger().setLevel("ERROR")  # it would warn that each network is traced again
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Keep what is written to standard error, and show it only with an exception.
+
+    TensorFlow's libraries report at import that there is no GPU, before any log level counts.
+    """
+    with tempfile.TemporaryFile() as kept:
+        real = os.dup(2)
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            kept.seek(0)
+            os.write(real, kept.read())
+            raise
+        finally:
+            os.dup2(real, 2)
+            os.close(real)
+
+
+# Both ends
+
+
+def _send(stream: IO[bytes], value: object) -> None:
+    body = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+    stream.write(struct.pack("<Q", len(body)))
+    stream.write(body)
+    stream.flush()
+
+
+def _receive(stream: IO[bytes]) -> Any:
+    """Return the next value; `EOFError` when the other end is gone."""
+    header = stream.read(8)
+    if len(header) < 8:
+        raise EOFError
+    (length,) = struct.unpack("<Q", header)
+    body = stream.read(length)
+    if len(body) < length:
+        raise EOFError
+    return pickle.loads(body)

@@ -1,0 +1,34 @@
+"""The version and commit of the program, and of the libraries that decide its numbers."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+from pipeline import __version__
+
+#: Libraries whose versions decide the last digits of a forecast.
+NUMERIC_LIBRARIES = ("keras", "numpy", "pandas", "tensorflow")
+
+
+@cache
+def code_version() -> str:
+    """Return the version, in a checkout with its commit; + marks files that differ from it."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return __version__
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--exclude=*"]
+    try:
+        described = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):  # no git, or a checkout that git does not trust
+        return __version__
+    return f"{__version__} ({described.stdout.strip()})"
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of Python and of `NUMERIC_LIBRARIES`, by name."""
+    libraries = {name: version(name) for name in NUMERIC_LIBRARIES}
+    return {"python": platform.python_version(), **libraries}

@@ -1,0 +1,78 @@
+"""Windows: from a price history to the examples that networks learn from, and back to prices."""
+
+from pipeline.windows.cutting import cut_windows, surely_trainable
+from pipeline.windows.dataset import Dataset, Windows
+from pipeline.windows.dataset_file import (
+    decode,
+    encode,
+    first_test_session,
+    live_part,
+    load_dataset,
+    load_replay,
+    target_series,
+    training_part,
+)
+from pipeline.windows.min_max import BlockMinMax, MinMax
+from pipeline.windows.normalisation import (
+    ByVolatility,
+    FirstValue,
+    LastClose,
+    Normalisation,
+    PreviousWindow,
+    Unscaled,
+)
+from pipeline.windows.rolling import (
+    SEQUENCE_LENGTH,
+    LookAhead,
+    Predict,
+    look_ahead,
+    roll_forward,
+)
+from pipeline.windows.spec import Spec, Windowing
+from pipeline.windows.train_test_splits import (
+    Fraction,
+    LastYear,
+    Newest,
+    RowFraction,
+    Since,
+    Split,
+)
+from pipeline.windows.volatility import LOWEST_VOLATILITY, exponentially_weighted
+
+__all__ = [
+    "LOWEST_VOLATILITY",
+    "SEQUENCE_LENGTH",
+    "BlockMinMax",
+    "ByVolatility",
+    "Dataset",
+    "FirstValue",
+    "Fraction",
+    "LastClose",
+    "LastYear",
+    "LookAhead",
+    "MinMax",
+    "Newest",
+    "Normalisation",
+    "Predict",
+    "PreviousWindow",
+    "RowFraction",
+    "Since",
+    "Spec",
+    "Split",
+    "Unscaled",
+    "Windowing",
+    "Windows",
+    "cut_windows",
+    "decode",
+    "encode",
+    "exponentially_weighted",
+    "first_test_session",
+    "live_part",
+    "load_dataset",
+    "load_replay",
+    "look_ahead",
+    "roll_forward",
+    "surely_trainable",
+    "target_series",
+    "training_part",
+]

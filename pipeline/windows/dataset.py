@@ -1,0 +1,198 @@
+"""Windows as arrays, and the dataset that they make.
+
+A window knows the dollars that it was cut from, and with them the way back from a prediction:
+
+    past[i, k, f]   what the network sees of the k-th session (or block of sessions) of window i,
+                    normalised as the recipe says
+    future[i, h]    the target of the session h + 1 after the window's last, normalised alike
+    price           offset[i] + scale[i] * future[i, h]
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from pipeline.windows.normalisation import Normalise
+from pipeline.windows.spec import Spec
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The cut of windows, as turning predictions back and rolling forward need it.
+
+    Attributes:
+        lead: sessions before a window that its normalisation looks at.
+        target: the target's place among the columns; None: it is not one of them.
+    """
+
+    normalise: Normalise
+    outputs: int
+    block: int
+    lead: int
+    target: int | None
+
+
+@dataclass(frozen=True)
+class Windows:
+    """n windows, aligned by their first axis.
+
+    Attributes:
+        values: float64 (n, lead + context, columns), dollars and shares; gaps are filled with the
+            last known value.
+        target_values: float64 (n, lead + context), the target over the same sessions, dollars.
+        ahead: float64 (n, reach), the target in the sessions after, dollars. NaN only in a test
+            window beyond the horizon, and in a replay beyond its cutoff. (n, 0) of windows that
+            were rolled forward.
+        volatility: float64 (n,), of the target's relative change, as known at the window's last
+            session (see `volatility`).
+        position: int (n,), the number in the history of the window's last session; of windows
+            that were rolled forward, of the last session that has happened.
+        origins: datetime64[D] (n,), that session.
+        sessions: datetime64[D] (n, horizon), the sessions forecast.
+    """
+
+    values: np.ndarray
+    target_values: np.ndarray
+    ahead: np.ndarray
+    volatility: np.ndarray
+    position: np.ndarray
+    origins: np.ndarray
+    sessions: np.ndarray
+    cut: Cut
+
+    def __len__(self) -> int:
+        return len(self.position)
+
+    @cached_property
+    def _normalised(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        past, offset, scale = self.cut.normalise(self.values, self.target_values, self.position)
+        steps, features = past.shape[1] // self.cut.block, past.shape[2] * self.cut.block
+        return past.reshape(len(self), steps, features).astype("float32"), offset, scale
+
+    @property
+    def past(self) -> np.ndarray:
+        """float32 (n, steps, features): the network's input."""
+        return self._normalised[0]
+
+    @property
+    def offset(self) -> np.ndarray:
+        """Dollars (n,)."""
+        return self._normalised[1]
+
+    @property
+    def scale(self) -> np.ndarray:
+        """Dollars (n,)."""
+        return self._normalised[2]
+
+    @cached_property
+    def future(self) -> np.ndarray:
+        """float32 (n, outputs): the network's targets."""
+        ahead = self.ahead[:, : self.cut.outputs]
+        future: np.ndarray = (ahead - self.offset[:, None]) / self.scale[:, None]
+        return future.astype("float32")
+
+    @property
+    def finite(self) -> np.ndarray:
+        """bool (n,): windows that could be normalised; the others were divided by 0."""
+        finite: np.ndarray = np.isfinite(self.past).all(axis=(1, 2))
+        finite = finite & np.isfinite(self.offset) & np.isfinite(self.scale)
+        return finite
+
+    @property
+    def last(self) -> np.ndarray:
+        """Dollars (n,): the target at the window's last session, which is the naive forecast."""
+        return self.target_values[:, -1]
+
+    @property
+    def target_past(self) -> np.ndarray:
+        """Dollars (n, context_length)."""
+        return self.target_values[:, self.cut.lead :]
+
+    @property
+    def actual(self) -> np.ndarray:
+        """Dollars (n, horizon): the target in the sessions forecast."""
+        return self.ahead[:, : self.sessions.shape[1]]
+
+    @property
+    def unit(self) -> np.ndarray:
+        """Dollars (n,): one recent volatility, in which a distribution's width is measured."""
+        unit: np.ndarray = self.last * self.volatility
+        return unit
+
+    def to_prices(self, predictions: np.ndarray) -> np.ndarray:
+        """Return normalised predictions (n, h) as dollars (n, h), float64."""
+        prices: np.ndarray = (
+            self.offset[:, None] + predictions.astype("float64") * self.scale[:, None]
+        )
+        return prices
+
+    def take(self, rows: np.ndarray | slice, horizon: int | None = None) -> Windows:
+        """Return some of the windows; with `horizon`, only that many sessions ahead."""
+        return dataclasses.replace(
+            self,
+            values=self.values[rows],
+            target_values=self.target_values[rows],
+            ahead=self.ahead[rows, :horizon] if horizon == 0 else self.ahead[rows],
+            volatility=self.volatility[rows],
+            position=self.position[rows],
+            origins=self.origins[rows],
+            sessions=self.sessions[rows, :horizon],
+        )
+
+    def rolled(self, prices: np.ndarray) -> Windows:
+        """Return the windows h sessions later, as if `prices` (n, h) had happened.
+
+        Only the target's column takes the prices, the other columns keep their last values.
+        """
+        count = prices.shape[1]
+        newest = np.repeat(self.values[:, -1:], count, axis=1)
+        if self.cut.target is not None:
+            newest[:, :, self.cut.target] = prices
+        return dataclasses.replace(
+            self,
+            values=np.concatenate([self.values, newest], axis=1)[:, count:],
+            target_values=np.concatenate([self.target_values, prices], axis=1)[:, count:],
+            ahead=self.ahead[:, :0],
+        )
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The windows of one ticker at one cutoff.
+
+    Attributes:
+        train: empty where nothing is trained (`Spec.without_training`).
+        test: empty in a training file.
+        left_out: by part, the number of windows that a missing or masked cell makes unusable.
+        masked_cells: the number of the history's cells that are missing or masked.
+    """
+
+    spec: Spec
+    train: Windows
+    validation: Windows
+    test: Windows
+    left_out: Mapping[str, int]
+    masked_cells: int
+
+    @property
+    def parts(self) -> dict[str, Windows]:
+        """The three parts by name, in the order of time."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    @property
+    def usable(self) -> str:
+        """The number of windows of each part, for people."""
+        return ", ".join(f"{len(windows)} of {name}" for name, windows in self.parts.items())
+
+    @property
+    def trainable(self) -> bool:
+        """True where every part that the split asks for has windows."""
+        needed = [self.train]
+        needed += [self.validation] if self.spec.split.validates else []
+        needed += [self.test] if self.spec.split.tests else []
+        return self.spec.trainable and min(map(len, needed)) > 0

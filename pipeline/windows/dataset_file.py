@@ -1,0 +1,206 @@
+"""Dataset files: a history as adjusted and masked at a cutoff, with the `Spec` that cuts it.
+
+Equal histories and specs give equal bytes. The training part of a file is a file of its own: what
+a network learns from ends there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import io
+import json
+import zipfile
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.errors import LookAtTheData, NotEnoughHistory
+from pipeline.tables import HISTORY, OHLCV, SESSION_DTYPE, column
+from pipeline.windows.cutting import (
+    CARRIED,
+    complete_windows,
+    cut_windows,
+    fill_gaps,
+    known_sessions,
+    last_fitted_session,
+    part_rows,
+    part_starts,
+    require_forecastable,
+    rollable_windows,
+    session_days,
+)
+from pipeline.windows.dataset import Dataset, Windows
+from pipeline.windows.normalisation import exponentially_smoothed
+from pipeline.windows.spec import Spec
+from pipeline.windows.train_test_splits import Numbered, Split
+from pipeline.windows.volatility import LONGEST_MEMORY
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STORED_COLUMNS = (*OHLCV, "adj_close")
+#: The last sessions before a cutoff over which a forecaster is replayed to calibrate it: about two
+#: years, which is what a forecast at the end of the test sessions is measured with.
+REPLAYED = 504
+
+
+def encode(history: pd.DataFrame, spec: Spec) -> bytes:
+    """Encode a history and its spec as a dataset file.
+
+    Args:
+        history: HISTORY of one ticker, one row per session, the last at the spec's cutoff.
+
+    Raises:
+        NotEnoughHistory: the history ends before the cutoff.
+    """
+    last = history["session"].iloc[-1].date()
+    if last != spec.cutoff:
+        raise NotEnoughHistory(
+            f"{spec.ticker}: the history ends at {last}, the cutoff is {spec.cutoff}. "
+            "Ingest that session first."
+        )
+    about = json.dumps(spec.to_json(), sort_keys=True).encode()
+    file = io.BytesIO()
+    np.savez(  # not compressed: another zlib would make other bytes, and another name
+        file,
+        spec=np.frombuffer(about, dtype="uint8"),
+        sessions=session_days(history).astype("int32"),
+        values=history[list(STORED_COLUMNS)].to_numpy("float64"),
+    )
+    return file.getvalue()
+
+
+def decode(data: bytes) -> tuple[Spec, pd.DataFrame]:
+    """Decode what `encode` wrote: the spec and the HISTORY.
+
+    Raises:
+        LookAtTheData: the bytes are no dataset file.
+    """
+    import pandas as pd
+
+    unreadable = (OSError, EOFError, zipfile.BadZipFile, ValueError, KeyError, TypeError)
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            about = json.loads(arrays["spec"].tobytes())
+            sessions, values = arrays["sessions"], arrays["values"]
+        spec = Spec.from_json(about)
+        frame = pd.DataFrame(values, columns=list(STORED_COLUMNS))
+    except (*unreadable, AttributeError) as error:
+        raise LookAtTheData(
+            f"This dataset file cannot be read ({error}). Delete it and repeat build_windows."
+        ) from None
+    frame["session"] = sessions.astype("datetime64[D]").astype(SESSION_DTYPE)
+    frame["ticker"] = spec.ticker
+    return spec, HISTORY.conform(frame)
+
+
+def load_dataset(data: bytes, fitted_on: bytes | None = None) -> Dataset:
+    """Cut a dataset file into its parts.
+
+    Args:
+        fitted_on: the dataset file that a network was trained on, where that is another one. Its
+            normalisation is then fitted on the same sessions, in the dollars of this file.
+    """
+    spec, history = decode(data)
+    windows = cut_windows(history, spec, _fitted_through(fitted_on))
+    complete = complete_windows(windows, history, spec)
+    parts = part_rows(history, spec)
+    rows = {name: numbers[complete[numbers]] for name, numbers in parts.items()}
+    # Beyond the horizon, only what is learnt from needs to know more.
+    for name in ("train", "validation"):
+        rows[name] = rows[name][np.isfinite(windows.ahead[rows[name]]).all(axis=1)]
+    return Dataset(
+        spec=spec,
+        train=windows.take(rows["train"]),
+        validation=windows.take(rows["validation"]),
+        test=windows.take(rows["test"]),
+        left_out={name: len(numbers) - len(rows[name]) for name, numbers in parts.items()},
+        masked_cells=int(history[list(OHLCV)].isna().sum().sum()),
+    )
+
+
+def training_part(data: bytes) -> bytes:
+    """Return the part of a dataset file that training may see, as a dataset file of its own.
+
+    It ends with the last session that a validation window knows, or where nothing validates, a
+    training window: whoever trains on it cannot look ahead. Datasets that differ in what comes
+    later have the same training part, byte for byte. A file whose normalisation peeks, as some
+    published protocols do, is returned whole.
+    """
+    spec, history = decode(data)
+    if spec.normalisation.peeks:
+        return data
+    train_end, validation, validation_end, _ = part_starts(session_days(history), spec)
+    windows = validation_end if spec.split.validates else train_end
+    history = history.iloc[: spec.window.context_length + windows - 1 + spec.reach]
+    split = Split(
+        test=Numbered(train_end, validation, validation_end),
+        validation=spec.split.validation,
+        min_train_windows=1,
+    )
+    cutoff = history["session"].iloc[-1].date()
+    return encode(history, dataclasses.replace(spec, cutoff=cutoff, split=split))
+
+
+def target_series(data: bytes) -> np.ndarray:
+    """Return the target at every session of a dataset file, dollars (sessions,).
+
+    It is the series that the file's windows see; `Windows.position` numbers its sessions.
+    """
+    spec, history = decode(data)
+    target = column(fill_gaps(history), spec.target).to_numpy("float64")
+    return exponentially_smoothed(target, spec.smoothing) if spec.smoothing else target
+
+
+def first_test_session(history: pd.DataFrame, spec: Spec) -> dt.date:
+    """Return the first session that a test window of this history forecasts."""
+    sessions = session_days(history)
+    first = sessions[spec.window.context_length + part_starts(sessions, spec)[3]]
+    session: dt.date = first.astype(object)
+    return session
+
+
+def live_part(history: pd.DataFrame, spec: Spec) -> pd.DataFrame:
+    """Return as much of a history as `load_replay` needs.
+
+    It begins with a session that leaves nothing in it to be filled from before.
+    """
+    if spec.needs_history:
+        return history
+    context = spec.window.context_length + spec.normalisation.lead
+    span = max(context, LONGEST_MEMORY + 1) + REPLAYED
+    whole = history[list(CARRIED)].notna().all(axis=1).to_numpy()
+    whole = whole[: max(len(history) - span + 1, 1)]
+    return history.iloc[whole.nonzero()[0].max(initial=0) :]
+
+
+def load_replay(data: bytes, fitted_on: bytes | None = None) -> Windows:
+    """Return the window at the end of a dataset file, after those of `REPLAYED` sessions before.
+
+    Where the history is short, there are fewer. What has not happened yet is NaN in `ahead` and
+    NaT in `sessions`. Windows that a missing or masked cell makes unusable are left out.
+
+    Args:
+        fitted_on: the dataset file that the network was trained on; see `load_dataset`.
+
+    Raises:
+        LookAtTheData: there is nothing to forecast from at the last session.
+    """
+    spec, history = decode(data)
+    require_forecastable(history, spec)
+    through = _fitted_through(fitted_on)
+    through = last_fitted_session(history, spec) if through is None else through
+    part = live_part(history, spec)
+    windows = cut_windows(part, spec, through)
+    usable = known_sessions(part, spec)[windows.position] & rollable_windows(windows, spec)
+    usable[-1] = True  # where it cannot be normalised, the forecast from it raises an error
+    rows = np.flatnonzero(usable)
+    return windows.take(rows[rows >= len(windows) - 1 - REPLAYED])
+
+
+def _fitted_through(fitted_on: bytes | None) -> np.datetime64 | None:
+    if fitted_on is None:
+        return None
+    spec, history = decode(fitted_on)
+    return last_fitted_session(history, spec)

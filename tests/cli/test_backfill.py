@@ -1,0 +1,84 @@
+"""Sessions backfilled in order by one process, and all at once by four: the same rows."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.storage import Store, embedded_postgres
+from pipeline.tables import STORED
+from tests.made_prices import random_walk
+
+ROOT = Path(__file__).parents[2]
+SESSIONS = ("2013-02-26", "2013-02-27", "2013-02-28", "2013-03-01")
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def homes():
+    """Return two state folders.
+
+    Not below pytest's own: as root, the server runs as another user, who may not pass it.
+    """
+    base = Path(tempfile.mkdtemp(prefix="stockcast-test-", dir="/tmp"))
+    base.chmod(0o755)
+    for name in ("in_order", "at_once"):
+        (base / name).mkdir()
+    yield base / "in_order", base / "at_once"
+    shutil.rmtree(base)
+
+
+def start(home, *arguments):
+    environ = {
+        name: value for name, value in os.environ.items() if not name.startswith("STOCKCAST_")
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline", *arguments, "--home", str(home)],
+        cwd=ROOT,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process):
+    output, _ = process.communicate(timeout=1200)
+    assert process.returncode == 0, output
+
+
+def stored_rows(home):
+    try:
+        store = Store.open(embedded_postgres.url(home, "stockcast"))
+        tables = {
+            table.name: store.load(table)
+            .drop(columns="known_at", errors="ignore")
+            .drop_duplicates()
+            for table in STORED
+        }
+        store.close()
+    finally:
+        embedded_postgres.stop(home)
+    return {name: table.reset_index(drop=True) for name, table in tables.items()}
+
+
+def test_four_sessions_at_once_leave_the_same_rows_as_one_after_the_other(homes, tmp_path):
+    # IBM has a network to train, and all four want the same one; KO is too short for any.
+    for seed, (ticker, count) in enumerate({"IBM": 850, "KO": 120}.items()):
+        random_walk(seed, count).to_csv(tmp_path / f"{ticker}.csv", index=False)
+    in_order, at_once = homes
+    files = ("--source", "csv", "--data", str(tmp_path))
+    finish(start(in_order, "backfill", "--from", SESSIONS[0], "--to", SESSIONS[-1], *files))
+    running = [start(at_once, "run", "--session", session, *files) for session in SESSIONS]
+    for process in running:
+        finish(process)
+    in_turn, together = stored_rows(in_order), stored_rows(at_once)
+    for name in in_turn:
+        pd.testing.assert_frame_equal(in_turn[name], together[name], obj=name)
+    assert len(in_turn["forecasts"]) == len(SESSIONS) * 2 * 5
+    assert len(in_turn["scores"]) == 2 * (3 + 2 + 1)

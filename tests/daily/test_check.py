@@ -1,0 +1,92 @@
+"""The check: a ticker that breaks the rules is quarantined; too many of them fail the run."""
+
+import dataclasses
+import datetime as dt
+
+import pandas as pd
+import pytest
+
+from pipeline.daily import STEPS, passed, plan
+from pipeline.errors import NothingStored, QualityGateFailed
+from pipeline.tables import CHECKS, FINDINGS, FORECASTS
+from tests.daily.quick_days import quick_day, take_steps
+from tests.made_days import NOW, UNIVERSE, run_made_day
+from tests.made_prices import LAST
+
+
+def without_last_bar(source, *tickers):
+    for ticker in tickers:
+        bars = source.bars[ticker]
+        source.bars[ticker] = bars[bars["date"] != pd.Timestamp(LAST)]
+
+
+def test_quarantined_tickers_are_named_with_their_reasons_and_the_others_go_on(parts):
+    parts.gate.broken = {"BBB": "jump: 99% overnight"}
+    run = quick_day(parts, universe=UNIVERSE, last="check")
+    assert passed(parts, run) == ["AAA", "CCC"]
+    assert ("check", "BBB", "quarantined: jump: 99% overnight") in parts.messages
+    assert ("check", "AAA", "passed") in parts.messages
+
+
+@pytest.mark.parametrize(
+    ("limit", "broken", "fails"),
+    [(0.5, 2, True), (0.5, 1, False), (0.0, 1, True), (0.0, 0, False), (1.0, 3, False)],
+)
+def test_more_quarantined_tickers_than_allowed_fail_the_run(parts, limit, broken, fails):
+    parts.settings = parts.settings.replaced(max_quarantined=limit)
+    parts.gate.broken = dict.fromkeys(UNIVERSE.tickers[:broken], "a jump")
+    run = plan(parts, UNIVERSE, LAST, NOW)
+    take_steps(parts, run, last="ingest")
+    if not fails:
+        assert len(STEPS["check"](parts, run)) == 3 - broken
+        return
+    share = rf"{broken} of 3 tickers quarantined \({broken / 3:.0%}\), the limit is {limit:.0%}"
+    with pytest.raises(QualityGateFailed, match=rf"{share} \(--max-quarantined\)\. AAA: a jump"):
+        STEPS["check"](parts, run)
+
+
+def test_the_same_evidence_is_judged_once_and_new_prices_again(parts, source):
+    run = quick_day(parts, universe=UNIVERSE, last="check")
+    take_steps(parts, run, "check", "check")
+    assert parts.gate.judged["prices"] == 1
+    source.bars["AAA"].loc[source.bars["AAA"].index[-1], "close"] *= 1.001
+    quick_day(parts, universe=UNIVERSE, last="check", now=NOW + dt.timedelta(days=1))
+    assert parts.gate.judged["prices"] == 2
+
+
+def test_without_prices_the_step_to_run_is_named(parts):
+    run = plan(parts, UNIVERSE, LAST, NOW)
+    with pytest.raises(NothingStored, match=r"there are no prices to check\. Run `ingest`"):
+        STEPS["check"](parts, run)
+    assert parts.store.load(FINDINGS).empty
+
+
+def test_passed_tickers_are_in_the_order_of_the_universe(parts):
+    universe = dataclasses.replace(UNIVERSE, tickers=("CCC", "AAA", "BBB"))
+    run = quick_day(parts, universe=universe, last="check")
+    assert passed(parts, run) == ["CCC", "AAA", "BBB"]
+    unchecked = dataclasses.replace(run, universe=dataclasses.replace(universe, name="other"))
+    with pytest.raises(NothingStored, match="no ticker has been checked"):
+        passed(parts, unchecked)
+
+
+@pytest.mark.slow
+def test_a_ticker_without_its_last_bar_is_quarantined_and_the_others_are_published(
+    make_parts, source
+):
+    without_last_bar(source, "BBB")
+    parts = make_parts()
+    run = run_made_day(parts)
+    checks = parts.rows(CHECKS, run).set_index("ticker")
+    assert checks["verdict"].to_dict() == {"AAA": "passed", "BBB": "quarantined", "CCC": "passed"}
+    assert "2013-03-01" in checks.loc["BBB", "reasons"]
+    assert set(parts.rows(FORECASTS, run)["ticker"]) == {"AAA", "CCC"}
+
+
+@pytest.mark.slow
+def test_too_many_tickers_without_their_last_bar_publish_nothing(make_parts, source):
+    without_last_bar(source, "AAA", "BBB")
+    parts = make_parts()
+    with pytest.raises(QualityGateFailed, match=r"2 of 3 tickers quarantined.*AAA.*BBB"):
+        run_made_day(parts)
+    assert parts.store.load(FORECASTS).empty

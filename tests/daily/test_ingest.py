@@ -1,0 +1,98 @@
+"""Ingestion: what is new up to the session, and the tickers that could not be fetched."""
+
+import dataclasses
+import datetime as dt
+
+import pytest
+
+from pipeline.daily import STEPS, plan, probe
+from pipeline.errors import NothingStored, SourceUnavailable
+from pipeline.tables import CHECKS, PRICE_REVISIONS
+from tests.daily.quick_days import quick_day, take_steps
+from tests.made_days import NOW, UNIVERSE
+from tests.made_prices import LAST, MadeSource
+
+
+class FlakySource(MadeSource):
+    """A source that does not answer for BBB once `is_down` is set."""
+
+    is_down = False
+
+    def fetch_raw(self, ticker, first, last, now):
+        if ticker == "BBB" and self.is_down:
+            raise SourceUnavailable("BBB: the source answers 500. Try again later.")
+        return super().fetch_raw(ticker, first, last, now)
+
+
+@pytest.fixture
+def interrupted(parts, source):
+    """A run whose ingestion has failed for BBB."""
+    parts.made = FlakySource(source.bars)
+    run = plan(parts, UNIVERSE, LAST, NOW)
+    parts.made.is_down = True
+    with pytest.raises(SourceUnavailable, match="BBB: the source answers 500"):
+        ingest(parts, run)
+    return run
+
+
+def ingest(parts, run, tickers=UNIVERSE.tickers):
+    STEPS["ingest"](parts, run, list(tickers))
+
+
+def test_an_outage_of_one_ticker_keeps_the_others_and_is_recorded(parts, interrupted):
+    assert parts.store.load(PRICE_REVISIONS)["ticker"].unique().tolist() == ["AAA", "CCC"]
+    assert STEPS["check"](parts, interrupted) == ["AAA", "CCC"]
+    checks = parts.rows(CHECKS, interrupted).set_index("ticker")
+    assert checks.loc["BBB", "verdict"] == "quarantined"
+    assert checks.loc["BBB", "reasons"].startswith("ingest: BBB: the source answers 500")
+
+
+def test_a_ticker_that_is_fetched_again_is_judged_again(parts, interrupted):
+    STEPS["check"](parts, interrupted)
+    parts.made.is_down = False
+    take_steps(parts, interrupted, last="check")
+    assert set(parts.rows(CHECKS, interrupted)["verdict"]) == {"passed"}
+
+
+def test_only_the_newest_sessions_are_fetched_again(parts):
+    run = plan(parts, UNIVERSE, LAST, NOW)
+    ingest(parts, run)
+    stored = parts.store.load(PRICE_REVISIONS)
+    assert len(stored) == 120 + 121 + 122
+    assert ("ingest", "AAA", "120 bars from 2000-01-03, 120 new or corrected") in parts.messages
+    ingest(parts, run)
+    assert len(parts.store.load(PRICE_REVISIONS)) == len(stored)
+    assert parts.messages[-3:][0][2] == "6 bars from 2013-02-22, 0 new or corrected"
+
+
+def test_a_corrected_bar_is_a_new_revision(parts, source):
+    run = plan(parts, UNIVERSE, LAST, NOW)
+    ingest(parts, run)
+    source.bars["AAA"].loc[source.bars["AAA"].index[-2], "close"] *= 1.001
+    later = plan(parts, UNIVERSE, LAST, NOW + dt.timedelta(days=1))
+    ingest(parts, later)
+    assert len(parts.store.load(PRICE_REVISIONS, ticker="AAA")) == 121
+    assert any(message.endswith("1 new or corrected") for _, _, message in parts.messages)
+
+
+def test_a_replay_fetches_nothing_and_needs_the_session_to_have_been_known(parts):
+    ingest(parts, plan(parts, UNIVERSE, LAST, NOW))
+    known = plan(parts, UNIVERSE, LAST, NOW, known_at=NOW)
+    ingest(parts, known)
+    assert parts.messages[-1][2].startswith("nothing fetched: replaying what was known at 2013-03")
+    unknown = plan(parts, UNIVERSE, LAST, NOW, known_at=dt.datetime(2012, 1, 3, tzinfo=dt.UTC))
+    reason = r"AAA 2013-03-01: at 2012-01-03T00:00:00\+00:00 the newest session known was None"
+    with pytest.raises(NothingStored, match=reason):
+        ingest(parts, unknown)
+
+
+def test_a_probe_asks_for_a_few_sessions_and_stores_nothing(parts):
+    run = plan(parts, UNIVERSE, LAST, NOW)
+    assert probe(parts, run) == 6
+    assert parts.store.load(PRICE_REVISIONS).empty
+
+
+def test_prices_of_a_universe_begin_at_its_start(parts):
+    universe = dataclasses.replace(UNIVERSE, start=dt.date(2013, 2, 1), tickers=("AAA",))
+    quick_day(parts, universe=universe, last="ingest")
+    assert parts.store.load(PRICE_REVISIONS)["session"].min().date() == dt.date(2013, 2, 1)

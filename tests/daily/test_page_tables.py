@@ -1,0 +1,74 @@
+"""The questions of a person who looks at what has been published, on a made store."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from pipeline.daily import page_tables
+from pipeline.storage import Store
+from pipeline.tables import SCORES
+from tests.made_publications import CUTOFFS, KEY, SESSIONS, fill
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    store = Store.open(f"sqlite:///{tmp_path_factory.mktemp('published')}/stockcast.db")
+    fill(store)
+    yield store
+    store.close()
+
+
+def test_what_is_shown_unasked_is_the_newest_and_of_its_recipes_the_default_one():
+    day, before = dt.date(2013, 3, 1), dt.date(2013, 2, 28)
+    stored = [
+        ("b", "castilla", day),
+        ("b", "default", day),
+        ("b", "default.faithful", day),
+        ("a", "default", before),
+    ]
+    rows = pd.DataFrame(
+        [
+            {"universe": universe, "recipe": recipe, "target": "close", "newest": newest}
+            for universe, recipe, newest in stored
+        ]
+    )
+    every = page_tables.all_series(SimpleNamespace(series=lambda: rows))
+    assert [(series.universe, series.recipe) for series in every] == [
+        ("b", "default"),
+        ("b", "castilla"),
+        ("b", "default.faithful"),
+        ("a", "default"),
+    ]
+
+
+def test_the_scoreboard_is_the_scores_summed_up(published):
+    [series] = page_tables.all_series(published)
+    scores = published.load(SCORES, **KEY)
+    for by in ("ticker", "horizon"):
+        table = page_tables.scoreboard(published, series, by).set_index(by)
+        for name, group in scores.groupby(by):
+            relative, naive = group["error"] / group["y_hat"], group["naive_error"] / group["y_hat"]
+            skill = 1 - ((relative**2).mean() / (naive**2).mean()) ** 0.5
+            assert table.loc[name, "forecasts"] == len(group)
+            assert table.loc[name, "skill"] == pytest.approx(skill)
+            assert table.loc[name, "pinball_skill"] == pytest.approx(1 - 0.010 / 0.011)
+            assert table.loc[name, "inside_80"] == group["inside_80"].mean()
+    months = page_tables.scoreboard(published, series, "month")
+    assert months["month"].tolist() == sorted({f"{day:%Y-%m}" for day in scores["session"]})
+    assert months["forecasts"].sum() == len(scores)
+
+
+def test_earlier_forecasts_stand_next_to_actual_values_and_end_at_the_session(published):
+    [series] = page_tables.all_series(published)
+    table = page_tables.earlier(published, series, "AAA", CUTOFFS[4], horizon=2)
+    assert table["cutoff"].dt.date.tolist() == CUTOFFS[:5]
+    assert table["session"].dt.date.tolist() == [
+        SESSIONS[SESSIONS.index(cutoff) + 2] for cutoff in CUTOFFS[:5]
+    ]
+    stored = published.load(SCORES, **KEY, ticker="AAA", horizon=2, cutoff=CUTOFFS[:5])
+    assert table["actual"].tolist() == stored["actual"].tolist()

@@ -1,0 +1,71 @@
+"""The plan: a request that cannot be met is refused before anything is stored."""
+
+import dataclasses
+import datetime as dt
+
+import pytest
+
+from pipeline.daily import plan, run_of
+from pipeline.errors import SettingsError, UnknownTicker
+from tests.made_days import NOW, UNIVERSE
+from tests.made_prices import LAST
+
+
+@pytest.mark.parametrize(
+    ("changes", "session", "error", "message"),
+    [
+        ({"tickers": ("AAA", "NOPE")}, LAST, UnknownTicker, "NOPE is not among"),
+        (
+            {"recipe": "defualt"},
+            LAST,
+            SettingsError,
+            "no recipe 'defualt'. The recipes are: default",
+        ),
+        (
+            {"recipe": "castilla", "target": "mid"},
+            LAST,
+            SettingsError,
+            r"Recipe castilla does not forecast mid; it forecasts close",
+        ),
+        ({}, dt.date(2013, 3, 2), SettingsError, "2013-03-02 is no session"),
+        (
+            {},
+            dt.date(2013, 3, 8),
+            SettingsError,
+            "after 2013-03-01, the last session that the sample source has",
+        ),
+        ({}, dt.date(2013, 3, 11), SettingsError, "2013-03-11 is not over yet"),
+        (
+            {},
+            dt.date(1995, 1, 3),
+            SettingsError,
+            "1995-01-03 is before 2000-01-03, where universe made begins",
+        ),
+    ],
+)
+def test_a_request_that_cannot_be_met_is_refused_before_anything_is_stored(
+    parts, changes, session, error, message
+):
+    with pytest.raises(error, match=message):
+        plan(parts, dataclasses.replace(UNIVERSE, **changes), session, NOW)
+    assert "store" not in parts.__dict__
+
+
+def test_an_unknown_baseline_is_refused(parts):
+    parts.settings = parts.settings.replaced(baselines="drift,prophet")
+    with pytest.raises(SettingsError, match="There is no statistical baseline 'prophet'"):
+        plan(parts, UNIVERSE, LAST, NOW)
+
+
+def test_without_a_session_it_is_the_newest_that_the_source_has(parts):
+    run = plan(parts, UNIVERSE, None, NOW)
+    assert (run.session, run.replay, run.known_at) == (LAST, False, NOW)
+    assert run.training_cutoff == LAST and run.previous_cutoff == dt.date(2013, 2, 1)
+    assert run.pool_cutoff == run.previous_pool_cutoff == dt.date(2013, 1, 2)
+    assert [day.day for day in run.forecast_sessions] == [4, 5, 6, 7, 8]
+
+
+def test_a_moment_asked_for_makes_a_replay_with_the_same_cutoffs(parts):
+    then = NOW - dt.timedelta(days=3)
+    run = plan(parts, UNIVERSE, LAST, NOW, known_at=then)
+    assert run == run_of(parts, UNIVERSE, LAST, then, replay=True)

@@ -1,0 +1,101 @@
+"""The look at store, artifacts and tracking before a run: notes, and what was killed before."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from pipeline.daily import plan, prepare_run
+from pipeline.tables import ACTIONS, PRICES
+from tests.made_days import NOW, UNIVERSE
+from tests.made_prices import LAST
+from tests.servers import ROOT
+
+FEWER = dataclasses.replace(UNIVERSE, tickers=("AAA",))
+
+
+def notes(parts):
+    return [message for step, _, message in parts.messages if step == "note"]
+
+
+def test_nothing_is_noted_of_a_run_as_it_is_declared(parts):
+    prepare_run(parts, plan(parts, UNIVERSE, LAST, NOW))
+    assert notes(parts) == []
+
+
+def test_a_run_of_fewer_tickers_than_declared_is_noted(parts, tmp_path):
+    file = tmp_path / "universes.toml"
+    file.write_text('[made]\nsource = "sample"\ntickers = ["AAA", "BBB"]\n')
+    parts.settings = parts.settings.replaced(universes=str(file))
+    prepare_run(parts, plan(parts, FEWER, LAST, NOW))
+    [note] = notes(parts)
+    assert note.startswith("only AAA of the 2 tickers of made: networks learn from no others")
+
+
+def test_prices_of_another_folder_in_the_same_home_are_noted(parts):
+    prices = {"ticker": "AAA", "session": pd.Timestamp(LAST), "volume": 1.0}
+    bars = pd.DataFrame([prices | dict.fromkeys(("open", "high", "low", "close"), 1.0)])
+    parts.store.prices.save(
+        "csv:/elsewhere", PRICES.conform(bars), ACTIONS.empty(), LAST, LAST, NOW
+    )
+    run = plan(parts, FEWER, LAST, NOW)
+    universe = dataclasses.replace(FEWER, name="csv", source="csv", data="/here")
+    prepare_run(parts, dataclasses.replace(run, universe=universe))
+    [note] = notes(parts)
+    assert note.startswith("this home also has prices from /elsewhere: forecasts made from them")
+
+
+#: Opens a session in MLflow and waits.
+WAITING = """
+import datetime as dt, sys
+from pathlib import Path
+from pipeline.daily import plan, prepare_run
+from tests.made_days import NOW, UNIVERSE, MadeParts, made_source
+
+parts = MadeParts(Path(sys.argv[1]), made_source())
+prepare_run(parts, plan(parts, UNIVERSE, dt.date(2013, 2, 28), NOW))
+print("open", flush=True)
+input()
+"""
+
+
+@pytest.mark.slow
+def test_the_run_of_a_killed_process_is_killed_by_the_next_run(make_parts):
+    parts = make_parts()
+    command = [sys.executable, "-c", WAITING, str(parts.settings.home)]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environ) as process:
+        assert process.stdout.readline() == "open\n"
+        client, experiment = mlflow_of(parts)
+        [waiting] = client.search_runs([experiment], "tags.session = '2013-02-28'")
+        assert waiting.info.status == "RUNNING"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    prepare_run(parts, plan(parts, UNIVERSE, LAST, NOW))
+    killed = client.get_run(waiting.info.run_id)
+    assert (killed.info.status, killed.data.tags["failure"]) == (
+        "KILLED",
+        "its process was killed",
+    )
+    assert notes(parts) == [
+        "MLflow run 2013-02-28 default was left by a killed process: now KILLED"
+    ]
+    # The session of the training cutoff is there as well; this one is under way.
+    statuses = {run.info.run_name: run.info.status for run in client.search_runs([experiment])}
+    assert statuses == {
+        "2013-02-01 default": "FINISHED",
+        "2013-02-28 default": "KILLED",
+        "2013-03-01 default": "RUNNING",
+    }
+
+
+def mlflow_of(parts):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(parts.settings.tracking_uri)
+    return client, client.get_experiment_by_name(UNIVERSE.name).experiment_id

@@ -1,0 +1,102 @@
+"""Scores: earlier forecasts next to the prices of their sessions."""
+
+import dataclasses
+import datetime as dt
+import shutil
+
+import pandas as pd
+import pytest
+
+from pipeline.daily import plan
+from pipeline.daily.score import _ewma_predictions
+from pipeline.tables import FORECASTS, SCORES
+from tests.daily.quick_days import QuickParts, quick_day, take_steps
+from tests.made_days import NOW, TRAINED, UNIVERSE, made_source
+from tests.made_prices import LAST
+
+ONE = dataclasses.replace(UNIVERSE, tickers=("AAA",))
+SESSIONS = [dt.date(2013, 2, 27), dt.date(2013, 2, 28), LAST]
+
+
+@pytest.fixture(scope="module")
+def scored_home(tmp_path_factory):
+    """The home of AAA's three sessions."""
+    home = tmp_path_factory.mktemp("scored")
+    with QuickParts(home, made_source()) as parts:
+        for session in SESSIONS:
+            quick_day(parts, session, ONE, last="score")
+    return home
+
+
+@pytest.fixture
+def scored(scored_home, source, tmp_path):
+    shutil.copytree(scored_home, tmp_path / "copy")
+    with QuickParts(tmp_path / "copy", source) as parts:
+        yield parts
+
+
+def test_forecasts_are_scored_when_their_session_has_closed(scored):
+    scores = scored.store.load(SCORES)
+    assert [(f"{row.cutoff:%d}", row.horizon) for row in scores.itertuples()] == [
+        ("27", 1),
+        ("27", 2),
+        ("28", 1),
+    ]
+
+
+def test_an_error_is_the_actual_value_less_the_forecast(scored, source):
+    [score] = scored.store.load(SCORES, cutoff=SESSIONS[1]).to_dict("records")
+    close = source.bars["AAA"]["close"].iloc[-1]
+    assert score["actual"] == pytest.approx(close)
+    assert score["error"] == pytest.approx(close - score["y_hat"])
+    assert score["naive_error"] == score["error"], "ewma's median is the last price"
+
+
+def test_scores_follow_a_corrected_price(scored, source):
+    first = {"cutoff": SESSIONS[0], "horizon": 1}
+    before = scored.store.load(SCORES, **first)["actual"].iloc[0]
+    bars = source.bars["AAA"]
+    bars.loc[bars.index[-2], ["open", "high", "low", "close"]] *= 1.01
+    quick_day(scored, LAST, ONE, last="score", now=NOW + dt.timedelta(days=1))
+    assert scored.store.load(SCORES, **first)["actual"].iloc[0] == pytest.approx(1.01 * before)
+
+
+def test_scoring_again_changes_nothing(scored):
+    before = scored.store.load(SCORES)
+    take_steps(scored, plan(scored, ONE, LAST, NOW), "score", "score")
+    pd.testing.assert_frame_equal(scored.store.load(SCORES), before)
+    assert scored.messages[-1][2].endswith("0 scores new or changed")
+
+
+def test_a_split_is_seen_from_its_day_on_and_forecasts_are_in_the_dollars_of_their_cutoff(
+    parts, source
+):
+    day = pd.Timestamp("2013-02-26")
+    bars = source.bars["AAA"]
+    after = bars["date"] >= day
+    bars.loc[after, ["open", "high", "low", "close"]] /= 2
+    bars.loc[after, "volume"] *= 2
+    source.actions["AAA"] = pd.DataFrame({"date": [day], "kind": ["split"], "value": [2.0]})
+    before, later = (
+        quick_day(parts, dt.date(2013, 2, number), ONE, last="score") for number in (25, 26)
+    )
+    tape = bars.set_index("date")["close"]
+    last = [parts.rows(FORECASTS, run)["last_value"].iloc[0] for run in (before, later)]
+    assert last == [tape[pd.Timestamp("2013-02-25")], tape[day]]
+    score = parts.store.load(SCORES, ticker="AAA", cutoff=before.session, horizon=1).iloc[0]
+    assert score["actual"] == pytest.approx(2 * tape[day])
+
+
+def test_universes_with_other_trainings_do_not_write_over_each_others_random_walk(parts):
+    one, other = (
+        dataclasses.replace(TRAINED, name=name, retrain=retrain, tickers=("OLD",))
+        for name, retrain in (("a", "monthly"), ("b", "daily"))
+    )
+    asked = ["OLD"], [pd.Timestamp(SESSIONS[0])]
+    run = quick_day(parts, SESSIONS[0], one, last="evaluate")
+    before = _ewma_predictions(parts, run, *asked)
+    of_other = dataclasses.replace(run, universe=other)
+    quick_day(parts, SESSIONS[0], other, last="evaluate")
+    pd.testing.assert_frame_equal(_ewma_predictions(parts, run, *asked), before)
+    assert len(before) == 5
+    assert not before["q025"].equals(_ewma_predictions(parts, of_other, *asked)["q025"])

@@ -1,0 +1,210 @@
+"""The container files, read as docker compose, docker and Helm read them.
+
+No engine runs them here, so every name they use is held to what exists. A check takes the files
+and returns the faults that it finds; `holds` asks for none in the files as they are, and for some
+in the files with one line wrong.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+DOCKER = ROOT / "docker"
+SINGLE, CLUSTER, SHARED = "compose.single.yaml", "compose.cluster.yaml", "services.yaml"
+COMPOSE = (SINGLE, CLUSTER)
+IMAGE = "stockcast:latest"
+PLACEHOLDER = "placeholder"
+
+Files = dict[str, str]
+Service = dict[str, Any]
+
+
+def files() -> Files:
+    """Return the text of each file, by name."""
+    paths = sorted(path for path in DOCKER.iterdir() if path.is_file())
+    return {path.name: path.read_text(encoding="utf-8") for path in paths}
+
+
+def holds(check: Callable[[Files], list[str]], *mistakes: tuple[str, str, str]) -> None:
+    """Assert that a check finds nothing in the files as they are, and each of these mistakes.
+
+    Args:
+        mistakes: a file, a text of it, and the wrong text in its place.
+    """
+    right = files()
+    assert check(right) == []
+    for name, text, wrong in mistakes:
+        assert text in right[name], (name, text)
+        try:
+            faults = check({**right, name: right[name].replace(text, wrong)})
+        except KeyError as error:  # what a check needs is not there under its name
+            faults = [str(error)]
+        assert faults != [], (name, wrong)
+
+
+@cache
+def parsed(text: str) -> dict[str, Any]:
+    """Return the YAML of a text."""
+    document: dict[str, Any] = yaml.safe_load(text)
+    return document
+
+
+# Compose files
+
+
+def services(texts: Files, name: str) -> dict[str, Service]:
+    """Return the services of a compose file with what they extend.
+
+    Every ${VARIABLE} is replaced by its default or a placeholder.
+    """
+    listed = parsed(texts[name])["services"]
+    return {key: _filled(_extended(texts, name, service)) for key, service in listed.items()}
+
+
+def all_services(texts: Files) -> Iterator[tuple[str, str, Service]]:
+    """Yield file, name and service of both compose files."""
+    for file in COMPOSE:
+        for name, service in services(texts, file).items():
+            yield file, name, service
+
+
+def environment(service: Service) -> dict[str, str]:
+    """Return a service's own variables."""
+    variables: dict[str, str] = service.get("environment", {})
+    return variables
+
+
+def interpolations(text: str) -> Iterator[tuple[str, str]]:
+    """Yield every variable that docker compose fills in, with what follows its name.
+
+    That is ":?..." (required), ":-default" or nothing.
+    """
+    code = re.sub(r"(?m)(^|\s)#.*", "", text)
+    for match in re.finditer(r"(?<!\$)\$\{?(\w+)((?::[-?][^${}]*)?)", code):
+        yield match[1], match[2]
+
+
+def commands(service: Service) -> Iterator[list[str]]:
+    """Yield the words of every command of a service and its health check."""
+    for command in (service.get("command"), service.get("healthcheck", {}).get("test")):
+        if command:
+            yield from words_of(command)
+
+
+def words_of(command: list[str] | str) -> Iterator[list[str]]:
+    """Yield the words of each command of a `command`, a `test` or a shell's argument."""
+    if isinstance(command, str):
+        for part in re.split(r"&&|\||;", command):
+            words = [word for word in shlex.split(part) if word not in ("exec", "{", "}")]
+            if words:
+                yield words
+    elif command[0] == "CMD-SHELL" or command[:2] == ["sh", "-c"]:
+        yield from words_of(command[-1])
+    else:
+        yield command[1:] if command[0] == "CMD" else command
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Yield every text of a YAML value."""
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from strings(item)
+    elif value is not None:
+        yield str(value)
+
+
+def _extended(texts: Files, file: str, service: Service) -> Service:
+    if "extends" not in service:
+        return service
+    extended = service["extends"]
+    base = extended if isinstance(extended, dict) else {"service": extended}
+    origin = base.get("file", file)
+    whole = _extended(texts, origin, parsed(texts[origin])["services"][base["service"]])
+    return _merged(whole, {key: value for key, value in service.items() if key != "extends"})
+
+
+def _merged(base: Service, own: Service) -> Service:
+    merged = dict(base)
+    for key, value in own.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            merged[key] = _merged(base[key], value)
+        elif isinstance(value, list) and key in ("ports", "volumes"):
+            merged[key] = [*base.get(key, []), *value]
+        else:
+            merged[key] = value
+    return merged
+
+
+def _filled(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _filled(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_filled(item) for item in value]
+    return _interpolated(value) if isinstance(value, str) else value
+
+
+def _interpolated(text: str) -> str:
+    innermost = re.compile(r"(?<!\$)\$\{\w+(?::(?P<kind>[-?])(?P<rest>[^${}]*))?\}")
+    while match := innermost.search(text):
+        value = match["rest"] if match["kind"] == "-" else PLACEHOLDER
+        text = text[: match.start()] + value + text[match.end() :]
+    return text.replace("$$", "$")
+
+
+# The Dockerfile and the chart
+
+
+def dockerfile(texts: Files, instruction: str) -> list[str]:
+    """Return the arguments of every instruction of a kind."""
+    joined = re.sub(r"\\\n\s*", "", texts["Dockerfile"])
+    return re.findall(rf"^{instruction} (.*)$", joined, re.MULTILINE)
+
+
+def image_environment(texts: Files) -> dict[str, str]:
+    """Return the variables that the image sets."""
+    words = (word for line in dockerfile(texts, "ENV") for word in line.split())
+    return {key: value for key, _, value in (word.partition("=") for word in words)}
+
+
+def values(texts: Files) -> dict[str, Any]:
+    """Return the values for the Helm chart."""
+    return parsed(texts["values.yaml"])
+
+
+def chart_environment(texts: Files) -> dict[str, str]:
+    """Return the variables that the chart gives to pods."""
+    entries = [*values(texts)["env"], *values(texts)["apiServer"]["env"]]
+    return {entry["name"]: entry.get("value", "") for entry in entries}
+
+
+def example(text: str) -> list[tuple[str, str, str]]:
+    """Return variable, value and mark of every line of .env.example that is no text.
+
+    The mark is "#" where the variable is not set.
+    """
+    lines = re.findall(r"^(#?)([A-Z][A-Z0-9_]+)=(.*)$", text, re.MULTILINE)
+    return [(name, value, mark) for mark, name, value in lines]
+
+
+# What is installed
+
+
+def locked() -> dict[str, str]:
+    """Return the versions of requirements.lock."""
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    pins = (line.split(";")[0].strip().partition("==") for line in lines)
+    return {name: version for name, _, version in pins}
+
+
+def has_celery() -> bool:
+    """Return whether the `cluster` extra is installed here: `make test` does without it."""
+    return find_spec("airflow.providers.celery") is not None

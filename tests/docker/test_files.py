@@ -1,0 +1,173 @@
+"""The container files themselves: their schema, what they copy and install, their images."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sysconfig
+from importlib.resources import files as resources_of
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from tests.docker.container_files import (
+    CLUSTER,
+    COMPOSE,
+    IMAGE,
+    ROOT,
+    SHARED,
+    SINGLE,
+    Files,
+    all_services,
+    dockerfile,
+    files,
+    holds,
+    locked,
+    parsed,
+    services,
+    values,
+)
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_compose_files_fit_the_compose_schema():
+    from jsonschema.validators import validator_for
+
+    folder = resources_of("check_jsonschema") / "builtin_schemas" / "vendor"
+    schema = json.loads((folder / "compose-spec.json").read_text(encoding="utf-8"))
+    validator = validator_for(schema)(schema)
+
+    def faults(texts: Files) -> list[str]:
+        return [
+            f"{name}: {error.json_path}: {error.message[:200]}"
+            for name in (*COMPOSE, SHARED)
+            for error in validator.iter_errors(parsed(texts[name]))
+        ]
+
+    holds(
+        faults,
+        (SINGLE, "    depends_on:", "    depend_on:"),
+        (CLUSTER, "condition: service_healthy", "condition: healthy"),
+        (SHARED, "retries: 30", "retires: 30"),
+    )
+
+
+@pytest.mark.slow
+def test_hadolint_finds_nothing():
+    hadolint = Path(sysconfig.get_path("scripts")) / "hadolint"
+
+    def faults(texts: Files) -> list[str]:
+        command = [hadolint, "--no-color", "-"]
+        done = subprocess.run(command, input=texts["Dockerfile"], capture_output=True, text=True)
+        lines = [*done.stdout.splitlines(), *done.stderr.splitlines()]
+        return lines or ([f"exit {done.returncode}"] if done.returncode else [])
+
+    holds(
+        faults,
+        ("Dockerfile", "# hadolint ignore=DL3008\n", ""),
+        ("Dockerfile", "WORKDIR /src", "WORKDIR src"),
+        ("Dockerfile", "USER 10001:10001", "USER root"),
+    )
+
+
+def copy_faults(texts: Files) -> list[str]:
+    copied = [
+        source
+        for line in dockerfile(texts, "COPY")
+        if "--from=" not in line
+        for source in [word for word in line.split() if not word.startswith("--")][:-1]
+    ]
+    sent = re.findall(r"^!(\S+)$", texts["Dockerfile.dockerignore"], re.MULTILINE)
+    missing = sorted(source for source in {*copied, *sent} if not (ROOT / source).exists())
+    return [
+        *(f"{source} is not in the repository" for source in missing),
+        *(f"{source} is not sent" for source in copied if source not in sent),
+        *(f"{source} is sent for nothing" for source in sent if source not in copied),
+    ]
+
+
+def test_the_dockerfile_copies_what_is_there_and_sent():
+    holds(
+        copy_faults,
+        ("Dockerfile", "COPY expectations expectations", "COPY expectation expectations"),
+        ("Dockerfile.dockerignore", "!dags\n", ""),
+        ("Dockerfile.dockerignore", "!dags\n", "!dags\n!benchmarks\n"),
+    )
+
+
+def python_faults(texts: Files) -> list[str]:
+    text = (ROOT / "setup.py").read_text()
+    allowed = SpecifierSet(re.search(r'python_requires="([^"]+)"', text)[1])
+    extras = set(re.findall(r'^        "(\w+)": \[', text, re.MULTILINE))
+    images = [line.split()[0] for line in dockerfile(texts, "FROM")]
+    versions = {image: re.fullmatch(r"python:(3\.\d+)-slim-\w+", image) for image in images}
+    installed = re.findall(r'"\.\[([\w,]+)\]"', texts["Dockerfile"])
+    faults = [
+        f"{image} is no Python that setup.py allows"
+        for image, version in versions.items()
+        if not version or version[1] not in allowed
+    ]
+    if len(versions) != 1:
+        faults.append("the stages differ")
+    for extra in ",".join(installed).split(","):
+        if extra not in extras:
+            faults.append(f"setup.py has no extra {extra}")
+    if "--constraint requirements.lock" not in texts["Dockerfile"]:
+        faults.append("nothing is installed from the lock")
+    return faults
+
+
+def test_python_and_extras_are_those_of_setup():
+    stage = "FROM python:3.12-slim-bookworm AS"
+    holds(
+        python_faults,
+        ("Dockerfile", stage, "FROM python:3.9-slim-bookworm AS"),
+        ("Dockerfile", stage, "FROM python:3.13-slim-bookworm AS"),
+        ("Dockerfile", '".[cluster]"', '".[clusters]"'),
+    )
+
+
+def image_faults(texts: Files) -> list[str]:
+    images = {service["image"] for _, _, service in all_services(texts)} - {IMAGE}
+    images |= {line.split()[0] for line in dockerfile(texts, "FROM")}
+    images.add("{repository}:{tag}".format(**values(texts)["images"]["airflow"]))
+    return [image for image in images if not re.search(r":v?\d+[\w.-]*$", image)]
+
+
+def test_images_of_others_are_pinned():
+    holds(
+        image_faults,
+        (CLUSTER, "versitygw:v1.8.0", "versitygw:latest"),
+        (SHARED, "postgres:18-bookworm", "postgres"),
+        ("values.yaml", "tag: 0.1.0", "tag: latest"),
+    )
+
+
+def test_every_package_of_the_cluster_is_locked():
+    text = (ROOT / "setup.py").read_text()
+    extra = re.search(r'"cluster": \[(.*?)\]', text, re.DOTALL)[1]
+    wanted = [Requirement(line) for line in re.findall(r'"([^"]+)"', extra)]
+    pins = locked()
+    assert [str(need) for need in wanted if pins.get(need.name, "0") not in need.specifier] == []
+
+
+def test_the_documentation_starts_what_there_is():
+    lines = re.findall(r"^docker compose .*?(?=  |$)", README, re.MULTILINE)
+    started = {
+        re.search(r"--file docker/(\S+)", line)[1]: re.findall(r"--scale (\w+)=", line)
+        for line in lines
+    }
+    assert started == {SINGLE: [], CLUSTER: ["worker"]}
+    assert "worker" in services(files(), CLUSTER)
+
+
+def test_the_store_of_one_host_may_be_a_file_in_its_volume():
+    for text in (files()[".env.example"], README):
+        [path] = re.findall(r"sqlite:///(/[\w/.]+)", text)
+        [volume] = services(files(), SINGLE)["scheduler"]["volumes"]
+        assert Path(path).parent == Path(volume.split(":")[1])
+    assert "${STOCKCAST_STORE_URL:-" in files()[SHARED]

@@ -1,0 +1,70 @@
+"""The doctor names what is wrong and what to do, and marks what killed processes have left."""
+
+import datetime as dt
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from pipeline.errors import SettingsError
+from pipeline.inspection import Diagnosis, examine
+from pipeline.settings import Settings
+
+NOW = dt.datetime(2013, 3, 9, tzinfo=dt.UTC)
+#: Opens a run in MLflow, and dies before it is ended.
+DYING = """
+import datetime as dt, os, sys
+from pipeline.tracking import Tracker
+tracker = Tracker(sys.argv[1], sys.argv[2], "sample")
+tracker.open_session(dt.date(2013, 3, 1), "default", "close")
+os._exit(1)
+"""
+
+
+@pytest.fixture
+def settings(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    return Settings(
+        home=home,
+        store_url=f"sqlite:///{home}/store.db",
+        tracking_uri=f"sqlite:///{home}/mlflow.db",
+    )
+
+
+def test_a_wrong_setting_is_the_only_diagnosis():
+    def wrong():
+        raise SettingsError("workers is none; expected: a whole number (--workers).")
+
+    message = "workers is none; expected: a whole number (--workers)."
+    assert examine(wrong, NOW) == [Diagnosis("configuration", False, message)]
+
+
+def test_without_a_universe_the_rest_is_looked_at_all_the_same(settings):
+    diagnoses = examine(lambda: settings.replaced(universe="nope"), NOW)
+    well = {diagnosis.what: diagnosis.is_well for diagnosis in diagnoses}
+    assert well == {"configuration": True, "universe": False, "store": True, "artifacts": True}
+    [universe] = [each.message for each in diagnoses if each.what == "universe"]
+    assert universe.startswith("There is no universe 'nope'. The universes are:")
+
+
+@pytest.mark.slow
+def test_runs_that_killed_processes_have_left_are_marked_and_counted(settings, mlflow_database):
+    shutil.copy(mlflow_database, settings.home / "mlflow.db")
+    arguments = [settings.tracking_uri, str(settings.home / "artifacts")]
+    subprocess.run([sys.executable, "-c", DYING, *arguments], check=False)
+    first, second = ({each.what: each for each in examine(lambda: settings, NOW)} for _ in range(2))
+    assert list(first) == [
+        "configuration",
+        "universe",
+        "store",
+        "artifacts",
+        "tracking",
+        "session",
+        "source",
+    ]
+    assert all(each.is_well for each in first.values())
+    left = "MLflow answers; 1 run left by killed processes was marked KILLED"
+    assert first["tracking"].message == left
+    assert second["tracking"].message == "MLflow answers"

@@ -1,0 +1,78 @@
+"""A forecast that is made again is the same to the last bit, or what differs is named."""
+
+import dataclasses
+import datetime as dt
+import re
+
+import numpy as np
+import pytest
+
+from pipeline.errors import NothingStored
+from pipeline.inspection import find_explanation, rerun
+from pipeline.models import RECIPES
+from pipeline.tables import FORECASTS, PRICE_REVISIONS, RUNS
+from tests.made_days import SMALL
+from tests.made_prices import LAST
+
+pytestmark = pytest.mark.slow
+
+
+def explained(parts, ticker):
+    return find_explanation(parts, LAST, ticker, universe="trained")
+
+
+def file_times(parts):
+    folder = parts.settings.home / "artifacts"
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_made_again_it_is_the_same_to_the_last_bit_and_nothing_stored_moves(made_day):
+    parts, _ = made_day
+    files = file_times(parts)
+    explanation = explained(parts, "OLD")
+    comparison = rerun(parts, explanation)
+    assert comparison.is_same and comparison.reasons == ()
+    names = [check.what for check in comparison.checks]
+    assert names[-3:] == ["promotions", "calibrations", "forecasts"]
+    assert sum(name.startswith("network file") for name in names) == 3
+    assert sum(name.startswith("dataset") for name in names) == len(explanation.datasets)
+    assert file_times(parts) == files
+
+
+def test_a_cell_that_was_changed_by_hand_is_found(copied_day):
+    rows = copied_day.store.load(FORECASTS, ticker="AAA")
+    changed = rows.assign(y_hat=np.where(rows["horizon"] == 2, 99.0, rows["y_hat"]))
+    copied_day.store.save(FORECASTS, changed)
+    comparison = rerun(copied_day, explained(copied_day, "AAA"))
+    [check] = [check for check in comparison.checks if check.differs]
+    assert check.what == "forecasts"
+    assert re.fullmatch(
+        r"y_hat of horizon 2: 99\.0 then, \d+\.\d+ now; 1 cells in all", check.differs
+    )
+    assert "changed by hand" in comparison.reasons[-1]
+
+
+def test_prices_corrected_since_do_not_change_what_is_made_again(copied_day):
+    bars = copied_day.store.load(PRICE_REVISIONS, ticker="AAA").tail(3)
+    later = bars.assign(
+        close=bars["close"] * 1.01,
+        high=bars["high"] * 1.02,
+        known_at=bars["known_at"] + dt.timedelta(days=30),
+    )
+    copied_day.store.save(PRICE_REVISIONS, later)
+    assert rerun(copied_day, explained(copied_day, "AAA")).is_same
+
+
+def test_a_recipe_changed_since_is_named(copied_day):
+    copied_day.recipes = RECIPES.replaced(dataclasses.replace(SMALL, epochs=1))
+    comparison = rerun(copied_day, explained(copied_day, "TWO"))
+    assert not comparison.is_same
+    assert any(check.differs.endswith("then, none now") for check in comparison.checks)
+    assert any("has been changed since: configuration" in why for why in comparison.reasons)
+
+
+def test_a_forecast_without_its_request_cannot_be_made_again(copied_day):
+    copied_day.store.replace(RUNS, RUNS.empty(), universe="trained", ticker="AAA")
+    message = r"AAA 2013-03-01: .* cannot be made again\. Repeat `stockcast run`"
+    with pytest.raises(NothingStored, match=message):
+        rerun(copied_day, explained(copied_day, "AAA"))

@@ -1,0 +1,131 @@
+"""Realised errors, in the dollars that the forecast was made in."""
+
+import pandas as pd
+import pytest
+
+from pipeline.measures.scores import score
+from pipeline.quantiles import PROBABILITIES, QUANTILE_COLUMNS
+from pipeline.tables import FORECASTS, HISTORY, PRICES
+
+THURSDAY, FRIDAY, MONDAY = pd.to_datetime(["2013-02-28", "2013-03-01", "2013-03-04"])
+
+
+def forecast(session, horizon, **changes):
+    """Return a FORECASTS row: 101 dollars, 1, 2 and 4 dollars to either bound."""
+    bounds = {
+        f"{side}_{level}": 101.0 + sign * width
+        for level, width in ((50, 1.0), (80, 2.0), (95, 4.0))
+        for side, sign in (("lower", -1), ("upper", 1))
+    }
+    row = {
+        "universe": "u",
+        "recipe": "r",
+        "target": "close",
+        "ticker": "IBM",
+        "cutoff": THURSDAY,
+        "horizon": horizon,
+        "session": session,
+        "last_value": 100.0,
+        "y_hat": 101.0,
+        "champion": "lstm",
+        "model_id": "m",
+    }
+    return {**row, **bounds, **changes}
+
+
+def prices(table, closes, **columns):
+    """Return a table of prices whose bars have no height."""
+    frame = pd.DataFrame({"session": list(closes), "close": list(closes.values()), "ticker": "IBM"})
+    for column in table.columns:
+        if column not in frame:
+            frame[column] = frame["close"]
+    return table.conform(frame.assign(**columns))
+
+
+def walks(forecasts, width=3.0):
+    """Return the random walk's forecasts: the last value, and six quantiles `width` apart."""
+    quantiles = {name: 100.0 + (place - 3) * width for place, name in enumerate(QUANTILE_COLUMNS)}
+    keys = [{name: row[name] for name in ("ticker", "cutoff", "horizon")} for row in forecasts]
+    return pd.DataFrame([{**key, **quantiles} for key in keys])
+
+
+def scored(forecasts, tape, adjusted=None, target="close", baseline=None, **columns):
+    return score(
+        FORECASTS.conform(pd.DataFrame(forecasts)),
+        walks(forecasts) if baseline is None else baseline,
+        prices(HISTORY, adjusted or tape, **columns),
+        prices(PRICES, tape),
+        target,
+    )
+
+
+def mean_pinball(actual, quantiles, last):
+    total = 0.0
+    for probability, quantile in zip(PROBABILITIES, quantiles, strict=True):
+        error = actual - quantile
+        total += probability * error if error > 0 else (probability - 1) * error
+    return total / 7 / last
+
+
+def test_errors_are_actual_minus_forecast_next_to_those_of_the_last_price():
+    table = scored([forecast(FRIDAY, 1)], {THURSDAY: 100.0, FRIDAY: 104.0})
+    columns = ["actual", "error", "naive_error", "inside_80", "inside_95"]
+    assert table[columns].values.tolist() == [[104.0, 3.0, 4.0, False, True]]
+
+
+def test_a_forecast_whose_bar_is_missing_waits():
+    table = scored([forecast(FRIDAY, 1), forecast(MONDAY, 2)], {THURSDAY: 100.0, FRIDAY: 101.0})
+    assert table["horizon"].tolist() == [1]
+
+
+def test_a_split_in_between_is_undone():
+    tape, adjusted = {THURSDAY: 100.0, FRIDAY: 51.0}, {THURSDAY: 50.0, FRIDAY: 51.0}
+    assert scored([forecast(FRIDAY, 1)], tape, adjusted)["actual"].tolist() == [102.0]
+
+
+def test_a_dividend_in_between_counts_towards_the_adjusted_close():
+    # 2 dollars were paid on Friday: Thursday's adjusted close is 98% of its price on the tape.
+    table = scored(
+        [forecast(FRIDAY, 1, target="adj_close")],
+        {THURSDAY: 100.0, FRIDAY: 98.0},
+        adj_close=[98.0, 98.0],
+        target="adj_close",
+    )
+    assert table["actual"].tolist() == pytest.approx([100.0])
+
+
+def test_losses_are_those_of_a_plain_loop_next_to_the_random_walks_on_the_same_bar():
+    forecasts = [forecast(FRIDAY, 1), forecast(MONDAY, 2, last_value=50.0)]
+    table = scored(forecasts, {THURSDAY: 100.0, FRIDAY: 104.0, MONDAY: 95.5})
+    published = [97.0, 99.0, 100.0, 101.0, 102.0, 103.0, 105.0]
+    walk = [91.0, 94.0, 97.0, 100.0, 103.0, 106.0, 109.0]
+    for name, quantiles in (("pinball", published), ("ewma_pinball", walk)):
+        assert table[name].tolist() == pytest.approx(
+            [mean_pinball(104.0, quantiles, 100.0), mean_pinball(95.5, quantiles, 50.0)]
+        )
+
+
+def test_the_random_walk_is_matched_by_cutoff_and_horizon_in_any_order_of_its_rows():
+    forecasts = [forecast(FRIDAY, 1), forecast(MONDAY, 2)]
+    baseline = pd.concat(
+        [
+            walks([forecasts[1]], width=6.0),
+            walks([forecasts[0]]),
+            walks([forecast(MONDAY, 1, cutoff=FRIDAY)], width=9.0),
+        ]
+    )
+    table = scored(forecasts, {THURSDAY: 100.0, FRIDAY: 100.0, MONDAY: 100.0}, baseline=baseline)
+    assert table["ewma_pinball"].iloc[1] == pytest.approx(2 * table["ewma_pinball"].iloc[0])
+    assert table["ewma_pinball"].iloc[0] == pytest.approx(
+        mean_pinball(100.0, [91, 94, 97, 100, 103, 106, 109], 100.0)
+    )
+
+
+def test_a_loss_without_its_quantiles_is_nan_and_the_rest_of_the_row_is_there():
+    # The second is from before there were such bounds.
+    forecasts = [forecast(FRIDAY, 1), forecast(MONDAY, 2, lower_50=None, upper_50=None)]
+    tape = {THURSDAY: 100.0, FRIDAY: 104.0, MONDAY: 104.0}
+    table = scored(forecasts, tape, baseline=walks([forecasts[1]]))
+    assert table["pinball"].isna().tolist() == [False, True]
+    assert table["ewma_pinball"].isna().tolist() == [True, False]
+    assert table["error"].tolist() == [3.0, 3.0] and table["inside_95"].all()

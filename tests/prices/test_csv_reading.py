@@ -1,0 +1,131 @@
+"""Reading of price files: columns in many forms, missing cells, and cells that are refused."""
+
+import pytest
+
+from pipeline.errors import MalformedPrices
+from pipeline.prices.csv_files import CsvSource
+from tests.prices.made_csv import HEADER, TWO_BARS, TWO_LINES, fetch_all, folder_of, rows_of
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"date,open,high,low,close,volume\n{TWO_LINES}",
+        "\ufeff Volume ,CLOSE,Adj Close, low,High,Open,Date\n"
+        "600,12,1,10,13,11,2012-01-17\n500,11,1,9,12,10,2012-01-05\n",
+        "<DATE>;<OPEN>;<HIGH>;<LOW>;<CLOSE>;<VOL>\r\n"
+        "20120105;10;12;9;11;500\r\n20120117;11;13;10;12;600\r\n",
+        "Date\tOpen\tHigh\tLow\tClose\tVolume\tDividends\n"
+        "2012-01-05\t10\t12\t9\t11\t500\t0\n\n2012-01-17\t11\t13\t10\t12\t600\t0.5\n",
+        f"{HEADER}2012-01-05,10,12,9,11,500,\n2012-01-17, 11 ,13, 10,1.2e1,600,\n",
+        "Date,Open,High,Low,Close,Volume,Name\n"
+        "2012-01-05,10,12,9,11,500,Apple Inc.\n2012-01-17,11,13,10,12,600,Apple Inc.\n",
+        "Symbol,Name,Date,Open,High,Low,Close,Volume\n"
+        "aapl,Apple,2012-01-05,10,12,9,11,500\naapl,Apple,2012-01-17,11,13,10,12,600\n",
+    ],
+    ids=[
+        "small letters",
+        "other order",
+        "semicolons",
+        "tabs",
+        "trailing commas",
+        "company name",
+        "symbol and name",
+    ],
+)
+def test_columns_may_be_written_in_many_ways(tmp_path, text):
+    assert rows_of(folder_of(tmp_path, AAPL__csv=text)) == TWO_BARS
+
+
+def test_cells_without_a_value_are_missing_not_zero(tmp_path):
+    folder = folder_of(tmp_path, AAPL__csv=HEADER + "2012-01-05,,NaN,null,11,N/A\n")
+    row = fetch_all(folder).prices.iloc[0]
+    assert row.drop(["ticker", "session"]).isna().to_dict() == {
+        "open": True,
+        "high": True,
+        "low": True,
+        "close": False,
+        "volume": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "2012-01-05,10,12,9,abc,500\n",
+            r"AAPL\.csv, line 2: close is 'abc', where a number such as 1234.5 or nothing is "
+            "expected",
+        ),
+        (
+            "2012-01-04,1,1,1,1,1\n\n2012-01-05,10,12,9,$11,500\n",
+            r"AAPL\.csv, line 4: close is '\$11'",
+        ),
+        ('2012-01-05,10,12,9,11,"1,000"\n', r"AAPL\.csv, line 2: volume is '1,000'"),
+        (
+            "2012-01-05,10,12,9,11,1,000\n",
+            r"AAPL\.csv, line 2: more cells than the first line has columns",
+        ),
+        (
+            "2012-01-05,10,12,9,11,500\n2012-01-06,10,12,9,11,1,000,000\n",
+            r"AAPL\.csv, line 3: more cells than",
+        ),
+        ("2012-01-05,10,12,9,inf,500\n", r"AAPL\.csv, line 2: close is 'inf'"),
+        (
+            "2012-01-05,1,1,1,1,1\n2012-01-05,1,1,1,1,1\n",
+            "AAPL from csv: 2 bars for 2012-01-05, identical ones",
+        ),
+    ],
+)
+def test_a_cell_or_bar_that_cannot_be_is_pointed_at(tmp_path, text, message):
+    with pytest.raises(MalformedPrices, match=message):
+        rows_of(folder_of(tmp_path, AAPL__csv=HEADER + text))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "Day,Open,High,Lo,Close,Volume\n",
+            "no column low in the first line; expected Date, Open, High, Low, Close, Volume, found "
+            "Day, Open, High, Lo",
+        ),
+        ("", "found nothing"),
+        (
+            "Date,Open,High,Low,Close,close,Volume\n",
+            "two columns for close, 'Close' and 'close'; one is expected",
+        ),
+        (
+            f"Ticker,{HEADER}../x,2012-01-05,1,1,1,1,1\n",
+            "line 2: ticker is '../x', where one such as BRK.B is expected",
+        ),
+    ],
+)
+def test_a_broken_header_names_the_columns_found_and_expected(tmp_path, text, message):
+    with pytest.raises(MalformedPrices, match=message):
+        CsvSource(folder_of(tmp_path, AAPL__csv=text)).tickers()
+
+
+def test_a_broken_gzip_file_is_named(tmp_path):
+    (tmp_path / "AAPL.csv.gz").write_text("not gzip")
+    with pytest.raises(MalformedPrices, match=r"AAPL\.csv\.gz: cannot be read"):
+        CsvSource(tmp_path).tickers()
+
+
+def test_a_bad_cell_of_one_ticker_does_not_stop_the_others(tmp_path):
+    rows = [
+        "AAPL,2012-01-05,10,12,9,11,500\n",
+        "IBM,2012-01-05,10,12,9,oops,500\n",
+        "AAPL,2012-01-17,11,13,10,12,600\n",
+    ]
+    folder = folder_of(tmp_path, all__csv="".join([f"Ticker,{HEADER}", *rows]))
+    assert rows_of(folder) == TWO_BARS
+    with pytest.raises(MalformedPrices, match=r"all\.csv, line 3: close is 'oops'"):
+        rows_of(folder, "IBM")
+
+
+def test_a_file_that_changes_is_read_again(tmp_path):
+    folder = folder_of(tmp_path, AAPL__csv=HEADER + "2012-01-05,10,12,9,11,500\n")
+    assert len(rows_of(folder)) == 1
+    folder_of(tmp_path, AAPL__csv=HEADER + TWO_LINES)
+    assert rows_of(folder) == TWO_BARS

@@ -1,0 +1,102 @@
+"""A backtest's text, tables and runs from made forecasts."""
+
+import dataclasses
+import datetime as dt
+import io
+
+import pandas as pd
+import pytest
+
+from pipeline.research.backtest_plan import BacktestPlan, Block
+from pipeline.research.backtest_report import (
+    BacktestComparison,
+    comparison_runs,
+    comparison_tables,
+    comparison_text,
+)
+from pipeline.research.backtest_request import Forecaster
+from pipeline.research.backtest_shards import ShardNotes
+from pipeline.research.leaderboard import leaderboard
+from pipeline.universes import Universe
+from tests.made_backtests import TINY
+from tests.made_forecasts import FIRST_DAY, SPREADS, forecasts_of
+
+
+@pytest.fixture(scope="module")
+def comparison():
+    """Return two blocks of "wide", a network, and of both baselines; some pairs are left out."""
+    days = [FIRST_DAY + dt.timedelta(days=number) for number in range(52)]
+    blocks = tuple(
+        Block(number, tuple(days[start : start + 25]), days[start + 1], days[start + 26])
+        for number, start in enumerate((0, 25))
+    )
+    forecasters = [Forecaster(name, TINY if name == "wide" else None) for name in SPREADS]
+    plan = BacktestPlan(
+        universe=Universe("made", "sample", ("AAA", "BBB", "CCC"), horizon=2),
+        forecasters=tuple(forecasters),
+        blocks=blocks,
+        step=1,
+        refit=25,
+        embargo=2,
+        warm_start=False,
+        prices="",
+        actions="",
+    )
+    notes = {
+        "wide": ShardNotes(left_out={"CCC": "CCC: too short."}, weights={"AAA": 0.5, "BBB": 0.25}),
+        "naive": ShardNotes(stood_in={"AAA": ["2020-01-02"], "BBB": ["2020-01-05"]}),
+        "ewma": ShardNotes(),
+    }
+    table = forecasts_of()
+    remarks = [(forecaster, block, notes[forecaster.name]) for forecaster, block in plan.shards]
+    return BacktestComparison(plan, remarks, 103, table, leaderboard(table))
+
+
+def test_the_text_describes_the_cutoffs_and_what_is_lacking(comparison):
+    text = " ".join(comparison_text(comparison).split())
+    assert text.startswith(
+        "close of AAA, BBB, 1 to 2 sessions ahead, from 50 cutoffs between 2020-01-01 and "
+        "2020-02-19, every session. Networks are fitted at every 25 cutoffs, 2 times; an embargo "
+        "of 2 sessions lies between"
+    )
+    assert "3 of 103 pairs of ticker and cutoff are left out" in text
+    assert "naive could not be fitted 4 times, first at AAA 2020-01-02: the EWMA" in text
+    assert text.endswith("left out of 2 blocks by wide: CCC: too short.")
+
+
+def test_nothing_lacking_is_not_mentioned(comparison):
+    block = comparison.plan.blocks[0]
+    whole = dataclasses.replace(
+        comparison, plan=dataclasses.replace(comparison.plan, blocks=(block,)), notes=[], pairs=100
+    )
+    text = " ".join(comparison_text(whole).split())
+    assert "Networks are fitted once; an embargo" in text
+    assert "left out" not in text
+    assert "stands in" not in text
+
+
+def test_the_weights_of_each_block_are_a_table(comparison):
+    file = comparison_tables(comparison)["weights.csv"]
+    rows = pd.read_csv(io.BytesIO(file)).to_numpy().tolist()
+    assert rows == [
+        ["wide", "2020-01-01", "AAA", 0.5],
+        ["wide", "2020-01-01", "BBB", 0.25],
+        ["wide", "2020-01-26", "AAA", 0.5],
+        ["wide", "2020-01-26", "BBB", 0.25],
+    ]
+
+
+def test_each_forecaster_is_a_run_with_its_own_figures(comparison):
+    runs = {run.title: run for run in comparison_runs(comparison)}
+    assert list(runs) == list(SPREADS)
+    board = comparison.board.set_index(["recipe", "horizon"])
+    for name, run in runs.items():
+        assert run.metrics["pinball"] == board.loc[(name, 0), "pinball"]
+        assert run.metrics["pinball.h2"] == board.loc[(name, 2), "pinball"]
+        assert (run.params["step"], run.params["refit"]) == (1, 25)
+        own = pd.read_csv(io.BytesIO(run.files["leaderboard.csv"]))
+        assert set(own["recipe"]) == {name}
+    assert (runs["wide"].tags["mode"], runs["ewma"].tags["mode"]) == ("honest", "baseline")
+    assert runs["wide"].params["recipe"] == "tiny"
+    assert "seed" in runs["wide"].params
+    assert "seed" not in runs["naive"].params

@@ -1,0 +1,130 @@
+"""Migrations: they make the schema that the tables ask for, and lose nothing that is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+
+from pipeline.storage import Store, migrations, sql_metadata
+from pipeline.tables import EVALUATIONS, PREDICTIONS, STORED, Table
+from tests.storage.made_rows import any_rows
+
+#: Tables whose rows no migration may lose, with the columns that they got later.
+KEPT = {
+    "forecasts": ["lower_50", "upper_50"],
+    "scores": ["pinball", "ewma_pinball"],
+    "promotions": ["weight", "baseline", "test_pinball", "ewma_test_pinball", "pinball_skill"],
+    "datasets": ["known_at", "learnt"],
+    "models": [],
+    "price_revisions": [],
+}
+KEPT_TABLES = [table for table in STORED if table.name in KEPT]
+
+
+def shape(engine: sa.Engine) -> dict[str, dict[str, object]]:
+    """Return columns, key and indexes of each table of a database."""
+    inspector = sa.inspect(engine)
+    return {
+        name: {
+            # What a later revision added stands at the end; every statement names its columns.
+            "columns": sorted(
+                (column["name"], str(column["type"]), column["nullable"])
+                for column in inspector.get_columns(name)
+            ),
+            "key": inspector.get_pk_constraint(name)["constrained_columns"],
+            "indexes": sorted(
+                (index["name"], tuple(index["column_names"]))
+                for index in inspector.get_indexes(name)
+            ),
+        }
+        for name in inspector.get_table_names()
+        if name != migrations.VERSION_TABLE
+    }
+
+
+def make_first_version(url: str) -> None:
+    """Make the schema of the first version."""
+    from alembic import command
+    from alembic.config import Config
+
+    config, engine = Config(), sa.create_engine(url)
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    engine.dispose()
+
+
+def insert_rows(connection: sa.Connection, table: Table, rows: pd.DataFrame) -> None:
+    """Insert rows into a table that has all their columns."""
+    records = rows.astype(object).where(rows.notna(), None).to_dict("records")
+    stored = sa.Table(table.name, sa.MetaData(), autoload_with=connection)
+    connection.execute(sa.insert(stored), records)
+
+
+def test_the_migrated_schema_is_the_one_that_the_tables_ask_for(unused_url):
+    Store.open(unused_url).close()
+    engine = sa.create_engine(unused_url)
+    migrated = shape(engine)
+    sql_metadata().drop_all(engine)
+    sql_metadata().create_all(engine)
+    asked_for = shape(engine)
+    engine.dispose()
+    assert migrated == asked_for, "tables.py and migrations/versions disagree: add a revision"
+
+
+def test_the_listed_revisions_are_those_of_the_files():
+    from alembic.script import ScriptDirectory
+
+    walked = ScriptDirectory(str(Path(migrations.__file__).parent)).walk_revisions()
+    assert tuple(script.revision for script in walked)[::-1] == migrations.REVISIONS
+
+
+@pytest.fixture
+def first_columns(unused_url: str) -> dict[str, list[str]]:
+    """Columns by table of a store of the first version, which has two rows of each kept table."""
+    make_first_version(unused_url)
+    engine = sa.create_engine(unused_url)
+    columns = {
+        name: [column for column, *_ in about["columns"]] for name, about in shape(engine).items()
+    }
+    with engine.begin() as connection:
+        for table in [*KEPT_TABLES, EVALUATIONS]:
+            shared = [name for name in columns[table.name] if name in table.columns]
+            insert_rows(connection, table, any_rows(table, 2)[shared])
+    engine.dispose()
+    return columns
+
+
+def test_a_store_of_the_first_version_keeps_its_forecasts_scores_and_promotions(
+    unused_url, first_columns
+):
+    for _ in range(2):  # the second time there is nothing left to do
+        store = Store.open(unused_url)
+        for table in KEPT_TABLES:
+            new = [name for name in table.columns if name not in first_columns[table.name]]
+            assert new == KEPT[table.name]
+            loaded = store.load(table)
+            assert loaded[new].isna().all(axis=None)
+            expected = any_rows(table, 2).drop(columns=new)
+            pd.testing.assert_frame_equal(loaded.drop(columns=new), expected)
+        # Made again from the networks, which are kept.
+        assert len(store.load(EVALUATIONS)) == len(store.load(PREDICTIONS)) == 0
+        store.close()
+
+
+def test_a_store_of_the_first_version_comes_to_the_schema_of_a_new_one(unused_url):
+    make_first_version(unused_url)
+    Store.open(unused_url).close()
+    engine = sa.create_engine(unused_url)
+    migrated = shape(engine)
+    query = sa.text(f"SELECT version_num FROM {migrations.VERSION_TABLE}")
+    with engine.connect() as connection:
+        assert connection.scalar(query) == migrations.REVISIONS[-1]
+    sql_metadata().drop_all(engine)
+    sql_metadata().create_all(engine)
+    assert migrated == shape(engine)
+    engine.dispose()

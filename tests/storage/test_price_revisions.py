@@ -1,0 +1,222 @@
+"""Price revisions: append only, read as of a moment, one moment for bars and actions."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+
+from pipeline.prices import histories_as_of
+from pipeline.storage import PriceRevisions, Store
+from pipeline.tables import ACTIONS, PRICE_REVISIONS, PRICES
+from tests.storage.made_rows import EVENING, HOUR, MONDAY, TUESDAY, WEDNESDAY, actions, bars
+
+NO_ACTIONS = ACTIONS.empty()
+THREE_DAYS = bars(("IBM", MONDAY, 10.0), ("IBM", TUESDAY, 11.0), ("IBM", WEDNESDAY, 12.0))
+
+
+@pytest.fixture
+def prices(store: Store) -> PriceRevisions:
+    """No prices, on each kind of database."""
+    return store.prices
+
+
+def test_only_differing_bars_become_revisions_and_a_read_sees_those_of_its_moment(prices, store):
+    first, corrected = bars(("IBM", MONDAY, 10.0), ("IBM", TUESDAY, np.nan)), THREE_DAYS
+    counts = [
+        prices.save("yahoo", rows, NO_ACTIONS, MONDAY, WEDNESDAY, EVENING + hours * HOUR).total()
+        for hours, rows in enumerate((first, first, corrected))
+    ]
+    assert counts == [2, 0, 2]
+    assert len(store.load(PRICE_REVISIONS)) == 4
+
+    def read(source="yahoo", ticker="IBM", cutoff=WEDNESDAY, known_at=None):
+        return prices.bars(source, ticker, cutoff, known_at)
+
+    pd.testing.assert_frame_equal(read(known_at=EVENING + HOUR), first)
+    pd.testing.assert_frame_equal(read(known_at=EVENING + 2 * HOUR), corrected)
+    until_tuesday = read(ticker=["IBM"], cutoff=TUESDAY, known_at=EVENING + 2 * HOUR)
+    pd.testing.assert_frame_equal(until_tuesday, corrected.iloc[:2])
+    pd.testing.assert_frame_equal(read(), corrected)
+    pd.testing.assert_frame_equal(read("sample", known_at=EVENING + HOUR), PRICES.empty())
+    pd.testing.assert_frame_equal(read(known_at=EVENING - HOUR), PRICES.empty())
+
+
+def test_moments_are_compared_in_utc(prices, store):
+    new_york = dt.timezone(dt.timedelta(hours=-4))
+    known_at = dt.datetime(2020, 8, 26, 18, tzinfo=new_york)
+    prices.save("yahoo", bars(("IBM", MONDAY, 10.0)), NO_ACTIONS, MONDAY, MONDAY, known_at)
+    assert store.load(PRICE_REVISIONS)["known_at"].tolist() == [pd.Timestamp("2020-08-26 22:00")]
+    assert len(prices.bars("yahoo", "IBM", MONDAY, EVENING)) == 1
+    assert len(prices.bars("yahoo", "IBM", MONDAY, EVENING - HOUR)) == 0
+
+
+def test_what_is_known_for_a_moment_does_not_change_afterwards(prices):
+    prices.save("csv", bars(("IBM", MONDAY, 10.0)), NO_ACTIONS, MONDAY, MONDAY, EVENING)
+    other = bars(("IBM", MONDAY, 99.0))
+    assert prices.save("csv", other, NO_ACTIONS, MONDAY, MONDAY, EVENING).total() == 0
+    assert prices.bars("csv", "IBM", MONDAY, EVENING)["close"].tolist() == [10.0]
+
+
+def test_an_action_that_is_no_longer_reported_is_taken_back_within_the_range_only(prices):
+    both = actions(("IBM", MONDAY, "dividend", 0.5), ("IBM", WEDNESDAY, "split", 2.0))
+    later, last = EVENING + HOUR, EVENING + 2 * HOUR
+    prices.save("yahoo", THREE_DAYS, both, MONDAY, WEDNESDAY, EVENING)
+    prices.save("yahoo", THREE_DAYS.iloc[1:], NO_ACTIONS, TUESDAY, WEDNESDAY, later)
+    dividend = both.iloc[:1]
+    pd.testing.assert_frame_equal(prices.actions("yahoo", "IBM", WEDNESDAY, EVENING), both)
+    pd.testing.assert_frame_equal(prices.actions("yahoo", "IBM", WEDNESDAY, later), dividend)
+    prices.save("yahoo", THREE_DAYS, both, MONDAY, WEDNESDAY, last)
+    pd.testing.assert_frame_equal(prices.actions("yahoo", "IBM", WEDNESDAY, last), both)
+    pd.testing.assert_frame_equal(prices.actions("yahoo", "IBM", TUESDAY, last), dividend)
+
+
+def test_an_answer_without_a_ticker_does_not_take_its_actions_back(prices):
+    split = actions(("IBM", MONDAY, "split", 2.0))
+    prices.save("yahoo", bars(("IBM", MONDAY, 10.0)), split, MONDAY, MONDAY, EVENING)
+    other = bars(("AAPL", MONDAY, 10.0))
+    prices.save("yahoo", other, NO_ACTIONS, MONDAY, MONDAY, EVENING + HOUR)
+    assert len(prices.actions("yahoo", "IBM", MONDAY, EVENING + HOUR)) == 1
+
+
+def test_prices_are_adjusted_as_of_the_cutoff(prices):
+    rows = bars(("AAPL", MONDAY, 100.0), ("AAPL", TUESDAY, 104.0), ("AAPL", WEDNESDAY, 26.0))
+    split = actions(("AAPL", WEDNESDAY, "split", 4.0))
+    prices.save("yahoo", rows, split, MONDAY, WEDNESDAY, EVENING)
+
+    def closes(cutoff):
+        histories = histories_as_of(prices, "yahoo", ["AAPL"], cutoff, EVENING)
+        return histories.of("AAPL", cutoff, masked=False)["close"].tolist()
+
+    assert closes(TUESDAY) == [100.0, 104.0]
+    assert closes(WEDNESDAY) == [25.0, 26.0, 26.0]
+
+
+def test_the_last_session_is_the_newest_known_one_until_a_day(prices):
+    prices.save("yahoo", THREE_DAYS.iloc[:2], NO_ACTIONS, MONDAY, TUESDAY, EVENING)
+    later = EVENING + HOUR
+    prices.save("yahoo", THREE_DAYS.iloc[2:], NO_ACTIONS, WEDNESDAY, WEDNESDAY, later)
+    both = ["IBM", "AAPL"]
+    assert prices.last_sessions("yahoo", both, WEDNESDAY, EVENING) == {"IBM": TUESDAY}
+    assert prices.last_sessions("yahoo", both, WEDNESDAY, later) == {"IBM": WEDNESDAY}
+    assert prices.last_sessions("yahoo", both, WEDNESDAY, None) == {"IBM": WEDNESDAY}
+    assert prices.last_sessions("yahoo", both, MONDAY, EVENING) == {"IBM": MONDAY}
+    assert prices.last_sessions("yahoo", ["AAPL"], MONDAY, EVENING) == {}
+
+
+def test_the_newest_revision_is_of_bars_or_actions_up_to_the_cutoff_and_known_by_then(prices):
+    moments = [EVENING + hours * HOUR for hours in range(4)]
+    dividend = actions(("IBM", TUESDAY, "dividend", 0.5))
+    for rows, acted, first, last, known_at in (
+        (THREE_DAYS.iloc[:2], NO_ACTIONS, MONDAY, TUESDAY, moments[0]),
+        (THREE_DAYS.iloc[:2], dividend, MONDAY, TUESDAY, moments[1]),
+        (THREE_DAYS.iloc[2:], NO_ACTIONS, WEDNESDAY, WEDNESDAY, moments[2]),
+        (bars(("AAPL", MONDAY, 1.0)), NO_ACTIONS, MONDAY, MONDAY, moments[3]),
+    ):
+        prices.save("yahoo", rows, acted, first, last, known_at)
+    at = [moment.replace(tzinfo=None) for moment in moments[:3]]
+    for known_at in (None, EVENING + 9 * HOUR):
+        newest = [
+            prices.newest_revision("yahoo", "IBM", cutoff, known_at)
+            for cutoff in (MONDAY, TUESDAY, WEDNESDAY)
+        ]
+        assert newest == at
+    assert prices.newest_revision("yahoo", "IBM", WEDNESDAY, EVENING + HOUR) == at[1]
+    assert prices.newest_revision("yahoo", "IBM", WEDNESDAY, EVENING) == at[0]
+    assert prices.newest_revision("yahoo", "IBM", WEDNESDAY, EVENING - HOUR) is None
+    assert prices.newest_revision("csv", "IBM", WEDNESDAY, None) is None
+
+
+def test_reading_as_of_the_newest_revision_gives_what_reading_now_does(prices):
+    for hour, close in enumerate((10.0, 10.5, 10.5)):
+        rows, known_at = bars(("IBM", MONDAY, close)), EVENING + hour * HOUR
+        prices.save("yahoo", rows, NO_ACTIONS, MONDAY, MONDAY, known_at)
+    newest = prices.newest_revision("yahoo", "IBM", MONDAY, None)
+    assert newest == (EVENING + HOUR).replace(tzinfo=None)  # the third brought nothing new
+    then, now = (
+        histories_as_of(prices, "yahoo", ["IBM"], MONDAY, known_at).of("IBM", MONDAY)
+        for known_at in (newest, None)
+    )
+    pd.testing.assert_frame_equal(then, now)
+
+
+def _reports(days: np.ndarray) -> Iterator[tuple[dt.datetime, str, np.ndarray, np.ndarray]]:
+    """Yield moment, ticker, days and closes of ten made reports."""
+    rng = np.random.default_rng(7)
+    for hour in range(5):
+        for ticker in ("A", "B"):
+            sessions = np.sort(rng.choice(days, size=12, replace=False))
+            yield EVENING + hour * HOUR, ticker, sessions, rng.integers(1, 4, size=12).astype(float)
+
+
+def test_the_newest_revisions_are_those_of_a_plain_loop(prices):
+    days = pd.bdate_range("2020-01-01", periods=20).date
+    reported: dict[tuple[str, dt.date], list[tuple[dt.datetime, float]]] = {}
+    for moment, ticker, sessions, closes in _reports(days):
+        rows = [(ticker, day, close) for day, close in zip(sessions, closes, strict=True)]
+        prices.save("x", bars(*rows), NO_ACTIONS, sessions[0], sessions[-1], moment)
+        for _, day, close in rows:
+            reported.setdefault((ticker, day), []).append((moment, close))
+    for hour in (0, 2, 4):
+        moment, cutoff = EVENING + hour * HOUR, days[12]
+        known = {
+            key: [close for at, close in history if at <= moment]
+            for key, history in reported.items()
+            if key[1] <= cutoff
+        }
+        expected = sorted((*key, closes[-1]) for key, closes in known.items() if closes)
+        stored = prices.bars("x", ["A", "B"], cutoff, moment)
+        pd.testing.assert_frame_equal(stored, bars(*expected))
+
+
+def test_bars_and_actions_are_read_as_of_one_moment_while_an_ingest_comes_in_between(
+    store, store_url
+):
+    first = bars(("AAPL", MONDAY, 100.0))
+    store.prices.save("yahoo", first, NO_ACTIONS, MONDAY, MONDAY, EVENING)
+    other = Store.open(store_url)
+    second, split = bars(("AAPL", TUESDAY, 25.0)), actions(("AAPL", TUESDAY, "split", 4.0))
+
+    def ingest(connection, cursor, statement, *_):
+        if "price_revisions" in statement:
+            other.prices.save("yahoo", second, split, TUESDAY, TUESDAY, EVENING)
+
+    def read():
+        rows, acted = store.prices.revisions("yahoo", ["AAPL"], WEDNESDAY, EVENING)
+        return rows["close"].tolist(), acted["value"].tolist()
+
+    sa.event.listen(store.database.engine, "after_cursor_execute", ingest)
+    assert read() == ([100.0], [])
+    sa.event.remove(store.database.engine, "after_cursor_execute", ingest)
+    assert read() == ([100.0, 25.0], [4.0])
+    other.close()
+
+
+def test_the_same_bars_ingested_four_times_at_once_are_one_revision(store, store_url):
+    rows = bars(*(("IBM", day.date(), 10.0) for day in pd.bdate_range("2020-01-01", periods=200)))
+
+    def ingest(_: int) -> int:
+        other = Store.open(store_url)
+        try:
+            added = other.prices.save("yahoo", rows, NO_ACTIONS, MONDAY, MONDAY, EVENING)
+            return added["IBM"]
+        finally:
+            other.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(ingest, range(4))) == 200
+    assert len(store.load(PRICE_REVISIONS)) == 200
+
+
+def test_the_bars_of_each_ticker_are_counted_up_to_a_cutoff(prices):
+    three = [("AAA", day, 1.0) for day in (MONDAY, TUESDAY, WEDNESDAY)]
+    rows = bars(*three, ("BBB", TUESDAY, 4.0))
+    prices.save("made", rows, NO_ACTIONS, MONDAY, WEDNESDAY, EVENING)
+    assert prices.bar_counts("made", WEDNESDAY) == {"AAA": 3, "BBB": 1}
+    assert prices.bar_counts("made", MONDAY) == {"AAA": 1}
+    assert prices.bar_counts("other", WEDNESDAY) == {}

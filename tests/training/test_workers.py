@@ -1,0 +1,225 @@
+"""Worker processes: the same answers as this process, and what happens when one fails or dies."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from pipeline.errors import LookAtTheData, RunError, TryAgain
+from pipeline.training import Job, LookAheadJob, PredictJob, Workers, shared_workers
+from pipeline.training.fit import fit
+from pipeline.training.jobs import FitJob
+from pipeline.training.predict import look_ahead_with, predict
+from tests.training.made_networks import small, training_files
+
+ROOT = Path(__file__).parents[2]
+
+
+# With workers in this process
+
+
+class InProcess:
+    """In place of a worker process: it does each job where it is."""
+
+    def answer(self, job: Job[str]) -> str:
+        return job.run()
+
+    def stop(self) -> None:
+        pass
+
+
+class InProcessWorkers(Workers):
+    """Workers without processes."""
+
+    def _start(self) -> InProcess:
+        worker = InProcess()
+        self._all.add(worker)
+        return worker
+
+
+@dataclass(frozen=True, eq=False)
+class SlowJob(Job[str]):
+    label: str
+    seconds: ClassVar[float] = 0.02
+
+    def run(self) -> str:
+        time.sleep(self.seconds)
+        if self.label == "BAD":
+            raise LookAtTheData("BAD: no good")
+        return self.label
+
+
+@dataclass(frozen=True, eq=False)
+class QuickJob(SlowJob):
+    is_quick: ClassVar[bool] = True
+    seconds: ClassVar[float] = 0.001
+
+
+def results(workers: Workers, jobs: list[Job[str]]) -> dict[str, object]:
+    """Return the answer or the error of each job by its label."""
+    return {job.label: future.exception() or future.result() for job, future in workers.run(jobs)}
+
+
+def test_a_job_that_fails_does_not_stop_the_others():
+    with InProcessWorkers(2) as workers:
+        outcomes = results(workers, [SlowJob("A"), SlowJob("BAD"), SlowJob("B"), SlowJob("C")])
+    assert {outcomes.pop(label) for label in "ABC"} == set("ABC")
+    assert isinstance(outcomes["BAD"], LookAtTheData)
+
+
+@pytest.mark.parametrize(
+    ("kind", "jobs", "started"),
+    [(SlowJob, 3, 2), (SlowJob, 1, 1), (QuickJob, 3, 1), (QuickJob, 150, 2)],
+)
+def test_quick_jobs_start_more_workers_only_where_there_are_many(kind, jobs, started):
+    with InProcessWorkers(2) as workers:
+        assert len(results(workers, [kind(str(number)) for number in range(jobs)])) == jobs
+        assert len(workers._all) == started
+
+
+def test_no_jobs_start_no_worker():
+    with InProcessWorkers(2) as workers:
+        assert results(workers, []) == {}
+        assert not workers._all
+
+
+def test_steps_of_one_process_share_their_workers_and_never_import_tensorflow():
+    assert shared_workers(2) is shared_workers(2)
+    code = "import sys, pipeline.training; assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+# With real ones
+
+
+@pytest.mark.slow
+def test_a_worker_with_one_thread_makes_the_same_file_as_this_process_with_several(workers):
+    job = FitJob("UP", small(), training_files(), seed=7)
+    [(answered, future)] = workers.run([job])
+    assert answered is job
+    there, here = future.result(), fit(small(), training_files(), seed=7)
+    assert there.model == here.model
+    assert there.history == here.history
+
+
+@pytest.mark.slow
+def test_a_worker_forecasts_as_this_process_does(workers, trained, dataset):
+    windows = (dataset.validation, dataset.test)
+    [(_, future)] = workers.run([PredictJob("UP", trained.model, windows, 2)])
+    here = predict(trained.model, windows, 2, "UP")
+    for there, expected in zip(future.result(), here, strict=True):
+        np.testing.assert_array_equal(there, expected)
+
+
+@pytest.mark.slow
+def test_a_worker_looks_ahead_as_this_process_does(workers, trained, dataset):
+    [(_, future)] = workers.run([LookAheadJob("UP", trained.model, dataset.test, 20)])
+    here = look_ahead_with(trained.model, dataset.test, 20, "UP")
+    assert future.result().table().equals(here.table())
+
+
+@pytest.mark.slow
+def test_a_job_that_fails_in_a_worker_names_its_label_and_keeps_its_traceback(
+    workers, trained, dataset
+):
+    test = dataset.test
+    narrow = replace(test, values=test.values[:, 1:])
+    outcomes = results(
+        workers,
+        [
+            PredictJob("BAD", b"no zip", (test,), 2),
+            FitJob("OOPS", small(), {"OOPS": b"no dataset"}, seed=7),
+            PredictJob("GOOD", trained.model, (test,), 2),
+            PredictJob("SHAPE", trained.model, (narrow,), 2),
+        ],
+    )
+    assert isinstance(outcomes.pop("GOOD"), tuple)
+    assert {label: type(error) for label, error in outcomes.items()} == {
+        "BAD": LookAtTheData,
+        "OOPS": LookAtTheData,
+        "SHAPE": RunError,
+    }
+    assert all(str(error).startswith(f"{label}: ") for label, error in outcomes.items())
+    assert "Traceback" in outcomes["SHAPE"].__notes__[0]
+
+
+def children(of: int) -> set[int]:
+    """Return the process ids of a process's children."""
+    listing = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(of)], capture_output=True, text=True, check=False
+    ).stdout
+    return {int(line) for line in listing.split()}
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_loses_its_job_only(trained, dataset):
+    job = PredictJob("LOST", trained.model, (dataset.test,), 2)
+    with Workers(1) as pool:
+        before = children(os.getpid())
+        pool._idle.put(pool._start())
+        [victim] = {worker._process.pid for worker in pool._all} - before
+        os.kill(victim, signal.SIGKILL)
+        error = results(pool, [job])["LOST"]
+        assert isinstance(error, TryAgain)
+        assert str(error).startswith("LOST: its training process was killed by SIGKILL")
+        assert isinstance(results(pool, [job])["LOST"], tuple)
+    assert not pool._all
+
+
+#: Starts a worker, prints its process id, and waits to be killed.
+PARENT = """
+import time
+from pipeline.training import shared_workers
+workers = shared_workers(1)
+workers._idle.put(workers._start())
+print(*[worker._process.pid for worker in workers._all], flush=True)
+time.sleep({seconds})
+"""
+
+
+@pytest.mark.parametrize("end", ["killed", "leaves"])
+@pytest.mark.slow
+def test_workers_end_with_their_parent_however_it_ends(end):
+    script = PARENT.format(seconds=60 if end == "killed" else 0)
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=ROOT
+    ) as parent:
+        command = Path(f"/proc/{int(parent.stdout.readline())}/cmdline")
+        if end == "killed":
+            parent.kill()
+        parent.wait()
+    wait_until(lambda: not command.exists() or not command.read_bytes())
+
+
+def _start_and_stop_workers() -> None:
+    with Workers(1) as pool:
+        pool._idle.put(pool._start())
+
+
+@pytest.mark.slow
+def test_a_daemonic_process_may_have_workers():
+    """multiprocessing refuses children to daemonic processes, as Airflow's may be."""
+    process = multiprocessing.get_context("spawn").Process(
+        target=_start_and_stop_workers, daemon=True
+    )
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
