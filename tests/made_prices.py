@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,11 @@ def random_walk(
     Returns:
         Columns date, open, high, low, close, volume.
     """
+    return _random_walk(seed, count, last, calendar).copy()
+
+
+@cache
+def _random_walk(seed: int, count: int, last: dt.date, calendar: str) -> pd.DataFrame:
     random = np.random.default_rng(seed)
     sessions = Calendar(calendar).sessions(dt.date(1990, 1, 1), last)[-count:]
     close = 50 * np.exp(np.cumsum(random.normal(0, 0.015, len(sessions))))
