@@ -7,8 +7,9 @@ command line does not wait for Airflow.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from pipeline.faces import loader_of
 
 if TYPE_CHECKING:
     from pipeline.scheduling.airflow_client import AirflowClient
@@ -62,13 +63,7 @@ else:
         "up": "services",
     }
 
-    def __getattr__(name: str) -> object:
-        """Load a name of this face."""
-        if name not in _MODULES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-        globals()[name] = value
-        return value
+    __getattr__ = loader_of(globals(), _MODULES)
 
 
 __all__ = [

@@ -7,8 +7,9 @@ instead of 15.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from pipeline.faces import loader_of
 
 if TYPE_CHECKING:
     from pipeline.storage import embedded_postgres
@@ -43,15 +44,7 @@ else:
         "unpack_table": "naming",
     }
 
-    def __getattr__(name: str) -> object:
-        """Load a name of this face."""
-        if name == "embedded_postgres":
-            return import_module(f"{__name__}.{name}")
-        if name not in _MODULES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-        globals()[name] = value
-        return value
+    __getattr__ = loader_of(globals(), _MODULES)
 
 
 __all__ = [
