@@ -112,13 +112,9 @@ class RunEnds:
         another Airflow may own those of others.
         """
         with self._connection.answering():
-            abandoned = [run for run in self._runs.running() if self._is_abandoned(run)]
-            known = {run.info.run_id for run in abandoned}
-            abandoned += [
-                run
-                for run in self._runs.running_of_processes()
-                if run.info.run_id not in known and owners.is_dead(run.data.tags[OWNER_TAG])
-            ]
+            running = [*self._runs.running(), *self._runs.running_of_processes()]
+        by_id = {run.info.run_id: run for run in running}  # some are in both
+        abandoned = [run for run in by_id.values() if self._is_abandoned(run)]
         for run in abandoned:
             self.end(run.info.run_id, "KILLED", "its process was killed")
         return [run.info.run_name for run in abandoned]
