@@ -22,19 +22,8 @@ from pathlib import Path
 
 import psutil
 
-STEPS = (
-    "ingest",
-    "check",
-    "pretrain",
-    "build_windows",
-    "train",
-    "evaluate",
-    "promote",
-    "publish",
-    "score",
-    "watch",
-    "report",
-)
+from pipeline.daily import STEPS
+
 ROOT = Path(__file__).parent.parent
 
 

@@ -23,7 +23,6 @@ import contextlib
 import datetime as dt
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -33,12 +32,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 import psutil
 import sqlalchemy
 
+from pipeline.daily import STEPS
 from pipeline.prices import CsvSource
 from pipeline.scheduling import (
     AirflowClient,
@@ -50,14 +48,12 @@ from pipeline.scheduling import (
 )
 from pipeline.sessions import Calendar
 from pipeline.settings import Settings
+from tests.servers import free_port, has_read, tasks_of
 
 ROOT = Path(__file__).parent.parent
 NAME, CALENDAR, UNIVERSES = "universe", "XNYS", "universes.toml"
 DAG = f"daily_forecast_{NAME}"
-STEPS = (
-    *("plan", "ingest", "check", "pretrain", "build_windows", "train", "evaluate", "promote"),
-    *("publish", "score", "watch", "report"),
-)
+TASKS = ("plan", *STEPS)
 
 
 @dataclass
@@ -142,7 +138,7 @@ def run(
     while (state := airflow.state_of(DAG, run_id)) not in ("success", "failed"):
         time.sleep(2)
     measured.memory = memory.take()
-    tasks = tasks_of(airflow, run_id)
+    tasks = tasks_of(airflow, DAG, run_id)
     for task in tasks:
         if task["start_date"] is None:
             continue
@@ -163,17 +159,6 @@ def run(
     return measured
 
 
-def tasks_of(airflow: AirflowClient, run_id: str) -> list[dict[str, Any]]:
-    """Return all task instances of a run."""
-    path = f"/api/v2/dags/{DAG}/dagRuns/{quote(run_id)}/taskInstances"
-    tasks: list[dict[str, Any]] = []
-    while True:
-        page = json.loads(airflow.get(f"{path}?limit=100&offset={len(tasks)}"))
-        tasks += page["task_instances"]
-        if len(tasks) >= page["total_entries"] or not page["task_instances"]:
-            return tasks
-
-
 def run_text(name: str, measured: MeasuredRun, tickers: int) -> str:
     """Return a run's figures as lines."""
     seconds = measured.seconds
@@ -181,7 +166,7 @@ def run_text(name: str, measured: MeasuredRun, tickers: int) -> str:
         f"\n{name}: {seconds:.0f} s for {tickers} tickers ({seconds / tickers:.2f} s a ticker), "
         f"at most {measured.memory / 2**30:.2f} GiB in all processes together"
     ]
-    for step in STEPS:
+    for step in TASKS:
         if step in measured.steps:
             first, last, count = measured.steps[step]
             tasks = f"{count} task{'' if count == 1 else 's'}"
@@ -242,12 +227,6 @@ def forecasts_command(settings: Settings, session: dt.date) -> tuple[float, int]
     return statistics.median(times), len(done.stdout.splitlines())
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @contextlib.contextmanager
 def started(
     home: Path, folder: Path, tickers: list[str], shard_size: int = 0
@@ -276,7 +255,7 @@ def await_dag(airflow: AirflowClient) -> None:
     """Wait until the DAG processor has read the DAG's file."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        if json.loads(airflow.get(f"/api/v2/dags?dag_id_pattern={DAG}"))["dags"]:
+        if has_read(airflow, DAG):
             return
         time.sleep(0.5)
     raise SystemExit(f"Airflow has not read the DAG {DAG} within 120 s.")

@@ -64,9 +64,14 @@ def has_read(airflow: AirflowClient, dag_id: str) -> bool:
 
 
 def tasks_of(airflow: AirflowClient, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-    """Return the task instances of a run, which has at most 100."""
+    """Return all task instances of a run."""
     path = f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances"
-    return json.loads(airflow.get(f"{path}?limit=100"))["task_instances"]
+    tasks: list[dict[str, Any]] = []
+    while True:
+        page = json.loads(airflow.get(f"{path}?limit=100&offset={len(tasks)}"))
+        tasks += page["task_instances"]
+        if len(tasks) >= page["total_entries"] or not page["task_instances"]:
+            return tasks
 
 
 def listens(port: int) -> bool:
