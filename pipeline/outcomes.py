@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -22,6 +22,28 @@ class Outcomes(Generic[Result]):
 
     results: Mapping[str, Result] = field(default_factory=dict)
     failures: Mapping[str, StockcastError] = field(default_factory=dict)
+
+
+def outcome_of_each(
+    names: Iterable[str],
+    work: Callable[[str], Result],
+    report: Callable[[str, StockcastError], object] = lambda name, error: None,
+) -> Outcomes[Result]:
+    """Do work for one name after the other, tickers for example; one that fails stops no other.
+
+    Args:
+        work: returns a name's result, or raises `StockcastError`.
+        report: is called at each failure.
+    """
+    results: dict[str, Result] = {}
+    failures: dict[str, StockcastError] = {}
+    for name in names:
+        try:
+            results[name] = work(name)
+        except StockcastError as error:
+            failures[name] = error
+            report(name, error)
+    return Outcomes(results, failures)
 
 
 def raise_together(failures: Mapping[str, StockcastError]) -> None:

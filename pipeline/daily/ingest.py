@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.daily.admission import INGEST_FAILED, reasons_of, save_checks
 from pipeline.daily.shards import chunks
 from pipeline.errors import NothingStored, StockcastError
-from pipeline.outcomes import Outcomes, raise_together
+from pipeline.outcomes import Outcomes, outcome_of_each, raise_together
 from pipeline.prices import Fetched, fetch
 from pipeline.run import Run
 from pipeline.sessions import Calendar
@@ -117,14 +117,10 @@ def _ingest_together(
 
 def _fetch_each(parts: Parts, run: Run, firsts: Mapping[str, dt.date]) -> Outcomes[Fetched]:
     calendar, source = parts.calendar(run.universe), parts.source(run.universe)
-    results: dict[str, Fetched] = {}
-    failures: dict[str, StockcastError] = {}
-    for ticker, first in firsts.items():
-        try:
-            results[ticker] = fetch(source, ticker, first, run.session, calendar, run.known_at)
-        except StockcastError as error:
-            failures[ticker] = error
-    return Outcomes(results, failures)
+    return outcome_of_each(
+        firsts,
+        lambda ticker: fetch(source, ticker, firsts[ticker], run.session, calendar, run.known_at),
+    )
 
 
 def _store(parts: Parts, run: Run, fetched: Mapping[str, Fetched], first: dt.date) -> None:

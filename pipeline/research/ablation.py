@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from pipeline.daily import recipe_tags
-from pipeline.errors import SettingsError, StockcastError
+from pipeline.errors import SettingsError
 from pipeline.measures import root_mean_squared_error
 from pipeline.models import PriceRecipe, Stack
-from pipeline.outcomes import Outcomes
+from pipeline.outcomes import Outcomes, outcome_of_each
 from pipeline.reporting import charts
 from pipeline.research.ablation_text import ablation_summary, ablation_text
 from pipeline.research.study import (
@@ -140,16 +140,15 @@ def ablate(parts: Parts, universe: Universe, plan: AblationPlan, now: dt.datetim
 def _data(
     parts: Parts, universe: Universe, base: PriceRecipe, target: str, now: dt.datetime
 ) -> Outcomes[StudyData]:
-    data: dict[str, StudyData] = {}
-    failures: dict[str, StockcastError] = {}
-    for ticker in universe.tickers:
-        try:
-            history = history_of(parts, universe, ticker, target, Period(), now)
-            data[ticker] = data_of(history, base, target, base.split)
-        except StockcastError as error:
-            failures[ticker] = error
-            parts.progress(STEP, ticker, f"failed: {error}")
-    return Outcomes(data, failures)
+    def data_of_ticker(ticker: str) -> StudyData:
+        history = history_of(parts, universe, ticker, target, Period(), now)
+        return data_of(history, base, target, base.split)
+
+    return outcome_of_each(
+        universe.tickers,
+        data_of_ticker,
+        lambda ticker, error: parts.progress(STEP, ticker, f"failed: {error}"),
+    )
 
 
 def _variants(

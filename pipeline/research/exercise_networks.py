@@ -12,7 +12,7 @@ Networks come from the one cache. The files of an exercise are copies and result
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -22,13 +22,12 @@ from pipeline.outcomes import Outcomes
 from pipeline.reporting import charts
 from pipeline.research.exercise_figures import answer_picture, answer_table, error_figures, spelt
 from pipeline.research.planned_exercise import ExerciseRecord, PlannedExercise
-from pipeline.training import AnswerJob, Job, LookAheadJob, WriteJob
+from pipeline.training import AnswerJob, LookAheadJob, WriteJob, answers_by_label
 from pipeline.windows import SEQUENCE_LENGTH, LookAhead
 
 if TYPE_CHECKING:
     from pipeline.parts import Parts
 
-Answer = TypeVar("Answer")
 
 #: Characters that a network writes on its own.
 WRITTEN_CHARACTERS = 500
@@ -72,8 +71,8 @@ def _train(parts: Parts, exercises: Sequence[PlannedExercise]) -> dict[str, Stoc
 
 def _answer(parts: Parts, exercises: Sequence[PlannedExercise]) -> Outcomes[np.ndarray]:
     """Answer the test examples, (n, outputs) by title; answers must be numbers."""
-    answers = _run(
-        parts,
+    answers = answers_by_label(
+        parts.workers,
         [
             AnswerJob(planned.title, _model(parts, planned), planned.exercise.test.inputs)
             for planned in exercises
@@ -101,7 +100,7 @@ def _look_ahead(parts: Parts, exercises: Sequence[PlannedExercise]) -> Outcomes[
         for planned in exercises
         if planned.exercise.windows is not None
     ]
-    return _run(parts, jobs)
+    return answers_by_label(parts.workers, jobs)
 
 
 def _write(parts: Parts, exercises: Sequence[PlannedExercise]) -> Outcomes[str]:
@@ -118,22 +117,10 @@ def _write(parts: Parts, exercises: Sequence[PlannedExercise]) -> Outcomes[str]:
         for planned in exercises
         if planned.exercise.alphabet
     ]
-    written = _run(parts, jobs)
+    written = answers_by_label(parts.workers, jobs)
     starts = {job.label: spelt(job.start, job.alphabet) for job in jobs}
     texts = {title: starts[title] + text for title, text in written.results.items()}
     return Outcomes(texts, written.failures)
-
-
-def _run(parts: Parts, jobs: Sequence[Job[Answer]]) -> Outcomes[Answer]:
-    """Run jobs; return their answers by label."""
-    results: dict[str, Answer] = {}
-    failures: dict[str, StockcastError] = {}
-    for job, future in parts.workers.run(jobs):
-        try:
-            results[job.label] = future.result()
-        except StockcastError as error:
-            failures[job.label] = error
-    return Outcomes(results, failures)
 
 
 def _model(parts: Parts, planned: PlannedExercise) -> bytes:

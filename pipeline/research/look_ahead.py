@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.daily import Lineup, lineup, read_dataset
-from pipeline.errors import NothingStored, SettingsError, StockcastError
-from pipeline.outcomes import Outcomes
+from pipeline.errors import NothingStored, SettingsError
+from pipeline.outcomes import Outcomes, outcome_of_each
 from pipeline.reporting import charts
 from pipeline.run import Run
-from pipeline.training import Job, LookAheadJob
+from pipeline.training import LookAheadJob, answers_by_label
 from pipeline.windows import LookAhead, load_dataset
 
 if TYPE_CHECKING:
@@ -27,21 +27,13 @@ def look_ahead(parts: Parts, run: Run, tickers: Sequence[str], length: int) -> O
         By ticker; a ticker without a network fails with `NothingStored`.
     """
     lineups = lineup.stored(parts, run, tickers)
-    failures: dict[str, StockcastError] = {}
-    jobs: dict[Job[LookAhead], str] = {}
-    for ticker in tickers:
-        try:
-            jobs[_job(parts, run, ticker, lineups.get(ticker), length)] = ticker
-        except StockcastError as error:
-            failures[ticker] = error
-    looks: dict[str, LookAhead] = {}
-    for job, future in parts.workers.run(list(jobs)):
-        try:
-            looks[jobs[job]] = future.result()
-        except StockcastError as error:
-            failures[jobs[job]] = error
+    prepared = outcome_of_each(
+        tickers, lambda ticker: _job(parts, run, ticker, lineups.get(ticker), length)
+    )
+    looks = answers_by_label(parts.workers, list(prepared.results.values()))
+    failures = {**prepared.failures, **looks.failures}
     return Outcomes(
-        {ticker: looks[ticker] for ticker in tickers if ticker in looks},
+        {ticker: looks.results[ticker] for ticker in tickers if ticker in looks.results},
         {ticker: failures[ticker] for ticker in tickers if ticker in failures},
     )
 

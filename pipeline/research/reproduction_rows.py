@@ -18,7 +18,7 @@ from pipeline.daily import spread_of_changes
 from pipeline.errors import StockcastError
 from pipeline.measures import directional_accuracy, root_mean_squared_error
 from pipeline.models import DEFAULT, PriceRecipe
-from pipeline.outcomes import Outcomes
+from pipeline.outcomes import Outcomes, outcome_of_each
 from pipeline.research.reproduction_plan import StudiedTicker, StudyPlan, prepare_ticker
 from pipeline.research.study import Period
 from pipeline.research.study_networks import StudyNetwork, predictions_of, train_networks
@@ -106,15 +106,11 @@ def measure_reproduction(
 def _prepare(
     parts: Parts, universe: Universe, plan: StudyPlan, period: Period, now: dt.datetime
 ) -> Outcomes[StudiedTicker]:
-    tickers: dict[str, StudiedTicker] = {}
-    failures: dict[str, StockcastError] = {}
-    for ticker in universe.tickers:
-        try:
-            tickers[ticker] = prepare_ticker(parts, universe, plan, ticker, period, now)
-        except StockcastError as error:
-            failures[ticker] = error
-            parts.progress(STEP, ticker, f"failed: {error}")
-    return Outcomes(tickers, failures)
+    return outcome_of_each(
+        universe.tickers,
+        lambda ticker: prepare_ticker(parts, universe, plan, ticker, period, now),
+        lambda ticker, error: parts.progress(STEP, ticker, f"failed: {error}"),
+    )
 
 
 def _networks(

@@ -20,7 +20,12 @@ from pipeline.training.network_cache import (
     PriceNetworkRequest,
     training_digest,
 )
-from pipeline.training.workers import WORKER_ENVIRONMENT, Workers, shared_workers
+from pipeline.training.workers import (
+    WORKER_ENVIRONMENT,
+    Workers,
+    answers_by_label,
+    shared_workers,
+)
 
 __all__ = [
     "SHARED",
@@ -39,6 +44,7 @@ __all__ = [
     "TrainingRecord",
     "Workers",
     "WriteJob",
+    "answers_by_label",
     "embedding",
     "shared_workers",
     "training_digest",

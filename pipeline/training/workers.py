@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, TypeVar
 
 from pipeline.errors import RunError, StockcastError, TryAgain
+from pipeline.outcomes import Outcomes
 from pipeline.storage import first_line
 from pipeline.training.jobs import Job
 
@@ -119,6 +120,18 @@ class Workers:
         worker = _Worker()
         self._all.add(worker)
         return worker
+
+
+def answers_by_label(workers: Workers, jobs: Sequence[Job[Answer]]) -> Outcomes[Answer]:
+    """Run jobs; return their answers, and what they raised, by label."""
+    results: dict[str, Answer] = {}
+    failures: dict[str, StockcastError] = {}
+    for job, future in workers.run(jobs):
+        try:
+            results[job.label] = future.result()
+        except StockcastError as error:
+            failures[job.label] = error
+    return Outcomes(results, failures)
 
 
 def shared_workers(count: int) -> Workers:
