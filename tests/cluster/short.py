@@ -36,11 +36,7 @@ def main() -> int:
 
 
 def _airflow() -> int:
-    # Imported once for all tasks, which saves each of them seconds. (TensorFlow is not: it hangs
-    # after a fork.)
-    import great_expectations  # noqa: F401
-    import mlflow  # noqa: F401
-    from airflow.__main__ import main as airflow
+    from pipeline.scheduling.preloaded_airflow import main as airflow
 
     airflow()
     return 0

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.scheduling import preloaded_airflow
 from tests.docker.container_files import (
     CLUSTER,
     COMPOSE,
@@ -26,6 +27,7 @@ from tests.docker.container_files import (
     commands,
     dockerfile,
     environment,
+    files,
     has_celery,
     holds,
     locked,
@@ -99,8 +101,12 @@ def _refused_stockcast(arguments: list[str]) -> str:
 
 
 def _refused_python(arguments: list[str]) -> str:
+    if arguments[:2] == ["-m", preloaded_airflow.__name__]:
+        return _refused(files(), ["airflow", *arguments[2:]])
+    if arguments[0] != "-c":
+        return f"python runs neither Airflow nor a script: {shlex.join(arguments)}"
     try:
-        compile(arguments[arguments.index("-c") + 1], "-c", "exec")
+        compile(arguments[1], "-c", "exec")
     except SyntaxError as error:
         return f"python -c: {error}"
     return ""
@@ -164,10 +170,11 @@ def test_every_command_exists_in_the_image():
     holds(
         command_faults,
         (SHARED, "airflow db migrate", "airflow db upgrade-all"),
-        (SHARED, "[airflow, dag-processor]", "[airflow, dag_processor]"),
+        (SHARED, "preloaded_airflow, dag-processor]", "preloaded_airflow, dag_processor]"),
         (SINGLE, "--skip-serve-logs]", "--without-logs]"),
         (CLUSTER, "--artifacts-destination=", "--artifact-destination="),
         (CLUSTER, "import boto3;", "import boto3 and"),
+        (CLUSTER, "preloaded_airflow, celery", "preloading_airflow, celery"),
         (SHARED, "[CMD, stockcast-heartbeat, scheduler]", "[CMD, stockcast-heart, scheduler]"),
         (SHARED, "[stockcast-api-server, --host", "[stockcast-api-server, --hosts"),
         ("values.yaml", "--job-type, TriggererJob", "--job-type, Triggerer"),

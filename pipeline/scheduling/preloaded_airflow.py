@@ -1,0 +1,82 @@
+"""Airflow's command line in a process that has imported what its tasks and DAG files need:
+
+    python -m pipeline.scheduling.preloaded_airflow scheduler --skip-serve-logs
+    python -m pipeline.scheduling.preloaded_airflow celery worker
+    python -m pipeline.scheduling.preloaded_airflow dag-processor
+
+A task is a fork of the scheduler (LocalExecutor) or of a Celery worker, and a DAG file is read in a
+fork of the DAG processor, so they have what those have imported. Without this, imports are three
+quarters of a task's processor time.
+
+TensorFlow is not imported: its threads do not survive a fork, and the processes that train are
+started anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from importlib import import_module
+
+#: What the DAG files import.
+DAG_MODULES = (
+    "pipeline.scheduling.backtest_dag",
+    "pipeline.scheduling.daily_dag",
+    "pipeline.scheduling.exercise_dag",
+    "pipeline.scheduling.tune_dag",
+)
+#: What the steps of a day import as they run.
+TASK_MODULES = (
+    "great_expectations",
+    "matplotlib.figure",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.tracking",
+    "pipeline.daily",
+    "pipeline.prices.sample",
+    "pipeline.quality",
+    "pipeline.reporting",
+    "pipeline.storage",
+    "pipeline.tracking",
+    "psycopg2",
+)
+
+
+def preload(with_tasks: bool) -> None:
+    """Import what DAG files need, and make the calendars of the universes.
+
+    Args:
+        with_tasks: and what tasks need.
+    """
+    from pipeline.errors import SettingsError
+    from pipeline.scheduling.dag_options import universes_of
+    from pipeline.settings import Settings
+
+    for module in (*DAG_MODULES, *(TASK_MODULES if with_tasks else ())):
+        import_module(module)
+    from pipeline.scheduling.daily_dag import build_daily_dag
+
+    settings = Settings()
+    # Where Airflow reads the DAGs it reports a file of universes that cannot be read.
+    with contextlib.suppress(SettingsError):
+        for universe in universes_of(settings):
+            build_daily_dag(universe, settings)
+
+
+def main() -> None:
+    """Run a command of `airflow` after the imports."""
+    preload(with_tasks=_forks_tasks(sys.argv[1]))
+    from airflow.__main__ import main as airflow
+
+    airflow()
+
+
+def _forks_tasks(command: str) -> bool:
+    """Return whether tasks are forks of the process of a command."""
+    from airflow.configuration import conf
+
+    is_local = conf.get("core", "executor") == "LocalExecutor"
+    return command == "celery" or (command == "scheduler" and is_local)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""What tasks import is there before they begin, and nothing that would not survive a fork."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+#: Preloads, then does what the steps of a day do; prints what that still imported.
+PRELOADED = """
+import json, sys, threading
+from pipeline.scheduling.preloaded_airflow import preload
+
+preload(with_tasks=True)
+threads = [thread.name for thread in threading.enumerate()]
+before = set(sys.modules)
+from pipeline.daily import STEPS
+
+steps = [STEPS[name] for name in STEPS]
+loaded = {name.partition(".")[0] for name in before}
+later = sorted({name for name in sys.modules if name not in before})
+print(json.dumps({"threads": threads, "loaded": sorted(loaded), "later": later}))
+"""
+
+
+@pytest.mark.slow
+def test_libraries_and_steps_are_loaded_without_threads_and_tensorflow():
+    done = subprocess.run(
+        [sys.executable, "-c", PRELOADED], capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert {"great_expectations", "mlflow", "pandas", "sqlalchemy"} <= set(found["loaded"])
+    assert not {"tensorflow", "keras"} & set(found["loaded"])
+    assert found["threads"] == ["MainThread"]
+    assert found["later"] == []
