@@ -48,23 +48,25 @@ class Table:
         Raises:
             ValueError: a column is missing.
         """
-        missing = [column for column in self.columns if column not in frame.columns]
-        if missing:
-            raise ValueError(
-                f"The {self.name} table lacks {missing}; it has {list(frame.columns)}."
-            )
-        frame = frame[list(self.columns)]
+        names, present = list(self.columns), frame.columns.tolist()
+        if names != present:
+            if missing := [name for name in names if name not in present]:
+                raise ValueError(f"The {self.name} table lacks {missing}; it has {present}.")
+            frame = frame[names]
         wrong = {
             name: dtype
-            for (name, dtype), present in zip(self.columns.items(), frame.dtypes, strict=True)
-            if present != dtype
+            for (name, dtype), found in zip(self.columns.items(), frame.dtypes, strict=True)
+            if found != dtype
         }
-        frame = frame.astype(wrong) if wrong else frame.copy()
+        frame = frame.astype(wrong) if wrong else frame
         # Most frames are of one ticker, cutoff or recipe: sorting only by the columns that differ
         # takes a fraction of the time.
         keys = {name: frame[name].array for name in self.key} if len(frame) > 1 else {}
         differing = [name for name, values in keys.items() if not (values == values[0]).all()]
-        ordered = frame.sort_values(differing, kind="stable") if differing else frame
+        is_ordered = not differing or (
+            len(differing) == 1 and frame[differing[0]].is_monotonic_increasing
+        )
+        ordered = frame if is_ordered else frame.sort_values(differing, kind="stable")
         return ordered.reset_index(drop=True)
 
 

@@ -24,6 +24,7 @@ from pipeline.tables import BACKTESTS
 from pipeline.training import Job, PredictJob, Trained, Workers
 from pipeline.training.jobs import FitJob
 from tests.made_prices import random_walk
+from tests.made_stores import store_in
 
 NOW = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 LAST_PRICE = dt.date(2017, 1, 31)
@@ -85,7 +86,7 @@ class BacktestParts(Parts):
             home=home,
             data=str(folder),
             tracking_uri=f"sqlite:///{home}/mlflow.db",
-            store_url=f"sqlite:///{home}/store.db",
+            store_url=store_in(home),
             workers=1,
             horizon=HORIZON,
         )

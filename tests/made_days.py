@@ -17,6 +17,7 @@ from pipeline.tables import PRICE_COLUMNS
 from pipeline.universes import Universe
 from pipeline.windows import Newest, Split
 from tests.made_prices import LAST, MadeSource, random_walk
+from tests.made_stores import store_in
 
 NOW = dt.datetime(2013, 3, 9, tzinfo=dt.UTC)
 #: The default recipe, content with two units, two epochs and a short history.
@@ -68,7 +69,7 @@ class MadeParts(Parts):
         self.messages: list[tuple[str, str, str]] = []
         settings = Settings(
             home=home,
-            store_url=f"sqlite:///{home}/store.db",
+            store_url=store_in(home),
             tracking_uri=f"sqlite:///{home}/mlflow.db",
             **changes,
         )

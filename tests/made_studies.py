@@ -21,6 +21,7 @@ from pipeline.universes import Universe
 from pipeline.windows import Newest, Split, Windowing
 from tests.made_days import SMALL
 from tests.made_prices import random_walk
+from tests.made_stores import store_in
 
 NOW = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 LAST_OF_2017 = dt.date(2017, 12, 29)
@@ -93,7 +94,7 @@ class StudyParts(Parts):
         settings = Settings(
             home=home,
             data=str(folder),
-            store_url=f"sqlite:///{home}/store.db",
+            store_url=store_in(home),
             tracking_uri=f"sqlite:///{home}/mlflow.db",
             workers=1,
         )

@@ -55,11 +55,15 @@ def history_of(closes: list[float] | np.ndarray, **columns: object) -> pd.DataFr
     Bars have no height and a volume of 1 where `columns` do not give others.
     """
     close = np.asarray(closes, "float64")
-    sessions = [FIRST + dt.timedelta(days=day) for day in range(len(close))]
-    bars = dict.fromkeys(("open", "high", "low", "close", "adj_close"), close)
-    return HISTORY.conform(
-        pd.DataFrame({"ticker": "IBM", "session": sessions, **bars, "volume": 1.0, **columns})
-    )
+    bars = dict.fromkeys(("open", "high", "low", "close"), close)
+    made = {
+        "ticker": "IBM",
+        "session": pd.date_range(FIRST, periods=len(close)),
+        **bars,
+        "volume": 1.0,
+        "adj_close": close,
+    }
+    return HISTORY.conform(pd.DataFrame(made | columns))
 
 
 def walk(count: int, seed: int = 0, last: dt.date | None = None) -> pd.DataFrame:

@@ -15,6 +15,7 @@ started anew.
 from __future__ import annotations
 
 import contextlib
+import runpy
 import sys
 from importlib import import_module
 
@@ -65,9 +66,7 @@ def preload(with_tasks: bool) -> None:
 def main() -> None:
     """Run a command of `airflow` after the imports."""
     preload(with_tasks=_forks_tasks(sys.argv[1]))
-    from airflow.__main__ import main as airflow
-
-    airflow()
+    runpy.run_module("airflow", run_name="__main__", alter_sys=True)
 
 
 def _forks_tasks(command: str) -> bool:

@@ -85,14 +85,14 @@ def decode(data: bytes) -> tuple[Spec, pd.DataFrame]:
             about = json.loads(arrays["spec"].tobytes())
             sessions, values = arrays["sessions"], arrays["values"]
         spec = Spec.from_json(about)
-        frame = pd.DataFrame(values, columns=list(STORED_COLUMNS))
+        columns = dict(zip(STORED_COLUMNS, values.T, strict=True))
     except (*unreadable, AttributeError) as error:
         raise LookAtTheData(
             f"This dataset file cannot be read ({error}). Delete it and repeat build_windows."
         ) from None
-    frame["session"] = sessions.astype("datetime64[D]").astype(SESSION_DTYPE)
-    frame["ticker"] = spec.ticker
-    return spec, HISTORY.conform(frame)
+    columns["session"] = sessions.astype("datetime64[D]").astype(SESSION_DTYPE)
+    columns["ticker"] = spec.ticker
+    return spec, HISTORY.conform(pd.DataFrame({name: columns[name] for name in HISTORY.columns}))
 
 
 def load_dataset(data: bytes, fitted_on: bytes | None = None) -> Dataset:

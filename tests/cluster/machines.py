@@ -36,14 +36,14 @@ from pipeline.scheduling import (
 from pipeline.settings import Settings
 from pipeline.storage.embedded_postgres.cluster import SERVER_OPTIONS, find_binaries
 from pipeline.storage.embedded_postgres.server_user import admit, process_options, server_user
-from tests.cluster.short import MACHINE
 from tests.servers import LOOPBACK, ROOT, answers, free_port, listens, s3_server, wait_for
+from tests.short_recipe import MACHINE
 
 BUCKET = "stockcast"
 #: What a deployment of several machines adds to `airflow_environment`, with short waits.
 CLUSTER = {
     "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
-    "AIRFLOW__CORE__HOSTNAME_CALLABLE": "tests.cluster.short.machine_name",
+    "AIRFLOW__CORE__HOSTNAME_CALLABLE": "tests.short_recipe.machine_name",
     "AIRFLOW__CORE__PARALLELISM": "8",
     "AIRFLOW__CELERY__WORKER_CONCURRENCY": "1",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
@@ -158,7 +158,7 @@ class Cluster:
     def add_worker(self, name: str) -> Machine:
         """Start a machine with an empty disk that asks for tasks."""
         machine = self.workers[name] = Machine(self.folder, name, self._shared)
-        worker = (sys.executable, "-m", "tests.cluster.short", "airflow", "celery", "worker")
+        worker = (sys.executable, "-m", "tests.short_recipe", "airflow", "celery", "worker")
         machine.start(
             "worker", *worker, "--celery-hostname", name, "--skip-serve-logs", "--without-gossip"
         )

@@ -28,6 +28,7 @@ from pipeline.prices.source import fetch
 from pipeline.storage import Store
 from pipeline.tables import ACTION_REVISIONS, ACTIONS, HISTORY, OHLCV, PRICE_REVISIONS, PRICES
 from tests.made_prices import LAST, MadeSource, random_walk
+from tests.made_stores import store_in
 from tests.prices.made_reports import (
     CALENDAR,
     COUNT,
@@ -50,7 +51,7 @@ HOUR = dt.timedelta(hours=1)
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """Return a store with all reports."""
-    opened = Store.open(f"sqlite:///{tmp_path_factory.mktemp('histories')}/store.db")
+    opened = Store.open(store_in(tmp_path_factory.mktemp("histories")))
     for report in reports():
         save(opened, report)
     yield opened
@@ -202,7 +203,7 @@ def store_of(tmp_path: Path) -> Iterator[Callable[[list[Report]], Store]]:
     opened: list[Store] = []
 
     def make(others: list[Report]) -> Store:
-        opened.append(Store.open(f"sqlite:///{tmp_path}/{len(opened)}.db"))
+        opened.append(Store.open(store_in(tmp_path / str(len(opened)))))
         for report in others:
             save(opened[-1], report)
         return opened[-1]

@@ -61,7 +61,7 @@ def test_a_network_of_characters_writes_on_from_where_its_text_ends(make_parts):
 
 @pytest.mark.parametrize("kind", [FitExamplesJob, AnswerJob, LookAheadJob])
 def test_one_that_fails_leaves_no_record_and_does_not_stop_the_others(make_parts, kind):
-    [sine, *gates] = planned("meetup-sine-rnn", "meetup-logic-gates")
+    [sine, gate, *_] = planned("meetup-sine-rnn", "meetup-logic-gates")
     is_failing = True
 
     def answer(job):
@@ -70,12 +70,12 @@ def test_one_that_fails_leaves_no_record_and_does_not_stop_the_others(make_parts
         return half_right(job)
 
     parts = make_parts(answer)
-    failures = make_exercises(parts, [sine, *gates])
+    failures = make_exercises(parts, [sine, gate])
     assert {title: str(error) for title, error in failures.items()} == {
         "meetup-sine-rnn sine": "meetup-sine-rnn sine: out of memory."
     }
     assert not parts.artifacts.exists(sine.record_file)
-    assert all(parts.artifacts.exists(gate.record_file) for gate in gates)
+    assert parts.artifacts.exists(gate.record_file)
     is_failing = False
     parts.jobs.clear()
     assert make_exercises(parts, [sine]) == {}

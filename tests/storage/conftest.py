@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,26 +9,17 @@ import pytest
 import sqlalchemy as sa
 
 from pipeline.storage import Store, embedded_postgres, sql_metadata
+from tests.made_stores import store_in
 
 #: The kinds of database; PostgreSQL's server is a process.
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
-
-
-@pytest.fixture(scope="session")
-def empty_sqlite_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of an empty store: made once, then copied, as the migrations take a while."""
-    path = tmp_path_factory.mktemp("empty") / "stockcast.db"
-    Store.open(f"sqlite:///{path}").close()
-    return path
 
 
 @pytest.fixture(params=DATABASES)
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty store's URL, on each kind of database."""
     if request.param == "sqlite":
-        path = tmp_path / "stockcast.db"
-        shutil.copy(request.getfixturevalue("empty_sqlite_store"), path)
-        return f"sqlite:///{path}"
+        return store_in(tmp_path)
     url: str = request.getfixturevalue("postgres_store_url")
     engine = sa.create_engine(url)
     with engine.begin() as connection:

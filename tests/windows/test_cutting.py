@@ -332,10 +332,10 @@ def test_an_index_without_any_volume_cannot_be_trained_on_where_volume_counts():
 
 @pytest.mark.parametrize("horizon", [1, 3])
 def test_a_surely_trainable_history_is_trainable_once_it_is_cut(horizon):
-    random, judged = np.random.default_rng(0), set()
+    random, judged, whole = np.random.default_rng(0), set(), walk(60)
     for missing in range(0, 48, 3):
         for _ in range(4):
-            history = walk(60)
+            history = whole.copy()
             for name in ("open", "high", "low", "close", "adj_close", "volume"):
                 history.loc[random.choice(60, missing, replace=False), name] = np.nan
             spec = spec_of(history, CLOSE_AND_VOLUME, FirstValue(), horizon, HELD_OUT)
@@ -343,7 +343,7 @@ def test_a_surely_trainable_history_is_trainable_once_it_is_cut(horizon):
             judged.add((surely, trainable))
             assert trainable or not surely
     assert judged == {(True, True), (False, True), (False, False)}
-    assert not surely_trainable(walk(60).assign(volume=0.0), spec)
+    assert not surely_trainable(whole.assign(volume=0.0), spec)
 
 
 # What cutting must not do
