@@ -8,7 +8,8 @@ The tasks are in `pipeline/scheduling/daily_dag.py`, their work in `pipeline/dai
 in `pipeline/universes.toml` or in the file that STOCKCAST_UNIVERSES names.
 """
 
-from pipeline.scheduling import build_daily_dag, universes_of
+from pipeline.parts import universes_of
+from pipeline.scheduling import build_daily_dag
 from pipeline.settings import Settings
 
 settings = Settings()

@@ -245,6 +245,12 @@ def universe_of(settings: Settings) -> Universe:
     return overridden(Universe(**base), **chosen)
 
 
+def universes_of(settings: Settings) -> list[Universe]:
+    """Return all universes of the file; the one that the settings name has what they override."""
+    chosen = universe_of(settings)
+    return list({**load_universes(settings.universes), chosen.name: chosen}.values())
+
+
 def overridden(universe: Universe, **changes: Any) -> Universe:
     """Return the universe with `changes`.
 

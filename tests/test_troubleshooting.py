@@ -19,6 +19,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -27,8 +28,10 @@ from pipeline.cli import main
 from pipeline.cli.day_commands import passed_tickers
 from pipeline.daily import STEPS, plan
 from pipeline.errors import SourceUnavailable, StockcastError
+from pipeline.parts import universe_of
 from pipeline.prices.yahoo import YahooSource
 from pipeline.prices.yahoo_answers import diagnose
+from pipeline.scheduling.dag_requests import require_known_fields, universe_of_services
 from pipeline.sessions import Calendar
 from pipeline.settings import Settings
 from pipeline.storage import Artifacts, Store
@@ -296,6 +299,16 @@ def a_changed_file(stranger: Stranger) -> str:
     return stranger.raised(artifacts.read_content, "models", ".keras", digest)
 
 
+def another_seed(stranger: Stranger) -> str:
+    asked = stranger.settings.replaced(seed=8)
+    universe = universe_of(asked)
+    return stranger.raised(universe_of_services, asked, universe, stranger.settings)
+
+
+def a_misspelt_field(stranger: Stranger) -> str:
+    return stranger.raised(require_known_fields, SimpleNamespace(conf={"ticker": "IBM"}))
+
+
 #: How to provoke a message, by words of it that no other has.
 PROVOKED: dict[str, Callable[[Stranger], str]] = {
     "is needed, but": an_old_python,
@@ -334,6 +347,8 @@ PROVOKED: dict[str, Callable[[Stranger], str]] = {
     "Airflow is not up": lambda stranger: stranger.stockcast(
         "backfill --airflow --from 2013-02-01 --to 2013-02-28"
     ),
+    "where Airflow is up": another_seed,
+    "which the form does not have": a_misspelt_field,
     "MLflow at": lambda stranger: stranger.stockcast("run --tracking-uri http://127.0.0.1:1"),
     "is not registered": an_unregistered_champion,
     "The MLflow experiment": a_deleted_experiment,

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from pipeline.scheduling.airflow_command import run_airflow
     from pipeline.scheduling.backfills import backfill_sessions
     from pipeline.scheduling.backtest_dag import build_backtest_dag
-    from pipeline.scheduling.dag_options import universes_of
     from pipeline.scheduling.daily_dag import build_daily_dag
     from pipeline.scheduling.databases import migrate
     from pipeline.scheduling.environment import (
@@ -59,7 +58,6 @@ else:
         "services_of": "services",
         "status": "services",
         "supervise": "supervisor",
-        "universes_of": "dag_options",
         "up": "services",
     }
 
@@ -89,6 +87,5 @@ __all__ = [
     "services_of",
     "status",
     "supervise",
-    "universes_of",
     "up",
 ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from pipeline.errors import RunError
+from pipeline.scheduling.dag_requests import request_of
 from pipeline.scheduling.environment import ADMIN_USER, admin_password, airflow_url
 from pipeline.settings import Settings
 
@@ -51,18 +53,48 @@ class AirflowClient:
         return bool(self._call("GET", f"/api/v2/dags/{dag_id}")["is_paused"])
 
     def run_again_or_first(
-        self, dag_id: str, logical_date: dt.datetime, conf: Mapping[str, Any]
+        self,
+        dag_id: str,
+        logical_date: dt.datetime,
+        conf: Mapping[str, Any],
+        declared: Mapping[str, Any],
     ) -> str:
-        """Trigger a run, or clear all tasks of the run with this logical date; return its id."""
-        runs, moment = _runs(dag_id), logical_date.isoformat()
-        query = urlencode({"logical_date_gte": moment, "logical_date_lte": moment})
-        existing = self._call("GET", f"{runs}?{query}")["dag_runs"]
-        if not existing:
-            # The moment is also when it may run, or the grid would sort it by today.
-            run = {"logical_date": moment, "run_after": moment, "conf": dict(conf)}
-            return str(self._call("POST", runs, run)["dag_run_id"])
-        run_id = str(existing[0]["dag_run_id"])
-        if existing[0]["state"] in ENDED:
+        """Trigger a run, or clear all tasks of the one that was asked for the same; return its id.
+
+        A DAG has one run for a logical date, and its form cannot be changed. Where that one was
+        asked for something else, the run has no logical date, and an id that tells what it was
+        asked for.
+
+        Args:
+            conf: the fields of the form that are filled in; the session among them.
+            declared: what an empty field means, by field.
+        """
+        moment = logical_date.isoformat()
+        # The moment is also when it may run, or the grid would sort it by today.
+        run = {"logical_date": moment, "run_after": moment, "conf": dict(conf)}
+        at_moment = self._found_runs(dag_id, logical_date_gte=moment, logical_date_lte=moment)
+        if not at_moment:
+            return str(self._call("POST", _runs(dag_id), run)["dag_run_id"])
+        if request_of(at_moment[0]["conf"], declared) == request_of(conf, declared):
+            return self._clear(dag_id, at_moment[0])
+        run_id = f"asked__{moment}__{_digest(conf)}"
+        for earlier in self._found_runs(dag_id, run_id_pattern=run_id):
+            if earlier["dag_run_id"] == run_id:  # in a pattern, some characters stand for any
+                return self._clear(dag_id, earlier)
+        another = {**run, "logical_date": None, "dag_run_id": run_id}
+        return str(self._call("POST", _runs(dag_id), another)["dag_run_id"])
+
+    def _found_runs(self, dag_id: str, **query: str) -> list[dict[str, Any]]:
+        """Return the runs that a query finds, which are few."""
+        found: list[dict[str, Any]] = self._call("GET", f"{_runs(dag_id)}?{urlencode(query)}")[
+            "dag_runs"
+        ]
+        return found
+
+    def _clear(self, dag_id: str, run: Mapping[str, Any]) -> str:
+        """Clear all tasks of a run, unless it is under way; return its id."""
+        run_id = str(run["dag_run_id"])
+        if run["state"] in ENDED:
             choices = {"dry_run": False, "run_on_latest_version": True}
             self._call("POST", f"{_run(dag_id, run_id)}/clear", choices)
         return run_id
@@ -72,14 +104,25 @@ class AirflowClient:
         return str(self._call("GET", _run(dag_id, run_id))["state"])
 
     def backfill(
-        self, dag_id: str, first: dt.date, last: dt.date, max_active_runs: int, reprocess: str
+        self,
+        dag_id: str,
+        first: dt.date,
+        last: dt.date,
+        max_active_runs: int,
+        reprocess: str,
+        conf: Mapping[str, Any],
     ) -> dict[str, Any]:
-        """Create a backfill of the sessions from `first` to `last`; return it as Airflow has it."""
+        """Create a backfill of the sessions from `first` to `last`; return it as Airflow has it.
+
+        Args:
+            conf: the form of its runs, of those too that are run again.
+        """
         request = {
             "dag_id": dag_id,
             "from_date": f"{first.isoformat()}T00:00:00Z",
             "to_date": f"{last.isoformat()}T00:00:00Z",
             "max_active_runs": max_active_runs,
+            "dag_run_conf": dict(conf),
             "reprocess_behavior": reprocess,
             "run_on_latest_version": True,
         }
@@ -128,6 +171,11 @@ class AirflowClient:
         if response.is_error:
             raise RunError(f"Airflow refuses {method} {path}: {_detail(response)}")
         return response
+
+
+def _digest(conf: Mapping[str, Any]) -> str:
+    text = json.dumps(dict(conf), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _runs(dag_id: str) -> str:

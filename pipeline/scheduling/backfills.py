@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import RunError, SettingsError
 from pipeline.parts import universe_of
 from pipeline.scheduling.airflow_client import ENDED, AirflowClient
+from pipeline.scheduling.dag_requests import (
+    conf_of,
+    form_of,
+    request_of,
+    universe_of_services,
+)
 from pipeline.scheduling.daily_names import daily_dag_id
 from pipeline.scheduling.environment import airflow_url
 from pipeline.scheduling.run_moments import run_moment, session_at
-from pipeline.scheduling.service_state import is_up
+from pipeline.scheduling.service_state import is_up, settings_of_services
 from pipeline.settings import Settings
 from pipeline.universes import Universe
 
@@ -37,7 +44,8 @@ def backfill_sessions(
         wait: return when all sessions have run; the exit code is 1 when one has failed.
 
     Raises:
-        SettingsError: there is no session in the range.
+        SettingsError: there is no session in the range, or Airflow's tasks cannot be told what is
+            asked for.
         RunError: Airflow is not up, or refuses the backfill.
     """
     universe = universe_of(settings)
@@ -48,13 +56,43 @@ def backfill_sessions(
             "`stockcast backfill` without --airflow needs none."
         )
     airflow, dag_id = AirflowClient(settings), daily_dag_id(universe.name)
+    own = universe_of_services(settings, universe, settings_of_services(settings))
+    conf = conf_of(universe, own)
+    calendar = _calendar(universe)
+    span_of_runs = run_moment(calendar, sessions[0]), run_moment(calendar, sessions[-1])
+    if reprocess != "completed":
+        require_same_request(airflow.runs_between(dag_id, *span_of_runs), conf, own)
     if airflow.is_paused(dag_id):
         print(f"{dag_id} is paused; its backfill runs when it is unpaused.")
-    airflow.backfill(dag_id, first, last, max_active_runs, reprocess)
+    airflow.backfill(dag_id, first, last, max_active_runs, reprocess, conf)
     span = f"{len(sessions)} sessions from {sessions[0]} to {sessions[-1]}"
     print(f"{dag_id}: {span}, {max_active_runs} at once")
     print(f"Follow it at {airflow_url(settings)}/dags/{dag_id}")
     return _follow(airflow, dag_id, universe, sessions) if wait else 0
+
+
+def require_same_request(
+    runs: Sequence[Mapping[str, Any]], conf: Mapping[str, Any], declared: Universe
+) -> None:
+    """Require that the sessions that a backfill leaves alone were asked for the same.
+
+    Args:
+        runs: those that there are in its range, as Airflow has them.
+
+    Raises:
+        SettingsError: one that has succeeded was asked for something else.
+    """
+    form = form_of(declared)
+    asked = request_of(conf, form)
+    for run in runs:
+        own = request_of(run["conf"], form)
+        differing = [name for name, value in own.items() if value != asked.get(name)]
+        if run["state"] == "success" and differing:
+            was = ", ".join(f"{name} {own[name]!r}" for name in differing)
+            raise SettingsError(
+                f"Run {run['dag_run_id']} was asked for {was}, and a backfill leaves alone what "
+                "has succeeded. Add --reprocess completed to run the sessions of the range again."
+            )
 
 
 def sessions_of(universe: Universe, first: dt.date, last: dt.date) -> list[dt.date]:

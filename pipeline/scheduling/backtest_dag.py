@@ -13,8 +13,8 @@ from airflow.sdk import DAG, Param, get_current_context, task
 
 from pipeline.errors import SettingsError
 from pipeline.models import BASELINES, RECIPES, statistical
-from pipeline.parts import overridden
-from pipeline.scheduling.dag_options import artifacts_below, dag_on_demand, universes_of
+from pipeline.parts import overridden, universes_of
+from pipeline.scheduling.dag_options import artifacts_below, dag_on_demand
 from pipeline.scheduling.environment import computing_tasks
 from pipeline.scheduling.tasks import errors_for_airflow, parts_of_task
 from pipeline.settings import Settings

@@ -7,12 +7,11 @@ from typing import Any
 
 from airflow.sdk import DAG, Param
 
-from pipeline.parts import artifact_root, universe_of
+from pipeline.parts import artifact_root
 from pipeline.scheduling.environment import airflow_page
 from pipeline.scheduling.pages import PAGES_VIEW_PATH
 from pipeline.scheduling.tasks import log_failure
 from pipeline.settings import Settings
-from pipeline.universes import Universe, load_universes
 
 #: Every step uses a database that may restart. Only `TryAgain` is retried (see
 #: `tasks.errors_for_airflow`).
@@ -75,12 +74,6 @@ def owner_links(settings: Settings) -> dict[str, str]:
     """
     link = settings.owner_link or airflow_page(PAGES_VIEW_PATH)
     return {} if link.startswith("/") else {settings.owner: link}
-
-
-def universes_of(settings: Settings) -> list[Universe]:
-    """Return all universes of the file; the one that the settings name has what they override."""
-    chosen = universe_of(settings)
-    return list({**load_universes(settings.universes), chosen.name: chosen}.values())
 
 
 def artifacts_below(settings: Settings, folder: str) -> str:

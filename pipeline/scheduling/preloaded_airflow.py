@@ -49,7 +49,7 @@ def preload(with_tasks: bool) -> None:
         with_tasks: and what tasks need.
     """
     from pipeline.errors import SettingsError
-    from pipeline.scheduling.dag_options import universes_of
+    from pipeline.parts import universes_of
     from pipeline.settings import Settings
 
     for module in (*DAG_MODULES, *(TASK_MODULES if with_tasks else ())):

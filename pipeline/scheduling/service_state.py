@@ -2,7 +2,8 @@
 
 home/airflow/services.lock    held (by the kernel) while a supervisor lives: the one answer to
                               "are they up?"
-home/airflow/services.json    the supervisor's process id, and each service's
+home/airflow/services.json    the supervisor's process id, each service's, and the settings of
+                              their tasks
 home/logs/<service>.log       what a service prints
 """
 
@@ -14,6 +15,16 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from pipeline.settings import Settings
+
+#: The settings that name a universe and change it.
+UNIVERSE_SETTINGS = (
+    *("universe", "universes", "source", "data"),
+    *("tickers", "target", "recipe", "horizon"),
+)
+#: The others that decide what comes out of a run.
+TASK_SETTINGS = ("seed", "pool", "test_floor", "max_quarantined", "baselines")
 
 
 def is_up(home: Path) -> bool:
@@ -43,11 +54,19 @@ def supervisor_pid(home: Path) -> int:
     return int(json.loads(_state_file(home).read_text())["pid"])
 
 
-def save_state(home: Path, services: Mapping[str, int]) -> None:
-    """Write this process's id, and the process ids of the services by name."""
-    path = _state_file(home)
+def settings_of_services(settings: Settings) -> Settings:
+    """Return these settings with what the services, which are up, were started with."""
+    state = json.loads(_state_file(settings.home).read_text())
+    return settings.replaced(**state["settings"])
+
+
+def save_state(settings: Settings, services: Mapping[str, int]) -> None:
+    """Write this process's id, the process ids of the services by name, and their settings."""
+    path = _state_file(settings.home)
     draft = path.with_suffix(".draft")
-    draft.write_text(json.dumps({"pid": os.getpid(), "services": dict(services)}))
+    deciding = {name: getattr(settings, name) for name in (*UNIVERSE_SETTINGS, *TASK_SETTINGS)}
+    state = {"pid": os.getpid(), "services": dict(services), "settings": deciding}
+    draft.write_text(json.dumps(state))
     draft.rename(path)
 
 

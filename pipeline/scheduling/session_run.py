@@ -15,20 +15,22 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.errors import RunError
 from pipeline.parts import Parts, experiments_url, store_name, universe_of
 from pipeline.run import Run
 from pipeline.scheduling.airflow_client import ENDED, AirflowClient
+from pipeline.scheduling.dag_requests import conf_of, form_of, universe_of_services
 from pipeline.scheduling.daily_names import daily_dag_id
 from pipeline.scheduling.databases import migrate
 from pipeline.scheduling.environment import airflow_environment, airflow_url
 from pipeline.scheduling.failures import FAILED, distinct_failures
 from pipeline.scheduling.run_moments import run_moment
-from pipeline.scheduling.service_state import is_up
+from pipeline.scheduling.service_state import is_up, settings_of_services
 from pipeline.scheduling.task_logs import PRINTED_LOGGER, LogFollower, run_folder
 from pipeline.settings import Settings
+from pipeline.universes import Universe, load_universes
 
 if TYPE_CHECKING:
     from pipeline.reporting import Lines
@@ -59,7 +61,7 @@ def run_session(settings: Settings, session: dt.date | None) -> int:
         dag_id, count = daily_dag_id(planned.universe.name), len(planned.universe.tickers)
         print(f"{dag_id}: session {planned.session}, {count} tickers", flush=True)
         with only_run(settings.home, dag_id):
-            failures = distinct_failures(_through_airflow(settings, planned))
+            failures = distinct_failures(through_airflow(settings, planned))
         if failures and not _is_published(parts, planned):
             raise RunError("\n".join(failures))
         print(f"\n{forecasts_text(parts, planned)}\n")
@@ -89,23 +91,33 @@ def only_run(home: Path, dag_id: str) -> Iterator[None]:
         yield
 
 
-def _through_airflow(settings: Settings, planned: Run) -> list[str]:
+def through_airflow(settings: Settings, planned: Run) -> list[str]:
     """Run a session where Airflow runs it; return the failures, one line each."""
     if is_up(settings.home):
-        airflow = AirflowClient(settings)
-        if not airflow.is_paused(daily_dag_id(planned.universe.name)):
-            return _through_scheduler(settings, airflow, planned)
-    # A scheduler that is up leaves a paused DAG alone.
+        airflow, dag_id = AirflowClient(settings), daily_dag_id(planned.universe.name)
+        own = universe_of_services(settings, planned.universe, settings_of_services(settings))
+        if not airflow.is_paused(dag_id):
+            return _through_scheduler(settings, airflow, planned, own)
+        # A scheduler that is up leaves a paused DAG alone.
+        print(f"{dag_id} is paused in Airflow, so this process runs it.", flush=True)
     from pipeline.scheduling.in_process import run_in_process
 
-    return run_in_process(settings, planned, _moment_of(planned), _conf_of(planned))
+    declared = load_universes(settings.universes).get(planned.universe.name, planned.universe)
+    conf = conf_of(planned.universe, declared, planned.session)
+    return run_in_process(settings, planned, _moment_of(planned), conf)
 
 
-def _through_scheduler(settings: Settings, airflow: AirflowClient, planned: Run) -> list[str]:
+def _through_scheduler(
+    settings: Settings,
+    airflow: AirflowClient,
+    planned: Run,
+    own: Universe,
+) -> list[str]:
     from pipeline.reporting import for_people
 
     dag_id = daily_dag_id(planned.universe.name)
-    run_id = airflow.run_again_or_first(dag_id, _moment_of(planned), _conf_of(planned))
+    conf = conf_of(planned.universe, own, planned.session)
+    run_id = airflow.run_again_or_first(dag_id, _moment_of(planned), conf, form_of(own))
     follower = LogFollower(run_folder(settings.home, dag_id, run_id))
     follower.skip()
     failures: list[str] = []
@@ -138,17 +150,6 @@ def _moment_of(planned: Run) -> dt.datetime:
     from pipeline.sessions import Calendar
 
     return run_moment(Calendar(planned.universe.calendar), planned.session)
-
-
-def _conf_of(planned: Run) -> dict[str, Any]:
-    """Return the trigger form of a DAG run, filled in."""
-    universe = planned.universe
-    return {
-        "session": planned.session.isoformat(),
-        "tickers": list(universe.tickers),
-        "recipe": universe.recipe,
-        "horizon": universe.horizon,
-    }
 
 
 def _is_published(parts: Parts, planned: Run) -> bool:

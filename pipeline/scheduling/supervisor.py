@@ -35,14 +35,14 @@ def supervise(settings: Settings) -> None:
 
     with supervisor_lock(settings.home):
         stop = _StopSignal()
-        save_state(settings.home, {})
+        save_state(settings, {})
         env = _environment_of(settings)
         migrate({**os.environ, **env}, settings.home, with_mlflow=serves_mlflow(settings))
         running: dict[str, subprocess.Popen[bytes]] = {}
         try:
             for service in services_of(settings):
                 running[service.name] = _start(service, settings.home, env)
-            save_state(settings.home, {name: process.pid for name, process in running.items()})
+            save_state(settings, {name: process.pid for name, process in running.items()})
             _watch(running, stop, settings.home)
         finally:
             alive = [process.pid for process in running.values() if process.poll() is None]

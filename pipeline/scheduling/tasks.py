@@ -17,7 +17,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from pipeline.errors import StockcastError, TryAgain
 from pipeline.run import Run
-from pipeline.scheduling.dag_requests import last_possible, session_of, with_params
+from pipeline.scheduling.dag_requests import require_known_fields, session_to_run, with_params
 from pipeline.scheduling.dag_run_owner import origin_of
 from pipeline.scheduling.environment import COMPUTING_TASKS
 from pipeline.scheduling.failures import failure_line
@@ -81,11 +81,10 @@ def plan(universe: Universe, context: Mapping[str, Any]) -> tuple[Run, list[Shar
 
     params, dag_run = context["params"], context["dag_run"]
     with errors_for_airflow(), parts_of_task() as parts:
+        require_known_fields(dag_run)
         now = dt.datetime.now(dt.UTC)
         requested = with_params(universe, params)
-        session = session_of(requested, params, dag_run)
-        if dag_run.run_type == "manual" and not requested.scheduled:
-            session = last_possible(parts, requested, session, now)
+        session = session_to_run(parts, requested, params, dag_run, now)
         run = plan_session(parts, requested, session, now)
         prepare_run(parts, run)
         settings, tickers = parts.settings, list(requested.tickers)

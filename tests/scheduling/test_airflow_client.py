@@ -18,6 +18,7 @@ from tests.servers import free_port, json_server
 
 MOMENT = dt.datetime(2013, 2, 28, 21, 30, tzinfo=dt.UTC)
 RUNS = "/api/v2/dags/d/dagRuns"
+DECLARED = {"tickers": ["IBM"], "recipe": "default", "target": "close", "horizon": 5}
 
 
 @dataclass
@@ -69,19 +70,41 @@ def test_a_first_run_is_triggered_at_its_moment_and_another_is_cleared(airflow, 
     airflow.answers[f"GET {RUNS}"] = (200, {"dag_runs": existing})
     airflow.answers[f"POST {RUNS}"] = (200, {"dag_run_id": "manual__1+1"})
     airflow.answers[f"POST {RUNS}/manual__1%2B1/clear"] = (200, {})
-    assert client.run_again_or_first("d", MOMENT, {"horizon": 5}) == "manual__1+1"
+    assert client.run_again_or_first("d", MOMENT, {"horizon": 3}, DECLARED) == "manual__1+1"
     moment = MOMENT.isoformat()
-    triggered = {"logical_date": moment, "run_after": moment, "conf": {"horizon": 5}}
+    triggered = {"logical_date": moment, "run_after": moment, "conf": {"horizon": 3}}
     assert airflow.requests[-1] == (f"POST {RUNS}", triggered)
 
-    existing.append({"dag_run_id": "manual__1+1", "state": "failed"})
-    assert client.run_again_or_first("d", MOMENT, {}) == "manual__1+1"
+    # As the form in Airflow fills it in.
+    form = {"session": None, "tickers": None, "recipe": "default", "horizon": 3}
+    existing.append({"dag_run_id": "manual__1+1", "state": "failed", "conf": form})
+    asked = {"session": "2013-02-28", "horizon": 3}
+    assert client.run_again_or_first("d", MOMENT, asked, DECLARED) == "manual__1+1"
     cleared = {"dry_run": False, "run_on_latest_version": True}
     assert airflow.requests[-1] == (f"POST {RUNS}/manual__1%2B1/clear", cleared)
 
     existing[0]["state"] = "running"
-    assert client.run_again_or_first("d", MOMENT, {}) == "manual__1+1"
+    assert client.run_again_or_first("d", MOMENT, asked, DECLARED) == "manual__1+1"
     assert airflow.requests[-1][0].startswith(f"GET {RUNS}?")  # a run under way is left alone
+
+
+def test_what_a_run_was_not_asked_for_is_another_run_which_is_found_again(airflow, client):
+    runs = [{"dag_run_id": "scheduled__1", "state": "success", "conf": None}]
+    airflow.answers[f"GET {RUNS}"] = (200, {"dag_runs": runs})
+    airflow.answers[f"POST {RUNS}"] = (200, {"dag_run_id": "another"})
+    asked = {"session": "2013-02-28", "recipe": "castilla"}
+    assert client.run_again_or_first("d", MOMENT, asked, DECLARED) == "another"
+    request, triggered = airflow.requests[-1]
+    assert request == f"POST {RUNS}"
+    run_id = triggered["dag_run_id"]
+    assert run_id.startswith("asked__2013-02-28T21:30:00+00:00__")
+    assert (triggered["logical_date"], triggered["conf"]) == (None, asked)
+    assert triggered["run_after"] == MOMENT.isoformat()
+
+    runs.append({"dag_run_id": run_id, "state": "running", "conf": asked})
+    assert client.run_again_or_first("d", MOMENT, asked, DECLARED) == run_id
+    airflow.answers[f"POST {RUNS}/scheduled__1/clear"] = (200, {})
+    assert client.run_again_or_first("d", MOMENT, {"horizon": 5}, DECLARED) == "scheduled__1"
 
 
 def test_a_list_of_many_pages_is_read_to_its_end(client):

@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from pipeline.errors import RunError, SettingsError
-from pipeline.scheduling.backfills import backfill_sessions, sessions_of
+from pipeline.scheduling.backfills import backfill_sessions, require_same_request, sessions_of
 from pipeline.settings import Settings
 from pipeline.universes import Universe
 
@@ -33,3 +33,17 @@ def test_without_a_scheduler_the_error_names_what_to_do(tmp_path):
     first, last = dt.date(2013, 2, 15), dt.date(2013, 2, 20)
     with pytest.raises(RunError, match="`stockcast up` starts it"):
         backfill_sessions(Settings(home=tmp_path), first, last, 1, "none", False)
+
+
+def a_run(state: str = "success", **form: object) -> dict[str, object]:
+    return {"dag_run_id": "scheduled__1", "state": state, "conf": form or None}
+
+
+def test_what_has_succeeded_must_have_been_asked_for_the_same():
+    own, others = [a_run(), a_run(recipe="default", tickers=None)], [a_run(horizon=2)]
+    require_same_request(own, {}, SAMPLE)
+    require_same_request(others, {"horizon": 2}, SAMPLE)
+    require_same_request([a_run("failed", horizon=2)], {}, SAMPLE)  # it is run again
+    for runs, conf in ((own, {"horizon": 2}), (others, {})):
+        with pytest.raises(SettingsError, match=r"was asked for horizon .* --reprocess completed"):
+            require_same_request(runs, conf, SAMPLE)

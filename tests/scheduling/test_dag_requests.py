@@ -8,15 +8,27 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.errors import SettingsError
-from pipeline.scheduling.dag_requests import session_of, with_params
+from pipeline.parts import Parts
+from pipeline.scheduling.dag_requests import (
+    conf_of,
+    form_of,
+    require_known_fields,
+    session_of,
+    session_to_run,
+    with_params,
+)
+from pipeline.settings import Settings
 from pipeline.universes import Universe
 
 US = Universe(name="us", source="yahoo", tickers=("IBM", "AAPL"), scheduled=True)
 SUNDAY = "2024-12-01T12:00:00+00:00"
 
 
-def dag_run(logical_date: str | None, run_type: str = "manual") -> SimpleNamespace:
+def dag_run(
+    logical_date: str | None, run_type: str = "manual", conf: dict[str, object] | None = None
+) -> SimpleNamespace:
     return SimpleNamespace(
+        conf=conf,
         logical_date=logical_date and dt.datetime.fromisoformat(logical_date),
         run_after=dt.datetime.fromisoformat(SUNDAY),
         run_type=run_type,
@@ -68,3 +80,41 @@ def test_a_source_s_recipe_brings_its_column_unless_the_form_names_one():
 def test_a_ticker_that_is_none_is_refused():
     with pytest.raises(SettingsError, match=r"'\.\./x' is no ticker"):
         with_params(US, {"tickers": ["../x"]})
+
+
+def test_a_field_that_the_form_does_not_have_is_refused_by_name():
+    require_known_fields(dag_run(SUNDAY))
+    require_known_fields(dag_run(SUNDAY, conf={"session": "2013-03-01", "horizon": 3}))
+    refused = r"asked for 'ticker', 'sesion', .* has session, tickers, recipe, target, horizon\."
+    with pytest.raises(SettingsError, match=refused):
+        require_known_fields(dag_run(SUNDAY, conf={"ticker": "IBM", "sesion": "", "horizon": 3}))
+
+
+SAMPLE = Universe(name="sample", source="sample", tickers=("IBM",))
+LAST = dt.date(2013, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("named", "run_type", "session"),
+    [
+        (None, "manual", LAST),  # "now" means the end of a history that has ended
+        ("2013-02-27", "manual", dt.date(2013, 2, 27)),
+        ("2013-03-04", "manual", dt.date(2013, 3, 4)),  # for `plan` to refuse
+        (None, "backfill", dt.date(2024, 11, 29)),
+    ],
+)
+def test_only_a_session_that_nobody_named_becomes_the_last_one(tmp_path, named, run_type, session):
+    now = dt.datetime.fromisoformat(SUNDAY)
+    with Parts(Settings(home=tmp_path)) as parts:
+        asked = dag_run(SUNDAY, run_type)
+        assert session_to_run(parts, SAMPLE, {"session": named}, asked, now) == session
+
+
+def test_a_form_has_what_differs_from_the_declaration_and_makes_the_same_universe_of_it():
+    assert conf_of(US, US, LAST) == {"session": "2013-03-01"}
+    asked = with_params(US, {"tickers": ["AAPL"], "recipe": "fastnu-default", "horizon": 3})
+    conf = conf_of(asked, US, LAST)
+    changes = {"tickers": ["AAPL"], "recipe": "fastnu-default", "target": "high", "horizon": 3}
+    assert conf == {"session": "2013-03-01", **changes}
+    assert with_params(US, conf) == asked
+    assert with_params(US, form_of(US)) == US

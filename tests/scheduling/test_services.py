@@ -197,6 +197,7 @@ def test_up_shows_the_run_takes_requests_and_backfills_and_down_leaves_nothing(d
     by_the_scheduler = run(deployment, SESSION)
     assert (by_the_scheduler.returncode, by_the_scheduler.stderr) == (0, "")
 
+    _what_is_asked_for_is_what_runs(deployment)
     _a_backfill_runs_its_sessions(deployment, airflow)
     _pages_show_what_is_stored(deployment, airflow, earlier["dag_run_id"])
     _a_run_that_fails_ends_its_run_in_mlflow(deployment)
@@ -210,6 +211,17 @@ def test_up_shows_the_run_takes_requests_and_backfills_and_down_leaves_nothing(d
     assert (ended.returncode, ended.stdout) == (0, "It is down.\n")
     assert [process for process in processes if _is_alive(process)] == []
     assert not embedded_postgres.running(settings.home)
+
+
+def _what_is_asked_for_is_what_runs(deployment: Deployment) -> None:
+    """The session has a run already, which was asked for the declared horizon."""
+    asked = deployment.stockcast("run", "--airflow", "--session", TERMINATED, "--horizon", "2")
+    assert (asked.returncode, asked.stderr) == (0, "")
+    stored = deployment.stockcast("forecasts", "--session", TERMINATED, "--format", "json")
+    assert [row["horizon"] for row in json.loads(stored.stdout)] == [1, 2]
+    refused = deployment.stockcast("run", "--airflow", "--session", SESSION, "--seed", "8")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: seed is '8' here, and '7' where Airflow is up.")
 
 
 def _a_backfill_runs_its_sessions(deployment: Deployment, airflow: AirflowClient) -> None:
