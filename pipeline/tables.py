@@ -344,7 +344,8 @@ RUNS = Table(
 
 #: The outcome of a forecast. `error` is actual minus forecast, in dollars as traded at the
 #: forecast's cutoff (a split since then is undone in `actual`); `pinball` is the mean loss of its
-#: quantiles, `ewma_pinball` that of the EWMA random walk's, as fractions of the last price.
+#: quantiles, `ewma_pinball` that of the EWMA random walk's, as fractions of the last price. A price
+#: that is masked or condemned gives no outcome.
 SCORES = Table(
     "scores",
     {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from pipeline.daily.admission import INGEST_FAILED
 from pipeline.daily.check import READ_TOGETHER
 from pipeline.daily.replaying import baseline_model
 from pipeline.daily.shards import chunks
@@ -16,7 +17,15 @@ from pipeline.models import EWMA
 from pipeline.prices import histories_as_of
 from pipeline.run import Run
 from pipeline.storage import Span
-from pipeline.tables import DATASETS, FORECASTS, PREDICTIONS, SCORES
+from pipeline.tables import (
+    CHECKS,
+    DATASETS,
+    FINDINGS,
+    FORECASTS,
+    PREDICTIONS,
+    PRICE_COLUMNS,
+    SCORES,
+)
 
 if TYPE_CHECKING:
     from pipeline.parts import Parts
@@ -31,12 +40,15 @@ UNSCORED_DAYS = 400
 def score(parts: Parts, run: Run) -> None:
     """Give each forecast of this series its realised error, once its session has closed.
 
+    A price that the gate has masked or condemned gives no score, and takes back the one that it has
+    given; once it is corrected, or has proved right, the score is made.
+
     It looks at all sessions that have been run, not at this one alone, so that a backfill leaves
     the same scores in any order.
     """
     newest = parts.store.greatest(FORECASTS, "cutoff", **run.series)
     until = max(run.session, newest or run.session)
-    due, changed = _due(parts, run, until), 0
+    due, changed, withheld = _due(parts, run, until), 0, 0
     for tickers in chunks(list(due["ticker"].unique()), READ_TOGETHER):
         rows = due[due["ticker"].isin(tickers)]
         first = rows["cutoff"].min().date()
@@ -44,23 +56,22 @@ def score(parts: Parts, run: Run) -> None:
             parts.store.prices, run.universe.source_id, tickers, until, None, first
         )
         baseline = _ewma_predictions(parts, run, tickers, list(rows["cutoff"].unique()))
-        scored = scores.score(
-            rows,
-            baseline,
-            histories.all_of(until, masked=False),
-            histories.bars,
-            run.universe.target,
-        )
-        changed += parts.store.save(SCORES, scored)
-    parts.progress(
-        STEP, "", f"{len(due)} forecasts whose session has closed, {changed} scores new or changed"
-    )
+        history = histories.all_of(until, masked=False)
+        usable = _without_condemned(parts, run, until, histories.all_of(until))
+        target = run.universe.target
+        scored = scores.score(rows, baseline, history, usable, histories.bars, target)
+        withheld += scores.count_withheld(rows, history, usable, target)
+        changed += parts.store.replace_keys(SCORES, scored, rows)
+    message = f"{len(due)} forecasts whose session has closed, {changed} scores new or changed"
+    held = f", {withheld} withheld: their price is masked or condemned" if withheld else ""
+    parts.progress(STEP, "", message + held)
 
 
 def _due(parts: Parts, run: Run, until: dt.date) -> pd.DataFrame:
     """Return the FORECASTS to score of sessions up to `until`.
 
-    They are this run's own, those that have no score, and those whose prices have changed since.
+    They are this run's own, those that have no score, and those whose prices have changed since, or
+    are no longer trusted.
     """
     tickers, store = list(run.universe.tickers), parts.store
     own = store.load(FORECASTS, **run.key, ticker=tickers, session=Span(last=until))
@@ -71,15 +82,54 @@ def _due(parts: Parts, run: Run, until: dt.date) -> pd.DataFrame:
     # When the forecasts of `first` were made, at the earliest.
     made_first = first - dt.timedelta(days=3 * run.universe.horizon + 10)
     corrected = store.prices.corrected(run.universe.source_id, tickers, made_first, until)
+    doubted = _findings(parts, run, tickers, Span(run.session, until), Span(first, until))
     again = store.load(
         FORECASTS,
         **run.series,
-        ticker=sorted(corrected),
+        ticker=sorted({*corrected, *doubted["ticker"]}),
         cutoff=Span(made_first, run.session),
         session=Span(first, until),
     )
     due = pd.concat([own, waiting, again]).drop_duplicates(list(FORECASTS.key))
     return FORECASTS.conform(due)
+
+
+def _findings(
+    parts: Parts, run: Run, tickers: Sequence[str], cutoffs: Span, sessions: Span
+) -> pd.DataFrame:
+    """Return the FINDINGS of these cutoffs that mask or condemn a price of these sessions."""
+    return parts.store.load(
+        FINDINGS,
+        **run.series,
+        ticker=list(tickers),
+        cutoff=cutoffs,
+        session=sessions,
+        severity=["mask", "quarantine"],
+    )
+
+
+def _without_condemned(
+    parts: Parts, run: Run, until: dt.date, history: pd.DataFrame
+) -> pd.DataFrame:
+    """Return a HISTORY with NaN where the newest verdict on a ticker condemns a price.
+
+    Only the next session shows whether a jump was a wrong print, which is masked then, or genuine:
+    until then, the gate holds the ticker back for it.
+    """
+    tickers, recent = list(history["ticker"].unique()), Span(until - dt.timedelta(RESCORED_DAYS))
+    checks = parts.store.load(CHECKS, **run.series, ticker=tickers, cutoff=recent)
+    judged = checks[~checks["reasons"].str.startswith(INGEST_FAILED)]
+    newest = judged.groupby("ticker", as_index=False)["cutoff"].max()
+    found = _findings(parts, run, tickers, recent, Span(last=until))
+    decisive = found[found["severity"] == "quarantine"].merge(newest, on=["ticker", "cutoff"])
+    condemned = pd.MultiIndex.from_frame(decisive[["ticker", "session", "column"]])
+    usable = history.copy()
+    rows = pd.MultiIndex.from_frame(usable[["ticker", "session"]])
+    for name in PRICE_COLUMNS:
+        cells = condemned[condemned.get_level_values("column") == name].droplevel("column")
+        affected = [name, "adj_close"] if name == "close" else [name]
+        usable.loc[rows.isin(cells), affected] = float("nan")
+    return usable
 
 
 def _ewma_predictions(

@@ -20,10 +20,11 @@ def score(
     forecasts: pd.DataFrame,
     baseline: pd.DataFrame,
     history: pd.DataFrame,
+    usable: pd.DataFrame,
     tape: pd.DataFrame,
     target: str,
 ) -> pd.DataFrame:
-    """Return SCORES rows of forecasts; a forecast without its bar has none yet.
+    """Return SCORES rows of forecasts; one without a usable bar has none yet.
 
     Actuals are brought back into dollars as of each forecast's cutoff: with adjusted prices p and
     the price on the tape q, actual = p[session] * q[cutoff] / p[cutoff]. This undoes a split in
@@ -35,6 +36,7 @@ def score(
             PREDICTIONS has them).
         history: HISTORY from the first of the cutoffs on, adjusted as of any session at or after
             the last that is forecast.
+        usable: the same, NaN where a price must not be compared with.
         tape: PRICES as traded, up to the same session.
         target: the column that is forecast.
     """
@@ -43,8 +45,9 @@ def score(
     traded = column(tape.set_index(["ticker", "session"]), traded_target)
     session = pd.MultiIndex.from_frame(forecasts[["ticker", "session"]])
     cutoff = pd.MultiIndex.from_frame(forecasts[["ticker", "cutoff"]])
+    actuals = column(usable.set_index(["ticker", "session"]), target)
     prices = (
-        adjusted.reindex(session).to_numpy()
+        actuals.reindex(session).to_numpy()
         * traded.reindex(cutoff).to_numpy()
         / adjusted.reindex(cutoff).to_numpy()
     )
@@ -62,6 +65,18 @@ def score(
         inside_95=actual.between(forecasts["lower_95"], forecasts["upper_95"]),
     )
     return SCORES.conform(scored[actual.notna()])
+
+
+def count_withheld(
+    forecasts: pd.DataFrame, history: pd.DataFrame, usable: pd.DataFrame, target: str
+) -> int:
+    """Return how many forecasts have a price that must not be compared with; see `score`."""
+    session = pd.MultiIndex.from_frame(forecasts[["ticker", "session"]])
+    known, allowed = (
+        column(table.set_index(["ticker", "session"]), target).reindex(session).notna().to_numpy()
+        for table in (history, usable)
+    )
+    return int((known & ~allowed).sum())
 
 
 def _loss(actual: pd.Series, quantiles: pd.DataFrame, last: np.ndarray) -> np.ndarray:

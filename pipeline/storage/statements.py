@@ -53,9 +53,10 @@ def insert_all(
 
 
 def delete_keys(connection: sa.Connection, table: Table, keys: list[tuple[Any, ...]]) -> int:
-    """Delete the rows of these keys; return how many keys there were."""
+    """Delete the rows of these keys; return how many there were."""
+    deleted = 0
     for begin in range(0, len(keys), KEYS_PER_DELETE):
         batch = keys[begin : begin + KEYS_PER_DELETE]
         inside = sa.tuple_(*key_columns(table)).in_(batch)
-        connection.execute(sa.delete(SQL_TABLES[table.name]).where(inside))
-    return len(keys)
+        deleted += connection.execute(sa.delete(SQL_TABLES[table.name]).where(inside)).rowcount
+    return deleted

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from pipeline.storage.database import Database
 from pipeline.storage.filters import Span, conditions_of, require_inside
-from pipeline.storage.frames import are_many, fetch_frame, rows_of
+from pipeline.storage.frames import are_many, column_values, fetch_frame, rows_of
 from pipeline.storage.price_revisions import PriceRevisions
 from pipeline.storage.schema import SQL_TABLES, key_columns
 from pipeline.storage.statements import delete_keys, upsert
@@ -105,6 +105,19 @@ class Store:
             stored = {tuple(row) for row in connection.execute(query)}
             deleted = delete_keys(connection, table, sorted(stored - keys))
             return deleted + upsert(connection, table, rows)
+
+    def replace_keys(self, table: Table, frame: pd.DataFrame, keys: pd.DataFrame) -> int:
+        """Make `frame` all rows of these keys; return how many rows were changed or deleted.
+
+        Args:
+            keys: rows with the columns of the table's key.
+        """
+        rows = rows_of(table, frame)
+        kept = {tuple(row[name] for name in table.key) for row in rows}
+        columns = [column_values(keys[name], table.columns[name]) for name in table.key]
+        absent = sorted(set(zip(*columns, strict=True)) - kept)
+        with self.database.writer(locks=[table.name]) as connection:
+            return delete_keys(connection, table, absent) + upsert(connection, table, rows)
 
     # Forecasts and their scores
 

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.daily import plan
 from pipeline.daily.score import _ewma_predictions
-from pipeline.tables import FORECASTS, SCORES
+from pipeline.tables import CHECKS, FINDINGS, FORECASTS, SCORES
 from tests.daily.quick_days import QuickParts, quick_day, take_steps
 from tests.made_days import NOW, TRAINED, UNIVERSE, made_source
 from tests.made_prices import LAST
@@ -59,6 +59,39 @@ def test_scores_follow_a_corrected_price(scored, source):
     bars.loc[bars.index[-2], ["open", "high", "low", "close"]] *= 1.01
     quick_day(scored, LAST, ONE, last="score", now=NOW + dt.timedelta(days=1))
     assert scored.store.load(SCORES, **first)["actual"].iloc[0] == pytest.approx(1.01 * before)
+
+
+def test_a_wrong_print_takes_back_its_score_and_a_correction_brings_it(scored, source):
+    """The print of the 28th is undone at the next open, which is when the gate masks it."""
+    of_print = {"session": SESSIONS[1]}
+    first = scored.store.load(SCORES, **of_print)
+    assert len(first) == 1
+    bars, day = source.bars["AAA"], pd.Timestamp(SESSIONS[1])
+    right = bars.copy()
+    bars.loc[bars["date"] == day, ["high", "close"]] *= 2
+    quick_day(scored, LAST, ONE, last="score", now=NOW + dt.timedelta(days=1))
+    assert scored.store.load(SCORES, **of_print).empty
+    assert scored.messages[-1][2].endswith("1 withheld: their price is masked or condemned")
+    source.bars["AAA"] = right
+    quick_day(scored, LAST, ONE, last="score", now=NOW + dt.timedelta(days=2))
+    pd.testing.assert_frame_equal(scored.store.load(SCORES, **of_print), first)
+
+
+def test_a_price_gives_no_score_while_the_newest_verdict_condemns_it(scored):
+    of_day, run = {"session": SESSIONS[1]}, plan(scored, ONE, SESSIONS[1], NOW)
+    first = scored.store.load(SCORES, **of_day)
+    scored.store.replace(CHECKS, CHECKS.empty(), cutoff=LAST)  # the next session is not there yet
+    jump = {"rule": "jump_unexplained", "session": SESSIONS[1], "message": "It jumps."}
+    cells = [
+        {**run.key, **jump, "ticker": "AAA", "column": column, "severity": severity}
+        for column, severity in (("close", "quarantine"), ("open", "record"))
+    ]
+    scored.store.save(FINDINGS, pd.DataFrame(cells))
+    take_steps(scored, run, "score", "score")
+    assert (len(first), len(scored.store.load(SCORES, **of_day))) == (1, 0)
+    # The next session finds nothing wrong with it.
+    quick_day(scored, LAST, ONE, last="score")
+    pd.testing.assert_frame_equal(scored.store.load(SCORES, **of_day), first)
 
 
 def test_scoring_again_changes_nothing(scored):

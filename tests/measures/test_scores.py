@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from pipeline.measures.scores import score
+from pipeline.measures.scores import count_withheld, score
 from pipeline.quantiles import PROBABILITIES, QUANTILE_COLUMNS
 from pipeline.tables import FORECASTS, HISTORY, PRICES
 
@@ -49,11 +49,12 @@ def walks(forecasts, width=3.0):
     return pd.DataFrame([{**key, **quantiles} for key in keys])
 
 
-def scored(forecasts, tape, adjusted=None, target="close", baseline=None, **columns):
+def scored(forecasts, tape, adjusted=None, target="close", baseline=None, usable=None, **columns):
     return score(
         FORECASTS.conform(pd.DataFrame(forecasts)),
         walks(forecasts) if baseline is None else baseline,
         prices(HISTORY, adjusted or tape, **columns),
+        prices(HISTORY, usable or adjusted or tape, **columns),
         prices(PRICES, tape),
         target,
     )
@@ -129,3 +130,14 @@ def test_a_loss_without_its_quantiles_is_nan_and_the_rest_of_the_row_is_there():
     assert table["pinball"].isna().tolist() == [False, True]
     assert table["ewma_pinball"].isna().tolist() == [True, False]
     assert table["error"].tolist() == [3.0, 3.0] and table["inside_95"].all()
+
+
+def test_a_price_that_must_not_be_used_gives_no_score_and_changes_no_other():
+    forecasts = [forecast(FRIDAY, 1), forecast(MONDAY, 2)]
+    tape = {THURSDAY: 100.0, FRIDAY: 99.0, MONDAY: 104.0}
+    # Masked at the cutoff too: the forecast was made from that price, right or wrong.
+    usable = {**tape, THURSDAY: float("nan"), FRIDAY: float("nan")}
+    every, left = scored(forecasts, tape), scored(forecasts, tape, usable=usable)
+    pd.testing.assert_frame_equal(left, every[every["session"] == MONDAY].reset_index(drop=True))
+    frames = (prices(HISTORY, of) for of in (tape, usable))
+    assert count_withheld(FORECASTS.conform(pd.DataFrame(forecasts)), *frames, "close") == 1

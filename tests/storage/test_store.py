@@ -60,6 +60,17 @@ def test_replacing_leaves_exactly_these_rows_in_the_group_and_others_alone(store
     assert len(store.load(PREDICTIONS)) == 0
 
 
+def test_replacing_keys_deletes_those_without_a_row_and_no_others(store):
+    rows = predictions(4, model="naive")
+    store.save(PREDICTIONS, rows.iloc[:3])
+    judged, better = rows.iloc[1:], rows.iloc[2:].assign(q500=[7.0, 7.0])
+    # One gone, one changed, one new; and a key that was never there is no change.
+    assert store.replace_keys(PREDICTIONS, better, judged) == 3
+    expected = PREDICTIONS.conform(pd.concat([rows.iloc[:1], better]))
+    pd.testing.assert_frame_equal(store.load(PREDICTIONS), expected)
+    assert store.replace_keys(PREDICTIONS, better, judged) == 0
+
+
 def test_replacing_by_a_single_column_key_deletes_the_right_rows(store):
     rows = any_rows(MODELS)
     store.save(MODELS, rows)
