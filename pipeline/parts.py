@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pipeline.addresses import without_login
 from pipeline.errors import SettingsError
 from pipeline.models import DEFAULT, RECIPES, Recipes
 from pipeline.settings import Settings
@@ -190,7 +191,7 @@ def store_name(settings: Settings) -> str:
 def mlflow_url(settings: Settings) -> str:
     """Return where people look at training runs."""
     if settings.tracking_uri.startswith("http"):
-        return settings.tracking_uri
+        return without_login(settings.tracking_uri)
     return f"http://127.0.0.1:{settings.mlflow_port}"
 
 

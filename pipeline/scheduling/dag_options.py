@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Param
 
+from pipeline.addresses import without_login
 from pipeline.parts import artifact_root
 from pipeline.scheduling.environment import airflow_page
 from pipeline.scheduling.pages import PAGES_VIEW_PATH
@@ -78,4 +79,4 @@ def owner_links(settings: Settings) -> dict[str, str]:
 
 def artifacts_below(settings: Settings, folder: str) -> str:
     """Return the place of one kind of files, for people."""
-    return f"{artifact_root(settings).rstrip('/')}/{folder}"
+    return f"{without_login(artifact_root(settings)).rstrip('/')}/{folder}"

@@ -43,11 +43,7 @@ def migrate(env: Mapping[str, str], home: Path, with_mlflow: bool) -> None:
     Raises:
         StoreUnavailable: a database could not be brought up to date.
     """
-    airflow_database = env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
-    migrations = [Migration("apache-airflow-core", airflow_database, ("airflow", "db", "migrate"))]
-    if with_mlflow:
-        uri = env["MLFLOW_TRACKING_URI"]
-        migrations.append(Migration("mlflow", uri, ("mlflow", "db", "upgrade", uri)))
+    migrations = migrations_of(env, with_mlflow)
     stamps = home / "airflow" / "migrated.json"
     known = json.loads(stamps.read_text()) if stamps.exists() else {}
     stale = [each for each in migrations if known.get(each.distribution) != _state(each)]
@@ -55,7 +51,17 @@ def migrate(env: Mapping[str, str], home: Path, with_mlflow: bool) -> None:
         run_migrations(stale, env, home)
         known.update({each.distribution: _state(each) for each in stale})
         stamps.write_text(json.dumps(known))
-    make_price_pool(airflow_database)
+    make_price_pool(env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
+
+
+def migrations_of(env: Mapping[str, str], with_mlflow: bool) -> list[Migration]:
+    """Return the migrations of a deployment; see `migrate`."""
+    airflow_database = env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+    migrations = [Migration("apache-airflow-core", airflow_database, ("airflow", "db", "migrate"))]
+    if with_mlflow:
+        uri = env["MLFLOW_TRACKING_URI"]
+        migrations.append(Migration("mlflow", uri, ("pipeline.tracking.upgrade",)))
+    return migrations
 
 
 def make_price_pool(url: str) -> None:
@@ -86,7 +92,12 @@ def run_migrations(migrations: list[Migration], env: Mapping[str, str], home: Pa
     logs = home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     running = {
-        each.distribution: _start(each.command, env, logs / f"migrate-{each.distribution}.log")
+        each.distribution: _start(
+            # Not on the command line, which everyone can read.
+            each.command,
+            {**env, "MLFLOW_BACKEND_STORE_URI": each.url},
+            logs / f"migrate-{each.distribution}.log",
+        )
         for each in migrations
     }
     for name, process in running.items():

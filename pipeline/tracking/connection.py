@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import sqlalchemy
 
+from pipeline.addresses import without_login
 from pipeline.errors import SettingsError, TrackingUnavailable
 from pipeline.tracking.locks import Locks
 from pipeline.tracking.mlflow_database import (
@@ -144,8 +145,7 @@ class MlflowConnection:
         """The URI without its password."""
         if self._database is not None:
             return self._database.render_as_string(hide_password=True)
-        parts = urlsplit(self.uri)
-        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        return without_login(self.uri)
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:

@@ -13,13 +13,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pandas as pd
 import psutil
 import pytest
 
 from pipeline.daily import shards
-from pipeline.scheduling import AirflowClient, run_moment
+from pipeline.scheduling import AirflowClient, admin_password, run_moment
 from pipeline.sessions import Calendar
 from pipeline.storage import Store
 from pipeline.tables import CALIBRATIONS, DRIFT, EVALUATIONS, FORECASTS, MODELS, PROMOTIONS, SCORES
@@ -262,3 +263,20 @@ def test_nothing_goes_over_the_disk_of_another_and_everything_listens_on_loopbac
         if connection.status == psutil.CONN_LISTEN
     }
     assert listening == {"127.0.0.1"}
+
+
+@pytest.mark.slow
+def test_no_process_shows_a_password_on_its_command_line(outcome):
+    env, head = outcome.cluster.head.env, outcome.cluster.head
+    urls = [env["STOCKCAST_STORE_URL"], env["AIRFLOW__CELERY__BROKER_URL"]]
+    passwords = [urlsplit(url).password for url in urls]
+    words = [env["AWS_SECRET_ACCESS_KEY"], env["AIRFLOW__CORE__FERNET_KEY"]]
+    secrets = [*passwords, *words, admin_password(head.home)]
+    assert all(secrets)
+    lines = [
+        " ".join(process.cmdline())
+        for machine in (head, *outcome.cluster.workers.values())
+        for process in machine.processes()
+    ]
+    assert len(lines) > 10
+    assert [line for line in lines if any(secret in line for secret in secrets)] == []

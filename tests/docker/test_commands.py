@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from pipeline.scheduling import preloaded_airflow
+from pipeline.tracking import upgrade
 from tests.docker.container_files import (
     CLUSTER,
     COMPOSE,
@@ -103,8 +104,10 @@ def _refused_stockcast(arguments: list[str]) -> str:
 def _refused_python(arguments: list[str]) -> str:
     if arguments[:2] == ["-m", preloaded_airflow.__name__]:
         return _refused(files(), ["airflow", *arguments[2:]])
+    if arguments == ["-m", upgrade.__name__]:
+        return ""
     if arguments[0] != "-c":
-        return f"python runs neither Airflow nor a script: {shlex.join(arguments)}"
+        return f"python runs no such module: {shlex.join(arguments)}"
     try:
         compile(arguments[1], "-c", "exec")
     except SyntaxError as error:
