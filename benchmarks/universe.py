@@ -134,7 +134,7 @@ def run(
     measured = MeasuredRun()
     memory.take()
     requested = dt.datetime.now(dt.UTC)
-    run_id = airflow.run_again_or_first(DAG, run_moment(Calendar(CALENDAR), session), {})
+    run_id = airflow.run_again_or_first(DAG, run_moment(Calendar(CALENDAR), session), {}, {})
     while (state := airflow.state_of(DAG, run_id)) not in ("success", "failed"):
         time.sleep(2)
     measured.memory = memory.take()

@@ -96,7 +96,7 @@ def outcome(folder: Path, universes: Path) -> Iterator[Outcome]:
         running.wait_until_up()
         airflow = AirflowClient(running.settings)
         wait_for("the DAG", lambda: has_read(airflow, DAG) and not airflow.is_paused(DAG), 120)
-        run_id = airflow.run_again_or_first(DAG, _moment(FIRST), {})
+        run_id = airflow.run_again_or_first(DAG, _moment(FIRST), {}, {})
 
         lost, trained = _wait_for_a_training(running)
         running.workers[lost["hostname"]].cut_power()
@@ -110,7 +110,7 @@ def outcome(folder: Path, universes: Path) -> Iterator[Outcome]:
             SECONDS_TO_RUN,
             pause=0.5,
         )
-        airflow.backfill(DAG, REST[0], REST[-1], max_active_runs=4, reprocess="none")
+        airflow.backfill(DAG, REST[0], REST[-1], max_active_runs=4, reprocess="none", conf={})
         wait_for("the backfill", lambda: _is_done(airflow), SECONDS_TO_RUN, pause=0.5)
         assert all_sessions.wait(SECONDS_TO_RUN) == 0
         yield Outcome(running, running.task_instances(), lost, trained, alone.home)
