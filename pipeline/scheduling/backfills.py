@@ -59,16 +59,16 @@ def backfill_sessions(
     own = universe_of_services(settings, universe, settings_of_services(settings))
     conf = conf_of(universe, own)
     calendar = _calendar(universe)
-    span_of_runs = run_moment(calendar, sessions[0]), run_moment(calendar, sessions[-1])
+    moments = run_moment(calendar, sessions[0]), run_moment(calendar, sessions[-1])
     if reprocess != "completed":
-        require_same_request(airflow.runs_between(dag_id, *span_of_runs), conf, own)
+        require_same_request(airflow.runs_between(dag_id, *moments), conf, own)
     if airflow.is_paused(dag_id):
         print(f"{dag_id} is paused; its backfill runs when it is unpaused.")
     airflow.backfill(dag_id, first, last, max_active_runs, reprocess, conf)
     span = f"{len(sessions)} sessions from {sessions[0]} to {sessions[-1]}"
     print(f"{dag_id}: {span}, {max_active_runs} at once")
     print(f"Follow it at {airflow_url(settings)}/dags/{dag_id}")
-    return _follow(airflow, dag_id, universe, sessions) if wait else 0
+    return _follow(airflow, dag_id, calendar, *moments) if wait else 0
 
 
 def require_same_request(
@@ -108,14 +108,12 @@ def sessions_of(universe: Universe, first: dt.date, last: dt.date) -> list[dt.da
 
 
 def _follow(
-    airflow: AirflowClient, dag_id: str, universe: Universe, sessions: list[dt.date]
+    airflow: AirflowClient, dag_id: str, calendar: Calendar, first: dt.datetime, last: dt.datetime
 ) -> int:
-    """Print each run that ends; return the exit code when all have ended."""
-    calendar = _calendar(universe)
-    begin, end = run_moment(calendar, sessions[0]), run_moment(calendar, sessions[-1])
+    """Print each run between two moments that ends; return the exit code when all have ended."""
     printed: dict[str, str] = {}
     while True:
-        runs = airflow.runs_between(dag_id, begin, end)
+        runs = airflow.runs_between(dag_id, first, last)
         ended = [run for run in runs if run["state"] in ENDED]
         for run in ended:
             run_id, state = run["dag_run_id"], run["state"]

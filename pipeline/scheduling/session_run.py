@@ -108,10 +108,7 @@ def through_airflow(settings: Settings, planned: Run) -> list[str]:
 
 
 def _through_scheduler(
-    settings: Settings,
-    airflow: AirflowClient,
-    planned: Run,
-    own: Universe,
+    settings: Settings, airflow: AirflowClient, planned: Run, own: Universe
 ) -> list[str]:
     from pipeline.reporting import for_people
 
