@@ -37,7 +37,16 @@ from pipeline.scheduling import PAGES_PREFIX
 from pipeline.sessions import Calendar
 from pipeline.settings import Settings
 from pipeline.storage import Store
-from pipeline.tables import CHECKS, DRIFT, FORECASTS, PROMOTIONS, RUNS, SCORES, Table
+from pipeline.tables import (
+    CHECKS,
+    DRIFT,
+    FORECASTS,
+    PROMOTIONS,
+    PUBLICATIONS,
+    RUNS,
+    SCORES,
+    Table,
+)
 
 PATHS = ("/", "/stocks/T000", "/scores", "/quality", "/api/forecasts", "/api/scores?by=month")
 TIMES = 10
@@ -82,6 +91,7 @@ def rows_of(
 ) -> list[tuple[Table, pd.DataFrame]]:
     """Return a session's rows of each table that the pages read."""
     rng = np.random.default_rng(day)
+    known_at = pd.Timestamp(KNOWN_AT).tz_localize(None)
     by_ticker = pd.DataFrame(
         {"ticker": tickers, **SERIES, "cutoff": pd.Timestamp(sessions[day]).as_unit("s")}
     )
@@ -106,7 +116,12 @@ def rows_of(
         naive_error=actuals - 55,
         pinball=0.01,
         ewma_pinball=0.0101,
+        backfilled=False,
+        published_at=known_at,
         **inside,
+    )
+    published = forecasts.assign(
+        published_at=known_at, known_at=known_at, published_by="benchmark", withdrawn=""
     )
     figures = {
         name: rng.normal(0, 0.01, len(by_ticker))
@@ -123,7 +138,7 @@ def rows_of(
     drift = {name: 0.8 for name, dtype in DRIFT.columns.items() if dtype == "float64"}
     run = {
         "source_id": SOURCE,
-        "known_at": pd.Timestamp(KNOWN_AT).tz_localize(None),
+        "known_at": known_at,
         "request": request(tickers),
         "settings": "{}",
     }
@@ -131,9 +146,10 @@ def rows_of(
     return [
         (CHECKS, by_ticker.assign(verdict="passed", reasons="", evidence="")),
         (FORECASTS, forecasts),
+        (PUBLICATIONS, published),
         (SCORES, scores),
         (PROMOTIONS, by_ticker.assign(**figures, **promoted, training_cutoff=cutoff)),
-        (DRIFT, by_ticker.assign(**drift, sessions=60, warnings="")),
+        (DRIFT, by_ticker.assign(**drift, sessions=60, warnings="", backfilled=False)),
         (RUNS, by_ticker.assign(**run, code_version="made", libraries="{}")),
     ]
 

@@ -177,7 +177,8 @@ def history_of(store: Store, ticker: str, cutoff: dt.date) -> pd.DataFrame:
 def publish(store: Store, tickers: list[str], year: list[dt.date], day: int) -> None:
     """Write a day's forecasts."""
     rows = forecast_rows(tickers, year, day)
-    store.replace(FORECASTS, rows, **SERIES, cutoff=year[day], ticker=tickers)
+    group = {**SERIES, "cutoff": year[day], "ticker": tickers}
+    store.publications.publish(rows, [], None, "benchmark", **group)
 
 
 def forecast_rows(tickers: list[str], year: list[dt.date], day: int) -> pd.DataFrame:

@@ -84,6 +84,11 @@ class Parts:
             if "store" in self.__dict__:
                 self.store.close()
 
+    @property
+    def asked_by(self) -> str:
+        """The name of what asks for the work, for the record: an Airflow run, or a command."""
+        return self.origin.dag_run if self.origin else "stockcast, a command"
+
     def close_progress(self) -> None:
         """End a bar in the terminal, where there is one."""
         close = getattr(self.progress, "close", None)

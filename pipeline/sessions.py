@@ -10,6 +10,7 @@ import datetime as dt
 from functools import cache
 
 import exchange_calendars as xcals
+import numpy as np
 import pandas as pd
 
 from pipeline.errors import SettingsError
@@ -53,6 +54,18 @@ class Calendar:
         """Return the moment (UTC) at which a session's bar is final; early closes are known."""
         close: pd.Timestamp = self._calendar.session_close(pd.Timestamp(session))
         return close.to_pydatetime()
+
+    def opens_of(self, days: pd.Series) -> pd.Series:
+        """Return the moments (UTC, without a zone) at which sessions open, by row.
+
+        A day that is none in this calendar, as where a universe had another one, counts from its
+        midnight at the exchange.
+        """
+        opens = self._calendar.opens.reindex(pd.DatetimeIndex(days))
+        local = pd.DatetimeIndex(days).tz_localize(self.timezone, nonexistent="shift_forward")
+        moments = opens.dt.tz_convert(None).to_numpy("datetime64[us]")
+        midnights = local.tz_convert(None).to_numpy("datetime64[us]")
+        return pd.Series(np.where(np.isnat(moments), midnights, moments), index=days.index)
 
     def sessions(self, first: dt.date, last: dt.date) -> list[dt.date]:
         """Return all known sessions from `first` to `last`, both included.

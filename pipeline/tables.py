@@ -288,6 +288,7 @@ CALIBRATIONS = Table(
 #: The drift of a published series, over the newest scored `sessions` at a cutoff: the share inside
 #: the intervals, 1 - pinball loss over the EWMA random walk's, and the population stability index
 #: of the network's inputs. `warnings` names those that have left their bands; "" when none has.
+#: Where too few forecasts were published in time, they are of the `backfilled` ones, never of both.
 DRIFT = Table(
     "drift",
     {
@@ -298,12 +299,14 @@ DRIFT = Table(
         "pinball_skill": "float64",
         "psi": "float64",
         "warnings": "str",
+        "backfilled": "bool",
     },
     tuple(RUN_KEY),
 )
 
-#: One published forecast: the median and the bounds of its central intervals. `session` is the day
-#: forecast, `cutoff` the last day seen; prices in dollars as traded at the cutoff.
+#: One published forecast as it stands now: the median and the bounds of its central intervals.
+#: `session` is the day forecast, `cutoff` the last day seen; prices in dollars as traded at the
+#: cutoff.
 FORECASTS = Table(
     "forecasts",
     {
@@ -324,6 +327,23 @@ FORECASTS = Table(
     (*RUN_KEY, "horizon"),
 )
 
+#: Every publication of a forecast as a revision. Append only: what is published again with other
+#: numbers, or withdrawn, is a new row with a later `published_at` (UTC). `published_by` is the
+#: Airflow run, or the command; `known_at` is when the newest of the prices behind it became known.
+#: `withdrawn` says why nothing stands any more (the numbers are then those taken back), "" where
+#: the forecast stands.
+PUBLICATIONS = Table(
+    "publications",
+    {
+        **FORECASTS.columns,
+        "published_at": MOMENT_DTYPE,
+        "known_at": MOMENT_DTYPE,
+        "published_by": "str",
+        "withdrawn": "str",
+    },
+    (*FORECASTS.key, "published_at"),
+)
+
 #: The request behind a published forecast, so that it can be made again: one row per ticker, as a
 #: later run may be of other tickers. `known_at` is when the newest of all its tickers' prices and
 #: actions up to the cutoff became known. `request` (a universe, all tickers of the run among them),
@@ -342,10 +362,12 @@ RUNS = Table(
     tuple(RUN_KEY),
 )
 
-#: The outcome of a forecast. `error` is actual minus forecast, in dollars as traded at the
-#: forecast's cutoff (a split since then is undone in `actual`); `pinball` is the mean loss of its
-#: quantiles, `ewma_pinball` that of the EWMA random walk's, as fractions of the last price. A price
-#: that is masked or condemned gives no outcome.
+#: The outcome of a forecast: of the first one published before its session opened, however often it
+#: was published again. Where none was, `backfilled`: of the one that stands now, which was made
+#: when its outcome could be known. `published_at` says which. `error` is actual minus forecast, in
+#: dollars as traded at the forecast's cutoff (a split since then is undone in `actual`); `pinball`
+#: is the mean loss of its quantiles, `ewma_pinball` that of the EWMA random walk's, as fractions of
+#: the last price. A price that is masked or condemned gives no outcome.
 SCORES = Table(
     "scores",
     {
@@ -361,6 +383,8 @@ SCORES = Table(
         "ewma_pinball": "float64",
         "inside_80": "bool",
         "inside_95": "bool",
+        "published_at": MOMENT_DTYPE,
+        "backfilled": "bool",
     },
     (*RUN_KEY, "horizon"),
 )
@@ -419,6 +443,7 @@ STORED = (
     PROMOTIONS,
     CALIBRATIONS,
     FORECASTS,
+    PUBLICATIONS,
     RUNS,
     SCORES,
     DRIFT,

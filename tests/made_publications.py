@@ -22,6 +22,7 @@ from pipeline.tables import (
     FORECASTS,
     PRICES,
     PROMOTIONS,
+    PUBLICATIONS,
     RUNS,
     SCORES,
     Table,
@@ -39,7 +40,19 @@ LAST = CUTOFFS[-1]
 UNIVERSE = Universe("made", "sample", ("AAA", "BRK.B", "OUT"))
 KNOWN_AT = dt.datetime(2013, 3, 20, tzinfo=dt.UTC)
 HORIZON = 5
-PUBLISHED = (CHECKS, FORECASTS, PROMOTIONS, CALIBRATIONS, SCORES, DRIFT, RUNS, FINDINGS)
+#: When a session's forecasts were published: the evening of that day, in New York.
+EVENING = dt.timedelta(hours=22)
+PUBLISHED = (
+    CHECKS,
+    FORECASTS,
+    PUBLICATIONS,
+    PROMOTIONS,
+    CALIBRATIONS,
+    SCORES,
+    DRIFT,
+    RUNS,
+    FINDINGS,
+)
 
 Row = dict[str, object]
 
@@ -86,6 +99,7 @@ def _rows_of(ticker: str, cutoff: dt.date, closes: np.ndarray) -> Iterator[tuple
     yield PROMOTIONS, _promotion(key)
     warnings = "psi: 0.31 is above 0.25" if ticker == "AAA" else ""
     figures = {"coverage_80": 0.8, "coverage_95": 0.95, "pinball_skill": 0.0, "psi": 0.31}
+    figures["backfilled"] = False
     yield DRIFT, {**key, **figures, "sessions": 60, "warnings": warnings}
     yield RUNS, _run(key, cutoff)
 
@@ -103,7 +117,11 @@ def _rows_at(key: Row, horizon: int, closes: np.ndarray) -> Iterator[tuple[Table
     }
     row = {**key, "horizon": horizon, "session": session, "y_hat": median}
     row |= {"champion": "lstm", "model_id": "m"}
-    yield FORECASTS, {**row, "last_value": last, **bounds}
+    published = {**row, "last_value": last, **bounds}
+    moment = dt.datetime.combine(key["cutoff"], dt.time()) + EVENING
+    yield FORECASTS, published
+    stamp = {"published_at": moment, "known_at": moment, "published_by": "made", "withdrawn": ""}
+    yield PUBLICATIONS, {**published, **stamp}
     if session <= LAST:
         actual = closes[at + horizon]
         inside = {
@@ -112,6 +130,7 @@ def _rows_at(key: Row, horizon: int, closes: np.ndarray) -> Iterator[tuple[Table
         }
         errors = {"error": actual - median, "naive_error": actual - last}
         losses = {"pinball": 0.010, "ewma_pinball": 0.011}
+        row |= {"published_at": moment, "backfilled": False}
         yield SCORES, {**row, "actual": actual, **errors, **losses, **inside}
 
 

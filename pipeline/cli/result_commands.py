@@ -23,15 +23,19 @@ def forecasts(
         dt.date | None,
         date_flag("--session", "Session after which they were made. Default: the newest."),
     ] = None,
+    revisions: Annotated[
+        bool,
+        typer.Option("--revisions", help="Every publication, also those replaced or withdrawn."),
+    ] = False,
     format: FormatFlag = "table",
 ) -> None:
     """Print the published forecasts."""
     from pipeline.parts import Parts, store_name
-    from pipeline.tables import FORECASTS
+    from pipeline.tables import FORECASTS, PUBLICATIONS
 
     with Parts(settings) as parts:
         filters = _filters(settings, session)
-        rows = parts.store.load(FORECASTS, **filters)
+        rows = parts.store.load(PUBLICATIONS if revisions else FORECASTS, **filters)
         if rows.empty:
             raise NothingStored(
                 f"No forecasts are stored for {_filters_text(filters)} in {store_name(settings)}. "

@@ -26,6 +26,7 @@ from pipeline.tables import (
     FINDINGS,
     FORECASTS,
     PROMOTIONS,
+    PUBLICATIONS,
     RUNS,
     SCORES,
     column,
@@ -116,6 +117,29 @@ def fan(store: Store, series: Series, ticker: str, session: dt.date) -> pd.DataF
     return store.load(FORECASTS, **series.key, ticker=ticker, cutoff=session)
 
 
+def publications(store: Store, series: Series, ticker: str, session: dt.date) -> pd.DataFrame:
+    """Return PUBLICATIONS rows of one ticker and cutoff: every revision of its forecasts."""
+    return store.load(PUBLICATIONS, **series.key, ticker=ticker, cutoff=session)
+
+
+def publication_log(store: Store, series: Series, ticker: str, session: dt.date) -> pd.DataFrame:
+    """Return when the forecasts of one ticker and cutoff were published or withdrawn, newest first.
+
+    Returns:
+        published_at, known_at, published_by, withdrawn, forecasts (how many), y_hat (the median of
+        the first session among them).
+    """
+    rows = publications(store, series, ticker, session).sort_values(["published_at", "horizon"])
+    by_moment = rows.groupby("published_at", sort=False).agg(
+        known_at=("known_at", "first"),
+        published_by=("published_by", "first"),
+        withdrawn=("withdrawn", "first"),
+        forecasts=("horizon", "size"),
+        y_hat=("y_hat", "first"),
+    )
+    return by_moment.reset_index().iloc[::-1]
+
+
 def history(store: Store, series: Series, ticker: str, session: dt.date) -> pd.DataFrame:
     """Return the target up to a cutoff, in the dollars of that day: session, value.
 
@@ -140,8 +164,9 @@ def earlier(
 
     Returns:
         At most `PAGE_SESSIONS` rows, the newest, in the order of time: session, cutoff, y_hat,
-        lower_80, upper_80, lower_95, upper_95, champion, actual, inside_80. Values are in the
-        dollars of each forecast's cutoff; NaN: the session has not been scored.
+        lower_80, upper_80, lower_95, upper_95, champion, actual, inside_80, backfilled. Values are
+        in the dollars of each forecast's cutoff; NaN: the session has not been scored. What has
+        been scored is shown as it was when it was published first; see `measures.scores.counted`.
     """
     cutoffs = store.ends(
         FORECASTS,
@@ -153,11 +178,17 @@ def earlier(
         cutoff=Span(last=session),
     )
     at = {**series.key, "ticker": ticker, "horizon": horizon, "cutoff": cutoffs}
-    forecasts, scores = store.load(FORECASTS, **at), store.load(SCORES, **at)
-    actual = scores[["cutoff", "actual", "inside_80"]]
-    table = forecasts.merge(actual, on="cutoff", how="left").sort_values("session")
+    forecasts, published, scores = (
+        store.load(table, **at) for table in (FORECASTS, PUBLICATIONS, SCORES)
+    )
+    outcomes = ["actual", "inside_80", "backfilled"]
+    scored = published.merge(
+        scores[["cutoff", "published_at", *outcomes]], on=["cutoff", "published_at"]
+    )
+    waiting = forecasts[~forecasts["cutoff"].isin(scored["cutoff"])]
+    table = pd.concat([scored, waiting]).sort_values("session")
     bounds = [f"{side}_{level}" for level in COVERAGE_LEVELS for side in ("lower", "upper")]
-    columns = ["session", "cutoff", "y_hat", *bounds, "champion", "actual", "inside_80"]
+    columns = ["session", "cutoff", "y_hat", *bounds, "champion", *outcomes]
     return table[columns].reset_index(drop=True)
 
 
@@ -206,15 +237,17 @@ def scoreboard(store: Store, series: Series, by: str) -> pd.DataFrame:
     more.
 
     Returns:
-        The group, forecasts, skill (1 - RMSE / naive RMSE), pinball_skill, inside_80, inside_95.
+        The group, backfilled (apart from those published in time), forecasts, skill (1 - RMSE /
+        naive RMSE), pinball_skill, inside_80, inside_95.
     """
     key = {name: value for name, value in series.key.items() if by != "recipe" or name != "recipe"}
     sums = store.score_sums(by, **key)
-    table = sums[[by, "forecasts"]].copy()
+    table = sums[[by, "backfilled", "forecasts"]].copy()
     table["skill"] = skill(np.sqrt(sums["squared"]), np.sqrt(sums["naive_squared"]))
     table["pinball_skill"] = skill(sums["pinball"], sums["ewma_pinball"])
     for level in COVERAGE_LEVELS:
         table[f"inside_{level}"] = sums[f"inside_{level}"] / sums["forecasts"]
     if by == "recipe":
-        return table.sort_values("pinball_skill", ascending=False, ignore_index=True)
+        order = ["backfilled", "pinball_skill"]
+        return table.sort_values(order, ascending=[True, False], ignore_index=True)
     return table

@@ -5,6 +5,7 @@ All that it needs has been decided and replayed: it looks at no windows and no p
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -50,9 +51,14 @@ def publish(parts: Parts, run: Run) -> None:
     published = parts.rows(FORECASTS, run, tickers)
     if not made.forecasts.equals(published):  # what is published has passed already
         parts.gate.check_forecasts(made.forecasts, list(run.forecast_sessions)).require()
-    parts.store.replace(CALIBRATIONS, made.calibrations, **run.key, ticker=tickers)
-    parts.store.replace(RUNS, _run_rows(parts, run, tickers), **run.key, ticker=tickers)
-    changed = parts.store.replace(FORECASTS, made.forecasts, **run.key, ticker=tickers)
+    known_at = parts.store.prices.newest_revision(
+        run.universe.source_id, list(run.universe.tickers), run.session, run.known_at
+    )
+    runs = _run_rows(parts, run, tickers, known_at)
+    beside = [(CALIBRATIONS, made.calibrations), (RUNS, runs)]
+    changed = parts.store.publications.publish(
+        made.forecasts, beside, known_at, parts.asked_by, **run.key, ticker=tickers
+    )
     parts.progress(STEP, "", f"{len(made.forecasts)} forecasts, {changed} of them new or changed")
 
 
@@ -66,18 +72,16 @@ def _publication(parts: Parts, run: Run, promotions: pd.DataFrame) -> Publicatio
     return publication(run, row_dicts(promotions), choices, replays)
 
 
-def _run_rows(parts: Parts, run: Run, tickers: Sequence[str]) -> pd.DataFrame:
+def _run_rows(
+    parts: Parts, run: Run, tickers: Sequence[str], known_at: dt.datetime | None
+) -> pd.DataFrame:
     """Return RUNS rows of these tickers.
 
     They are the same whenever the same run is repeated on the same prices with the same program.
     """
-    universe = run.universe
-    known_at = parts.store.prices.newest_revision(
-        universe.source_id, list(universe.tickers), run.session, run.known_at
-    )
     row = {
         **run.key,
-        "source_id": universe.source_id,
+        "source_id": run.universe.source_id,
         "known_at": known_at,
         "request": json.dumps(run.to_json()["universe"], sort_keys=True),
         "settings": json.dumps(decisive_settings(parts.settings), sort_keys=True),

@@ -21,9 +21,9 @@ from pipeline.tables import (
     CHECKS,
     DATASETS,
     FINDINGS,
-    FORECASTS,
     PREDICTIONS,
     PRICE_COLUMNS,
+    PUBLICATIONS,
     SCORES,
 )
 
@@ -43,39 +43,42 @@ def score(parts: Parts, run: Run) -> None:
     A price that the gate has masked or condemned gives no score, and takes back the one that it has
     given; once it is corrected, or has proved right, the score is made.
 
-    It looks at all sessions that have been run, not at this one alone, so that a backfill leaves
-    the same scores in any order.
+    The forecast that counts is the first one published before its session opened; see
+    `measures.scores.counted`. It looks at all sessions that have been run, not at this one alone,
+    so that a backfill leaves the same scores in any order.
     """
-    newest = parts.store.greatest(FORECASTS, "cutoff", **run.series)
+    newest = parts.store.greatest(PUBLICATIONS, "cutoff", **run.series)
     until = max(run.session, newest or run.session)
-    due, changed, withheld = _due(parts, run, until), 0, 0
+    due = _due(parts, run, until)
+    counted = scores.counted(due, parts.calendar(run.universe).opens_of(due["session"]))
+    changed = withheld = 0
     for tickers in chunks(list(due["ticker"].unique()), READ_TOGETHER):
-        rows = due[due["ticker"].isin(tickers)]
-        first = rows["cutoff"].min().date()
+        revisions, rows = (each[each["ticker"].isin(tickers)] for each in (due, counted))
+        first = revisions["cutoff"].min().date()
         histories = histories_as_of(
             parts.store.prices, run.universe.source_id, tickers, until, None, first
         )
-        baseline = _ewma_predictions(parts, run, tickers, list(rows["cutoff"].unique()))
+        baseline = _ewma_predictions(parts, run, tickers, list(revisions["cutoff"].unique()))
         history = histories.all_of(until, masked=False)
         usable = _without_condemned(parts, run, until, histories.all_of(until))
         target = run.universe.target
         scored = scores.score(rows, baseline, history, usable, histories.bars, target)
         withheld += scores.count_withheld(rows, history, usable, target)
-        changed += parts.store.replace_keys(SCORES, scored, rows)
-    message = f"{len(due)} forecasts whose session has closed, {changed} scores new or changed"
+        changed += parts.store.replace_keys(SCORES, scored, revisions)
+    message = f"{len(counted)} forecasts whose session has closed, {changed} scores new or changed"
     held = f", {withheld} withheld: their price is masked or condemned" if withheld else ""
     parts.progress(STEP, "", message + held)
 
 
 def _due(parts: Parts, run: Run, until: dt.date) -> pd.DataFrame:
-    """Return the FORECASTS to score of sessions up to `until`.
+    """Return the PUBLICATIONS of forecasts to score, of sessions up to `until`.
 
     They are this run's own, those that have no score, and those whose prices have changed since, or
     are no longer trusted.
     """
     tickers, store = list(run.universe.tickers), parts.store
-    own = store.load(FORECASTS, **run.key, ticker=tickers, session=Span(last=until))
-    waiting = store.unscored(
+    own = store.load(PUBLICATIONS, **run.key, ticker=tickers, session=Span(last=until))
+    waiting = store.publications.unscored(
         run.session - dt.timedelta(days=UNSCORED_DAYS), until, **run.series, ticker=tickers
     )
     first = run.session - dt.timedelta(days=RESCORED_DAYS)
@@ -84,14 +87,14 @@ def _due(parts: Parts, run: Run, until: dt.date) -> pd.DataFrame:
     corrected = store.prices.corrected(run.universe.source_id, tickers, made_first, until)
     doubted = _findings(parts, run, tickers, Span(run.session, until), Span(first, until))
     again = store.load(
-        FORECASTS,
+        PUBLICATIONS,
         **run.series,
         ticker=sorted({*corrected, *doubted["ticker"]}),
         cutoff=Span(made_first, run.session),
         session=Span(first, until),
     )
-    due = pd.concat([own, waiting, again]).drop_duplicates(list(FORECASTS.key))
-    return FORECASTS.conform(due)
+    due = pd.concat([own, waiting, again]).drop_duplicates(list(PUBLICATIONS.key))
+    return PUBLICATIONS.conform(due)
 
 
 def _findings(

@@ -51,9 +51,11 @@ class Judgement:
     """The figures of a DRIFT row; NaN where there is too little to judge by.
 
     Attributes:
+        backfilled: whether it is by backfilled forecasts, as too few were published in time.
         warnings: by kind, what left its band and what to do.
     """
 
+    backfilled: bool
     sessions: int
     coverage_80: float
     coverage_95: float
@@ -64,6 +66,7 @@ class Judgement:
     def row(self) -> dict[str, object]:
         """Return the DRIFT columns besides the key."""
         return {
+            "backfilled": self.backfilled,
             "sessions": self.sessions,
             **{kind: getattr(self, kind) for kind in WARNING_KINDS},
             "warnings": "; ".join(f"{kind}: {text}" for kind, text in self.warnings.items()),
@@ -84,19 +87,36 @@ def judge_each(scores: pd.DataFrame, questions: pd.DataFrame) -> list[Judgement]
             `population_stability`), NaN where it has none.
 
     Returns:
-        One judgement per question, by the ticker's scores of sessions up to the cutoff.
+        One judgement per question, by the ticker's scores of sessions up to the cutoff: those of
+        forecasts published in time, or where they are too few, those of backfilled ones.
     """
-    sums = _by_session(scores)
-    tables = {str(ticker): table.droplevel("ticker") for ticker, table in sums.groupby("ticker")}
+    in_time, backfilled = (
+        _by_ticker(scores[scores["backfilled"] == late]) for late in (False, True)
+    )
     without_scores = _by_session(scores.iloc[:0]).droplevel("ticker")
     judgements = []
     for ticker, cutoff, psi in zip(
         questions["ticker"], questions["cutoff"], questions["psi"], strict=True
     ):
-        table = tables.get(ticker, without_scores)
-        end = int(table.index.searchsorted(cutoff, side="right"))
-        judgements.append(_judge(table.to_numpy()[max(0, end - DRIFT_SESSIONS) : end], psi))
+        published, made_later = (
+            _newest_of(tables.get(ticker, without_scores), cutoff)
+            for tables in (in_time, backfilled)
+        )
+        by_later = len(published) < min(FEWEST_SCORED_SESSIONS, len(made_later))
+        judgements.append(_judge(made_later if by_later else published, psi, by_later))
     return judgements
+
+
+def _by_ticker(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return `_by_session` by ticker, each by session."""
+    sums = _by_session(scores)
+    return {str(ticker): table.droplevel("ticker") for ticker, table in sums.groupby("ticker")}
+
+
+def _newest_of(table: pd.DataFrame, cutoff: pd.Timestamp) -> np.ndarray:
+    """Return the sums of the newest sessions up to a cutoff."""
+    end = int(table.index.searchsorted(cutoff, side="right"))
+    return table.to_numpy()[max(0, end - DRIFT_SESSIONS) : end]
 
 
 def _by_session(scores: pd.DataFrame) -> pd.DataFrame:
@@ -118,7 +138,7 @@ def _by_session(scores: pd.DataFrame) -> pd.DataFrame:
     return scores[["ticker", "session"]].assign(**sums).groupby(["ticker", "session"]).sum()
 
 
-def _judge(sums: np.ndarray, psi: float) -> Judgement:
+def _judge(sums: np.ndarray, psi: float, backfilled: bool) -> Judgement:
     """Judge by the rows of `_by_session` of one ticker's newest sessions."""
     sessions = len(sums)
     rows, inside_80, inside_95, *_ = sums.sum(axis=0)
@@ -133,6 +153,7 @@ def _judge(sums: np.ndarray, psi: float) -> Judgement:
         "psi": _psi_warning(psi),
     }
     return Judgement(
+        backfilled=backfilled,
         sessions=sessions,
         coverage_80=coverage_80,
         coverage_95=coverage_95,

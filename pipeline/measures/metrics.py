@@ -81,12 +81,14 @@ def realised(scores: pd.DataFrame) -> pd.DataFrame:
     """Return SCORES summed up, next to the naive forecast on the same sessions.
 
     Returns:
-        One row per universe, recipe, target, ticker and horizon. `rmse` is in dollars. `skill` is
-        1 - rmse / naive_rmse: positive means the published forecasts beat the naive one.
+        One row per universe, recipe, target, ticker, horizon and backfilled: forecasts published in
+        time and those made when their outcome could be known are never summed up together. `rmse`
+        is in dollars. `skill` is 1 - rmse / naive_rmse: positive means the published forecasts beat
+        the naive one.
         `pinball_skill` likewise compares the distributions with the EWMA random walk's, over the
         forecasts that have both.
     """
-    groups = scores.groupby(["universe", "recipe", "target", "ticker", "horizon"])
+    groups = scores.groupby(["universe", "recipe", "target", "ticker", "horizon", "backfilled"])
     table = groups.agg(
         forecasts=("error", "size"),
         first=("session", "min"),

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.quantiles import QUANTILE_COLUMNS, losses
-from pipeline.tables import SCORES, column
+from pipeline.tables import FORECASTS, SCORES, column
 
 #: The quantiles as columns of FORECASTS, in the order of `QUANTILE_COLUMNS`.
 FORECAST_COLUMNS = (
@@ -14,6 +14,35 @@ FORECAST_COLUMNS = (
     "y_hat",
     *("upper_50", "upper_80", "upper_95"),
 )
+
+
+def counted(publications: pd.DataFrame, opens: pd.Series) -> pd.DataFrame:
+    """Return the publication that counts of each forecast: the first one before its session opened.
+
+    One that was withdrawn before then does not count. Where none is left, the one that stands now
+    counts, as `backfilled`.
+
+    Args:
+        publications: PUBLICATIONS, all revisions of each of the forecasts.
+        opens: when each row's session opens (UTC, without a zone).
+
+    Returns:
+        FORECASTS with published_at and backfilled, at most one row per forecast.
+    """
+    key = list(FORECASTS.key)
+    rows = publications.assign(backfilled=publications["published_at"] >= opens)
+    rows = rows.sort_values([*key, "published_at"], ignore_index=True)
+    # How often a forecast has been withdrawn up to each revision, as far as that was in time.
+    withdrawn = rows["withdrawn"] != ""
+    spells = (withdrawn & ~rows["backfilled"]).groupby([rows[name] for name in key]).cumsum()
+    last_spell = spells.groupby([rows[name] for name in key]).transform("max")
+    first = rows[~rows["backfilled"] & ~withdrawn & (spells == last_spell)].drop_duplicates(key)
+    newest = rows.drop_duplicates(key, keep="last")
+    standing = newest[newest["withdrawn"] == ""].assign(backfilled=True)
+    chosen = pd.concat([first, standing]).drop_duplicates(key)
+    return chosen[[*FORECASTS.columns, "published_at", "backfilled"]].sort_values(
+        key, ignore_index=True
+    )
 
 
 def score(
@@ -31,7 +60,7 @@ def score(
     between; for adj_close, a dividend too.
 
     Args:
-        forecasts: FORECASTS of any number of tickers.
+        forecasts: FORECASTS of any number of tickers, with published_at and backfilled.
         baseline: the EWMA random walk's forecasts (ticker, cutoff, horizon and the quantiles as
             PREDICTIONS has them).
         history: HISTORY from the first of the cutoffs on, adjusted as of any session at or after

@@ -207,7 +207,7 @@ def _drift_text(watched: pd.DataFrame) -> str:
     cells = [
         [
             row["ticker"],
-            str(row["sessions"]),
+            f"{row['sessions']}{' backfilled' if row['backfilled'] else ''}",
             *(or_dash(row[f"coverage_{level}"], "{:.0%}".format) for level in (80, 95)),
             change_text(row["pinball_skill"]),
             or_dash(row["psi"], "{:.2f}".format),

@@ -25,6 +25,7 @@ INDEXES = {
         if set(RUN_KEY) <= set(table.columns)
     },
     "forecasts": [("universe", "cutoff"), ("universe", "session")],
+    "publications": [("universe", "cutoff"), ("universe", "session")],
     "scores": [("universe", "cutoff"), ("universe", "session")],
     "models": [("ticker", "training_cutoff")],
 }

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from pipeline.storage.filters import conditions_of, require_inside
+from pipeline.storage.frames import rows_of
 from pipeline.storage.schema import SQL_TABLES, key_columns
 from pipeline.tables import Table
 
@@ -26,6 +30,23 @@ def upsert(connection: sa.Connection, table: Table, rows: list[dict[str, Any]]) 
         where=changed,
     )
     return len(insert_all(connection, table, statement, rows, table.key[0]))
+
+
+def replace_group(
+    connection: sa.Connection, table: Table, frame: pd.DataFrame, group: Mapping[str, object]
+) -> int:
+    """Make `frame` all rows of a group; return how many rows were changed or deleted.
+
+    Args:
+        group: by column a value, or a list of values.
+    """
+    require_inside(table, frame, group)
+    rows = rows_of(table, frame)
+    keys = {tuple(row[name] for name in table.key) for row in rows}
+    query = sa.select(*key_columns(table)).where(*conditions_of(table, group))
+    stored = {tuple(row) for row in connection.execute(query)}
+    deleted = delete_keys(connection, table, sorted(stored - keys))
+    return deleted + upsert(connection, table, rows)
 
 
 def insert_into(connection: sa.Connection, table: Table) -> postgresql.Insert | sqlite.Insert:

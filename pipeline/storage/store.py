@@ -1,24 +1,24 @@
 """The store: the database with the tables of `tables.STORED`.
 
-Every public method of the store, and of its `prices`, is one transaction: what a killed process was
-writing is not there afterwards.
+Every public method of the store, its `prices` and its `publications` is one transaction: what a
+killed process was writing is not there afterwards.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
 
 from pipeline.storage.database import Database
-from pipeline.storage.filters import Span, conditions_of, require_inside
+from pipeline.storage.filters import conditions_of
 from pipeline.storage.frames import are_many, column_values, fetch_frame, rows_of
 from pipeline.storage.price_revisions import PriceRevisions
-from pipeline.storage.schema import SQL_TABLES, key_columns
-from pipeline.storage.statements import delete_keys, upsert
-from pipeline.tables import FORECASTS, PROMOTIONS, SCORES, Table
+from pipeline.storage.publications import Publications
+from pipeline.storage.schema import SQL_TABLES
+from pipeline.storage.statements import delete_keys, replace_group, upsert
+from pipeline.tables import PROMOTIONS, SCORES, Table
 
 
 class Store:
@@ -29,11 +29,13 @@ class Store:
     Attributes:
         database: its connections and transactions.
         prices: price revisions and corporate actions.
+        publications: published forecasts.
     """
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.prices = PriceRevisions(database)
+        self.publications = Publications(database)
 
     @classmethod
     def open(cls, url: str) -> Store:
@@ -96,15 +98,8 @@ class Store:
         Args:
             group: by column a value, or a list of values.
         """
-        rows = rows_of(table, frame)
-        inside = conditions_of(table, group)
-        require_inside(table, frame, group)
-        keys = {tuple(row[name] for name in table.key) for row in rows}
         with self.database.writer(locks=[table.name]) as connection:
-            query = sa.select(*key_columns(table)).where(*inside)
-            stored = {tuple(row) for row in connection.execute(query)}
-            deleted = delete_keys(connection, table, sorted(stored - keys))
-            return deleted + upsert(connection, table, rows)
+            return replace_group(connection, table, frame, group)
 
     def replace_keys(self, table: Table, frame: pd.DataFrame, keys: pd.DataFrame) -> int:
         """Make `frame` all rows of these keys; return how many rows were changed or deleted.
@@ -119,16 +114,7 @@ class Store:
         with self.database.writer(locks=[table.name]) as connection:
             return delete_keys(connection, table, absent) + upsert(connection, table, rows)
 
-    # Forecasts and their scores
-
-    def unscored(self, first: dt.date, last: dt.date, **group: object) -> pd.DataFrame:
-        """Return FORECASTS of sessions from `first` to `last` that have no score yet."""
-        forecasts, scores = SQL_TABLES[FORECASTS.name], SQL_TABLES[SCORES.name]
-        same = [forecasts.c[name] == scores.c[name] for name in SCORES.key]
-        conditions = conditions_of(FORECASTS, {**group, "session": Span(first, last)})
-        query = sa.select(forecasts).where(*conditions, ~sa.exists().where(*same))
-        with self.database.reader() as connection:
-            return fetch_frame(connection, query, FORECASTS)
+    # What is shown of forecasts and their scores
 
     def series(self) -> pd.DataFrame:
         """Return what has been published: universe, recipe, target, and its newest cutoff."""
@@ -143,22 +129,29 @@ class Store:
     def score_sums(self, by: str, **filters: object) -> pd.DataFrame:
         """Return SCORES added up by one of their columns, or by "month" of the session (2013-03).
 
+        Those of forecasts published in time and of backfilled ones are added up apart.
+
         Returns:
-            Columns: the group, forecasts, squared and naive_squared (errors as fractions of the
-            forecast), pinball, ewma_pinball, inside_80, inside_95; in the order of the group.
+            Columns: the group, backfilled, forecasts, squared and naive_squared (errors as
+            fractions of the forecast), pinball, ewma_pinball, inside_80, inside_95; those published
+            in time first, in the order of the group.
         """
         scores = SQL_TABLES[SCORES.name].c
         months = [sa.extract(part, scores.session) for part in ("year", "month")]
         groups: list[sa.ColumnElement[Any]] = [*months] if by == "month" else [scores[by]]
         sums = _sums_of_scores()
-        query = sa.select(*groups, *sums.values()).where(*conditions_of(SCORES, filters))
-        query = query.group_by(*groups).order_by(*groups)
+        apart: list[sa.ColumnElement[Any]] = [scores.backfilled, *groups]
+        query = sa.select(*apart, *sums.values()).where(*conditions_of(SCORES, filters))
+        query = query.group_by(*apart).order_by(*apart)
         with self.database.reader() as connection:
             rows = [tuple(row) for row in connection.execute(query)]
         if by == "month":
-            rows = [(f"{int(year)}-{int(month):02d}", *rest) for year, month, *rest in rows]
+            rows = [
+                (late, f"{int(year)}-{int(month):02d}", *rest) for late, year, month, *rest in rows
+            ]
         types = {"forecasts": "int64", **dict.fromkeys(list(sums)[1:], "float64")}
-        return pd.DataFrame(rows, columns=[by, *sums]).astype(types)
+        table = pd.DataFrame(rows, columns=["backfilled", by, *sums])
+        return table[[by, "backfilled", *sums]].astype({"backfilled": "bool", **types})
 
 
 def _sums_of_scores() -> dict[str, sa.ColumnElement[Any]]:

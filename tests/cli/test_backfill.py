@@ -60,7 +60,7 @@ def stored_rows(home):
         store = Store.open(embedded_postgres.url(home, "stockcast"))
         tables = {
             table.name: store.load(table)
-            .drop(columns="known_at", errors="ignore")
+            .drop(columns=["known_at", "published_at"], errors="ignore")
             .drop_duplicates()
             for table in STORED
         }

@@ -203,9 +203,11 @@ def test_every_forecast_is_there_exactly_once_and_is_the_single_machines(outcome
     ours = Store.open(outcome.cluster.settings.store_url)
     alone = Store.open(f"sqlite:///{outcome.single}/store.db")
     for table in (FORECASTS, PROMOTIONS, CALIBRATIONS, EVALUATIONS, SCORES, DRIFT):
-        pd.testing.assert_frame_equal(
-            ours.load(table), alone.load(table), check_exact=True, obj=table.name
-        )
+        rows = [
+            store.load(table).drop(columns="published_at", errors="ignore")
+            for store in (ours, alone)
+        ]
+        pd.testing.assert_frame_equal(*rows, check_exact=True, obj=table.name)
     assert len(ours.load(MODELS)) == 2 * NETWORKS + 1
     ours.close()
     alone.close()

@@ -24,12 +24,14 @@ FEWER = dataclasses.replace(TRAINED, tickers=("OLD", "YNG", "AAA"))
 #: Folders of artifacts that are compared; but for seconds of training, and run ids of MLflow.
 COMPARED_FOLDERS = ("datasets", "models", "predictions", "reports", "choices", "replays")
 NOT_COMPARED = (".json", ".tracked")
+#: When prices were known, and when forecasts were published.
+MOMENTS = ["known_at", "published_at"]
 
 
 def everything(parts):
-    """Return all tables but for the moments of knowing, what MLflow shows, and all artifacts."""
+    """Return all tables but for their moments, what MLflow shows, and all artifacts."""
     tables = {
-        table.name: parts.store.load(table).drop(columns="known_at", errors="ignore")
+        table.name: parts.store.load(table).drop(columns=MOMENTS, errors="ignore")
         for table in STORED
     }
     root = parts.settings.home / "artifacts"

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.daily import plan
 from pipeline.daily.score import _ewma_predictions
-from pipeline.tables import CHECKS, FINDINGS, FORECASTS, SCORES
+from pipeline.tables import CHECKS, FINDINGS, FORECASTS, PUBLICATIONS, SCORES
 from tests.daily.quick_days import QuickParts, quick_day, take_steps
 from tests.made_days import NOW, TRAINED, UNIVERSE, made_source
 from tests.made_prices import LAST
@@ -92,6 +92,37 @@ def test_a_price_gives_no_score_while_the_newest_verdict_condemns_it(scored):
     # The next session finds nothing wrong with it.
     quick_day(scored, LAST, ONE, last="score")
     pd.testing.assert_frame_equal(scored.store.load(SCORES, **of_day), first)
+
+
+def test_the_first_publication_before_the_open_counts_whatever_is_published_later(parts, source):
+    """The session is repeated after a correction of its bar, when its outcome is known."""
+    evening, next_evening = (
+        dt.datetime(2013, 2, day, 22, tzinfo=dt.UTC) for day in (SESSIONS[0].day, SESSIONS[1].day)
+    )
+    of_day = {"cutoff": SESSIONS[0], "horizon": 1}
+    bars = source.bars["AAA"]
+    parts.store.publications.clock = lambda: evening
+    quick_day(parts, SESSIONS[0], ONE, last="score")
+    parts.store.publications.clock = lambda: next_evening
+    quick_day(parts, SESSIONS[1], ONE, last="score")
+    first = parts.store.load(SCORES, **of_day)
+    assert first["backfilled"].tolist() == [False]
+    assert first["published_at"].tolist() == [pd.Timestamp(evening).tz_localize(None)]
+    bars.loc[bars["date"] == pd.Timestamp(SESSIONS[0]), ["open", "high", "low", "close"]] *= 1.02
+    for session in SESSIONS[:2]:
+        quick_day(parts, session, ONE, last="score", now=NOW + dt.timedelta(days=1))
+    again = parts.store.load(SCORES, **of_day)
+    medians = parts.store.load(PUBLICATIONS, **of_day)["y_hat"].tolist()
+    assert medians[1] == pytest.approx(1.02 * medians[0])
+    assert parts.store.load(FORECASTS, **of_day)["y_hat"].tolist() == medians[1:]
+    assert again["y_hat"].tolist() == medians[:1]
+    assert again["error"].tolist() == pytest.approx(first["error"].tolist())
+    # The second day's were published in time, and the first day's for the day after it.
+    assert not parts.store.load(SCORES)["backfilled"].any()
+
+
+def test_what_is_published_after_the_open_is_scored_as_backfilled(scored):
+    assert scored.store.load(SCORES)["backfilled"].all()
 
 
 def test_scoring_again_changes_nothing(scored):

@@ -57,6 +57,8 @@ def _scores_of_losers(run):
                 "naive_error": 5.0,
                 "pinball": 0.02,
                 "ewma_pinball": 0.01,
+                "published_at": sessions,
+                "backfilled": False,
                 "inside_80": False,
                 "inside_95": False,
             }

@@ -24,6 +24,7 @@ def scores(sessions, inside=(0.8, 0.95), pinball=1.0, ewma=1.0, horizons=5):
     place = np.repeat(np.arange(sessions) / sessions, horizons)
     return rows.assign(
         ticker="A",
+        backfilled=False,
         inside_80=place < inside[0],
         inside_95=place < inside[1],
         pinball=pinball,
@@ -36,6 +37,21 @@ def judge(table, psi=math.nan):
     question = {"ticker": "A", "cutoff": pd.Timestamp("2100-01-01"), "psi": psi}
     [judgement] = drift.judge_each(table.assign(ticker="A"), pd.DataFrame([question]))
     return judgement
+
+
+@pytest.mark.parametrize(
+    ("in_time", "backfilled", "judged"),
+    [(60, 60, (False, 60)), (20, 60, (False, 20)), (19, 60, (True, 60)), (19, 18, (False, 19)),
+     (0, 60, (True, 60)), (0, 0, (False, 0))],
+)  # fmt: skip
+def test_only_what_was_published_in_time_is_judged_once_it_is_enough(in_time, backfilled, judged):
+    good = scores(60, inside=(1, 1)).tail(5 * in_time)
+    bad = scores(60, inside=(0, 0)).tail(5 * backfilled).assign(backfilled=True)
+    judgement = judge(pd.concat([good, bad]))
+    assert (judgement.backfilled, judgement.sessions) == judged
+    assert judgement.row()["backfilled"] == judgement.backfilled
+    if judgement.sessions >= drift.FEWEST_SCORED_SESSIONS:
+        assert judgement.coverage_80 == (0 if judgement.backfilled else 1)
 
 
 @pytest.mark.parametrize(("level", "sessions"), [(80, 60), (95, 60), (80, 21), (95, 20), (80, 2)])

@@ -19,6 +19,7 @@ TWO_SESSIONS = {
     "target": "close",
     "ticker": "IBM",
     "horizon": [1, 1],
+    "backfilled": [False, False],
     "session": pd.to_datetime(["2013-03-04", "2013-03-05"]),
     "error": [3.0, 4.0],
     "naive_error": [5.0, 5.0],
@@ -87,6 +88,17 @@ def test_realised_scores_are_next_to_the_naive_forecast():
     assert math.isclose(row["rmse"], math.sqrt(12.5))
     assert math.isclose(row["skill"], 1 - math.sqrt(12.5) / 5)
     assert math.isclose(row["pinball_skill"], 1 - 0.015 / 0.025)
+
+
+def test_what_was_published_in_time_is_summed_up_apart_from_backfilled_forecasts():
+    scores = pd.DataFrame({**TWO_SESSIONS, "backfilled": [True, False]}).assign(
+        inside_80=True, inside_95=True, pinball=0.01, ewma_pinball=0.01
+    )
+    rows = metrics.realised(scores)
+    assert rows[["backfilled", "forecasts", "rmse"]].values.tolist() == [
+        [False, 1, 4.0],
+        [True, 1, 3.0],
+    ]
 
 
 def test_scores_from_before_there_were_distributions_leave_their_pinball_skill_open():

@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from pipeline.measures.scores import count_withheld, score
+from pipeline.measures.scores import count_withheld, counted, score
 from pipeline.quantiles import PROBABILITIES, QUANTILE_COLUMNS
-from pipeline.tables import FORECASTS, HISTORY, PRICES
+from pipeline.tables import FORECASTS, HISTORY, PRICES, PUBLICATIONS
 
 THURSDAY, FRIDAY, MONDAY = pd.to_datetime(["2013-02-28", "2013-03-01", "2013-03-04"])
 
@@ -51,7 +51,7 @@ def walks(forecasts, width=3.0):
 
 def scored(forecasts, tape, adjusted=None, target="close", baseline=None, usable=None, **columns):
     return score(
-        FORECASTS.conform(pd.DataFrame(forecasts)),
+        FORECASTS.conform(pd.DataFrame(forecasts)).assign(published_at=THURSDAY, backfilled=False),
         walks(forecasts) if baseline is None else baseline,
         prices(HISTORY, adjusted or tape, **columns),
         prices(HISTORY, usable or adjusted or tape, **columns),
@@ -141,3 +141,42 @@ def test_a_price_that_must_not_be_used_gives_no_score_and_changes_no_other():
     pd.testing.assert_frame_equal(left, every[every["session"] == MONDAY].reset_index(drop=True))
     frames = (prices(HISTORY, of) for of in (tape, usable))
     assert count_withheld(FORECASTS.conform(pd.DataFrame(forecasts)), *frames, "close") == 1
+
+
+#: Revisions of one forecast: hour of publication (the session opens at 10), value, withdrawn.
+FIRST, SECOND, TAKEN_BACK, THIRD = (8, 1.0, ""), (9, 2.0, ""), (9, 2.0, "jump"), (9.5, 3.0, "")
+LATE, TAKEN_BACK_LATE = (11, 4.0, ""), (12, 4.0, "jump")
+
+
+@pytest.mark.parametrize(
+    ("revisions", "expected"),
+    [
+        ([FIRST], (1.0, False)),
+        ([FIRST, SECOND, LATE], (1.0, False)),
+        ([FIRST, TAKEN_BACK], None),
+        ([FIRST, TAKEN_BACK, THIRD, LATE], (3.0, False)),
+        ([FIRST, TAKEN_BACK, LATE], (4.0, True)),
+        ([FIRST, TAKEN_BACK_LATE], (1.0, False)),
+        ([LATE], (4.0, True)),
+        ([(10, 1.0, ""), LATE], (4.0, True)),
+        ([LATE, TAKEN_BACK_LATE], None),
+    ],
+)
+def test_the_first_publication_before_the_open_counts_or_else_the_one_that_stands(
+    revisions, expected
+):
+    other = [{**forecast(MONDAY, 2), "published_at": FRIDAY, "withdrawn": ""}]
+    own = [
+        {
+            **forecast(FRIDAY, 1, y_hat=value),
+            "published_at": FRIDAY + pd.Timedelta(hours=hour),
+            "withdrawn": withdrawn,
+        }
+        for hour, value, withdrawn in revisions
+    ]
+    table = pd.DataFrame([*other, *own]).assign(known_at=FRIDAY, published_by="made")
+    table = PUBLICATIONS.conform(table.sample(frac=1, random_state=1))
+    rows = counted(table, table["session"] + pd.Timedelta(hours=10))
+    chosen = rows[rows["horizon"] == 1][["y_hat", "backfilled"]].itertuples(index=False, name=None)
+    assert list(chosen) == ([] if expected is None else [expected])
+    assert rows["horizon"].tolist()[-1] == 2

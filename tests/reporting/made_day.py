@@ -96,6 +96,7 @@ def score(session: pd.Timestamp, **values: object) -> Row:
     """Return a SCORES row of AAPL, one session ahead."""
     cutoff = session - pd.Timedelta(days=1)
     row = {"ticker": "AAPL", "horizon": 1, "session": session, "cutoff": cutoff}
+    row |= {"published_at": cutoff, "backfilled": False}
     return {**row, "champion": "lstm", "y_hat": 1.0, "actual": 1.0, **values}
 
 
@@ -183,6 +184,7 @@ DRIFT_ROWS = table_of(
     DRIFT,
     {
         "ticker": "AAPL",
+        "backfilled": False,
         "sessions": 60,
         "coverage_80": 0.5,
         "coverage_95": 0.9,
@@ -192,6 +194,7 @@ DRIFT_ROWS = table_of(
     },
     {
         "ticker": "FB",
+        "backfilled": False,
         "sessions": 0,
         **dict.fromkeys(("coverage_80", "coverage_95", "pinball_skill", "psi"), NAN),
         "warnings": "",

@@ -133,7 +133,7 @@ def test_nobody_sees_anything_without_a_login(site):
         for prefix, router in (("", html_pages), ("/api", api))
         for route in router.routes
     ]
-    assert len(routes) == 15
+    assert len(routes) == 16
     for prefix, path in routes:
         filled = path.replace("{ticker}", "AAA").replace("{path:path}", f"made/{LAST}/AAA.html")
         answer = client.get(prefix + filled)
@@ -224,6 +224,7 @@ ROWS = {
     "series": 1,
     "forecasts": 4,
     "stocks/AAA/forecasts": 5,
+    "stocks/AAA/publications": 5,
     "stocks/AAA/history": SESSIONS.index(LAST) + 1,
     "stocks/AAA/earlier": len(CUTOFFS),
     "stocks/AAA/promotions": len(CUTOFFS),
@@ -253,7 +254,7 @@ def test_the_api_is_described(pages):
     paths = description["paths"]
     assert {path for path in paths if "{ticker}" in path} == {
         f"/api/stocks/{{ticker}}/{kind}"
-        for kind in ("forecasts", "history", "earlier", "promotions")
+        for kind in ("forecasts", "publications", "history", "earlier", "promotions")
     }
     assert all(operation["get"]["summary"] for operation in paths.values())
     asked = [parameter["name"] for parameter in paths["/api/forecasts"]["get"]["parameters"]]

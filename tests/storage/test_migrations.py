@@ -9,13 +9,21 @@ import pytest
 import sqlalchemy as sa
 
 from pipeline.storage import Store, migrations, sql_metadata
-from pipeline.tables import EVALUATIONS, PREDICTIONS, STORED, Table
+from pipeline.tables import (
+    DRIFT,
+    EVALUATIONS,
+    PREDICTIONS,
+    PUBLICATIONS,
+    SCORES,
+    STORED,
+    Table,
+)
 from tests.storage.made_rows import any_rows
 
 #: Tables whose rows no migration may lose, with the columns that they got later.
 KEPT = {
     "forecasts": ["lower_50", "upper_50"],
-    "scores": ["pinball", "ewma_pinball"],
+    "scores": ["pinball", "ewma_pinball", "published_at", "backfilled"],
     "promotions": ["weight", "baseline", "test_pinball", "ewma_test_pinball", "pinball_skill"],
     "datasets": ["known_at", "learnt"],
     "models": [],
@@ -45,8 +53,8 @@ def shape(engine: sa.Engine) -> dict[str, dict[str, object]]:
     }
 
 
-def make_first_version(url: str) -> None:
-    """Make the schema of the first version."""
+def make_version(url: str, revision: str = "0001") -> None:
+    """Make the schema of an earlier version; the first one, unless another is named."""
     from alembic import command
     from alembic.config import Config
 
@@ -54,7 +62,7 @@ def make_first_version(url: str) -> None:
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     with engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+        command.upgrade(config, revision)
     engine.dispose()
 
 
@@ -86,7 +94,7 @@ def test_the_listed_revisions_are_those_of_the_files():
 @pytest.fixture
 def first_columns(unused_url: str) -> dict[str, list[str]]:
     """Columns by table of a store of the first version, which has two rows of each kept table."""
-    make_first_version(unused_url)
+    make_version(unused_url)
     engine = sa.create_engine(unused_url)
     columns = {
         name: [column for column, *_ in about["columns"]] for name, about in shape(engine).items()
@@ -108,7 +116,9 @@ def test_a_store_of_the_first_version_keeps_its_forecasts_scores_and_promotions(
             new = [name for name in table.columns if name not in first_columns[table.name]]
             assert new == KEPT[table.name]
             loaded = store.load(table)
-            assert loaded[new].isna().all(axis=None)
+            dated = [name for name in new if name in ("published_at", "backfilled")]
+            assert loaded[new].drop(columns=dated).isna().all(axis=None)
+            assert table.name != "scores" or loaded["backfilled"].all()
             expected = any_rows(table, 2).drop(columns=new)
             pd.testing.assert_frame_equal(loaded.drop(columns=new), expected)
         # Made again from the networks, which are kept.
@@ -116,8 +126,52 @@ def test_a_store_of_the_first_version_keeps_its_forecasts_scores_and_promotions(
         store.close()
 
 
+@pytest.mark.parametrize(
+    ("known_at", "session", "backfilled"),
+    [
+        ("2013-03-01 21:30:00.000001", "2013-03-04", False),
+        ("2013-03-04 00:00:00.000000", "2013-03-04", True),
+        (None, "2013-03-05", False),
+        (None, "2013-03-02", True),
+    ],
+)
+def test_what_was_published_before_revisions_were_kept_is_dated_by_what_it_knew(
+    unused_url, known_at, session, backfilled
+):
+    key = {"universe": "u", "recipe": "r", "target": "close", "ticker": "A", "cutoff": "2013-03-01"}
+    forecast = {**key, "horizon": 1, "session": session, "y_hat": 2.0}
+    rows = {
+        "forecasts": forecast,
+        "scores": {**forecast, "inside_80": True, "inside_95": True},
+        "drift": {**key, "cutoff": "2013-03-06", "sessions": 1, "warnings": ""},
+    }
+    if known_at:
+        rows["runs"] = {**key, "known_at": known_at}
+    make_version(unused_url, "0004")
+    engine = sa.create_engine(unused_url)
+    with engine.begin() as connection:
+        for name, row in rows.items():
+            names = ", ".join(row)
+            values = ", ".join(f":{column}" for column in row)
+            connection.execute(sa.text(f"INSERT INTO {name} ({names}) VALUES ({values})"), row)
+    engine.dispose()
+    store = Store.open(unused_url)
+    [published] = store.load(PUBLICATIONS).to_dict("records")
+    moment = pd.Timestamp(known_at or "2013-03-02")
+    assert (published["published_at"], published["y_hat"], published["withdrawn"]) == (
+        moment,
+        2.0,
+        "",
+    )
+    assert pd.isna(published["known_at"]) if known_at is None else published["known_at"] == moment
+    [score], [judged] = (store.load(table).to_dict("records") for table in (SCORES, DRIFT))
+    assert (score["published_at"], score["backfilled"]) == (moment, backfilled)
+    assert judged["backfilled"] == backfilled
+    store.close()
+
+
 def test_a_store_of_the_first_version_comes_to_the_schema_of_a_new_one(unused_url):
-    make_first_version(unused_url)
+    make_version(unused_url)
     Store.open(unused_url).close()
     engine = sa.create_engine(unused_url)
     migrated = shape(engine)

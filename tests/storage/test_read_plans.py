@@ -22,7 +22,7 @@ TICKERS = [f"T{number:03d}" for number in range(40)]
 #: Days of forecasts: enough of everything that a database would rather use an index than read all.
 DAYS = 60
 FEW_SESSIONS = Span(SESSIONS[-40], SESSIONS[-38])
-TABLES = "price_revisions|action_revisions|forecasts|scores"
+TABLES = "price_revisions|action_revisions|forecasts|publications|scores"
 INDEX_SCAN = r"(Index Scan|Index Only Scan|Bitmap Index Scan)[a-zA-Z ]* (using|on) (pk|ix)_"
 
 READS: dict[str, Callable[[Store], object]] = {
@@ -35,6 +35,9 @@ READS: dict[str, Callable[[Store], object]] = {
     "day's forecasts": lambda store: store.load(FORECASTS, **SERIES, cutoff=SESSIONS[-70]),
     "ticker's forecasts": lambda store: store.load(FORECASTS, **SERIES, ticker="T007"),
     "newest cutoff": lambda store: store.greatest(FORECASTS, "cutoff", **SERIES),
+    "what is not scored yet": lambda store: store.publications.unscored(
+        SESSIONS[-40], SESSIONS[-38], **SERIES, ticker=["T007"]
+    ),
     "newest scores": lambda store: store.load(SCORES, **SERIES, session=FEW_SESSIONS),
 }
 
@@ -46,7 +49,8 @@ def scored(forecasts: pd.DataFrame) -> pd.DataFrame:
         for name, dtype in SCORES.columns.items()
         if dtype == "float64" and name not in forecasts
     }
-    return forecasts.assign(inside_80=True, inside_95=True, **numbers)
+    flags = dict.fromkeys(("inside_80", "inside_95", "backfilled"), True)
+    return forecasts.assign(published_at=EVENING.replace(tzinfo=None), **flags, **numbers)
 
 
 @pytest.fixture(scope="module", params=DATABASES)
@@ -61,11 +65,11 @@ def filled(
     store = Store.open(url)
     save_prices(store, TICKERS, SESSIONS, EVENING)
     days = [forecast_rows(TICKERS, SESSIONS[-80:], day) for day in range(DAYS)]
-    store.save(FORECASTS, pd.concat(days))
+    store.publications.publish(pd.concat(days), [], EVENING, "made", **SERIES)
     store.save(SCORES, scored(store.load(FORECASTS)))
     if request.param == "postgresql":
         with store.database.writer() as connection:
-            connection.execute(sa.text("ANALYZE price_revisions, forecasts, scores"))
+            connection.execute(sa.text("ANALYZE price_revisions, forecasts, publications, scores"))
     yield store
     store.close()
 

@@ -60,6 +60,21 @@ def fan_rows(
 
 
 @api.get(
+    "/stocks/{ticker}/publications",
+    summary="Every publication of these forecasts: when, by which run, from what was known when",
+)
+def publication_rows(
+    ticker: str,
+    parts: PartsOfPages,
+    series: RequestedSeries,
+    session: RequestedSession,
+    form: Form = "json",
+) -> Response:
+    """Answer with one row per session ahead and publication."""
+    return _answer(page_tables.publications(parts.store, series, ticker, session), form)
+
+
+@api.get(
     "/stocks/{ticker}/history",
     summary="The target's newest 250 sessions, in the dollars of the session asked for",
 )

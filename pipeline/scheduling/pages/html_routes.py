@@ -79,6 +79,7 @@ def stock_page(
         session,
         ticker=ticker,
         fan=records(fan),
+        publications=records(page_tables.publication_log(store, series, ticker, session)),
         decisions=records(decisions),
         record=records(page_tables.record(store, series, ticker)),
         calibration=records(page_tables.calibration(store, series, ticker, session)),

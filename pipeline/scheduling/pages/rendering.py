@@ -19,6 +19,7 @@ from pipeline.quantiles import INTERVALS
 from pipeline.reporting import CHAMPIONS, DRIFT_WORDS
 from pipeline.scheduling.pages import PAGES_PREFIX
 from pipeline.storage import Store
+from pipeline.tables import MOMENT_DTYPE
 
 
 def page(
@@ -51,9 +52,12 @@ def address_of_root(request: Request) -> str:
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return rows for a template: dates without a time, None for what is missing."""
+    """Return rows for a template: sessions as dates, moments as text, None for what is missing."""
     for name in map(str, table.select_dtypes("datetime")):
-        table = table.assign(**{name: table[name].dt.date.astype(object)})
+        column = table[name]
+        is_moment = column.dtype == MOMENT_DTYPE
+        shown = column.dt.strftime("%Y-%m-%d %H:%M UTC") if is_moment else column.dt.date
+        table = table.assign(**{name: shown.astype(object)})
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in rows]
 
