@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline.errors import NothingStored, QualityGateFailed
+from pipeline.reporting import counted
 from pipeline.run import Run
-from pipeline.tables import CHECKS
+from pipeline.tables import CALIBRATIONS, CHECKS, PROMOTIONS, RUNS
 
 if TYPE_CHECKING:
     from pipeline.parts import Parts
@@ -86,3 +87,18 @@ def save_checks(parts: Parts, run: Run, reasons: Mapping[str, str], evidence: st
         for ticker, reason in reasons.items()
     ]
     parts.store.save(CHECKS, pd.DataFrame(rows))
+
+
+def withdraw_forecasts(parts: Parts, run: Run, step: str, reasons: Mapping[str, str]) -> None:
+    """Take back what was published for tickers that this run, which repeats a session, holds back.
+
+    Args:
+        step: the step that held them back.
+        reasons: by ticker.
+    """
+    if not reasons:
+        return
+    beside = [(table, table.empty()) for table in (PROMOTIONS, CALIBRATIONS, RUNS)]
+    count = parts.store.publications.withdraw(reasons, beside, parts.asked_by, **run.key)
+    if count:
+        parts.progress(step, "", f"{counted(count, 'published forecast')} withdrawn")

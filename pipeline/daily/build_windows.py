@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pipeline.daily.admission import save_checks
+from pipeline.daily.admission import save_checks, withdraw_forecasts
 from pipeline.daily.dataset_files import OWN_ROLES, save_datasets
 from pipeline.daily.shards import chunks
 from pipeline.daily.window_cuts import (
@@ -46,7 +46,9 @@ def build_windows(parts: Parts, run: Run, tickers: Sequence[str]) -> None:
     refused: dict[str, StockcastError] = {}
     for batch in chunks(tickers, BUILT_TOGETHER):
         built = _build_each(parts, run, recipe, batch)
-        save_checks(parts, run, {t: f"{STEP}: {error}" for t, error in built.failures.items()})
+        reasons = {ticker: f"{STEP}: {error}" for ticker, error in built.failures.items()}
+        save_checks(parts, run, reasons)
+        withdraw_forecasts(parts, run, STEP, reasons)
         rows = [row for own in built.results.values() for row in own]
         save_datasets(parts, run, rows, list(built.results), OWN_ROLES)
         refused |= built.failures

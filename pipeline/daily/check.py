@@ -15,6 +15,7 @@ from pipeline.daily.admission import (
     reasons_of,
     require_enough_admitted,
     save_checks,
+    withdraw_forecasts,
 )
 from pipeline.daily.shards import chunks
 from pipeline.daily.window_cuts import spec_of
@@ -56,6 +57,7 @@ def check(parts: Parts, run: Run) -> list[str]:
         parts.progress(STEP, ticker, f"quarantined: {reason}" if reason else "passed")
     for message in on_one_day(parts.rows(FINDINGS, run)):
         parts.progress(STEP, "", message)
+    withdraw_forecasts(parts, run, STEP, quarantined)
     require_enough_admitted(parts, run, quarantined)
     return passed(parts, run)
 

@@ -101,8 +101,12 @@ def sessions(store: Store, series: Series) -> list[dt.date]:
 
     There are at most `PAGE_SESSIONS`.
     """
-    newest = store.ends(PROMOTIONS, "cutoff", PAGE_SESSIONS, newest=True, **series.key)
-    return newest[::-1]
+    newest = {
+        session
+        for table in (PROMOTIONS, PUBLICATIONS)  # withdrawn or smoothed: only in one of them
+        for session in store.ends(table, "cutoff", PAGE_SESSIONS, newest=True, **series.key)
+    }
+    return sorted(newest, reverse=True)[:PAGE_SESSIONS]
 
 
 def overview(store: Store, series: Series, session: dt.date) -> pd.DataFrame:

@@ -32,6 +32,8 @@ STEP = "publish"
 def publish(parts: Parts, run: Run) -> None:
     """Write the champions' forecasts, once they meet their expectations.
 
+    What was published before for an admitted ticker that has none this time is withdrawn.
+
     Raises:
         NothingStored: nothing has been promoted.
         QualityGateFailed: a forecast breaks its expectations.
@@ -40,13 +42,13 @@ def publish(parts: Parts, run: Run) -> None:
         smoothed = "this recipe forecasts a smoothed price, which nobody pays"
         parts.progress(STEP, "", f"nothing is published: {smoothed}")
         return
-    promotions = parts.rows(PROMOTIONS, run, passed(parts, run))
+    tickers = passed(parts, run)
+    promotions = parts.rows(PROMOTIONS, run, tickers)
     if promotions.empty:
         raise NothingStored(
             f"{run.universe.name} {run.session}: nothing has been promoted. "
             "Run `promote` for this session first."
         )
-    tickers = list(promotions["ticker"])
     made = _publication(parts, run, promotions)
     published = parts.rows(FORECASTS, run, tickers)
     if not made.forecasts.equals(published):  # what is published has passed already
@@ -54,7 +56,7 @@ def publish(parts: Parts, run: Run) -> None:
     known_at = parts.store.prices.newest_revision(
         run.universe.source_id, list(run.universe.tickers), run.session, run.known_at
     )
-    runs = _run_rows(parts, run, tickers, known_at)
+    runs = _run_rows(parts, run, list(promotions["ticker"]), known_at)
     beside = [(CALIBRATIONS, made.calibrations), (RUNS, runs)]
     changed = parts.store.publications.publish(
         made.forecasts, beside, known_at, parts.asked_by, **run.key, ticker=tickers

@@ -22,7 +22,7 @@ from pipeline.storage.statements import insert_all, insert_into, replace_group
 from pipeline.tables import FORECASTS, PUBLICATIONS, SCORES, Table
 
 #: What a revision says of a forecast that the same run, repeated, no longer makes.
-LEFT_OUT = "the run was repeated without it"
+LEFT_OUT = "the session was repeated, and nothing was forecast"
 #: Two revisions of a forecast are at least this far apart.
 _APART = dt.timedelta(microseconds=1)
 #: A row as the database has it, by column.

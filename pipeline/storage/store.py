@@ -6,6 +6,7 @@ killed process was writing is not there afterwards.
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import pandas as pd
@@ -18,7 +19,7 @@ from pipeline.storage.price_revisions import PriceRevisions
 from pipeline.storage.publications import Publications
 from pipeline.storage.schema import SQL_TABLES
 from pipeline.storage.statements import delete_keys, replace_group, upsert
-from pipeline.tables import PROMOTIONS, SCORES, Table
+from pipeline.tables import PROMOTIONS, PUBLICATIONS, SCORES, Table
 
 
 class Store:
@@ -118,13 +119,17 @@ class Store:
 
     def series(self) -> pd.DataFrame:
         """Return what has been published: universe, recipe, target, and its newest cutoff."""
-        promotions = SQL_TABLES[PROMOTIONS.name].c
-        key = [promotions.universe, promotions.recipe, promotions.target]
-        newest = sa.func.max(promotions.cutoff).label("newest")
-        query = sa.select(*key, newest).group_by(*key)
+        names = ["universe", "recipe", "target"]
+        newest: dict[tuple[str, ...], dt.date] = {}
         with self.database.reader() as connection:
-            rows = connection.execute(query).all()
-        return pd.DataFrame(rows, columns=[*(column.name for column in key), "newest"])
+            for table in (PROMOTIONS, PUBLICATIONS):  # withdrawn or smoothed: only in one of them
+                columns = SQL_TABLES[table.name].c
+                key = [columns[name] for name in names]
+                query = sa.select(*key, sa.func.max(columns.cutoff)).group_by(*key)
+                for *series, cutoff in connection.execute(query):
+                    newest[tuple(series)] = max(cutoff, newest.get(tuple(series), cutoff))
+        rows = [(*series, cutoff) for series, cutoff in sorted(newest.items())]
+        return pd.DataFrame(rows, columns=[*names, "newest"])
 
     def score_sums(self, by: str, **filters: object) -> pd.DataFrame:
         """Return SCORES added up by one of their columns, or by "month" of the session (2013-03).

@@ -8,10 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline.daily import publish
+from pipeline.daily import forecasts_text, page_tables, publish
 from pipeline.errors import NothingStored, QualityGateFailed
 from pipeline.prices import Histories
-from pipeline.tables import CALIBRATIONS, FORECASTS, PROMOTIONS, RUNS
+from pipeline.storage.publications import LEFT_OUT
+from pipeline.tables import CALIBRATIONS, FORECASTS, PROMOTIONS, PUBLICATIONS, RUNS
 from tests.daily.quick_days import quick_day, take_steps
 from tests.made_days import TRAINED
 
@@ -68,6 +69,62 @@ def test_what_is_published_already_has_passed_and_is_not_checked_again(done):
     take_steps(parts, run, "publish", "publish")
     assert parts.gate.judged["forecasts"] == 0
     assert parts.messages[-1] == ("publish", "", "20 forecasts, 0 of them new or changed")
+
+
+def repeat(parts, run, **quarantined):
+    """Repeat a session whose gate finds something else."""
+    parts.gate.broken, parts.gate.rules_hash = quarantined, f"rules that find {quarantined}"
+    take_steps(parts, run)
+
+
+def test_a_ticker_that_is_quarantined_when_its_session_is_repeated_is_withdrawn(done):
+    parts, run = done
+    before = {table.name: parts.rows(table, run) for table in (*TABLES, PROMOTIONS)}
+    repeat(parts, run, OLD="it jumps")
+    rows = parts.store.load(PUBLICATIONS, ticker="OLD")
+    assert rows["withdrawn"].tolist() == ["", "it jumps"] * 5
+    for table in (*TABLES, PROMOTIONS):
+        left = before[table.name][before[table.name]["ticker"] != "OLD"]
+        assert parts.rows(table, run)["ticker"].tolist() == left["ticker"].tolist()
+    [series] = page_tables.all_series(parts.store)
+    shown = page_tables.overview(parts.store, series, run.session).set_index("ticker")
+    assert shown.loc["OLD", "verdict"] == "quarantined" and pd.isna(shown.loc["OLD", "y_hat"])
+    assert page_tables.fan(parts.store, series, "OLD", run.session).empty
+    assert len(page_tables.publication_log(parts.store, series, "OLD", run.session)) == 2
+    assert "OLD    quarantined, no forecast: it jumps" in forecasts_text(parts, run)
+    assert ("check", "", "5 published forecasts withdrawn") in parts.messages
+    repeat(parts, run)
+    for table in (FORECASTS, CALIBRATIONS, PROMOTIONS):
+        pd.testing.assert_frame_equal(parts.rows(table, run), before[table.name])
+    assert (
+        parts.store.load(PUBLICATIONS, ticker="OLD")["withdrawn"].tolist()
+        == [
+            "",
+            "it jumps",
+            "",
+        ]
+        * 5
+    )
+
+
+def test_a_session_whose_forecasts_are_all_withdrawn_is_still_shown(done):
+    parts, run = done
+    with pytest.raises(QualityGateFailed):
+        repeat(parts, run, **dict.fromkeys(TRAINED.tickers, "it jumps"))
+    [series] = page_tables.all_series(parts.store)
+    assert series.newest == run.session
+    assert page_tables.sessions(parts.store, series) == [run.session]
+    assert page_tables.overview(parts.store, series, run.session)["y_hat"].isna().all()
+
+
+def test_an_admitted_ticker_that_is_not_evaluated_again_is_withdrawn(done):
+    parts, run = done
+    left = parts.rows(PROMOTIONS, run)
+    left = left[left["ticker"] != "TWO"]
+    parts.store.replace(PROMOTIONS, left, **run.key)
+    take_steps(parts, run, "publish", "publish")
+    assert parts.store.load(PUBLICATIONS, ticker="TWO")["withdrawn"].tolist() == ["", LEFT_OUT] * 5
+    assert "TWO" not in set(parts.rows(FORECASTS, run)["ticker"])
 
 
 def test_what_was_asked_for_is_kept_for_each_ticker(done):
