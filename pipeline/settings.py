@@ -29,12 +29,22 @@ EXPECTED_VALUES = {
     "less_than_equal": "at most {le}",
     "less_than": "less than {lt}",
     "literal_error": "{expected}",
+    "bool_parsing": "true or false",
     "string_pattern_mismatch": "https://..., http://... or mailto:...",
 }
 
 #: The settings below their headings, as help texts and the README show them.
 SETTING_GROUPS = {
-    "What to run": ("universe", "source", "data", "tickers", "target", "recipe", "horizon"),
+    "What to run": (
+        "universe",
+        "source",
+        "data",
+        "tickers",
+        "target",
+        "recipe",
+        "horizon",
+        "publish",
+    ),
     "Where things are": ("home", "store_url", "tracking_uri", "artifacts", "universes"),
     "Training and decisions": (
         "workers",
@@ -87,6 +97,12 @@ class Settings(BaseSettings):
     )
     horizon: int | None = Field(
         None, ge=1, description="Sessions to forecast ahead. Empty: the universe's."
+    )
+
+    publish: bool = Field(
+        False,
+        description="Publish also what differs from the universe's declaration (other tickers, "
+        "horizon, source, data or --known-at), which is a rehearsal otherwise.",
     )
 
     home: Path = Field(

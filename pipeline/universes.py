@@ -26,6 +26,11 @@ MOST_HORIZONS = 60
 #: pattern keeps paths and SQL out of file names and URLs.
 TICKER_PATTERN = re.compile(r"\^?[A-Z0-9](?:[A-Z0-9]|[.=_-](?=[A-Z0-9])){0,19}")
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,39}")
+#: What the name of a rehearsal ends with; no declared universe has it.
+REHEARSAL = ".rehearsal"
+#: What decides which forecasts a universe publishes: a run in which it differs is a rehearsal.
+#: (Recipe and target make series of their own.)
+PUBLISHED_FIELDS = ("tickers", "horizon", "source", "data")
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Universe:
     """The tickers of a deployment, with all that decides how they are forecast.
 
     Attributes:
-        name: small letters, digits and _.
+        name: small letters, digits and _; a rehearsal's ends with `REHEARSAL`.
         source: one of `SOURCES`.
         calendar: a name of exchange_calendars.
         target: one of `TARGETS`.
@@ -66,7 +71,7 @@ class Universe:
         where = f"Universe {self.name!r}"
         self._check_types(where)
         object.__setattr__(self, "tickers", tuple(self.tickers))
-        if not NAME_PATTERN.fullmatch(self.name):
+        if not NAME_PATTERN.fullmatch(declared_name(self.name)):
             raise SettingsError(
                 f"{where}: a name is small letters, digits and _, such as us_megacaps."
             )
@@ -117,6 +122,27 @@ class Universe:
         return _json_adapter().validate_python(values)
 
     @property
+    def is_rehearsal(self) -> bool:
+        """True where results are kept apart from those that the universe publishes."""
+        return self.name.endswith(REHEARSAL)
+
+    def as_rehearsal(self) -> Universe:
+        """Return the universe under the name that rehearsals of it have."""
+        return dataclasses.replace(self, name=declared_name(self.name) + REHEARSAL)
+
+    def as_declared(self) -> Universe:
+        """Return the universe under the name that it is declared by."""
+        return dataclasses.replace(self, name=declared_name(self.name))
+
+    def differences(self, declared: Universe) -> list[str]:
+        """Return those of `PUBLISHED_FIELDS` in which it differs from what is declared."""
+        own, other = (
+            {name: getattr(each, name) for name in PUBLISHED_FIELDS} | {"tickers": {*each.tickers}}
+            for each in (self, declared)
+        )
+        return [name for name in PUBLISHED_FIELDS if own[name] != other[name]]
+
+    @property
     def source_id(self) -> str:
         """The name of these prices in the store.
 
@@ -132,6 +158,11 @@ def _json_adapter() -> TypeAdapter[Universe]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(Universe)
+
+
+def declared_name(name: str) -> str:
+    """Return the name that a universe is declared by; that of a rehearsal has an ending."""
+    return name.removesuffix(REHEARSAL)
 
 
 def check_ticker(ticker: str) -> str:
@@ -180,6 +211,11 @@ def _universe_of(name: str, entry: object, path: Path) -> Universe:
     known = {field.name for field in dataclasses.fields(Universe)} - {"name"}
     if not isinstance(entry, dict):
         raise SettingsError(f"{path}: {name} stands outside any [universe] section.")
+    if name.endswith(REHEARSAL):
+        raise SettingsError(
+            f"{path}: {name} ends with {REHEARSAL}, which the program's own rehearsals have. "
+            "Choose another name."
+        )
     unknown = sorted(set(entry) - known)
     if unknown:
         raise SettingsError(

@@ -104,7 +104,7 @@ class Stranger:
     ) -> tuple[MadeParts, object]:
         """Parts with made prices, and a run of them."""
         parts = MadeParts(self.home, made_source())
-        return parts, plan(parts, Universe(universe, "sample", tickers), LAST, NOW)
+        return parts, plan(parts, Universe(universe, "sample", tickers), LAST, NOW, publish=True)
 
 
 @pytest.fixture

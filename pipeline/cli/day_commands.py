@@ -34,7 +34,7 @@ def run(
     """Forecast one session."""
     if airflow:
         return _run_through_airflow(settings, session, known_at, format)
-    from pipeline.daily import forecasts_text, report_file, run_day
+    from pipeline.daily import forecasts_text, reading_commands, report_file, run_day
     from pipeline.parts import Parts, store_name
     from pipeline.tables import FORECASTS
 
@@ -52,8 +52,7 @@ def run(
             parts,
             f"{run.universe.name}   (`stockcast up` shows it)",
             Report=parts.artifacts.url(report_file(run)),
-            Store=f"{store_name(settings)}; read it with `stockcast forecasts` and "
-            "`stockcast scores`",
+            Store=f"{store_name(settings)}; {reading_commands(run)}",
         )
     return 0
 

@@ -111,13 +111,15 @@ def _setting_flags() -> list[inspect.Parameter]:
         for name in names:
             field = Settings.model_fields[name]
             default = "" if field.default in ("", None) else f" Default: {field.default}."
+            is_switch = field.annotation is bool
             option = typer.Option(
                 flag(name),
-                metavar=name.upper(),
-                help=f"{field.description}{default}",
+                metavar=None if is_switch else name.upper(),
+                help=f"{field.description}{'' if is_switch else default}",
                 rich_help_panel=group,
             )
-            flags.append(_keyword(name, Annotated[str | None, option], None))
+            annotation = Annotated[bool | None if is_switch else str | None, option]  # type: ignore[valid-type]
+            flags.append(_keyword(name, annotation, None))
     return flags
 
 

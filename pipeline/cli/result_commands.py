@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,8 +13,11 @@ from pipeline.cli.flags import FormatFlag, date_flag
 from pipeline.cli.printing import print_rows
 from pipeline.errors import NothingStored, SettingsError
 from pipeline.settings import Settings
+from pipeline.universes import REHEARSAL
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from pipeline.universes import Universe
 
 
@@ -35,7 +39,9 @@ def forecasts(
 
     with Parts(settings) as parts:
         filters = _filters(settings, session)
-        rows = parts.store.load(PUBLICATIONS if revisions else FORECASTS, **filters)
+        rows = _without_rehearsals(
+            parts.store.load(PUBLICATIONS if revisions else FORECASTS, **filters), filters
+        )
         if rows.empty:
             raise NothingStored(
                 f"No forecasts are stored for {_filters_text(filters)} in {store_name(settings)}. "
@@ -61,7 +67,7 @@ def scores(
 
     with Parts(settings) as parts:
         filters = _filters(settings, session)
-        rows = parts.store.load(SCORES, **filters)
+        rows = _without_rehearsals(parts.store.load(SCORES, **filters), filters)
         if rows.empty:
             raise NothingStored(
                 f"No forecast for {_filters_text(filters)} has been scored. "
@@ -128,6 +134,13 @@ def _filters(settings: Settings, session: dt.date | None) -> dict[str, object]:
         "cutoff": session,
     }
     return {name: value for name, value in filters.items() if value}
+
+
+def _without_rehearsals(rows: pd.DataFrame, filters: Mapping[str, object]) -> pd.DataFrame:
+    """Return what was published, unless a universe, or a rehearsal of one, was asked for."""
+    if "universe" in filters:
+        return rows
+    return rows[~rows["universe"].str.endswith(REHEARSAL)]
 
 
 def _filters_text(filters: dict[str, object]) -> str:

@@ -9,7 +9,13 @@ from pipeline.daily.network_requests import DATASET_ROLES
 from pipeline.daily.plan import plan, run_of
 from pipeline.daily.prediction_files import spread_of_changes
 from pipeline.daily.prepare_run import prepare_run
-from pipeline.daily.report import forecasts_text, report_file, report_text, verdict_of
+from pipeline.daily.report import (
+    forecasts_text,
+    reading_commands,
+    report_file,
+    report_text,
+    verdict_of,
+)
 from pipeline.daily.shards import MOST_SHARDS, costs_of, shards
 from pipeline.daily.steps import STEPS, TICKER_STEPS, make_forecasts, run_day
 from pipeline.daily.tracked_stock import recipe_tags
@@ -37,6 +43,7 @@ __all__ = [
     "probe",
     "promotion_line",
     "read_dataset",
+    "reading_commands",
     "recipe_tags",
     "report_file",
     "report_text",

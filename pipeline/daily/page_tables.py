@@ -31,6 +31,7 @@ from pipeline.tables import (
     SCORES,
     column,
 )
+from pipeline.universes import REHEARSAL
 
 #: Sessions of a stock's page: about a year.
 PAGE_SESSIONS = 250
@@ -65,10 +66,14 @@ class Series:
 
 
 def all_series(store: Store) -> list[Series]:
-    """Return all series, the newest first; of one universe's, that of the default recipe."""
+    """Return all series, the newest first, rehearsals last.
+
+    Of one universe's, that of the default recipe comes first.
+    """
     return sorted(
         [Series(**row) for row in row_dicts(store.series())],
         key=lambda series: (
+            series.universe.endswith(REHEARSAL),
             -series.newest.toordinal(),
             series.universe,
             series.recipe != DEFAULT.name,

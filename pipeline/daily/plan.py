@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from pipeline.errors import SettingsError
 from pipeline.models import statistical
 from pipeline.prices import newest_session, require_known
+from pipeline.reporting import counted
 from pipeline.run import Run
-from pipeline.universes import Universe
+from pipeline.tables import FORECASTS
+from pipeline.universes import Universe, declared_name, load_universes
 
 if TYPE_CHECKING:
     from pipeline.parts import Parts
@@ -25,13 +27,18 @@ def plan(
     session: dt.date | None,
     now: dt.datetime,
     known_at: dt.datetime | None = None,
+    publish: bool = False,
 ) -> Run:
     """Return the run of a session, once the whole request has been checked.
+
+    One that differs from what its universe declares is a rehearsal: everything is done, and kept
+    under a name of its own.
 
     Args:
         session: None: the newest there is.
         now: the moment of asking; a session that closes after it is not finished.
         known_at: repeat a past run with what was known then; nothing is fetched.
+        publish: it is no rehearsal, whatever differs; so is it where the settings say so.
 
     Raises:
         SettingsError: the request cannot be run; the message says what to ask for.
@@ -57,7 +64,33 @@ def plan(
             f"{session} is after {newest}, the last session that the {source.name} source has. "
             "Use that one or an earlier one (flag --session)."
         )
-    return run_of(parts, universe, session, known_at or now, replay=known_at is not None)
+    is_replay = known_at is not None
+    if not (publish or parts.settings.publish) and (is_replay or departures(parts, universe)):
+        universe = universe.as_rehearsal()
+    run = run_of(parts, universe, session, known_at or now, is_replay)
+    _require_no_shorter(parts, run)
+    return run
+
+
+def departures(parts: Parts, universe: Universe) -> list[str]:
+    """Return in what a universe differs from its declaration; nothing where there is none."""
+    declared = load_universes(parts.settings.universes).get(declared_name(universe.name))
+    return [] if declared is None else universe.differences(declared)
+
+
+def _require_no_shorter(parts: Parts, run: Run) -> None:
+    """Require that a published session keeps all of its sessions ahead."""
+    universe = run.universe
+    if universe.is_rehearsal:
+        return
+    tickers = list(universe.tickers)
+    published = parts.store.greatest(FORECASTS, "horizon", **run.key, ticker=tickers)
+    if published is not None and published > universe.horizon:
+        raise SettingsError(
+            f"{universe.name} {run.session} is published {published} sessions ahead, and a run "
+            f"{counted(universe.horizon, 'session')} ahead would leave fewer. Ask for {published} "
+            "or more (flag --horizon)."
+        )
 
 
 def run_of(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipeline.daily.plan import departures
 from pipeline.daily.tracked_session import open_sessions
 from pipeline.run import Run
-from pipeline.universes import load_universes
+from pipeline.universes import declared_name
 
 if TYPE_CHECKING:
     from pipeline.parts import Parts
@@ -22,7 +23,7 @@ def prepare_run(parts: Parts, run: Run) -> None:
         SettingsError: one of them cannot be used.
     """
     _warn_of_other_folders(parts, run)
-    _warn_of_fewer_tickers(parts, run)
+    _tell_of_departures(parts, run)
     parts.artifacts.require()
     for name in parts.tracker(run.universe.name).end_abandoned():
         parts.progress("note", "", f"MLflow run {name} was left by a killed process: now KILLED")
@@ -42,13 +43,20 @@ def _warn_of_other_folders(parts: Parts, run: Run) -> None:
         )
 
 
-def _warn_of_fewer_tickers(parts: Parts, run: Run) -> None:
-    declared = load_universes(parts.settings.universes).get(run.universe.name)
-    if declared is not None and set(run.universe.tickers) < set(declared.tickers):
-        parts.progress(
-            "note",
-            "",
-            f"only {', '.join(run.universe.tickers)} of the {len(declared.tickers)} tickers of "
-            f"{declared.name}: networks learn from no others, and the day's page and forecasts "
-            "of these are replaced by theirs.",
-        )
+def _tell_of_departures(parts: Parts, run: Run) -> None:
+    """Say what differs from the declaration, and whether it is published."""
+    universe = run.universe
+    names = departures(parts, universe) + (["known-at"] if run.replay else [])
+    if not names:
+        return
+    values = {"known-at": run.known_at.isoformat(), "tickers": ", ".join(universe.tickers)}
+    named = "; ".join(f"{name} {values.get(name) or getattr(universe, name)}" for name in names)
+    declared = declared_name(universe.name)
+    what = (
+        f"a rehearsal, kept under the name {universe.name}: nothing is published (--publish "
+        "publishes it)"
+        if universe.is_rehearsal
+        else f"published, though {declared} is declared otherwise"
+    )
+    alone = "; networks learn from these tickers alone" if "tickers" in names else ""
+    parts.progress("note", "", f"{named}: {what}{alone}")

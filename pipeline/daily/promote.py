@@ -88,9 +88,11 @@ def choice_of(parts: Parts, run: Run, ticker: str, own: Lineup | None) -> Choice
 def _is_live(parts: Parts, run: Run) -> bool:
     """Return whether this run may move the live alias `champion`.
 
-    It may where it is of its universe's own recipe, target and horizon, and no later session has
-    been promoted.
+    A rehearsal may not. Another run may where it is of its universe's own recipe, target and
+    horizon, and no later session has been promoted.
     """
+    if run.universe.is_rehearsal:
+        return False
     declared = load_universes(parts.settings.universes).get(run.universe.name, run.universe)
     if any(getattr(run.universe, name) != getattr(declared, name) for name in IDENTIFYING):
         return False

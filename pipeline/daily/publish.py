@@ -61,7 +61,9 @@ def publish(parts: Parts, run: Run) -> None:
     changed = parts.store.publications.publish(
         made.forecasts, beside, known_at, parts.asked_by, **run.key, ticker=tickers
     )
-    parts.progress(STEP, "", f"{len(made.forecasts)} forecasts, {changed} of them new or changed")
+    message = f"{len(made.forecasts)} forecasts, {changed} of them new or changed"
+    rehearsed = ": a rehearsal's, kept apart" if run.universe.is_rehearsal else ""
+    parts.progress(STEP, "", message + rehearsed)
 
 
 def _publication(parts: Parts, run: Run, promotions: pd.DataFrame) -> Publication:

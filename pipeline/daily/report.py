@@ -57,6 +57,12 @@ def report_file(run: Run) -> str:
     return f"reports/{universe.name}/{run.session}-{universe.recipe}-{universe.target}.html"
 
 
+def reading_commands(run: Run) -> str:
+    """Return the commands that print what a run has left in the store, as a sentence's end."""
+    named = f" --universe {run.universe.name}" if run.universe.is_rehearsal else ""
+    return f"read it with `stockcast forecasts{named}` and `stockcast scores{named}`"
+
+
 def verdict_of(parts: Parts, run: Run) -> str:
     """Return a session that has been reported in a few sentences."""
     return str(summary_of(day_of(parts, run)))
@@ -76,22 +82,31 @@ def forecasts_text(parts: Parts, run: Run) -> str:
 
 def day_of(parts: Parts, run: Run) -> Day:
     """Read what the day's page is made of; its scores are of forecasts made before this session."""
-    tickers = list(run.universe.tickers)
-    scores = parts.store.load(SCORES, **run.series, ticker=tickers)
+    of_run, of_series = ({**key, **_shown_tickers(run)} for key in (run.key, run.series))
+    load = parts.store.load
     return Day(
-        forecasts=parts.rows(FORECASTS, run),
-        promotions=parts.rows(PROMOTIONS, run),
-        calibrations=parts.rows(CALIBRATIONS, run),
-        findings=parts.rows(FINDINGS, run),
-        checks=parts.rows(CHECKS, run),
-        scores=_up_to(run, scores, "session"),
-        drift=parts.rows(DRIFT, run),
+        forecasts=load(FORECASTS, **of_run),
+        promotions=load(PROMOTIONS, **of_run),
+        calibrations=load(CALIBRATIONS, **of_run),
+        findings=load(FINDINGS, **of_run),
+        checks=load(CHECKS, **of_run),
+        scores=_up_to(run, load(SCORES, **of_series), "session"),
+        drift=load(DRIFT, **of_run),
     )
 
 
+def _shown_tickers(run: Run) -> dict[str, object]:
+    """Return the filter of the tickers that the page is about.
+
+    They are all that the session has been published for, also by other runs; of a rehearsal its
+    own.
+    """
+    return {"ticker": list(run.universe.tickers)} if run.universe.is_rehearsal else {}
+
+
 def _watched(parts: Parts, run: Run) -> pd.DataFrame:
-    tickers = list(run.universe.tickers)
-    return _up_to(run, parts.store.load(DRIFT, **run.series, ticker=tickers), "cutoff")
+    rows = parts.store.load(DRIFT, **run.series, **_shown_tickers(run))
+    return _up_to(run, rows, "cutoff")
 
 
 def _up_to(run: Run, rows: pd.DataFrame, column: str) -> pd.DataFrame:

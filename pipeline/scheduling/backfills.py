@@ -57,7 +57,7 @@ def backfill_sessions(
         )
     airflow, dag_id = AirflowClient(settings), daily_dag_id(universe.name)
     own = universe_of_services(settings, universe, settings_of_services(settings))
-    conf = conf_of(universe, own)
+    conf = conf_of(universe, own, settings.publish)
     calendar = _calendar(universe)
     moments = run_moment(calendar, sessions[0]), run_moment(calendar, sessions[-1])
     if reprocess != "completed":

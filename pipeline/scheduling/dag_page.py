@@ -53,6 +53,7 @@ EWMA random walk and the naive forecast, by pinball loss on the same validation 
 has sessions, figures and reasons | |
 | `publish` | blends the champion with the EWMA random walk, calibrates, writes the forecasts in \
 one transaction | a forecast breaks its own quality rules |
+| `announce` | tells DAGs that wait for the asset `forecasts_{name}`; skipped in a rehearsal | |
 | `score` | compares earlier forecasts with the closes since then | |
 | `watch` | judges coverage, pinball skill and inputs over the last sessions by their bands | |
 | `drift_warning` | one task per ticker and figure that has left its band: its log says what to \
@@ -80,7 +81,8 @@ the prices
 ## Asking for something
 
 - **One session**: *Trigger*, and fill in *Session*. Other tickers, another recipe, target or \
-horizon count for that run only.
+horizon count for that run only. With other tickers or another horizon it is a rehearsal: \
+nothing of what is published changes, and its results are kept apart, unless *Publish* is on.
 - **A range of sessions**: *Trigger*, *Backfill*. Its dates are session dates, both included; \
 holidays make no runs. On the command line:
   `stockcast backfill --airflow --universe {name} --from {example_from} --to {example_to}`

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: The fields of the trigger form that change the universe, and all of its fields.
 UNIVERSE_FIELDS = ("tickers", "recipe", "target", "horizon")
-FORM_FIELDS = ("session", *UNIVERSE_FIELDS)
+FORM_FIELDS = ("session", *UNIVERSE_FIELDS, "publish")
 _RESTART = (
     "Ask for the same; or end Airflow (`stockcast down`), and repeat this without it, or start it "
     "with these settings."
@@ -51,15 +51,17 @@ def require_known_fields(dag_run: RequestedRun) -> None:
 
 
 def conf_of(
-    universe: Universe, declared: Universe, session: dt.date | None = None
+    universe: Universe, declared: Universe, publish: bool, session: dt.date | None = None
 ) -> dict[str, Any]:
     """Return the trigger form that asks for a universe; fields that are as declared are left out.
 
     Args:
+        publish: whether it is published though it differs from its declaration.
         session: None: the run's logical date says it.
     """
     asked, own = form_of(universe), form_of(declared)
     changes = {name: value for name, value in asked.items() if value != own[name]}
+    changes |= {"publish": True} if publish else {}
     return changes if session is None else {"session": session.isoformat(), **changes}
 
 

@@ -84,7 +84,7 @@ def _failed_tasks(dag_id: str, run_id: str) -> str:
     """Return the failed tasks of a daily DAG run in a few words, in the order of the day."""
     from pipeline.daily import STEPS
 
-    order = ["plan", *STEPS, "drift_warning"]
+    order = ["plan", *STEPS, "announce", "drift_warning"]
     failed = [_task_of(name, order) for name in _failed_instances(dag_id, run_id)]
     known = [task for task in failed if task in order]
     return named_failures(sorted(known, key=order.index)) or "a task"

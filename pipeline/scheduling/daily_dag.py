@@ -57,8 +57,10 @@ def _day(universe: Universe, retry_source: dict[str, Any]) -> None:
         trained = evaluated.operator.task_group.children["train"]
         admitted >> pretrain(run) >> trained  # windows are cut meanwhile
     with _group("forecasts", "The best on the evidence is chosen, calibrated and published"):
-        published = publish.override(outlets=[forecasts_asset(universe.name)])(run)
+        published = publish(run)
         evaluated >> promote(run) >> published
+        # A leaf, as a rehearsal skips it.
+        published >> announce.override(outlets=[forecasts_asset(universe.name)])(run)
     with _group("review", "Earlier forecasts are compared with prices, and drift is looked for"):
         watched = watch(run)
         published >> score(run) >> watched >> report(run)
@@ -110,7 +112,7 @@ def build_daily_dag(universe: Universe, settings: Settings, retry: bool = True) 
 
 
 def forecasts_asset(universe: str) -> Asset:
-    """Return what `publish` updates: a DAG scheduled on it runs when new forecasts are out."""
+    """Return what `announce` updates: a DAG scheduled on it runs when new forecasts are out."""
     return Asset(name=f"forecasts_{universe}", uri=f"stockcast://forecasts/{universe}")
 
 
@@ -202,6 +204,12 @@ def publish(run: dict[str, Any]) -> None:
 
 
 @task
+def announce(run: dict[str, Any]) -> None:
+    """Tell the DAGs that are scheduled on this universe's forecasts. Skipped in a rehearsal."""
+    tasks.announce(run)
+
+
+@task
 def score(run: dict[str, Any]) -> None:
     """Compare earlier forecasts with the closes since then."""
     tasks.do_step("score", run)
@@ -276,5 +284,12 @@ def daily_form(universe: Universe) -> dict[str, Param]:
             title="Horizon",
             description="Sessions to forecast ahead. Networks are trained for one horizon, so "
             "another one trains new networks.",
+        ),
+        "publish": Param(
+            False,
+            type="boolean",
+            title="Publish",
+            description="Publish also where tickers or horizon differ from the universe's "
+            "declaration. Otherwise such a run is a rehearsal: its results are kept apart.",
         ),
     }

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pipeline.universes import declared_name
+
 DAILY_PREFIX = "daily_forecast_"
 #: The key (XCom) under which `report` leaves the day in a few sentences.
 VERDICT_KEY = "verdict"
 
 
 def daily_dag_id(universe: str) -> str:
-    """Return the id of a universe's daily DAG."""
-    return f"{DAILY_PREFIX}{universe}"
+    """Return the id of a universe's daily DAG, which its rehearsals run in too."""
+    return f"{DAILY_PREFIX}{declared_name(universe)}"
 
 
 def is_daily(dag_id: str) -> bool:

@@ -70,7 +70,7 @@ def _test_dag(
     settings: Settings, planned: Run, logical_date: dt.datetime, conf: Mapping[str, Any]
 ) -> str:
     """Run the DAG; return the state that its run ends in."""
-    dag = build_daily_dag(planned.universe, settings, retry=False)
+    dag = build_daily_dag(planned.universe.as_declared(), settings, retry=False)
     started = dt.datetime.now(dt.UTC)
     # The logical date is also when it may run, or the grid would sort it by today.
     run: DagRun = dag.test(run_after=logical_date, logical_date=logical_date, run_conf=dict(conf))

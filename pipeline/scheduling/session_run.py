@@ -95,15 +95,17 @@ def through_airflow(settings: Settings, planned: Run) -> list[str]:
     """Run a session where Airflow runs it; return the failures, one line each."""
     if is_up(settings.home):
         airflow, dag_id = AirflowClient(settings), daily_dag_id(planned.universe.name)
-        own = universe_of_services(settings, planned.universe, settings_of_services(settings))
+        asked = planned.universe.as_declared()
+        own = universe_of_services(settings, asked, settings_of_services(settings))
         if not airflow.is_paused(dag_id):
             return _through_scheduler(settings, airflow, planned, own)
         # A scheduler that is up leaves a paused DAG alone.
         print(f"{dag_id} is paused in Airflow, so this process runs it.", flush=True)
     from pipeline.scheduling.in_process import run_in_process
 
-    declared = load_universes(settings.universes).get(planned.universe.name, planned.universe)
-    conf = conf_of(planned.universe, declared, planned.session)
+    asked = planned.universe.as_declared()
+    declared = load_universes(settings.universes).get(asked.name, asked)
+    conf = conf_of(asked, declared, settings.publish, planned.session)
     return run_in_process(settings, planned, _moment_of(planned), conf)
 
 
@@ -113,7 +115,7 @@ def _through_scheduler(
     from pipeline.reporting import for_people
 
     dag_id = daily_dag_id(planned.universe.name)
-    conf = conf_of(planned.universe, own, planned.session)
+    conf = conf_of(planned.universe, own, settings.publish, planned.session)
     run_id = airflow.run_again_or_first(dag_id, _moment_of(planned), conf, form_of(own))
     follower = LogFollower(run_folder(settings.home, dag_id, run_id))
     follower.skip()
@@ -157,14 +159,13 @@ def _is_published(parts: Parts, planned: Run) -> bool:
 
 def _places(parts: Parts, planned: Run) -> str:
     """Return where a person finds what a run has left."""
-    from pipeline.daily import report_file
+    from pipeline.daily import reading_commands, report_file
 
     settings, name = parts.settings, planned.universe.name
     hint = "" if is_up(settings.home) else "   (`stockcast up` shows it)"
-    commands = "read it with `stockcast forecasts` and `stockcast scores`"
     lines = [
         f"Report    {parts.artifacts.url(report_file(planned))}",
-        f"Store     {store_name(settings)}; {commands}",
+        f"Store     {store_name(settings)}; {reading_commands(planned)}",
         f"MLflow    {experiments_url(settings)}, experiment {name}{hint}",
         f"Airflow   {airflow_url(settings)}/dags/{daily_dag_id(name)}{hint}",
         f"Logs      {settings.home / 'logs'}",

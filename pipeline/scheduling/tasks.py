@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from pipeline.errors import StockcastError, TryAgain
 from pipeline.run import Run
@@ -85,7 +85,7 @@ def plan(universe: Universe, context: Mapping[str, Any]) -> tuple[Run, list[Shar
         now = dt.datetime.now(dt.UTC)
         requested = with_params(universe, params)
         session = session_to_run(parts, requested, params, dag_run, now)
-        run = plan_session(parts, requested, session, now)
+        run = plan_session(parts, requested, session, now, publish=bool(params.get("publish")))
         prepare_run(parts, run)
         settings, tickers = parts.settings, list(requested.tickers)
         return run, shards(tickers, settings.shard_size, settings.workers)
@@ -110,6 +110,13 @@ def do_step(name: str, run: Mapping[str, Any], *tickers: Shard, alone: bool = Fa
     from pipeline.daily import STEPS
 
     return call(STEPS[name], run, *tickers, alone=alone)
+
+
+def announce(run: Mapping[str, Any]) -> None:
+    """Succeed, which updates the task's asset, where forecasts were published."""
+    universe = Run.from_json(dict(run)).universe
+    if universe.is_rehearsal:
+        raise AirflowSkipException(f"{universe.name}: a rehearsal publishes nothing.")
 
 
 def watch(run: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -65,6 +65,13 @@ class ExperimentRuns:
             )
         )
 
+    def running_of(self, owner: str) -> list[Run]:
+        """Return the runs that an owner has not ended, of all experiments."""
+        client = self._connection.client
+        experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+        query = f"attributes.status = 'RUNNING' AND tags.`{OWNER_TAG}` = '{owner}'"
+        return list(client.search_runs(experiments, query, max_results=MOST_RUNNING))
+
     def running_of_processes(self) -> list[Run]:
         """Return the runs that a process of this program has not ended, of all experiments."""
         client = self._connection.client

@@ -97,9 +97,12 @@ class RunEnds:
                 return
 
     def end_runs_of(self, owner: str, status: str, reason: str) -> list[str]:
-        """End all runs of an owner that are still running; return their ids."""
+        """End all runs of an owner that are still running; return their ids.
+
+        A rehearsal has them in an experiment of its own.
+        """
         with self._connection.answering():
-            running = [r for r in self._runs.running() if r.data.tags.get(OWNER_TAG) == owner]
+            running = self._runs.running_of(owner)
         for run in running:
             self.end(run.info.run_id, status, reason)
         return [run.info.run_id for run in running]

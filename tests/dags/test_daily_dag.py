@@ -44,7 +44,16 @@ def test_every_dag_can_be_backfilled_and_none_catches_up_by_itself(daily):
 
 
 def test_the_day_runs_in_order(daily):
-    after_plan = ["build_windows", "check", "evaluate", "ingest", "pretrain", "promote", "publish"]
+    after_plan = [
+        "announce",
+        "build_windows",
+        "check",
+        "evaluate",
+        "ingest",
+        "pretrain",
+        "promote",
+        "publish",
+    ]
     assert daily["sample"]["downstream"] == {
         "plan": [*after_plan, "report", "score", "train", "watch"],
         "ingest": ["check"],
@@ -54,7 +63,8 @@ def test_the_day_runs_in_order(daily):
         "train": ["evaluate"],
         "evaluate": ["promote"],
         "promote": ["publish"],
-        "publish": ["score"],
+        "publish": ["announce", "score"],
+        "announce": [],
         "score": ["watch"],
         "watch": ["drift_warning", "report"],
         "drift_warning": [],
@@ -62,9 +72,9 @@ def test_the_day_runs_in_order(daily):
     }
 
 
-def test_nothing_waits_for_a_warning_so_a_day_without_any_is_no_skipped_day(daily):
+def test_nothing_waits_for_what_may_be_skipped_so_a_day_without_it_is_no_skipped_day(daily):
     downstream = daily["sample"]["downstream"]
-    assert (downstream["drift_warning"], downstream["report"]) == ([], [])
+    assert [downstream[leaf] for leaf in ("announce", "drift_warning", "report")] == [[]] * 3
 
 
 def test_a_failed_shard_does_not_stop_the_others(daily):
@@ -97,7 +107,7 @@ def test_the_day_is_folded_into_groups_whose_tasks_keep_their_names(daily):
 
 def test_publishing_updates_the_universes_asset(daily):
     assert {name: dag["outlets"] for name, dag in daily.items()} == {
-        name: [["publish", f"forecasts_{name}", f"stockcast://forecasts/{name}"]]
+        name: [["announce", f"forecasts_{name}", f"stockcast://forecasts/{name}"]]
         for name in UNIVERSES
     }
 

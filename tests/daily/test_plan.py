@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.daily import plan, run_of
 from pipeline.errors import SettingsError, UnknownTicker
+from tests.daily.quick_days import quick_day
 from tests.made_days import NOW, UNIVERSE
 from tests.made_prices import LAST
 
@@ -65,7 +66,52 @@ def test_without_a_session_it_is_the_newest_that_the_source_has(parts):
     assert [day.day for day in run.forecast_sessions] == [4, 5, 6, 7, 8]
 
 
+DECLARED = """
+[made]
+source = "sample"
+tickers = ["CCC", "BBB", "AAA"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("changes", "known_at", "name"),
+    [
+        ({}, None, "made"),
+        ({"target": "open"}, None, "made"),
+        ({"retrain": "weekly"}, None, "made"),
+        ({"tickers": ("AAA",)}, None, "made.rehearsal"),
+        ({"horizon": 2}, None, "made.rehearsal"),
+        ({"source": "csv", "data": "/files"}, None, "made.rehearsal"),
+        ({}, NOW, "made.rehearsal"),
+        ({"name": "undeclared", "tickers": ("AAA",)}, None, "undeclared"),
+        ({"name": "undeclared"}, NOW, "undeclared.rehearsal"),
+    ],
+)
+def test_what_differs_from_the_declaration_is_a_rehearsal_unless_it_is_to_be_published(
+    parts, tmp_path, changes, known_at, name
+):
+    file = tmp_path / "universes.toml"
+    file.write_text(DECLARED)
+    parts.settings = parts.settings.replaced(universes=str(file))
+    asked = dataclasses.replace(UNIVERSE, **changes)
+    assert plan(parts, asked, LAST, NOW, known_at).universe.name == name
+    published = plan(parts, asked, LAST, NOW, known_at, publish=True)
+    assert published.universe == asked
+    parts.settings = parts.settings.replaced(publish=True)
+    assert plan(parts, asked, LAST, NOW, known_at).universe == asked
+
+
+def test_a_published_session_never_gets_fewer_sessions_ahead(parts):
+    run = quick_day(parts, last="publish")
+    shorter = dataclasses.replace(run.universe, horizon=2)
+    with pytest.raises(SettingsError, match=r"2013-03-01 is published 5 sessions ahead, and a run"):
+        plan(parts, shorter, LAST, NOW, publish=True)
+    plan(parts, shorter, dt.date(2013, 2, 28), NOW)
+    plan(parts, dataclasses.replace(shorter, horizon=6), LAST, NOW)
+    assert plan(parts, shorter, LAST, NOW, known_at=NOW).universe.is_rehearsal
+
+
 def test_a_moment_asked_for_makes_a_replay_with_the_same_cutoffs(parts):
     then = NOW - dt.timedelta(days=3)
     run = plan(parts, UNIVERSE, LAST, NOW, known_at=then)
-    assert run == run_of(parts, UNIVERSE, LAST, then, replay=True)
+    assert run == run_of(parts, UNIVERSE.as_rehearsal(), LAST, then, replay=True)

@@ -27,13 +27,21 @@ def test_nothing_is_noted_of_a_run_as_it_is_declared(parts):
     assert notes(parts) == []
 
 
-def test_a_run_of_fewer_tickers_than_declared_is_noted(parts, tmp_path):
+@pytest.mark.parametrize(
+    ("publish", "outcome"),
+    [
+        (False, "a rehearsal, kept under the name made.rehearsal: nothing is published (--publish"),
+        (True, "published, though made is declared otherwise; networks learn from these tickers"),
+    ],
+)
+def test_what_differs_from_the_declaration_is_noted(parts, tmp_path, publish, outcome):
     file = tmp_path / "universes.toml"
     file.write_text('[made]\nsource = "sample"\ntickers = ["AAA", "BBB"]\n')
     parts.settings = parts.settings.replaced(universes=str(file))
-    prepare_run(parts, plan(parts, FEWER, LAST, NOW))
+    shorter = dataclasses.replace(FEWER, horizon=2)
+    prepare_run(parts, plan(parts, shorter, LAST, NOW, publish=publish))
     [note] = notes(parts)
-    assert note.startswith("only AAA of the 2 tickers of made: networks learn from no others")
+    assert note.startswith(f"tickers AAA; horizon 2: {outcome}")
 
 
 def test_prices_of_another_folder_in_the_same_home_are_noted(parts):

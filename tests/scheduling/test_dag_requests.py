@@ -85,7 +85,7 @@ def test_a_ticker_that_is_none_is_refused():
 def test_a_field_that_the_form_does_not_have_is_refused_by_name():
     require_known_fields(dag_run(SUNDAY))
     require_known_fields(dag_run(SUNDAY, conf={"session": "2013-03-01", "horizon": 3}))
-    refused = r"asked for 'ticker', 'sesion', .* has session, tickers, recipe, target, horizon\."
+    refused = r"asked for 'ticker', 'sesion', .* has session, tickers, recipe, target, horizon, publish\."
     with pytest.raises(SettingsError, match=refused):
         require_known_fields(dag_run(SUNDAY, conf={"ticker": "IBM", "sesion": "", "horizon": 3}))
 
@@ -111,9 +111,10 @@ def test_only_a_session_that_nobody_named_becomes_the_last_one(tmp_path, named, 
 
 
 def test_a_form_has_what_differs_from_the_declaration_and_makes_the_same_universe_of_it():
-    assert conf_of(US, US, LAST) == {"session": "2013-03-01"}
+    assert conf_of(US, US, False, LAST) == {"session": "2013-03-01"}
+    assert conf_of(US, US, True) == {"publish": True}
     asked = with_params(US, {"tickers": ["AAPL"], "recipe": "fastnu-default", "horizon": 3})
-    conf = conf_of(asked, US, LAST)
+    conf = conf_of(asked, US, False, LAST)
     changes = {"tickers": ["AAPL"], "recipe": "fastnu-default", "target": "high", "horizon": 3}
     assert conf == {"session": "2013-03-01", **changes}
     assert with_params(US, conf) == asked
