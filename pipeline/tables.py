@@ -179,9 +179,14 @@ DATASETS = Table(
 )
 
 #: All that a run compares for a ticker: its datasets and networks as JSON (`daily.lineup.Lineup`),
-#: and the identity of the choice among them. Ticker "all" has the networks that all stocks train
-#: together.
-LINEUPS = Table("lineups", {**RUN_KEY, "choice": "str", "lineup": "str"}, tuple(RUN_KEY))
+#: and the identity of the choice among them. `decision` is what `promote` has decided, a PROMOTIONS
+#: row as JSON, on its way to publication; "" before. Ticker "all" has the networks that all stocks
+#: train together.
+LINEUPS = Table(
+    "lineups",
+    {**RUN_KEY, "choice": "str", "lineup": "str", "decision": "str"},
+    tuple(RUN_KEY),
+)
 
 #: A trained network. `model_id` is a hash of the recipe's configuration, the data learnt from, the
 #: seed and the network that training went on from.
@@ -240,12 +245,12 @@ PREDICTIONS = Table(
     ("dataset", "model", "horizon"),
 )
 
-#: The forecaster that is published, and why. `champion` is lstm, previous, pooled, ewma or naive;
-#: `weight` is its share of what is published, the rest is the EWMA random walk's. rmse of the first
-#: horizon, in dollars; pinball over all horizons, as a fraction of the price: those of what is
-#: published, or of the current network where a baseline is; so is `training_cutoff`. `skill` is 1 -
-#: test_rmse / naive_test_rmse, `pinball_skill` 1 - test_pinball / ewma_test_pinball: positive means
-#: better than the baseline.
+#: The forecaster that is published, and why; written with the forecasts, in one transaction.
+#: `champion` is lstm, previous, pooled, ewma or naive; `weight` is its share of what is published,
+#: the rest is the EWMA random walk's. rmse of the first horizon, in dollars; pinball over all
+#: horizons, as a fraction of the price: those of what is published, or of the current network where
+#: a baseline is; so is `training_cutoff`. `skill` is 1 - test_rmse / naive_test_rmse,
+#: `pinball_skill` 1 - test_pinball / ewma_test_pinball: positive means better than the baseline.
 PROMOTIONS = Table(
     "promotions",
     {

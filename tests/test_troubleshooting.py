@@ -18,6 +18,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -36,7 +37,7 @@ from pipeline.sessions import Calendar
 from pipeline.settings import Settings
 from pipeline.storage import Artifacts, Store
 from pipeline.storage.embedded_postgres import cluster, server_user
-from pipeline.tables import CHECKS
+from pipeline.tables import CHECKS, FORECASTS
 from pipeline.tracking import Tracker
 from pipeline.universes import Universe
 from tests.made_days import NOW, MadeParts, made_source
@@ -246,6 +247,15 @@ def published_before_promoted(stranger: Stranger) -> str:
     return stranger.raised(STEPS["publish"], parts, run)
 
 
+def fewer_sessions_ahead(stranger: Stranger) -> str:
+    parts, run = stranger.day()
+    rows = [{**run.key, "ticker": "AAA", "horizon": horizon} for horizon in (1, 5)]
+    table = pd.DataFrame(rows).reindex(columns=list(FORECASTS.columns))
+    parts.store.save(FORECASTS, table)
+    shorter = replace(run.universe, horizon=2)
+    return stranger.raised(lambda: plan(parts, shorter, LAST, NOW, publish=True))
+
+
 def two_terminals(stranger: Stranger) -> str:
     from pipeline.scheduling.session_run import only_run
 
@@ -257,7 +267,9 @@ def two_terminals(stranger: Stranger) -> str:
 
 
 def an_unregistered_champion(stranger: Stranger) -> str:
-    return stranger.raised(stranger.tracker().set_champions, {"IBM": "5d1683a016e3a9a1"})
+    return stranger.raised(
+        stranger.tracker().set_champions, {"IBM": "5d1683a016e3a9a1"}, lambda: True
+    )
 
 
 def a_deleted_experiment(stranger: Stranger) -> str:
@@ -339,6 +351,7 @@ PROVOKED: dict[str, Callable[[Stranger], str]] = {
     "tickers are quarantined. `stockcast check`": a_step_after_that,
     "no ticker has been checked": lambda stranger: stranger.stockcast("train"),
     "nothing has been promoted": published_before_promoted,
+    "sessions ahead, and a run": fewer_sessions_ahead,
     "No forecasts are stored": lambda stranger: stranger.stockcast(
         "forecasts --session 2013-03-01"
     ),

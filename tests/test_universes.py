@@ -80,6 +80,7 @@ def test_a_universe_that_cannot_be_names_the_values_that_can(changes, message):
         ("[a", "is no TOML"),
         ("x = 1", "x stands outside any"),
         ("[a]\nsource = 'yahoo'", "universe 'a' lacks tickers"),
+        ("['a.rehearsal']\nsource = 'yahoo'\ntickers = ['IBM']", "rehearsal ends with .rehearsal"),
         (
             "[a]\nsource = 'yahoo'\ntickers = ['IBM']\nticker = 1",
             "universe 'a' has ticker; the keys are",

@@ -1,14 +1,15 @@
 """The lineup: what a session compares for each ticker, written once and read by all later steps.
 
 It names the datasets, the networks and the choice, so that no step works out again what an earlier
-one has decided. `train` draws it up (see `lineup_drawing`); `evaluate`, `promote`, `publish`,
-`watch`, `explain` and the audit read it. The networks that all stocks train together are the lineup
-of `SHARED`, which `pretrain` draws up.
+one has decided. `train` draws it up (see `lineup_drawing`), `promote` adds what it has decided;
+`evaluate`, `promote`, `publish`, `watch`, `explain` and the audit read it. The networks that all
+stocks train together are the lineup of `SHARED`, which `pretrain` draws up.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from pipeline.daily.dataset_files import DatasetEntry, datasets_of
 from pipeline.decisions import Contestant
 from pipeline.errors import NothingStored
 from pipeline.run import Run
-from pipeline.tables import LINEUPS
+from pipeline.tables import LINEUPS, PROMOTIONS
 from pipeline.training import SHARED
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def contestant(network: NetworkEntry) -> Contestant:
 
 
 def save(parts: Parts, run: Run, lineups: Iterable[Lineup]) -> None:
-    """Store lineups; each replaces what was stored for its ticker."""
+    """Store lineups, not decided yet; each replaces what was stored for its ticker."""
     adapter = _adapter()
     rows = [
         {
@@ -127,6 +128,7 @@ def save(parts: Parts, run: Run, lineups: Iterable[Lineup]) -> None:
             "ticker": each.ticker,
             "choice": each.choice,
             "lineup": adapter.dump_json(each).decode(),
+            "decision": "",
         }
         for each in lineups
     ]
@@ -160,6 +162,30 @@ def load(parts: Parts, run: Run, tickers: Sequence[str]) -> dict[str, Lineup]:
                 "Run `train` and `evaluate` for this session first."
             )
     return lineups
+
+
+def save_decisions(
+    parts: Parts, run: Run, tickers: Sequence[str], promotions: pd.DataFrame
+) -> None:
+    """Store what has been decided among the lineups of these tickers.
+
+    Args:
+        promotions: PROMOTIONS; a ticker without a row is not decided.
+    """
+    decided = {
+        row["ticker"]: json.dumps(row, default=lambda day: day.date().isoformat())
+        for row in promotions.drop(columns=list(run.key)).to_dict("records")
+    }
+    rows = parts.rows(LINEUPS, run, tickers)
+    decisions = [decided.get(ticker, "") for ticker in rows["ticker"]]
+    parts.store.save(LINEUPS, rows.assign(decision=decisions))
+
+
+def decisions(parts: Parts, run: Run, tickers: Sequence[str]) -> pd.DataFrame:
+    """Return what has been decided for these tickers: PROMOTIONS, on the way to publication."""
+    texts = parts.rows(LINEUPS, run, tickers)["decision"].dropna()
+    rows = [{**run.key, **json.loads(text)} for text in texts if text]
+    return PROMOTIONS.conform(pd.DataFrame(rows)) if rows else PROMOTIONS.empty()
 
 
 def shared(parts: Parts, run: Run) -> Lineup | None:

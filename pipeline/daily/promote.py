@@ -1,4 +1,7 @@
-"""Step `promote`: decide which forecast is published for each ticker, with the reasons."""
+"""Step `promote`: decide which forecast is published for each ticker, with the reasons.
+
+What it decides is published by the next step, in one transaction with the forecasts.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +16,13 @@ from pipeline.daily.table_rows import row_dicts
 from pipeline.daily.tracked_stock_metrics import promotion_line
 from pipeline.decisions import Choice, blending, decode_choice, promotion_rows
 from pipeline.errors import NothingStored, StockcastError
-from pipeline.models import BASELINES
 from pipeline.outcomes import Outcomes, raise_together
 from pipeline.run import Run
-from pipeline.tables import PROMOTIONS
-from pipeline.universes import load_universes
 
 if TYPE_CHECKING:
     from pipeline.parts import Parts
 
 STEP = "promote"
-#: What a run must have in common with its declared universe to move the alias `champion`.
-IDENTIFYING = ("recipe", "target", "horizon")
 #: Takes what is too long for a line of progress: the reasons of a decision.
 log = logging.getLogger(__name__)
 
@@ -44,16 +42,8 @@ def promote(parts: Parts, run: Run) -> None:
     weights = blending.network_weights(curves)
     trained_until = {ticker: lineups[ticker].training.cutoff for ticker in choices}
     rows = promotion_rows(run, choices, weights, trained_until)
-    is_live = _is_live(parts, run)
-    parts.store.replace(PROMOTIONS, rows, **run.key, ticker=tickers)
-    decided = row_dicts(rows)
-    if is_live:
-        champions = {
-            row["ticker"]: None if row["champion"] in BASELINES else row["model_id"]
-            for row in decided
-        }
-        parts.tracker(run.universe.name).set_champions(champions)
-    for row in decided:
+    lineup.save_decisions(parts, run, tickers, rows)
+    for row in row_dicts(rows):
         parts.progress(STEP, row["ticker"], promotion_line(row))
         for reason in str(row["reasons"]).split("; "):
             log.info("promote %s: %s", row["ticker"], reason)
@@ -83,18 +73,3 @@ def choice_of(parts: Parts, run: Run, ticker: str, own: Lineup | None) -> Choice
         f"{ticker} {run.session}: it has not been evaluated. "
         "Run `train` and `evaluate` for this session first."
     )
-
-
-def _is_live(parts: Parts, run: Run) -> bool:
-    """Return whether this run may move the live alias `champion`.
-
-    A rehearsal may not. Another run may where it is of its universe's own recipe, target and
-    horizon, and no later session has been promoted.
-    """
-    if run.universe.is_rehearsal:
-        return False
-    declared = load_universes(parts.settings.universes).get(run.universe.name, run.universe)
-    if any(getattr(run.universe, name) != getattr(declared, name) for name in IDENTIFYING):
-        return False
-    newest = parts.store.greatest(PROMOTIONS, "cutoff", **run.series)
-    return newest is None or bool(newest <= run.session)

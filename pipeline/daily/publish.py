@@ -1,6 +1,8 @@
 """Step `publish`: calibrate what was decided, and write the forecasts with their intervals.
 
-All that it needs has been decided and replayed: it looks at no windows and no prices.
+All that it needs has been decided and replayed: it looks at no windows and no prices. Forecasts,
+decisions, calibrations and the run's request are written in one transaction; then the alias
+`champion` moves in MLflow.
 """
 
 from __future__ import annotations
@@ -19,14 +21,18 @@ from pipeline.daily.promote import choice_of
 from pipeline.daily.table_rows import row_dicts
 from pipeline.decisions import Publication, decode_replay, publication
 from pipeline.errors import NothingStored
+from pipeline.models import BASELINES
 from pipeline.run import Run
 from pipeline.tables import CALIBRATIONS, FORECASTS, PROMOTIONS, RUNS
+from pipeline.universes import load_universes
 from pipeline.version import code_version, library_versions
 
 if TYPE_CHECKING:
     from pipeline.parts import Parts
 
 STEP = "publish"
+#: What a run must have in common with its declared universe to move the alias `champion`.
+IDENTIFYING = ("recipe", "target", "horizon")
 
 
 def publish(parts: Parts, run: Run) -> None:
@@ -38,17 +44,18 @@ def publish(parts: Parts, run: Run) -> None:
         NothingStored: nothing has been promoted.
         QualityGateFailed: a forecast breaks its expectations.
     """
-    if parts.recipes.for_price(run.universe.recipe).smoothing:
-        smoothed = "this recipe forecasts a smoothed price, which nobody pays"
-        parts.progress(STEP, "", f"nothing is published: {smoothed}")
-        return
     tickers = passed(parts, run)
-    promotions = parts.rows(PROMOTIONS, run, tickers)
+    promotions = lineup.decisions(parts, run, tickers)
     if promotions.empty:
         raise NothingStored(
             f"{run.universe.name} {run.session}: nothing has been promoted. "
             "Run `promote` for this session first."
         )
+    if parts.recipes.for_price(run.universe.recipe).smoothing:
+        parts.store.replace(PROMOTIONS, promotions, **run.key, ticker=tickers)
+        smoothed = "this recipe forecasts a smoothed price, which nobody pays"
+        parts.progress(STEP, "", f"nothing is published: {smoothed}")
+        return
     made = _publication(parts, run, promotions)
     published = parts.rows(FORECASTS, run, tickers)
     if not made.forecasts.equals(published):  # what is published has passed already
@@ -57,13 +64,36 @@ def publish(parts: Parts, run: Run) -> None:
         run.universe.source_id, list(run.universe.tickers), run.session, run.known_at
     )
     runs = _run_rows(parts, run, list(promotions["ticker"]), known_at)
-    beside = [(CALIBRATIONS, made.calibrations), (RUNS, runs)]
+    beside = [(PROMOTIONS, promotions), (CALIBRATIONS, made.calibrations), (RUNS, runs)]
     changed = parts.store.publications.publish(
         made.forecasts, beside, known_at, parts.asked_by, **run.key, ticker=tickers
     )
     message = f"{len(made.forecasts)} forecasts, {changed} of them new or changed"
     rehearsed = ": a rehearsal's, kept apart" if run.universe.is_rehearsal else ""
     parts.progress(STEP, "", message + rehearsed)
+    _move_aliases(parts, run, promotions)
+
+
+def _move_aliases(parts: Parts, run: Run, promotions: pd.DataFrame) -> None:
+    """Point the alias `champion` at what has been published, unless a later session has been.
+
+    Only a run as its universe is declared may do so, and no rehearsal.
+    """
+    universe = run.universe
+    declared = load_universes(parts.settings.universes).get(universe.name, universe)
+    differs = any(getattr(universe, name) != getattr(declared, name) for name in IDENTIFYING)
+    if differs or universe.is_rehearsal:
+        return
+
+    def is_newest() -> bool:
+        newest = parts.store.greatest(PROMOTIONS, "cutoff", **run.series)
+        return newest is None or bool(newest <= run.session)
+
+    champions = {
+        row["ticker"]: None if row["champion"] in BASELINES else row["model_id"]
+        for row in row_dicts(promotions)
+    }
+    parts.tracker(universe.name).set_champions(champions, is_newest)
 
 
 def _publication(parts: Parts, run: Run, promotions: pd.DataFrame) -> Publication:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,7 +107,9 @@ class SilentTracker(Tracker):
         """Return the id of every run; nothing is tracked."""
         return UNTRACKED_RUN
 
-    def set_champions(self, champions: Mapping[str, str | None]) -> None:
+    def set_champions(
+        self, champions: Mapping[str, str | None], is_newest: Callable[[], bool]
+    ) -> None:
         """Do nothing: no model is registered, so none is named."""
 
 

@@ -127,7 +127,7 @@ class RegisteredModels:
                 raise NothingStored(
                     f"{ticker}: model {model_id} is not registered as {name} in MLflow (any "
                     "more). Delete the session's run and the ticker's below it there, if there "
-                    "are any, then repeat evaluate and promote."
+                    "are any, then repeat evaluate, promote and publish."
                 )
         current = model.aliases.get(CHAMPION_ALIAS) if model else None
         if version and str(current) != str(version.version):

@@ -11,7 +11,7 @@ parent run ends it. TensorFlow is never imported here.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pipeline.tracking.child_runs import ChildRuns, session_name
 from pipeline.tracking.connection import MlflowConnection
@@ -186,19 +186,22 @@ class Tracker:
         with self._connection.answering():
             return self._children.record(parent, run, self.owner)
 
-    def set_champions(self, champions: Mapping[str, str | None]) -> None:
+    def set_champions(
+        self, champions: Mapping[str, str | None], is_newest: Callable[[], bool]
+    ) -> None:
         """Point each ticker's alias `champion` at the model that is published.
-
-        Whether this is the newest session is for the caller to know.
 
         Args:
             champions: by ticker a model_id; None: a baseline is published.
+            is_newest: whether no later session has been published; it is asked while no other
+                process moves an alias.
 
         Raises:
             NothingStored: a model is not registered.
         """
-        with self._connection.answering():
-            self._models.set_champions(champions)
+        with self._connection.answering(), self._connection.lock("champions"):
+            if is_newest():
+                self._models.set_champions(champions)
 
 
 def _session_identity(

@@ -80,8 +80,9 @@ class QuickTracker:
         self.records[parent, run.ticker] = run
         return f"{parent} {run.ticker}"
 
-    def set_champions(self, champions: Mapping[str, str | None]) -> None:
-        self.champions |= champions
+    def set_champions(self, champions: Mapping[str, str | None], is_newest: Any) -> None:
+        if is_newest():
+            self.champions |= champions
 
     def end_abandoned(self) -> list[str]:
         return []

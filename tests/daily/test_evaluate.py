@@ -150,7 +150,7 @@ def test_a_network_that_fails_does_not_stop_the_others(unevaluated):
     with pytest.raises(LookAtTheData, match="OLD: plain Keras cannot load its file"):
         STEPS["evaluate"](parts, run, list(TRAINED.tickers))
     assert tracked_below(parts) == {"parent 2013-03-01": ["TWO", "YNG", "AAA"]}
-    take_steps(parts, run, "promote", "promote")
+    take_steps(parts, run, "promote", "publish")
     assert parts.rows(PROMOTIONS, run)["ticker"].tolist() == ["AAA", "TWO", "YNG"]
 
 

@@ -30,6 +30,7 @@ def test_what_is_shown_unasked_is_the_newest_and_of_its_recipes_the_default_one(
         ("b", "default", day),
         ("b", "default.faithful", day),
         ("a", "default", before),
+        ("a.rehearsal", "default", day),
     ]
     rows = pd.DataFrame(
         [
@@ -43,6 +44,7 @@ def test_what_is_shown_unasked_is_the_newest_and_of_its_recipes_the_default_one(
         ("b", "castilla"),
         ("b", "default.faithful"),
         ("a", "default"),
+        ("a.rehearsal", "default"),
     ]
 
 

@@ -24,7 +24,7 @@ def test_a_ticker_that_was_not_evaluated_is_named_and_does_not_stop_the_others(d
     own = parts.settings.home / "artifacts" / "choices"
     [choice, *_] = sorted(own.glob("*.npz"))
     choice.unlink()
-    take_steps(parts, run, "promote", "promote")
+    take_steps(parts, run, "promote", "publish")
     assert len(parts.rows(PROMOTIONS, run)) == len(run.universe.tickers) - 1
     [message] = [m[2] for m in parts.messages if "not been evaluated" in m[2]]
     assert "Run `train` and `evaluate` for this session first." in message
@@ -39,7 +39,7 @@ def test_where_no_ticker_was_evaluated_nothing_can_be_promoted(parts):
 
 def test_the_alias_is_on_the_champions_of_a_universe_as_it_is_declared(done):
     parts, run = done
-    take_steps(parts, run, "promote", "promote")
+    take_steps(parts, run, "promote", "publish")
     rows = parts.rows(PROMOTIONS, run).set_index("ticker")
     assert parts.tracked.champions == {
         "OLD": rows.loc["OLD", "model_id"],
@@ -49,11 +49,27 @@ def test_the_alias_is_on_the_champions_of_a_universe_as_it_is_declared(done):
     }
 
 
+def test_what_is_decided_is_shown_once_it_is_published(done):
+    """A process that is killed between the two steps leaves what was published as it was."""
+    parts, run = done
+    parts.store.replace(PROMOTIONS, PROMOTIONS.empty(), **run.key)
+    parts.tracked.champions.clear()
+    take_steps(parts, run, "promote", "promote")
+    assert parts.rows(PROMOTIONS, run).empty and parts.tracked.champions == {}
+    take_steps(parts, run, "publish", "publish")
+    assert len(parts.rows(PROMOTIONS, run)) == len(parts.tracked.champions) == 4
+
+
+def test_a_rehearsal_moves_no_alias(parts):
+    run = quick_day(parts, LAST, ONE.as_rehearsal(), last="publish")
+    assert len(parts.rows(PROMOTIONS, run)) == 1 and parts.tracked.champions == {}
+
+
 def test_the_alias_stays_on_the_champions_of_a_later_session(parts):
-    quick_day(parts, LAST, ONE, last="promote")
+    quick_day(parts, LAST, ONE, last="publish")
     assert parts.tracked.champions == {"AAA": None}
     parts.tracked.champions.clear()
-    quick_day(parts, dt.date(2013, 2, 28), ONE, last="promote")
+    quick_day(parts, dt.date(2013, 2, 28), ONE, last="publish")
     assert parts.tracked.champions == {}
 
 
@@ -61,7 +77,7 @@ def test_a_run_of_another_horizon_than_declared_moves_no_alias(parts, tmp_path):
     file = tmp_path / "universes.toml"
     file.write_text('[made]\nsource = "sample"\ntickers = ["AAA"]\nhorizon = 5\n')
     parts.settings = parts.settings.replaced(universes=str(file))
-    quick_day(parts, LAST, dataclasses.replace(ONE, horizon=3), last="promote")
+    quick_day(parts, LAST, dataclasses.replace(ONE, horizon=3), last="publish")
     assert parts.tracked.champions == {}
 
 
@@ -81,5 +97,5 @@ def test_weights_are_those_of_all_stocks_together(done):
     parts, run = done
     weights = parts.rows(PROMOTIONS, run).set_index("ticker")["weight"]
     alone = dataclasses.replace(run, universe=dataclasses.replace(TRAINED, tickers=("TWO",)))
-    take_steps(parts, alone, "promote", "promote")
+    take_steps(parts, alone, "promote", "publish")
     assert 0 < parts.rows(PROMOTIONS, alone)["weight"].iloc[0] != weights["TWO"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline.daily import forecasts_text, page_tables, publish
+from pipeline.daily import forecasts_text, lineup, page_tables, publish
 from pipeline.errors import NothingStored, QualityGateFailed
 from pipeline.prices import Histories
 from pipeline.storage.publications import LEFT_OUT
@@ -119,9 +119,7 @@ def test_a_session_whose_forecasts_are_all_withdrawn_is_still_shown(done):
 
 def test_an_admitted_ticker_that_is_not_evaluated_again_is_withdrawn(done):
     parts, run = done
-    left = parts.rows(PROMOTIONS, run)
-    left = left[left["ticker"] != "TWO"]
-    parts.store.replace(PROMOTIONS, left, **run.key)
+    lineup.save_decisions(parts, run, ["TWO"], PROMOTIONS.empty())
     take_steps(parts, run, "publish", "publish")
     assert parts.store.load(PUBLICATIONS, ticker="TWO")["withdrawn"].tolist() == ["", LEFT_OUT] * 5
     assert "TWO" not in set(parts.rows(FORECASTS, run)["ticker"])
@@ -147,6 +145,6 @@ def test_nothing_is_published_of_a_smoothed_price(parts):
 
 def test_without_a_promotion_the_step_to_run_is_named(done):
     parts, run = done
-    parts.store.replace(PROMOTIONS, PROMOTIONS.empty(), **run.key)
+    lineup.save_decisions(parts, run, run.universe.tickers, PROMOTIONS.empty())
     with pytest.raises(NothingStored, match=r"trained 2013-03-01: nothing .* Run `promote`"):
         take_steps(parts, run, "publish", "publish")

@@ -85,7 +85,9 @@ def test_a_ticker_that_is_none_is_refused():
 def test_a_field_that_the_form_does_not_have_is_refused_by_name():
     require_known_fields(dag_run(SUNDAY))
     require_known_fields(dag_run(SUNDAY, conf={"session": "2013-03-01", "horizon": 3}))
-    refused = r"asked for 'ticker', 'sesion', .* has session, tickers, recipe, target, horizon, publish\."
+    refused = (
+        r"asked for 'ticker', 'sesion', .* has session, tickers, recipe, target, horizon, publish\."
+    )
     with pytest.raises(SettingsError, match=refused):
         require_known_fields(dag_run(SUNDAY, conf={"ticker": "IBM", "sesion": "", "horizon": 3}))
 

@@ -66,7 +66,7 @@ def test_mlflow_loads_the_network_that_was_tracked(tracker, folder):
         assert keras.stdout.readline() == "saved\n"
         network = dataclasses.replace(NETWORK, content=file.read_bytes())
         record_friday(tracker, dataclasses.replace(AAPL, model=network))
-        tracker.set_champions({"AAPL": "aapl-march"})
+        tracker.set_champions({"AAPL": "aapl-march"}, lambda: True)
         answer, _ = keras.communicate("\n", timeout=120)
     assert "shapes (1, 60, 2) (1, 5)\n" in answer
     assert answer.startswith("True\n") and answer.endswith(f"True {OUTPUTS}\n")

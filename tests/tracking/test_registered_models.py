@@ -32,7 +32,7 @@ def test_the_champion_alias_follows_what_is_published(tracker, folder):
     record_friday(tracker)
     champions = []
     for model_id in ("aapl-march", "aapl-february", "aapl-february", None):
-        tracker.set_champions({"AAPL": model_id})
+        tracker.set_champions({"AAPL": model_id}, lambda: True)
         model = client_of(folder).get_registered_model("sample.AAPL")
         version = model.aliases.get("champion")
         champions.append((version and int(version), model.tags["published"]))
@@ -46,14 +46,14 @@ def test_a_version_that_somebody_else_registered_is_not_crowned_where_a_baseline
     client = client_of(folder)
     client.create_registered_model("sample.AAPL")
     client.create_model_version("sample.AAPL", "s3://elsewhere/model")
-    tracker.set_champions({"AAPL": None})
+    tracker.set_champions({"AAPL": None}, lambda: True)
     assert client.get_registered_model("sample.AAPL").aliases == {}
 
 
 def test_a_champion_that_nobody_registered_is_named(tracker):
-    tracker.set_champions({"FB": None})
+    tracker.set_champions({"FB": None}, lambda: True)
     with pytest.raises(NothingStored, match=r"FB: model nope is not registered as sample\.FB"):
-        tracker.set_champions({"FB": "nope"})
+        tracker.set_champions({"FB": "nope"}, lambda: True)
 
 
 @pytest.mark.parametrize("ticker", ["^GSPC", "BRK.B", "EURUSD=X"])

@@ -1,4 +1,4 @@
-"""Keep every publication of a forecast, and say which scores are of backfilled ones.
+"""Keep every publication of a forecast, say which scores are of backfilled ones, keep decisions.
 
 When a forecast stored before was published is not known. Its publication gets the earliest moment
 that can be right, when the newest price behind it became known; one without a request, the end of
@@ -34,6 +34,7 @@ def upgrade() -> None:
     for name in ("cutoff", "session"):
         op.create_index(f"ix_publications_universe_{name}", "publications", ["universe", name])
     _publish_what_is_stored()
+    op.add_column("lineups", sa.Column("decision", sa.Text(), nullable=True))
     op.add_column("scores", sa.Column("published_at", sa.DateTime(), nullable=True))
     for table in ("scores", "drift"):
         # Rows that are there already need a value; what is written from now on brings its own.

@@ -1,0 +1,59 @@
+"""Commands that print what is stored, on a made store."""
+
+import csv
+import io
+
+import pytest
+
+from pipeline.storage import Store
+from pipeline.tables import FORECASTS, PUBLICATIONS, SCORES
+from tests.made_publications import LAST, fill
+
+
+@pytest.fixture
+def rows_of(call):
+    """Print rows from a store that also has a rehearsal and a withdrawn forecast."""
+    store = Store.open(f"sqlite:///{call.home}/store.db")
+    fill(store)
+    for table in (FORECASTS, PUBLICATIONS, SCORES):
+        rehearsed = store.load(table, ticker="AAA").assign(universe="made.rehearsal")
+        store.save(table, rehearsed)
+    store.publications.withdraw(
+        {"BRK.B": "it jumps"}, [], "test", universe="made", recipe="default", target="close",
+        cutoff=LAST,
+    )  # fmt: skip
+    store.close()
+
+    def rows_of(line: str) -> list[dict[str, str]]:
+        code, out, _ = call(f"{line} --format csv")
+        assert code == 0
+        return list(csv.DictReader(io.StringIO(out)))
+
+    return rows_of
+
+
+def test_rehearsals_are_printed_only_when_they_are_asked_for(rows_of):
+    for command in ("forecasts", "scores", "scores --each", "forecasts --revisions"):
+        assert {row["universe"] for row in rows_of(command)} == {"made"}
+        asked = rows_of(f"{command} --universe made.rehearsal")
+        assert {row["ticker"] for row in asked} == {"AAA"}
+
+
+def test_what_was_withdrawn_is_printed_among_the_revisions_only(rows_of):
+    assert "BRK.B" not in {row["ticker"] for row in rows_of("forecasts")}
+    revisions = rows_of("forecasts --revisions --tickers BRK.B")
+    assert [row["withdrawn"] for row in revisions] == ["", "it jumps"] * 5
+    assert revisions[1]["published_by"] == "test"
+
+
+def test_forecasts_in_time_and_backfilled_ones_are_summed_up_apart(rows_of, call):
+    store = Store.open(f"sqlite:///{call.home}/store.db")
+    made_later = store.load(SCORES, universe="made", ticker="AAA", horizon=2).assign(
+        backfilled=True
+    )
+    store.save(SCORES, made_later.head(3))
+    store.close()
+    rows = rows_of("scores --tickers AAA")
+    counts = {(row["horizon"], row["backfilled"]): int(row["forecasts"]) for row in rows}
+    assert counts["2", "True"] == 3 and counts["2", "False"] == len(made_later) - 3
+    assert ("1", "True") not in counts
