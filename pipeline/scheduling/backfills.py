@@ -86,9 +86,9 @@ def require_same_request(
     asked = request_of(conf, form)
     for run in runs:
         own = request_of(run["conf"], form)
-        differing = [name for name, value in own.items() if value != asked.get(name)]
+        differing = [name for name in {**own, **asked} if own.get(name) != asked.get(name)]
         if run["state"] == "success" and differing:
-            was = ", ".join(f"{name} {own[name]!r}" for name in differing)
+            was = ", ".join(f"{name} {own.get(name)!r}" for name in differing)
             raise SettingsError(
                 f"Run {run['dag_run_id']} was asked for {was}, and a backfill leaves alone what "
                 "has succeeded. Add --reprocess completed to run the sessions of the range again."

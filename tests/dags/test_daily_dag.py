@@ -120,6 +120,7 @@ def test_the_form_describes_every_parameter_and_defaults_to_the_universe(daily):
         "recipe": "default",
         "target": None,
         "horizon": 5,
+        "publish": False,
     }
     assert all(param["description"] and param["title"] for param in params.values())
     assert params["tickers"]["examples"] == ["AAPL", "FB", "GOOG", "IBM", "MSFT"]
