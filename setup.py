@@ -53,6 +53,7 @@ setup(
         "pyarrow>=20",  # the long tables of backtests, as Parquet
         "rich>=14",  # tables in the terminal
         "scikit-learn>=1.7,<2",
+        "scipy>=1.15,<2",
         "sqlalchemy>=2,<3",
         "statsforecast>=2.0.2,<3",
         "tensorboard>=2.20,<3",  # the viewer, and what writes histograms

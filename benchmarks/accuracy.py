@@ -32,7 +32,7 @@ import pandas as pd
 from pipeline import windows
 from pipeline.decisions import SplitForecasts, blending, calibrated_test
 from pipeline.errors import StockcastError
-from pipeline.measures import BLOCK_SESSIONS, CONFIDENCE, root_mean_squared_error
+from pipeline.measures import CONFIDENCE, root_mean_squared_error
 from pipeline.models import BASELINES, DEFAULT, EWMA
 from pipeline.parts import Parts
 from pipeline.prices import mask
@@ -44,6 +44,8 @@ from pipeline.windows import Dataset, Newest, Since, Split
 HORIZON = 5
 #: Sessions of the validation year.
 VALIDATION = Newest(252)
+#: Sessions that the bootstrap over all tickers draws together.
+BLOCK_SESSIONS = 20
 DRAWS = 1000
 STAGES = (EWMA, "pooled and tuned", "mixed", "published")
 

@@ -25,8 +25,6 @@ TRIED_WEIGHTS = np.linspace(0, 1, 21)
 #: what networks gained was shrunk away; on the evidence of all alone, the worst stock-year lost
 #: 1.5% instead of 1.3%.
 WEIGHT_OF_ALL = 2.0
-#: Sessions over which losses are correlated.
-CORRELATED_SESSIONS = 20
 
 
 class MeasuredWindows(Protocol):
@@ -52,10 +50,12 @@ class LossCurve:
     Attributes:
         losses: (21, n), relative to the mean of the baseline alone.
         sessions: (n,).
+        horizon: sessions ahead that are forecast.
     """
 
     losses: np.ndarray
     sessions: np.ndarray
+    horizon: int
 
 
 def loss_curve(validation: MeasuredWindows, network: np.ndarray, baseline: np.ndarray) -> LossCurve:
@@ -70,7 +70,8 @@ def loss_curve(validation: MeasuredWindows, network: np.ndarray, baseline: np.nd
             for share in TRIED_WEIGHTS
         ]
     )
-    return LossCurve(tried / max(tried[0].mean(), np.finfo(float).tiny), validation.origins)
+    relative = tried / max(tried[0].mean(), np.finfo(float).tiny)
+    return LossCurve(relative, validation.origins, validation.actual.shape[1])
 
 
 def network_weights(curves: Mapping[str, LossCurve]) -> dict[str, float]:
@@ -90,7 +91,9 @@ def network_weights(curves: Mapping[str, LossCurve]) -> dict[str, float]:
         count[places[ticker]] += 1
     of_all = total / count
     return {
-        ticker: _shrunk_weight(_combined_losses(curve.losses, places[ticker], of_all))
+        ticker: _shrunk_weight(
+            _combined_losses(curve.losses, places[ticker], of_all), curve.horizon
+        )
         for ticker, curve in curves.items()
     }
 
@@ -105,9 +108,9 @@ def _combined_losses(own: np.ndarray, places: np.ndarray, of_all: np.ndarray) ->
     return combined / (1 + WEIGHT_OF_ALL)
 
 
-def _shrunk_weight(tried: np.ndarray) -> float:
+def _shrunk_weight(tried: np.ndarray, horizon: int) -> float:
     best = int(tried.mean(axis=1).argmin())  # the first of equals: the least of the network
-    t = t_statistic(tried[0] - tried[best], CORRELATED_SESSIONS) if best else 0.0
+    t = t_statistic(tried[0] - tried[best], horizon) if best else 0.0
     return round(float(TRIED_WEIGHTS[best] * max(0.0, 1 - 1 / t**2)), 4) if t > 0 else 0.0
 
 

@@ -133,6 +133,7 @@ def choose(
         ewma=_candidate(stock, EWMA, EWMA, stock.baselines[EWMA]),
         floor=floor,
         sessions=(first, last),
+        horizon=stock.dataset.validation.actual.shape[1],
         no_network=no_network,
         leak=leak,
     )

@@ -60,6 +60,7 @@ def decide(
     ewma: Candidate,
     floor: float,
     sessions: tuple[date, date],
+    horizon: int,
     no_network: str = "",
     leak: str = "",
 ) -> Decision:
@@ -69,11 +70,12 @@ def decide(
         networks: the current one, then the incumbent, where there are any.
         floor: test loss may exceed the EWMA random walk's, and test RMSE naive's, by this fraction.
         sessions: first and last validation session.
+        horizon: sessions ahead that are forecast.
         no_network: why the stock has no network of its own, where it has none.
         leak: how the networks have peeked, if they have: figures that owe something to the test
             sessions are never published.
     """
-    against_naive = difference(ewma.losses, naive.losses)
+    against_naive = difference(ewma.losses, naive.losses, horizon)
     fallback = naive if against_naive.worse else ewma
     reasons = [
         f"validation {sessions[0]} to {sessions[1]}, mean pinball loss: "
@@ -83,11 +85,11 @@ def decide(
     ]
     if no_network and networks:
         reasons.append(f"{no_network}: the one of all stocks is looked at")
-    reasons += [_figures(network, naive, ewma) for network in networks]
+    reasons += [_figures(network, naive, ewma, horizon) for network in networks]
     if leak and networks:
         reasons.append(f"never published, because it has peeked ({leak}): {fallback.name} is")
         return _decision(fallback, fallback, reasons)
-    faults = [(network, _fault(network, fallback, floor)) for network in networks]
+    faults = [(network, _fault(network, fallback, floor, horizon)) for network in networks]
     reasons += [f"{network.name} is not published: {fault}" for network, fault in faults if fault]
     passed = [network for network, fault in faults if not fault]
     if not passed:
@@ -95,7 +97,7 @@ def decide(
         return _decision(fallback, fallback, reasons)
     champion = passed[0]
     if len(passed) > 1:
-        champion, reason = _better(passed[0], passed[1])
+        champion, reason = _better(passed[0], passed[1], horizon)
         reasons.append(reason)
     reasons.append(f"{champion.name} is published")
     return _decision(champion, fallback, reasons)
@@ -105,9 +107,9 @@ def _decision(champion: Candidate, fallback: Candidate, reasons: Sequence[str]) 
     return Decision(champion.name, champion.model_id, fallback.name, tuple(reasons))
 
 
-def _better(challenger: Candidate, incumbent: Candidate) -> tuple[Candidate, str]:
+def _better(challenger: Candidate, incumbent: Candidate, horizon: int) -> tuple[Candidate, str]:
     """Return the challenger where the evidence is for it, else the incumbent; and the reason."""
-    evidence = difference(challenger.losses, incumbent.losses)
+    evidence = difference(challenger.losses, incumbent.losses, horizon)
     verdict = "is no better on this evidence, so the incumbent stays"
     if evidence.better:
         verdict = "takes its place"
@@ -117,10 +119,10 @@ def _better(challenger: Candidate, incumbent: Candidate) -> tuple[Candidate, str
     )
 
 
-def _fault(network: Candidate, baseline: Candidate, floor: float) -> str:
+def _fault(network: Candidate, baseline: Candidate, floor: float, horizon: int) -> str:
     """Return why a network may not be published; "" where it may."""
     # Written so that NaN fails.
-    evidence = difference(network.losses, baseline.losses)
+    evidence = difference(network.losses, baseline.losses, horizon)
     if not evidence.low <= 0:
         return f"worse than {baseline.name} on this evidence, {evidence}"
     limit = f"at most {1 + floor:.4f} allowed"
@@ -131,10 +133,11 @@ def _fault(network: Candidate, baseline: Candidate, floor: float) -> str:
     return ""
 
 
-def _figures(network: Candidate, naive: Candidate, ewma: Candidate) -> str:
-    rmse = difference(network.errors, naive.errors).root
+def _figures(network: Candidate, naive: Candidate, ewma: Candidate, horizon: int) -> str:
+    rmse = difference(network.errors, naive.errors, horizon).root
+    against_ewma = difference(network.losses, ewma.losses, horizon)
     return (
-        f"{network.name} against ewma: {difference(network.losses, ewma.losses)}, "
+        f"{network.name} against ewma: {against_ewma}, "
         f"RMSE against naive: {rmse}, on test {network.test_loss:.4f} of ewma's loss and "
         f"{network.test_rmse:.4f} of naive's RMSE"
     )

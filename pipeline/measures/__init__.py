@@ -3,10 +3,9 @@
 from pipeline.measures import calibration, drift, metrics, scores
 from pipeline.measures.drift import DRIFT_SESSIONS, HIGHEST_PSI, LOWEST_SKILL, coverage_band
 from pipeline.measures.metrics import directional_accuracy, realised, root_mean_squared_error, skill
-from pipeline.measures.significance import BLOCK_SESSIONS, CONFIDENCE, difference, t_statistic
+from pipeline.measures.significance import CONFIDENCE, difference, t_statistic
 
 __all__ = [
-    "BLOCK_SESSIONS",
     "CONFIDENCE",
     "DRIFT_SESSIONS",
     "HIGHEST_PSI",

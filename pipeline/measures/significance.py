@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, lru_cache
 
 import numpy as np
 
-#: Sessions that are drawn together: errors of neighbouring sessions belong to the same calm or
-#: storm.
-BLOCK_SESSIONS = 20
-#: Of few sessions the blocks are shorter: a single block would be the whole series each time, and
-#: the interval would have no width.
-FEWEST_BLOCKS = 4
-BOOTSTRAP_DRAWS = 1000
+from pipeline.arrays import Floats
+
 #: The probability of an interval.
 CONFIDENCE = 0.9
+#: Cosines that a variance is the mean of, at most: losses are correlated from session to session
+#: also where forecasts do not overlap, as calm and storm each last.
+MOST_COSINES = 12
+#: Sessions for each cosine, in horizons: forecasts of h sessions ahead overlap by h - 1, and a
+#: cosine may not be so fast that it averages over less than that.
+HORIZONS_A_COSINE = 5
 
 
 @dataclass(frozen=True)
@@ -49,44 +51,81 @@ class Difference:
         return f"{self.value:+.2%} [{self.low:+.2%}, {self.high:+.2%}]"
 
 
-def difference(losses: np.ndarray, others: np.ndarray, seed: int = 0) -> Difference:
-    """Return the relative difference of two mean losses, with its bootstrap interval.
+def difference(losses: np.ndarray, others: np.ndarray, horizon: int) -> Difference:
+    """Return the relative difference of two mean losses, with its interval.
 
-    The bootstrap draws circular blocks of sessions (Politis & Romano 1992). It draws by `seed`, so
-    the same losses give the same interval.
+    The interval is Student's, of the log of the ratio, with the standard error of `_mean_error`.
 
     Args:
         losses: (n,), by session, in order.
         others: (n,), the losses that they are compared with, of the same sessions.
+        horizon: sessions ahead that the longest of the forecasts is for.
 
     Returns:
-        NaN where there is no session, or no other loss to compare with.
+        NaN where there is no session, or no other loss to compare with; of a single session, an
+        interval without bounds.
     """
-    count = len(losses)
-    if not count or not others.mean() > 0:
+    if not len(losses) or not others.mean() > 0 or np.isnan(losses).any():
         return Difference(float("nan"), float("nan"), float("nan"))
-    length = min(BLOCK_SESSIONS, max(count // FEWEST_BLOCKS, 1))
-    starts = np.random.default_rng(seed).integers(0, count, (BOOTSTRAP_DRAWS, -(-count // length)))
-    blocks = (starts[:, :, None] + np.arange(length)) % count
-    rows = blocks.reshape(BOOTSTRAP_DRAWS, -1)[:, :count]
-    ratios = losses[rows].mean(axis=1) / others[rows].mean(axis=1) - 1
-    low, high = np.quantile(ratios, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Difference(float(losses.mean() / others.mean() - 1), float(low), float(high))
+    ratio = float(losses.mean() / others.mean())
+    if len(losses) == 1:
+        return Difference(ratio - 1, -1.0, float("inf"))
+    if ratio == 0:
+        return Difference(-1.0, -1.0, -1.0)
+    # How much each session moves the log of the ratio (the delta method).
+    influence = losses / losses.mean() - others / others.mean()
+    error, freedom = _mean_error(influence, horizon)
+    reach = error * _student_quantile((1 + CONFIDENCE) / 2, freedom)
+    low, high = (float(np.exp(np.log(ratio) + sign * reach) - 1) for sign in (-1, 1))
+    return Difference(ratio - 1, low, high)
 
 
-def t_statistic(gains: np.ndarray, lags: int) -> float:
+def t_statistic(gains: np.ndarray, horizon: int) -> float:
     """Return the mean of `gains` (n,) over its standard error; 0 where nothing moves.
 
-    Diebold & Mariano 1995, with the weights of Newey & West 1987.
+    It is brought to the scale of a normal distribution: of few degrees of freedom, a large ratio is
+    less evidence. The test is Diebold & Mariano's, 1995.
 
     Args:
-        lags: the autocorrelations that the standard error allows for.
+        horizon: sessions ahead that the longest of the forecasts is for.
     """
-    count = len(gains)
-    if count < 2:
+    from scipy.special import ndtri, stdtr
+
+    if len(gains) < 2:
         return 0.0
-    centred = gains - gains.mean()
-    variance = float(centred @ centred) / count
-    for lag in range(1, min(lags, count - 1) + 1):
-        variance += 2 * (1 - lag / (lags + 1)) * float(centred[lag:] @ centred[:-lag]) / count
-    return float(gains.mean() / np.sqrt(variance / count)) if variance > 0 else 0.0
+    error, freedom = _mean_error(gains - gains.mean(), horizon)
+    if not error > 0:
+        return 0.0
+    ratio = float(gains.mean() / error)
+    return float(np.copysign(-ndtri(stdtr(freedom, -abs(ratio))), ratio))
+
+
+def _mean_error(values: np.ndarray, horizon: int) -> tuple[float, int]:
+    """Return the standard error of the mean of a series, and its degrees of freedom.
+
+    The variance is the mean of the squared weights of the slowest cosines (Müller 2004; Lazarus,
+    Lewis, Stock & Watson 2018). Each is one degree of freedom, so few of them, as of a long horizon
+    and a short history, make a wide interval and not a wrong one.
+
+    Args:
+        values: (n,), of mean 0, by session, in order.
+    """
+    count = len(values)
+    freedom = min(MOST_COSINES, count - 1, max(1, count // (HORIZONS_A_COSINE * horizon)))
+    weights = _cosines(count, freedom) @ values
+    return float(np.sqrt(np.mean(weights**2) / count)), freedom
+
+
+@lru_cache(maxsize=64)
+def _cosines(count: int, freedom: int) -> Floats:
+    """Return the slowest cosines over so many sessions, of length 1, (freedom, count)."""
+    waves = np.arange(1, freedom + 1)[:, None] * (np.arange(count) + 0.5) / count
+    cosines: Floats = np.sqrt(2 / count) * np.cos(np.pi * waves)
+    return cosines
+
+
+@cache
+def _student_quantile(probability: float, freedom: int) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, probability))

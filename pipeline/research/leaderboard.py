@@ -8,6 +8,7 @@ better.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.arrays import Array, Bools, Floats
-from pipeline.measures import BLOCK_SESSIONS, difference
+from pipeline.measures import difference
 from pipeline.models import EWMA, NAIVE
 from pipeline.quantiles import (
     EXPECTED_CELLS,
@@ -32,9 +33,8 @@ from pipeline.tables import BACKTESTS
 
 #: The opponents that skill is measured against.
 OPPONENTS = (NAIVE, EWMA)
-#: Fewer cutoffs have no interval: a bootstrap of blocks cannot vary what is hardly longer than a
-#: block.
-FEWEST_CUTOFFS = 2 * BLOCK_SESSIONS
+#: Fewer cutoffs have no interval: it would be too wide to say anything.
+FEWEST_CUTOFFS = 40
 #: In place of a horizon: all horizons together.
 ALL_HORIZONS = 0
 #: Cutoffs that a moving loss is the mean of; at the beginning, half of them are enough.
@@ -207,8 +207,10 @@ def _row(
         "pinball": at(record.losses.mean(axis=0)),
     }
     has_interval = len(series) >= FEWEST_CUTOFFS
+    longest = record.actual.shape[1] if horizon == ALL_HORIZONS else horizon
+    ahead = _cutoffs_ahead(record.by_cutoff.index.to_numpy("datetime64[D]"), longest)
     for opponent in OPPONENTS:
-        loss = difference(series, records[opponent].by_cutoff[horizon].to_numpy())
+        loss = difference(series, records[opponent].by_cutoff[horizon].to_numpy(), ahead)
         row[f"skill_{opponent}"] = 0.0 - loss.value
         row[f"skill_{opponent}_low"] = 0.0 - loss.high if has_interval else np.nan
         row[f"skill_{opponent}_high"] = 0.0 - loss.low if has_interval else np.nan
@@ -217,6 +219,16 @@ def _row(
     row["rmse_ratio"] = at(np.divide(record.rmse, naive, out=unknown, where=naive > 0))
     row |= {f"coverage_{level}": at(record.coverage(level)) for level in INTERVALS}
     return row | {f"width_{level}": at(record.width(level)) for level in INTERVALS}
+
+
+def _cutoffs_ahead(cutoffs: Array, horizon: int) -> int:
+    """Return a horizon in cutoffs, as forecasts of neighbouring cutoffs overlap by so many.
+
+    Cutoffs may be several sessions apart.
+    """
+    apart = np.busday_count(cutoffs[:-1], cutoffs[1:])
+    step = float(np.median(apart)) if len(apart) else 1.0
+    return math.ceil(horizon / max(step, 1.0))
 
 
 def reliability(forecasts: pd.DataFrame) -> pd.DataFrame:

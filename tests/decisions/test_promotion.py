@@ -30,7 +30,12 @@ BETTER, NO_WORSE, WORSE = 0.97, 1.0, 1.03
 
 
 def choose(*networks, naive=NAIVE, **changes):
-    return decide(list(networks), naive, EWMA, **{"floor": 0.05, "sessions": SESSIONS, **changes})
+    return decide(
+        list(networks),
+        naive,
+        EWMA,
+        **{"floor": 0.05, "sessions": SESSIONS, "horizon": 5, **changes},
+    )
 
 
 def test_the_current_network_takes_the_incumbents_place_on_evidence():
@@ -167,14 +172,14 @@ def test_every_decision_names_its_sessions_its_figures_and_its_reason():
         "validation 2016-01-04 to 2016-12-30, mean pinball loss: "
         f"naive {mean['naive']:.4%}, ewma {mean['ewma']:.4%}, lstm {mean['lstm']:.4%}, "
         f"previous {mean['previous']:.4%} of the price, differences with their 90% interval",
-        f"ewma against naive: {difference(EWMA.losses, NAIVE.losses)}",
+        f"ewma against naive: {difference(EWMA.losses, NAIVE.losses, 5)}",
         "lstm against ewma: -5.00% [-5.00%, -5.00%], "
         "RMSE against naive: -10.00% [-10.00%, -10.00%], "
         "on test 0.9900 of ewma's loss and 1.0010 of naive's RMSE",
-        f"previous against ewma: {difference(previous.losses, EWMA.losses)}, "
+        f"previous against ewma: {difference(previous.losses, EWMA.losses, 5)}, "
         "RMSE against naive: +0.00% [+0.00%, +0.00%], "
         "on test 1.0000 of ewma's loss and 1.0000 of naive's RMSE",
-        f"lstm against previous: {difference(lstm.losses, previous.losses)}: lstm takes its place",
+        f"lstm against previous: {difference(lstm.losses, previous.losses, 5)}: lstm takes its place",
         "lstm is published",
     )
 
