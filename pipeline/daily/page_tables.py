@@ -242,8 +242,8 @@ def scoreboard(store: Store, series: Series, by: str) -> pd.DataFrame:
     """Return all scored forecasts of a series, summed up by one of `GROUPINGS`.
 
     By recipe, they are of all recipes that have published the series' universe and target, the best
-    pinball skill first. Errors are fractions of the forecast, so that dear stocks do not count for
-    more.
+    pinball skill first. Errors are fractions of the last price, so that dear stocks, and sessions
+    before a split, do not count for more.
 
     Returns:
         The group, backfilled (apart from those published in time), forecasts, skill (1 - RMSE /

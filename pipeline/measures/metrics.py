@@ -83,12 +83,16 @@ def realised(scores: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per universe, recipe, target, ticker, horizon and backfilled: forecasts published in
         time and those made when their outcome could be known are never summed up together. `rmse`
-        is in dollars. `skill` is 1 - rmse / naive_rmse: positive means the published forecasts beat
-        the naive one.
-        `pinball_skill` likewise compares the distributions with the EWMA random walk's, over the
-        forecasts that have both.
+        and `naive_rmse` are fractions of the last price, so that errors before and after a split
+        count alike. `skill` is 1 - rmse / naive_rmse: positive means the published forecasts beat
+        the naive one. `pinball_skill` likewise compares the distributions with the EWMA random
+        walk's, over the forecasts that have both.
     """
-    groups = scores.groupby(["universe", "recipe", "target", "ticker", "horizon", "backfilled"])
+    last = scores["actual"] - scores["naive_error"]
+    relative = {name: scores[name] / last for name in ("error", "naive_error")}
+    groups = scores.assign(**relative).groupby(
+        ["universe", "recipe", "target", "ticker", "horizon", "backfilled"]
+    )
     table = groups.agg(
         forecasts=("error", "size"),
         first=("session", "min"),

@@ -119,6 +119,7 @@ def _environment() -> Environment:
         "change": change_text,
         "share": share_text,
         "percent": lambda value: or_dash(value, "{:.0%}".format),
+        "error": lambda value: or_dash(value, "{:.3%}".format),
         "two_decimals": lambda value: or_dash(value, "{:.2f}".format),
         "counted": counted,
         "exp": math.exp,

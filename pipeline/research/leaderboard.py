@@ -2,7 +2,7 @@
 
 They are made from the long table BACKTESTS. Losses are mean pinball losses as a fraction of the
 price. Stocks of one session rise and fall together, so their losses are averaged first, and the
-intervals draw cutoffs (see `significance`). Skill is 1 - loss over the opponent's: positive is
+intervals are over cutoffs (see `significance`). Skill is 1 - loss over the opponent's: positive is
 better.
 """
 

@@ -138,8 +138,8 @@ class Store:
 
         Returns:
             Columns: the group, backfilled, forecasts, squared and naive_squared (errors as
-            fractions of the forecast), pinball, ewma_pinball, inside_80, inside_95; those published
-            in time first, in the order of the group.
+            fractions of the last price), pinball, ewma_pinball, inside_80, inside_95; those
+            published in time first, in the order of the group.
         """
         scores = SQL_TABLES[SCORES.name].c
         months = [sa.extract(part, scores.session) for part in ("year", "month")]
@@ -163,10 +163,11 @@ def _sums_of_scores() -> dict[str, sa.ColumnElement[Any]]:
     """Return what scores are added up to, by name; see `Store.score_sums`."""
     scores = SQL_TABLES[SCORES.name].c
     errors = {"squared": scores.error, "naive_squared": scores.naive_error}
+    last_price = scores.actual - scores.naive_error
     both_known = sa.and_(scores.pinball.is_not(None), scores.ewma_pinball.is_not(None))
     sums: dict[str, sa.ColumnElement[Any]] = {"forecasts": sa.func.count()}
     for name, error in errors.items():
-        sums[name] = sa.func.sum((error / scores.y_hat) * (error / scores.y_hat))
+        sums[name] = sa.func.sum((error / last_price) * (error / last_price))
     for name in ("pinball", "ewma_pinball"):
         sums[name] = sa.func.sum(sa.case((both_known, scores[name])))
     for name in ("inside_80", "inside_95"):

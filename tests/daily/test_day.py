@@ -241,7 +241,7 @@ def test_a_replay_of_a_moment_before_anything_was_known_is_refused_and_changes_n
     parts, run = made_copy
     before = everything(parts)
     then = dt.datetime(2012, 1, 3, tzinfo=dt.UTC)
-    replay = plan(parts, run.universe, LAST, NOW, known_at=then)
+    replay = plan(parts, run.universe, LAST, NOW, known_at=then, publish=True)
     reason = r"OLD 2013-03-01: at 2012-01-03T00:00:00\+00:00 the newest session known was None"
     with pytest.raises(NothingStored, match=reason):
         run_day(parts, replay)

@@ -179,7 +179,8 @@ def test_every_decision_names_its_sessions_its_figures_and_its_reason():
         f"previous against ewma: {difference(previous.losses, EWMA.losses, 5)}, "
         "RMSE against naive: +0.00% [+0.00%, +0.00%], "
         "on test 1.0000 of ewma's loss and 1.0000 of naive's RMSE",
-        f"lstm against previous: {difference(lstm.losses, previous.losses, 5)}: lstm takes its place",
+        f"lstm against previous: {difference(lstm.losses, previous.losses, 5)}: "
+        "lstm takes its place",
         "lstm is published",
     )
 

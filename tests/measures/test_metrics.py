@@ -21,6 +21,7 @@ TWO_SESSIONS = {
     "horizon": [1, 1],
     "backfilled": [False, False],
     "session": pd.to_datetime(["2013-03-04", "2013-03-05"]),
+    "actual": [105.0, 105.0],
     "error": [3.0, 4.0],
     "naive_error": [5.0, 5.0],
 }
@@ -84,10 +85,19 @@ def test_realised_scores_are_next_to_the_naive_forecast():
     )
     row = metrics.realised(scores).iloc[0]
     columns = ["forecasts", "naive_rmse", "inside_80", "inside_95"]
-    assert row[columns].tolist() == [2, 5.0, 0.5, 1.0]
-    assert math.isclose(row["rmse"], math.sqrt(12.5))
+    assert row[columns].tolist() == [2, 0.05, 0.5, 1.0]
+    assert math.isclose(row["rmse"], math.sqrt(12.5) / 100)
     assert math.isclose(row["skill"], 1 - math.sqrt(12.5) / 5)
     assert math.isclose(row["pinball_skill"], 1 - 0.015 / 0.025)
+
+
+def test_a_split_between_two_sessions_makes_no_difference():
+    scores = pd.DataFrame(TWO_SESSIONS).assign(
+        inside_80=True, inside_95=True, pinball=0.01, ewma_pinball=0.01
+    )
+    halved = {name: scores[name] / [1, 2] for name in ("actual", "error", "naive_error")}
+    split = metrics.realised(scores.assign(**halved))
+    pd.testing.assert_frame_equal(split, metrics.realised(scores))
 
 
 def test_what_was_published_in_time_is_summed_up_apart_from_backfilled_forecasts():
@@ -96,8 +106,8 @@ def test_what_was_published_in_time_is_summed_up_apart_from_backfilled_forecasts
     )
     rows = metrics.realised(scores)
     assert rows[["backfilled", "forecasts", "rmse"]].values.tolist() == [
-        [False, 1, 4.0],
-        [True, 1, 3.0],
+        [False, 1, 0.04],
+        [True, 1, 0.03],
     ]
 
 
@@ -112,4 +122,4 @@ def test_scores_from_before_there_were_distributions_leave_their_pinball_skill_o
         }
     )
     row = metrics.realised(scores).iloc[0]
-    assert math.isnan(row["pinball_skill"]) and row["forecasts"] == 2 and row["naive_rmse"] == 5.0
+    assert math.isnan(row["pinball_skill"]) and row["forecasts"] == 2 and row["naive_rmse"] == 0.05

@@ -153,6 +153,7 @@ SCORE_ROWS = table_of(
     SCORES,
     score(
         FRIDAY,
+        actual=96.0,
         error=3.0,
         naive_error=-4.0,
         pinball=0.01,
@@ -162,6 +163,7 @@ SCORE_ROWS = table_of(
     ),
     score(
         MONDAY,
+        actual=102.0,
         error=-1.0,
         naive_error=2.0,
         pinball=0.02,

@@ -446,7 +446,7 @@ def test_the_scoreboard_is_the_stored_scores_summed_up(backfilled, page):
 
     def summed(rows: list[dict]) -> list[str]:
         ours, naive = (
-            sum((row[name] / row["y_hat"]) ** 2 for row in rows)
+            sum((row[name] / (row["actual"] - row["naive_error"])) ** 2 for row in rows)
             for name in ("error", "naive_error")
         )
         loss, baseline = (sum(row[name] for row in rows) for name in ("pinball", "ewma_pinball"))
@@ -454,6 +454,7 @@ def test_the_scoreboard_is_the_stored_scores_summed_up(backfilled, page):
             f"{sum(row[f'inside_{level}'] for row in rows) / len(rows):.1%}" for level in (80, 95)
         ]
         return [
+            "backfilled",
             str(len(rows)),
             f"{1 - math.sqrt(ours / naive):+.2%}",
             f"{1 - loss / baseline:+.2%}",

@@ -217,11 +217,23 @@ def _what_is_asked_for_is_what_runs(deployment: Deployment) -> None:
     """The session has a run already, which was asked for the declared horizon."""
     asked = deployment.stockcast("run", "--airflow", "--session", TERMINATED, "--horizon", "2")
     assert (asked.returncode, asked.stderr) == (0, "")
-    stored = deployment.stockcast("forecasts", "--session", TERMINATED, "--format", "json")
-    assert [row["horizon"] for row in json.loads(stored.stdout)] == [1, 2]
+    rehearsed = _horizons(deployment, "--universe", "young.rehearsal")
+    assert (rehearsed, _horizons(deployment)) == ([1, 2], [1, 2, 3, 4, 5])
+    shorter = deployment.stockcast(
+        "run", "--airflow", "--session", TERMINATED, "--horizon", "2", "--publish"
+    )
+    assert shorter.returncode == 2 and "is published 5 sessions ahead" in shorter.stderr
     refused = deployment.stockcast("run", "--airflow", "--session", SESSION, "--seed", "8")
     assert refused.returncode == 2
     assert refused.stderr.startswith("error: seed is '8' here, and '7' where Airflow is up.")
+
+
+def _horizons(deployment: Deployment, *universe: str) -> list[int]:
+    """Return the sessions ahead that a session is forecast for."""
+    stored = deployment.stockcast(
+        "forecasts", "--session", TERMINATED, "--format", "json", *universe
+    )
+    return [row["horizon"] for row in json.loads(stored.stdout)]
 
 
 def _a_backfill_runs_its_sessions(deployment: Deployment, airflow: AirflowClient) -> None:

@@ -101,6 +101,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "price": _or_dash(lambda value: f"{value:,.{2 if abs(value) >= 1 else 4}f}"),
         "percent": _or_dash(lambda value: f"{value:.1%}"),
+        "error": _or_dash(lambda value: f"{value:.3%}"),
         "change": _or_dash(lambda value: f"{value:+.2%}"),
         "weight": _or_dash(lambda value: f"{value:.0%}"),
         "segment": lambda text: quote(text, safe=""),
