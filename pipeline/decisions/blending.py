@@ -25,6 +25,9 @@ TRIED_WEIGHTS = np.linspace(0, 1, 21)
 #: what networks gained was shrunk away; on the evidence of all alone, the worst stock-year lost
 #: 1.5% instead of 1.3%.
 WEIGHT_OF_ALL = 2.0
+#: Sessions over which losses are correlated, at least; those of longer forecasts are over twice the
+#: horizon.
+CORRELATED_SESSIONS = 20
 
 
 class MeasuredWindows(Protocol):
@@ -110,7 +113,8 @@ def _combined_losses(own: np.ndarray, places: np.ndarray, of_all: np.ndarray) ->
 
 def _shrunk_weight(tried: np.ndarray, horizon: int) -> float:
     best = int(tried.mean(axis=1).argmin())  # the first of equals: the least of the network
-    t = t_statistic(tried[0] - tried[best], horizon) if best else 0.0
+    lags = max(CORRELATED_SESSIONS, 2 * horizon)
+    t = t_statistic(tried[0] - tried[best], lags) if best else 0.0
     return round(float(TRIED_WEIGHTS[best] * max(0.0, 1 - 1 / t**2)), 4) if t > 0 else 0.0
 
 

@@ -80,24 +80,22 @@ def difference(losses: np.ndarray, others: np.ndarray, horizon: int) -> Differen
     return Difference(ratio - 1, low, high)
 
 
-def t_statistic(gains: np.ndarray, horizon: int) -> float:
+def t_statistic(gains: np.ndarray, lags: int) -> float:
     """Return the mean of `gains` (n,) over its standard error; 0 where nothing moves.
 
-    It is brought to the scale of a normal distribution: of few degrees of freedom, a large ratio is
-    less evidence. The test is Diebold & Mariano's, 1995.
+    Diebold & Mariano 1995, with the weights of Newey & West 1987.
 
     Args:
-        horizon: sessions ahead that the longest of the forecasts is for.
+        lags: the autocorrelations that the standard error allows for.
     """
-    from scipy.special import ndtri, stdtr
-
-    if len(gains) < 2:
+    count = len(gains)
+    if count < 2:
         return 0.0
-    error, freedom = _mean_error(gains - gains.mean(), horizon)
-    if not error > 0:
-        return 0.0
-    ratio = float(gains.mean() / error)
-    return float(np.copysign(-ndtri(stdtr(freedom, -abs(ratio))), ratio))
+    centred = gains - gains.mean()
+    variance = float(centred @ centred) / count
+    for lag in range(1, min(lags, count - 1) + 1):
+        variance += 2 * (1 - lag / (lags + 1)) * float(centred[lag:] @ centred[:-lag]) / count
+    return float(gains.mean() / np.sqrt(variance / count)) if variance > 0 else 0.0
 
 
 def _mean_error(values: np.ndarray, horizon: int) -> tuple[float, int]:

@@ -1,11 +1,13 @@
 """Weights of networks: nothing without evidence, nearly all with much."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from pipeline.decisions.blending import (
+    CORRELATED_SESSIONS,
     TRIED_WEIGHTS,
     WEIGHT_OF_ALL,
     LossCurve,
@@ -53,7 +55,7 @@ def windows_of(actual, last):
 
 def shrunk(losses):
     best = losses.mean(axis=1).argmin()
-    t = t_statistic(losses[0] - losses[best], HORIZON) if best else 0.0
+    t = t_statistic(losses[0] - losses[best], CORRELATED_SESSIONS) if best else 0.0
     return round(float(TRIED_WEIGHTS[best] * max(0.0, 1 - 1 / t**2)), 4) if t > 0 else 0.0
 
 
@@ -87,14 +89,23 @@ def test_a_network_that_forecasts_as_the_baseline_does_or_loses_more_has_no_weig
     assert network_weights({"IBM": turned(losing(0.95))}) == {"IBM": 0.0}
 
 
+def test_the_evidence_of_longer_forecasts_allows_for_twice_their_horizon():
+    curve = losing(0.995, noise=0.02, seed=3)
+    best = int(curve.losses.mean(axis=1).argmin())
+    [weight] = network_weights({"IBM": dataclasses.replace(curve, horizon=30)}).values()
+    t = t_statistic(curve.losses[0] - curve.losses[best], 60)
+    assert weight == round(TRIED_WEIGHTS[best] * (1 - 1 / t**2), 4)
+    assert weight != network_weights({"IBM": curve})["IBM"]
+
+
 def test_a_network_that_is_clearly_better_has_nearly_all_of_the_weight():
     [weight] = network_weights({"IBM": losing(0.9)}).values()
-    assert 0.97 < weight <= 1
+    assert 0.99 < weight <= 1
 
 
 def test_the_weight_is_the_best_of_those_tried_shrunk_by_its_evidence():
     curve = losing(0.99, best=0.6, noise=0.2)
-    t = t_statistic(curve.losses[0] - curve.losses[12], HORIZON)
+    t = t_statistic(curve.losses[0] - curve.losses[12], CORRELATED_SESSIONS)
     assert t > 1
     assert network_weights({"IBM": curve}) == {"IBM": round(0.6 * (1 - 1 / t**2), 4)}
 
