@@ -33,7 +33,7 @@ from pipeline.models import RECIPES
 from pipeline.settings import Settings, variables
 from pipeline.storage import Store, embedded_postgres
 from pipeline.tables import ACTIONS, PRICES
-from pipeline.universes import load_universes
+from pipeline.universes import declared_name, load_universes
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")
@@ -103,7 +103,10 @@ def _stockcast(words: list[str]) -> str | None:
     recipes = f"{values.get('recipe') or ''},{values.get('recipes') or ''}".split(",")
     for name in {*recipes, values.get("audited") or ""} - {"", "naive", "ewma"}:
         RECIPES.find(name)
-    if values.get("universe") and values["universe"] not in load_universes():
+    name = values.get("universe") or ""
+    if words[0] in ("forecasts", "scores"):  # they print rehearsals too
+        name = declared_name(name)
+    if name and name not in load_universes():
         return f"there is no universe {values['universe']}"
     if "study" in values:
         from pipeline.research import study_names

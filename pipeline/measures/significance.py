@@ -16,7 +16,7 @@ CONFIDENCE = 0.9
 MOST_COSINES = 12
 #: Sessions for each cosine, in horizons: forecasts of h sessions ahead overlap by h - 1, and a
 #: cosine may not be so fast that it averages over less than that.
-HORIZONS_A_COSINE = 5
+HORIZONS_A_COSINE = 4
 
 
 @dataclass(frozen=True)
