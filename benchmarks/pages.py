@@ -171,7 +171,7 @@ def measured_pages(store: Store, home: Path) -> list[tuple[str, float, float, in
     from airflow.api_fastapi.core_api.security import get_user
     from fastapi.testclient import TestClient
 
-    from pipeline.scheduling.pages.requested import parts_of_pages
+    from pipeline.scheduling.pages.requested import parts_of_pages, readable_universes
     from pipeline.scheduling.pages.site import new_site
 
     calendar = Calendar("XNYS")
@@ -182,6 +182,7 @@ def measured_pages(store: Store, home: Path) -> list[tuple[str, float, float, in
     app.dependency_overrides = {
         parts_of_pages: lambda: parts,
         get_user: lambda: None,
+        readable_universes: lambda: lambda universe: True,
         _get_session: lambda: SimpleNamespace(scalars=lambda query: []),
     }
     client = TestClient(app, f"http://airflow{PAGES_PREFIX}", root_path=PAGES_PREFIX)

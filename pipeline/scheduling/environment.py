@@ -51,6 +51,7 @@ def airflow_environment(settings: Settings, airflow_database: str = "") -> dict[
         "STOCKCAST_STORE_URL": store,
         "STOCKCAST_TRACKING_URI": tracking,
         "PYTHONPATH": python_path(),
+        **without_proxy(),
         "AIRFLOW_HOME": str(home / "airflow"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
@@ -120,6 +121,17 @@ def python_path() -> str:
     """Return this checkout, and what PYTHONPATH already holds."""
     inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     return os.pathsep.join(dict.fromkeys(filter(None, [str(CHECKOUT), *inherited])))
+
+
+def without_proxy() -> dict[str, str]:
+    """Return the hosts that are asked without a proxy: this machine, and those that are set.
+
+    Tasks ask Airflow's API server on loopback.
+    """
+    named = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
+    hosts = [host.strip() for host in (*named.split(","), LOOPBACK, "localhost")]
+    value = ",".join(dict.fromkeys(filter(None, hosts)))
+    return {"NO_PROXY": value, "no_proxy": value}
 
 
 def airflow_url(settings: Settings) -> str:

@@ -13,6 +13,7 @@ from pipeline.scheduling.environment import (
     computing_tasks,
     load_secrets,
     passwords_file,
+    without_proxy,
 )
 from pipeline.settings import Settings
 from tests.made_settings import settings_of
@@ -86,3 +87,19 @@ def test_only_one_machine_alone_limits_how_many_tasks_train_at_once(
 ):
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
     assert computing_tasks() == expected
+
+
+@pytest.mark.parametrize(
+    ("named", "hosts"),
+    [
+        ({}, "127.0.0.1,localhost"),
+        ({"no_proxy": "intra.example, localhost"}, "intra.example,localhost,127.0.0.1"),
+        ({"NO_PROXY": ".example", "no_proxy": "other"}, ".example,127.0.0.1,localhost"),
+    ],
+)
+def test_tasks_ask_airflow_on_loopback_without_a_proxy(monkeypatch, named, hosts):
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in named.items():
+        monkeypatch.setenv(name, value)
+    assert without_proxy() == {"NO_PROXY": hosts, "no_proxy": hosts}

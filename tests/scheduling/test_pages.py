@@ -106,11 +106,15 @@ def client_of(app: FastAPI) -> TestClient:
 
 @pytest.fixture
 def pages(site: FastAPI, monkeypatch: pytest.MonkeyPatch) -> TestClient:
-    """Somebody who has logged in."""
+    """Somebody who has logged in, and may see every DAG."""
     from airflow.api_fastapi.common.db.common import _get_session
     from airflow.api_fastapi.core_api.security import get_user
 
+    from pipeline.scheduling.pages.requested import readable_universes
+
     user = SimpleNamespace(name="somebody")
+    allowed = readable_universes, lambda: lambda universe: True
+    monkeypatch.setitem(site.dependency_overrides, *allowed)
     monkeypatch.setitem(site.dependency_overrides, get_user, lambda: user)
     monkeypatch.setitem(site.dependency_overrides, _get_session, AirflowDatabase)
     return client_of(site)
@@ -162,13 +166,14 @@ def test_the_table_has_a_row_per_ticker_and_names_who_sits_out(pages):
 
 @pytest.mark.slow
 def test_what_is_stored_reaches_a_page_as_text_and_a_link_as_an_address(pages):
-    for path in ("/", "/scores", f"/stocks/{quote(HOSTILE, safe='')}", "/quality"):
+    stock = f"/stocks/{quote(HOSTILE, safe='')}"
+    for path in ("/", "/scores", stock, "/quality"):
         page = pages.get(path)
-        assert page.status_code == 200
+        assert page.status_code == (404 if path == stock else 200)  # it cannot be a ticker
         for markup in (HOSTILE, "<i>99", "<naive>"):
             assert markup not in page.text
         # On the page of quality it has no finding.
-        assert str(escape(HOSTILE)) in page.text or path == "/quality"
+        assert str(escape(HOSTILE)) in page.text or path in (stock, "/quality")
     assert quote(HOSTILE, safe="") in pages.get("/").text
 
 
@@ -198,7 +203,6 @@ def test_a_stocks_page_leads_on_to_the_run_that_mlflow_has(pages):
         "http://127.0.0.1:5000/#/experiments/1/runs/r",
     )
     assert pages.get("/stocks/BRK.B/mlflow").headers["location"].endswith("/runs/b")
-    assert "MLflow has no run of it" in pages.get(f"/stocks/{quote(HOSTILE, safe='')}/mlflow").text
 
 
 @pytest.mark.slow
@@ -262,12 +266,55 @@ def test_the_api_is_described(pages):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("ticker", ["%00", "AAA%00", "aaa", "..%5C", "A" * 40, "%F0%9F%98%80"])
+def test_what_cannot_be_a_ticker_is_not_found(pages, ticker):
+    for path in (f"/stocks/{ticker}", f"/stocks/{ticker}/mlflow", f"/api/stocks/{ticker}/history"):
+        answer = pages.get(path)
+        assert answer.status_code == 404 and "is no ticker" in answer.text
+
+
+@pytest.mark.slow
+def test_a_reader_sees_the_universes_whose_dags_they_may_see(pages, site, monkeypatch):
+    from pipeline.scheduling.pages import requested
+
+    class Manager:
+        def __init__(self, *readable: str) -> None:
+            self.readable = readable
+
+        def is_authorized_dag(self, *, method: str, user: Any, details: Any) -> bool:
+            assert (method, user.name) == ("GET", "somebody")
+            return details.id in self.readable
+
+    monkeypatch.delitem(site.dependency_overrides, requested.readable_universes)
+    monkeypatch.setattr(requested, "get_auth_manager", lambda: Manager("daily_forecast_other"))
+    docs = f"/data-docs/made/{LAST}/AAA.html"
+    for path in ("/", "/scores", "/quality", "/stocks/AAA", "/stocks/AAA/mlflow", docs):
+        answer = pages.get(path)
+        assert answer.status_code == 404 and "AAA<" not in answer.text, path
+    for path in ROWS:
+        answer = pages.get(f"/api/{path}")
+        assert answer.json() == [] if path == "series" else answer.status_code == 404, path
+    monkeypatch.setattr(requested, "get_auth_manager", lambda: Manager("daily_forecast_made"))
+    assert pages.get("/stocks/AAA").status_code == pages.get(docs).status_code == 200
+
+
+@pytest.mark.slow
+def test_answers_tell_the_browser_what_it_may_do_with_them(pages):
+    for path in ("/", "/stocks/AAA", "/stocks/NOPE", "/api/series", "/static/pages.js", "/none"):
+        headers = pages.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff", path
+        assert headers["cache-control"] == "no-store", path
+        policy = headers["content-security-policy"]
+        assert "default-src 'self'" in policy and "frame-ancestors 'self'" in policy, path
+
+
+@pytest.mark.slow
 def test_data_docs_are_served_and_nothing_next_to_them(pages):
     assert f"data-docs/made/{LAST}/AAA.html" in pages.get("/quality").text
     served = pages.get(f"/data-docs/made/{LAST}/AAA.html")
     assert (served.text, served.headers["content-security-policy"]) == (
         "<h1>expectations</h1>",
-        "sandbox allow-scripts; script-src 'none'",
+        "sandbox allow-scripts; script-src 'none'; frame-ancestors 'self'",
     )
     for path in (
         "../secret.html",
@@ -275,6 +322,7 @@ def test_data_docs_are_served_and_nothing_next_to_them(pages):
         "made/../../secret.html",
         "%2e%2e/secret.html",
         "made",
+        "made/%00",
     ):
         answer = pages.get(f"/data-docs/{path}")
         assert answer.status_code == 404

@@ -17,6 +17,7 @@ from pipeline.scheduling.pages.requested import (
     PartsOfPages,
     RequestedSeries,
     RequestedSession,
+    RequestedTicker,
     scoreboard,
 )
 
@@ -49,7 +50,7 @@ def forecast_rows(
     summary="A ticker's forecasts of the sessions after one, with all intervals",
 )
 def fan_rows(
-    ticker: str,
+    ticker: RequestedTicker,
     parts: PartsOfPages,
     series: RequestedSeries,
     session: RequestedSession,
@@ -64,7 +65,7 @@ def fan_rows(
     summary="Every publication of these forecasts: when, by which run, from what was known when",
 )
 def publication_rows(
-    ticker: str,
+    ticker: RequestedTicker,
     parts: PartsOfPages,
     series: RequestedSeries,
     session: RequestedSession,
@@ -79,7 +80,7 @@ def publication_rows(
     summary="The target's newest 250 sessions, in the dollars of the session asked for",
 )
 def history_rows(
-    ticker: str,
+    ticker: RequestedTicker,
     parts: PartsOfPages,
     series: RequestedSeries,
     session: RequestedSession,
@@ -94,7 +95,7 @@ def history_rows(
     summary="A ticker's forecasts at one horizon, next to the actual values",
 )
 def earlier_rows(
-    ticker: str,
+    ticker: RequestedTicker,
     parts: PartsOfPages,
     series: RequestedSeries,
     session: RequestedSession,
@@ -110,7 +111,7 @@ def earlier_rows(
     summary="Whose forecasts were published, and why; the newest first",
 )
 def decision_rows(
-    ticker: str, parts: PartsOfPages, series: RequestedSeries, form: Form = "json"
+    ticker: RequestedTicker, parts: PartsOfPages, series: RequestedSeries, form: Form = "json"
 ) -> Response:
     """Answer with one row per decision."""
     return _answer(page_tables.decisions(parts.store, series, ticker), form)

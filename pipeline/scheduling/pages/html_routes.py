@@ -16,9 +16,11 @@ from pipeline.scheduling.pages.links import airflow_address, mlflow_address
 from pipeline.scheduling.pages.rendering import chart_values, page, records
 from pipeline.scheduling.pages.requested import (
     EverySeries,
+    MayRead,
     PartsOfPages,
     RequestedSeries,
     RequestedSession,
+    RequestedTicker,
     scoreboard,
 )
 
@@ -34,7 +36,9 @@ DATA_DOCS_TYPES = {
     ".svg": "image/svg+xml",
 }
 #: Pages that others have rendered have no access to Airflow's login.
-SANDBOX = {"Content-Security-Policy": "sandbox allow-scripts; script-src 'none'"}
+SANDBOX = {
+    "Content-Security-Policy": "sandbox allow-scripts; script-src 'none'; frame-ancestors 'self'"
+}
 
 
 @html.get("/")
@@ -54,7 +58,7 @@ def forecasts_page(
 @html.get("/stocks/{ticker}")
 def stock_page(
     request: Request,
-    ticker: str,
+    ticker: RequestedTicker,
     parts: PartsOfPages,
     every: EverySeries,
     series: RequestedSeries,
@@ -92,7 +96,10 @@ def stock_page(
 
 @html.get("/stocks/{ticker}/mlflow")
 def mlflow_page(
-    ticker: str, parts: PartsOfPages, series: RequestedSeries, session: RequestedSession
+    ticker: RequestedTicker,
+    parts: PartsOfPages,
+    series: RequestedSeries,
+    session: RequestedSession,
 ) -> Response:
     """Lead on to the ticker's run in MLflow, which is imported and asked only now."""
     return RedirectResponse(mlflow_address(parts, series, ticker, session), 303)
@@ -132,11 +139,13 @@ def quality_page(
 
 
 @html.get("/data-docs/{path:path}")
-def data_docs(path: str, parts: PartsOfPages) -> Response:
+def data_docs(path: str, parts: PartsOfPages, may_read: MayRead) -> Response:
     """Serve Great Expectations' own pages: files below their folder and nowhere else."""
     folder = _data_docs(parts)
-    file = (folder / path).resolve()
-    if not file.is_relative_to(folder) or not file.is_file():
+    file = None if "\0" in path else (folder / path).resolve()
+    known = file is not None and file.is_relative_to(folder) and file.is_file()
+    # The first folder is the universe's.
+    if file is None or not known or not may_read(file.relative_to(folder).parts[0]):
         raise HTTPException(
             404,
             "There is no such page of Data Docs on this machine; they stay where the step `check` "

@@ -1,16 +1,26 @@
-"""The series and the session that a request asks for, from its query."""
+"""What a request asks for: a series and a session from its query, a ticker from its path.
+
+A reader sees the series of those universes whose DAGs Airflow lets them see.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Annotated
 
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import DagDetails
+from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import Depends, Query
 
 from pipeline.daily import page_tables
+from pipeline.errors import NothingStored
 from pipeline.parts import Parts
+from pipeline.scheduling.daily_names import daily_dag_id
 from pipeline.settings import Settings
+from pipeline.universes import TICKER_PATTERN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,8 +48,19 @@ def parts_of_pages() -> Parts:
 PartsOfPages = Annotated[Parts, Depends(parts_of_pages)]
 
 
-def _every_series(parts: PartsOfPages) -> list[page_tables.Series]:
-    return page_tables.all_series(parts.store)
+def readable_universes(user: GetUserDep) -> Callable[[str], bool]:
+    """Return whether this request's user may see the DAG of a universe."""
+    manager = get_auth_manager()
+    return lambda universe: manager.is_authorized_dag(
+        method="GET", user=user, details=DagDetails(id=daily_dag_id(universe))
+    )
+
+
+MayRead = Annotated[Callable[[str], bool], Depends(readable_universes)]
+
+
+def _every_series(parts: PartsOfPages, may_read: MayRead) -> list[page_tables.Series]:
+    return [each for each in page_tables.all_series(parts.store) if may_read(each.universe)]
 
 
 #: Read once a request, however many depend on it.
@@ -53,6 +74,16 @@ def _series(
 
 
 RequestedSeries = Annotated[page_tables.Series, Depends(_series)]
+
+
+def _ticker(ticker: str) -> str:
+    if not TICKER_PATTERN.fullmatch(ticker):
+        raise NothingStored(f"{ticker!r} is no ticker. Look for it in the table of a session.")
+    return ticker
+
+
+#: The ticker of a path; what cannot be one is not found.
+RequestedTicker = Annotated[str, Depends(_ticker)]
 
 
 def _session(series: RequestedSeries, session: SessionQuery = None) -> dt.date:
