@@ -13,6 +13,7 @@ import pandas as pd
 from pipeline.daily import DATASET_ROLES, Lineup, NetworkEntry, lineup, run_of
 from pipeline.errors import LookAtTheData, NothingStored, SettingsError
 from pipeline.parts import Parts
+from pipeline.reporting import first_names
 from pipeline.tables import (
     CALIBRATIONS,
     DATASETS,
@@ -29,9 +30,6 @@ from pipeline.universes import Universe
 if TYPE_CHECKING:
     from pipeline.run import Run
     from pipeline.settings import Settings
-
-#: Sessions or tickers that a message names.
-MOST_NAMED = 12
 
 #: A row of a table, by column.
 Row = Mapping[str, Any]
@@ -189,12 +187,6 @@ def _other_series(parts: Parts, asked: Mapping[str, str]) -> list[str]:
 
 def _name_text(names: Mapping[Any, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in names.items())
-
-
-def first_names(names: Sequence[str]) -> str:
-    """Return `MOST_NAMED` of the names, and how many more there are."""
-    more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _first_row(parts: Parts, table: Table, key: Mapping[str, object]) -> Row | None:

@@ -10,9 +10,9 @@ import pandas as pd
 
 from pipeline.daily import dataset_file, promotion_line
 from pipeline.errors import SettingsError
-from pipeline.inspection.explanation import Explanation, NetworkRecord, first_names
+from pipeline.inspection.explanation import Explanation, NetworkRecord
 from pipeline.models import PriceRecipe
-from pipeline.reporting import format_rows
+from pipeline.reporting import first_names, format_rows
 from pipeline.tables import CALIBRATIONS, DRIFT, FORECASTS, RUN_KEY, Table
 
 if TYPE_CHECKING:

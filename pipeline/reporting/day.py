@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.measures import drift
 from pipeline.models import BASELINES
-from pipeline.reporting.rows import counted
+from pipeline.reporting.rows import counted, first_names
 
 #: A change that rounds to nothing has no direction.
 LEVEL = 0.00005
@@ -54,6 +54,12 @@ class Day:
         """CHECKS rows of the tickers that sit this session out."""
         checks = self.checks
         return checks[checks["verdict"] == "quarantined"].sort_values("ticker")
+
+    @property
+    def missing(self) -> list[str]:
+        """Tickers that passed and have no forecast: a step after the gate has failed for them."""
+        passed = self.checks[self.checks["verdict"] != "quarantined"]["ticker"]
+        return sorted({*passed} - {*self.forecasts["ticker"]})
 
 
 def overview(
@@ -155,6 +161,9 @@ def summary_of(day: Day) -> DaySummary:
         for part, (count, what) in counts.items()
         if count
     }
+    if missing := day.missing:
+        text = f"{counted(len(missing), 'ticker')} passed and without a forecast: "
+        warnings = {"tickers": f"{text}{first_names(missing)}."} | warnings
     return DaySummary(tuple(lines), warnings)
 
 

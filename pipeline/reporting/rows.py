@@ -16,6 +16,8 @@ from pipeline.errors import SettingsError
 FORMATS = ("table", "json", "csv")
 #: Columns of a page of sentences.
 SENTENCE_WIDTH = 100
+#: Names that a sentence lists.
+MOST_NAMED = 12
 #: Columns of a table that no line is folded in.
 UNFOLDED_WIDTH = 100_000
 
@@ -88,6 +90,12 @@ def sentences(lines: Sequence[str]) -> str:
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun, which takes an s where there is not one."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def first_names(names: Sequence[str]) -> str:
+    """Return `MOST_NAMED` of the names, and how many more there are."""
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def or_dash(value: float, text: Callable[[float], str]) -> str:

@@ -1,6 +1,7 @@
 """A day in sentences, one row per ticker, and the tickers that are shown in full."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline.reporting import day_summary, shown_in_full, summary_of
@@ -19,6 +20,19 @@ def test_a_day_in_sentences_begins_with_its_warnings():
         "network, 1 by a baseline alone. On test sessions networks beat the EWMA random walk's "
         "distribution for 1 out of 1 ticker, and the naive forecast's RMSE for 0."
     )
+
+
+def test_a_ticker_that_passed_and_has_no_forecast_is_named():
+    day = made_day()
+    passed = day.checks[day.checks["ticker"] == "FB"]
+    more = [passed.assign(ticker=f"T{number:02d}") for number in range(14)]
+    summary = summary_of(made_day(checks=pd.concat([day.checks, *more])))
+    assert summary.warnings["tickers"] == (
+        "14 tickers passed and without a forecast: "
+        + ", ".join(f"T{number:02d}" for number in range(12))
+        + " and 2 more."
+    )
+    assert list(summary.warnings) == ["tickers", "drift", "quality"]
 
 
 def test_every_ticker_has_one_row_with_its_forecast_or_the_reason_for_none():

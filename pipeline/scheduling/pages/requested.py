@@ -1,4 +1,4 @@
-"""What a request asks for: a series and a session from its query, a ticker from its path.
+"""The request of a page: a series and a session from its query, a ticker from its path.
 
 A reader sees the series of those universes whose DAGs Airflow lets them see.
 """
