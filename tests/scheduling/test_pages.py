@@ -23,7 +23,7 @@ from pipeline.scheduling.run_moments import run_moment
 from pipeline.sessions import Calendar
 from pipeline.settings import Settings
 from pipeline.storage import Store
-from tests.made_publications import CUTOFFS, HOSTILE, LAST, SESSIONS, fill
+from tests.made_publications import CUTOFFS, HOSTILE, KEY, LAST, SESSIONS, fill
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -209,6 +209,21 @@ def test_a_stocks_page_leads_on_to_the_run_that_mlflow_has(pages):
 def test_a_stock_that_sits_out_has_a_page_with_the_reason(pages):
     text = shown(pages.get("/stocks/OUT"))
     assert "Quarantined, no forecast: jump: <i>99%</i> overnight" in text
+
+
+@pytest.mark.slow
+def test_a_stocks_page_says_what_was_withdrawn_and_when_it_was_published(parts, pages):
+    assert "Every publication" not in pages.get("/stocks/AAA").text
+    cutoff = CUTOFFS[2]
+    parts.store.publications.clock = lambda: dt.datetime(2013, 3, 1, 12, 30, tzinfo=dt.UTC)
+    parts.store.publications.withdraw(
+        {"BRK.B": "jump: <i>12%</i>"}, [], "scheduled__1", **KEY, cutoff=cutoff
+    )
+    text = shown(pages.get("/stocks/BRK.B", params={"session": str(cutoff)}))
+    assert "Its forecast was withdrawn on 2013-03-01 12:30 UTC: jump: <i>12%</i>" in text
+    assert "Every publication of these forecasts (2)" in text
+    assert "withdrawn: jump: <i>12%</i>" in text and "5 new or changed" in text
+    assert "scheduled__1" in text and f"{cutoff} 22:00 UTC" in text
 
 
 @pytest.mark.slow
