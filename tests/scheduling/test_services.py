@@ -215,12 +215,12 @@ def test_up_shows_the_run_takes_requests_and_backfills_and_down_leaves_nothing(d
 
 def _what_is_asked_for_is_what_runs(deployment: Deployment) -> None:
     """The session has a run already, which was asked for the declared horizon."""
-    asked = deployment.stockcast("run", "--airflow", "--session", TERMINATED, "--horizon", "2")
+    asked = deployment.stockcast("run", "--airflow", "--session", SESSION, "--horizon", "2")
     assert (asked.returncode, asked.stderr) == (0, "")
     rehearsed = _horizons(deployment, "--universe", "young.rehearsal")
     assert (rehearsed, _horizons(deployment)) == ([1, 2], [1, 2, 3, 4, 5])
     shorter = deployment.stockcast(
-        "run", "--airflow", "--session", TERMINATED, "--horizon", "2", "--publish"
+        "run", "--airflow", "--session", SESSION, "--horizon", "2", "--publish"
     )
     assert shorter.returncode == 2 and "is published 5 sessions ahead" in shorter.stderr
     refused = deployment.stockcast("run", "--airflow", "--session", SESSION, "--seed", "8")
@@ -230,9 +230,7 @@ def _what_is_asked_for_is_what_runs(deployment: Deployment) -> None:
 
 def _horizons(deployment: Deployment, *universe: str) -> list[int]:
     """Return the sessions ahead that a session is forecast for."""
-    stored = deployment.stockcast(
-        "forecasts", "--session", TERMINATED, "--format", "json", *universe
-    )
+    stored = deployment.stockcast("forecasts", "--session", SESSION, "--format", "json", *universe)
     return [row["horizon"] for row in json.loads(stored.stdout)]
 
 
