@@ -16,7 +16,7 @@ from pipeline.parts import Parts, mlflow_url
 from pipeline.scheduling.daily_names import daily_dag_id
 from pipeline.scheduling.environment import run_page
 from pipeline.scheduling.run_moments import run_moment
-from pipeline.tables import PROMOTIONS, RUNS
+from pipeline.tables import PROMOTIONS, PUBLICATIONS, RUNS
 from pipeline.universes import Universe
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ def mlflow_address(parts: Parts, series: page_tables.Series, ticker: str, sessio
 def airflow_address(
     parts: Parts, airflow: Session, series: page_tables.Series, ticker: str, session: dt.date
 ) -> str | None:
-    """Return where Airflow shows the newest run of a session, at the ticker's task if it has one.
+    """Return where Airflow shows the run of a session, at the ticker's task if it has one.
+
+    It is the run that published what stands, or else the newest of the session.
 
     Args:
         airflow: a session of Airflow's database.
@@ -69,11 +71,17 @@ def airflow_address(
     dag_id = daily_dag_id(series.universe)
     moment = run_moment(parts.calendar(universe), session)
     newest = select(DagRun).where(DagRun.dag_id == dag_id).order_by(DagRun.queued_at.desc())
-    for run in airflow.scalars(newest.limit(NEWEST_RUNS)):
-        if run.logical_date == moment or (run.conf or {}).get("session") == str(session):
-            break
-    else:
+    runs = [
+        run
+        for run in airflow.scalars(newest.limit(NEWEST_RUNS))
+        if run.logical_date == moment or (run.conf or {}).get("session") == str(session)
+    ]
+    if not runs:
         return None
+    # A session may have been rehearsed since.
+    at = {**series.key, "ticker": ticker, "cutoff": session}
+    publishers = set(parts.store.load(PUBLICATIONS, **at)["published_by"])
+    run = next((run for run in runs if run.run_id in publishers), runs[0])
     address = run_page(dag_id, run.run_id)
     index = _task_index(airflow, dag_id, run.run_id, ticker)
     return address if index is None else f"{address}/tasks/evaluate/mapped/{index}"
