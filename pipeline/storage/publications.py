@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 import pandas as pd
@@ -64,19 +63,9 @@ class Publications:
             known_at: when the newest price behind them became known.
             group: by column of `RUN_KEY` a value, or a list of values.
         """
-        rows = {_key_of(row): row for row in rows_of(FORECASTS, forecasts)}
-        with self._writer(beside) as connection:
-            standing = _standing(connection, group)
-            new = [row for key, row in rows.items() if standing.get(key) != row]
-            gone = [row for key, row in standing.items() if key not in rows]
-            known = None if known_at is None else utc_moment(known_at)
-            stamp = {"published_by": published_by, "known_at": known}
-            revisions = [{**row, **stamp, "withdrawn": ""} for row in new]
-            revisions += [{**row, **stamp, "withdrawn": LEFT_OUT} for row in gone]
-            self._append(connection, group, revisions)
-            for table, frame in beside:
-                replace_group(connection, table, frame, group)
-            return replace_group(connection, FORECASTS, forecasts, group)
+        return self._replace(
+            forecasts, beside, known_at, published_by, lambda ticker: LEFT_OUT, group
+        )
 
     def withdraw(
         self,
@@ -93,16 +82,9 @@ class Publications:
             group: by column of `RUN_KEY` but the ticker a value, or a list of values.
         """
         of_tickers = {**group, "ticker": list(reasons)}
-        with self._writer(beside) as connection:
-            standing = _standing(connection, of_tickers)
-            stamp = {"published_by": published_by, "known_at": None}
-            revisions = [
-                {**row, **stamp, "withdrawn": reasons[row["ticker"]]} for row in standing.values()
-            ]
-            self._append(connection, of_tickers, revisions)
-            for table, frame in beside:
-                replace_group(connection, table, frame, of_tickers)
-            return replace_group(connection, FORECASTS, FORECASTS.empty(), of_tickers)
+        return self._replace(
+            FORECASTS.empty(), beside, None, published_by, reasons.__getitem__, of_tickers
+        )
 
     def unscored(self, first: dt.date, last: dt.date, **group: object) -> pd.DataFrame:
         """Return PUBLICATIONS of the sessions from `first` to `last` that have no score yet."""
@@ -113,10 +95,34 @@ class Publications:
         with self._database.reader() as connection:
             return fetch_frame(connection, query, PUBLICATIONS)
 
-    def _writer(
-        self, beside: Sequence[tuple[Table, pd.DataFrame]]
-    ) -> AbstractContextManager[sa.Connection]:
-        return self._database.writer([FORECASTS.name, *(table.name for table, _ in beside)])
+    def _replace(
+        self,
+        forecasts: pd.DataFrame,
+        beside: Sequence[tuple[Table, pd.DataFrame]],
+        known_at: dt.datetime | None,
+        published_by: str,
+        reason_of: Callable[[str], str],
+        group: Mapping[str, object],
+    ) -> int:
+        """Make `forecasts` what stands of a group; return how many forecasts have changed.
+
+        Args:
+            reason_of: why what stood of a ticker, and is not among them, is withdrawn.
+        """
+        rows = {_key_of(row): row for row in rows_of(FORECASTS, forecasts)}
+        locks = [FORECASTS.name, *(table.name for table, _ in beside)]
+        with self._database.writer(locks) as connection:
+            standing = _standing(connection, group)
+            new = [row for key, row in rows.items() if standing.get(key) != row]
+            gone = [row for key, row in standing.items() if key not in rows]
+            known = None if known_at is None else utc_moment(known_at)
+            stamp = {"published_by": published_by, "known_at": known}
+            revisions = [{**row, **stamp, "withdrawn": ""} for row in new]
+            revisions += [{**row, **stamp, "withdrawn": reason_of(row["ticker"])} for row in gone]
+            self._append(connection, group, revisions)
+            for table, frame in beside:
+                replace_group(connection, table, frame, group)
+            return replace_group(connection, FORECASTS, forecasts, group)
 
     def _append(
         self, connection: sa.Connection, group: Mapping[str, object], rows: list[_Row]
