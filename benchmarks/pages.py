@@ -144,7 +144,7 @@ def rows_of(
     }
     cutoff = by_ticker["cutoff"]
     return [
-        (CHECKS, by_ticker.assign(verdict="passed", reasons="", evidence="")),
+        (CHECKS, by_ticker.assign(verdict="passed", reasons="", evidence="", known_at=known_at)),
         (FORECASTS, forecasts),
         (PUBLICATIONS, published),
         (SCORES, scores),

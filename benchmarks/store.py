@@ -163,9 +163,8 @@ def save(store: Store, tickers: list[str], sessions: list[dt.date], known_at: dt
             **prices,
         }
     )
-    store.prices.save(
-        SOURCE, PRICES.conform(frame), ACTIONS.empty(), sessions[0], sessions[-1], known_at
-    )
+    store.prices.clock = lambda: known_at
+    store.prices.save(SOURCE, PRICES.conform(frame), ACTIONS.empty(), sessions[0], sessions[-1])
 
 
 def history_of(store: Store, ticker: str, cutoff: dt.date) -> pd.DataFrame:

@@ -30,9 +30,9 @@ class Run:
             network of `training_cutoff` goes on from it.
         previous_pool_cutoff: likewise for `previous_cutoff`.
         forecast_sessions: the sessions to forecast, `universe.horizon` of them.
-        known_at: the moment (UTC) as of which prices are read.
-        replay: whether `known_at` was asked for. Nothing is fetched then, so that a past run can
-            be repeated bit for bit.
+        known_at: the moment (UTC) of asking: no session that closes after it is fetched.
+        replay: whether `known_at` was asked for. Nothing is fetched then, and prices are read as of
+            that moment, so that a past run can be repeated bit for bit.
     """
 
     universe: Universe

@@ -125,6 +125,12 @@ ACTION_REVISIONS = Table(
     ("source_id", "ticker", "session", "kind", "known_at"),
 )
 
+#: A source that prices were stored of. `known_at` is the newest moment of its revisions of bars and
+#: actions: the next ones are dated after it, whatever the clock says.
+PRICE_SOURCES = Table(
+    "price_sources", {"source_id": "str", "known_at": MOMENT_DTYPE}, ("source_id",)
+)
+
 #: The identity of one run's result for one ticker; most tables below begin with it. `cutoff` is the
 #: run's session.
 RUN_KEY = {
@@ -153,8 +159,18 @@ FINDINGS = Table(
 
 #: The gate's verdict on a ticker: "passed" or "quarantined", with the reasons in one line.
 #: `evidence` is a hash of the prices and rules judged: while it stays the same, the verdict does.
+#: `known_at` is when the newest of all the prices and actions judged became known: later steps read
+#: as of then, so that they see what was judged and nothing that arrived since.
 CHECKS = Table(
-    "checks", {**RUN_KEY, "verdict": "str", "reasons": "str", "evidence": "str"}, tuple(RUN_KEY)
+    "checks",
+    {
+        **RUN_KEY,
+        "verdict": "str",
+        "reasons": "str",
+        "evidence": "str",
+        "known_at": MOMENT_DTYPE,
+    },
+    tuple(RUN_KEY),
 )
 
 #: The dataset file that serves a run in a role: "live" (cut at the run's session), "training" (at
@@ -438,6 +454,7 @@ BACKTESTS = Table(
 STORED = (
     PRICE_REVISIONS,
     ACTION_REVISIONS,
+    PRICE_SOURCES,
     FINDINGS,
     CHECKS,
     DATASETS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from pipeline.models import DEFAULT, RECIPES
 from pipeline.parts import Parts
 from pipeline.run import Run
 from pipeline.settings import Settings
+from pipeline.storage import Store
 from pipeline.tables import PRICE_COLUMNS
 from pipeline.universes import Universe
 from pipeline.windows import Newest, Split
@@ -77,6 +79,12 @@ class MadeParts(Parts):
             settings, progress=lambda *line: self.messages.append(line), recipes=SMALL_RECIPES
         )
         self.made = source
+
+    @cached_property
+    def store(self) -> Store:
+        store = Store.open(str(self.settings.store_url))
+        store.prices.clock = lambda: NOW
+        return store
 
     def source(self, universe: Universe) -> MadeSource:
         return self.made

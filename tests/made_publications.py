@@ -39,6 +39,8 @@ CUTOFFS = SESSIONS[-15:-5]
 LAST = CUTOFFS[-1]
 UNIVERSE = Universe("made", "sample", ("AAA", "BRK.B", "OUT"))
 KNOWN_AT = dt.datetime(2013, 3, 20, tzinfo=dt.UTC)
+#: The columns of CHECKS that no page shows.
+JUDGED = {"evidence": "", "known_at": KNOWN_AT.replace(tzinfo=None)}
 HORIZON = 5
 #: When a session's forecasts were published: the evening of that day, in New York.
 EVENING = dt.timedelta(hours=22)
@@ -74,7 +76,8 @@ def fill(store: Store) -> None:
         for session, close in zip(SESSIONS, closes[ticker], strict=True)
     ]
     table = PRICES.conform(pd.DataFrame(prices))
-    store.prices.save("sample", table, ACTIONS.empty(), SESSIONS[0], SESSIONS[-1], KNOWN_AT)
+    store.prices.clock = lambda: KNOWN_AT
+    store.prices.save("sample", table, ACTIONS.empty(), SESSIONS[0], SESSIONS[-1])
     rows: dict[str, list[Row]] = {kind.name: [] for kind in PUBLISHED}
     for cutoff in CUTOFFS:
         for ticker in TICKERS:
@@ -88,11 +91,11 @@ def _rows_of(ticker: str, cutoff: dt.date, closes: np.ndarray) -> Iterator[tuple
     key: Row = {**KEY, "ticker": ticker, "cutoff": cutoff}
     if ticker == "OUT":
         reasons = "jump: <i>99%</i> overnight"
-        yield CHECKS, {**key, "verdict": "quarantined", "reasons": reasons, "evidence": ""}
+        yield CHECKS, {**key, "verdict": "quarantined", "reasons": reasons, **JUDGED}
         jump = {"rule": "jump", "severity": "quarantine", "session": cutoff, "column": "close"}
         yield FINDINGS, {**key, **jump, "message": "99% overnight"}
         return
-    yield CHECKS, {**key, "verdict": "passed", "reasons": "", "evidence": ""}
+    yield CHECKS, {**key, "verdict": "passed", "reasons": "", **JUDGED}
     for horizon in range(1, HORIZON + 1):
         yield from _rows_at(key, horizon, closes)
         yield CALIBRATIONS, _calibration(key, horizon)

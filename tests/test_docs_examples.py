@@ -325,7 +325,6 @@ def test_what_the_readme_copies_into_ones_own_postgresql_arrives(postgres_home, 
         ACTIONS.empty(),
         FRIDAY,
         FRIDAY,
-        dt.datetime(2013, 3, 2, tzinfo=dt.UTC),
     )
     store.close()
     path, copy_store, copy_mlflow = block_with("pg_dump").splitlines()

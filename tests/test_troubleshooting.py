@@ -243,7 +243,8 @@ def published_before_promoted(stranger: Stranger) -> str:
         {**run.key, "ticker": ticker, "verdict": "passed", "reasons": "", "evidence": ""}
         for ticker in run.universe.tickers
     ]
-    parts.store.save(CHECKS, CHECKS.conform(pd.DataFrame(rows)))
+    checks = pd.DataFrame(rows).assign(known_at=None)
+    parts.store.save(CHECKS, CHECKS.conform(checks))
     return stranger.raised(STEPS["publish"], parts, run)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -67,12 +68,35 @@ def reasons_of(parts: Parts, run: Run, tickers: Sequence[str]) -> dict[str, str]
     return dict(zip(checks["ticker"], checks["reasons"], strict=True))
 
 
-def save_checks(parts: Parts, run: Run, reasons: Mapping[str, str], evidence: str = "") -> None:
+def judged_as_of(parts: Parts, run: Run) -> dt.datetime | None:
+    """Return as of when a run reads prices (UTC, no zone): as they were when they were judged.
+
+    Bars and actions that arrive later, such as those of a run of another session at the same time,
+    change nothing any more. None: all that is known by now.
+    """
+    tickers = list(run.universe.tickers)
+    moment: dt.datetime | None = parts.store.greatest(CHECKS, "known_at", **run.key, ticker=tickers)
+    return moment or known_at_of(run)
+
+
+def known_at_of(run: Run) -> dt.datetime | None:
+    """Return the moment that a replay was asked for as of; None: all that is known by now."""
+    return run.known_at if run.replay else None
+
+
+def save_checks(
+    parts: Parts,
+    run: Run,
+    reasons: Mapping[str, str],
+    evidence: str = "",
+    known_at: dt.datetime | None = None,
+) -> None:
     """Store verdicts.
 
     Args:
         reasons: by ticker; "": it passed.
         evidence: a hash of what was judged; while it stays the same, so does the verdict.
+        known_at: when the newest of all that was judged became known; None: nothing was judged.
     """
     if not reasons:
         return
@@ -83,10 +107,11 @@ def save_checks(parts: Parts, run: Run, reasons: Mapping[str, str], evidence: st
             "verdict": QUARANTINED if reason else PASSED,
             "reasons": reason,
             "evidence": evidence,
+            "known_at": known_at,
         }
         for ticker, reason in reasons.items()
     ]
-    parts.store.save(CHECKS, pd.DataFrame(rows))
+    parts.store.save(CHECKS, CHECKS.conform(pd.DataFrame(rows)))
 
 
 def withdraw_forecasts(parts: Parts, run: Run, step: str, reasons: Mapping[str, str]) -> None:

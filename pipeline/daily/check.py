@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import pandas as pd
 from pipeline.daily.admission import (
     INGEST_FAILED,
     QUARANTINED,
+    known_at_of,
     passed,
     reasons_of,
     require_enough_admitted,
@@ -40,7 +42,8 @@ def check(parts: Parts, run: Run) -> list[str]:
     """Validate all that was ingested; return the tickers that go on.
 
     One task does it for all tickers: Great Expectations is imported once, tickers can be compared
-    with each other, and the share of those that fail is known.
+    with each other, and the share of those that fail is known. Later steps read prices as of the
+    moment at which it read them.
 
     Raises:
         QualityGateFailed: more tickers are quarantined than the settings allow.
@@ -48,9 +51,12 @@ def check(parts: Parts, run: Run) -> list[str]:
     tickers = list(run.universe.tickers)
     reasons = reasons_of(parts, run, tickers)
     ingested = [t for t in tickers if not reasons.get(t, "").startswith(INGEST_FAILED)]
-    recent = _recent_bars(parts, run)
-    for batch, bars in _bars_in_batches(parts, run, ingested):
-        _check_together(parts, run, batch, bars, recent)
+    moment = parts.store.prices.newest_revision(
+        run.universe.source_id, tickers, run.session, known_at_of(run)
+    )
+    recent = _recent_bars(parts, run, moment)
+    for batch, bars in _bars_in_batches(parts, run, ingested, moment):
+        _check_together(parts, run, batch, bars, recent, moment)
     quarantined = _quarantined(parts, run)
     for ticker in tickers:
         reason = quarantined.get(ticker)
@@ -70,7 +76,7 @@ def _quarantined(parts: Parts, run: Run) -> dict[str, str]:
 
 
 def _bars_in_batches(
-    parts: Parts, run: Run, tickers: Sequence[str]
+    parts: Parts, run: Run, tickers: Sequence[str], moment: dt.datetime | None
 ) -> Iterator[tuple[list[str], pd.DataFrame]]:
     """Yield tickers that are validated together, with their bars up to the session.
 
@@ -80,9 +86,7 @@ def _bars_in_batches(
     tables: list[pd.DataFrame] = []
     for batch in chunks(tickers, READ_TOGETHER):
         together += batch
-        tables.append(
-            parts.store.prices.bars(run.universe.source_id, batch, run.session, run.known_at)
-        )
+        tables.append(parts.store.prices.bars(run.universe.source_id, batch, run.session, moment))
         if sum(map(len, tables)) >= BARS_CHECKED_TOGETHER:
             yield together, pd.concat(tables, ignore_index=True)
             together, tables = [], []
@@ -90,7 +94,7 @@ def _bars_in_batches(
         yield together, pd.concat(tables, ignore_index=True)
 
 
-def _recent_bars(parts: Parts, run: Run) -> pd.DataFrame | None:
+def _recent_bars(parts: Parts, run: Run, moment: dt.datetime | None) -> pd.DataFrame | None:
     """Return the last sessions of all tickers; None: there is no session.
 
     They find two tickers with the same prices among those that are not validated together.
@@ -101,7 +105,7 @@ def _recent_bars(parts: Parts, run: Run) -> pd.DataFrame | None:
         return None
     first = sessions[-COMPARED_SESSIONS:][0]
     return parts.store.prices.bars(
-        universe.source_id, list(universe.tickers), run.session, run.known_at, first
+        universe.source_id, list(universe.tickers), run.session, moment, first
     )
 
 
@@ -111,6 +115,7 @@ def _check_together(
     tickers: list[str],
     bars: pd.DataFrame,
     recent: pd.DataFrame | None,
+    moment: dt.datetime | None,
 ) -> None:
     """Validate these tickers together, unless the same evidence was judged before."""
     universe = run.universe
@@ -119,12 +124,14 @@ def _check_together(
             f"{universe.name} {run.session}: there are no prices to check. "
             "Run `ingest` for this session first."
         )
-    actions = parts.store.prices.actions(universe.source_id, tickers, run.session, run.known_at)
+    actions = parts.store.prices.actions(universe.source_id, tickers, run.session, moment)
     recipe = parts.recipes.for_price(universe.recipe)
     needed = spec_of(run, recipe, "", run.training_cutoff).needed_sessions
     evidence = _evidence(bars, actions, parts.gate.rules_hash, str(needed))
     before = parts.rows(CHECKS, run, tickers)
     if len(before) == len(tickers) and set(before["evidence"]) == {evidence}:
+        judged = dict(zip(before["ticker"], before["reasons"], strict=True))
+        save_checks(parts, run, judged, evidence, moment)
         return
     sessions = parts.calendar(universe).sessions(universe.start, run.session)
     verdict = parts.gate.check_prices(
@@ -138,7 +145,7 @@ def _check_together(
     )
     parts.store.replace(FINDINGS, findings, **run.key, ticker=tickers)
     reasons = {ticker: verdict.quarantined.get(ticker, "") for ticker in tickers}
-    save_checks(parts, run, reasons, evidence)
+    save_checks(parts, run, reasons, evidence, moment)
 
 
 def _evidence(bars: pd.DataFrame, actions: pd.DataFrame, *rules: str) -> str:

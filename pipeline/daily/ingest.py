@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pipeline.daily.admission import INGEST_FAILED, reasons_of, save_checks
+from pipeline.daily.admission import INGEST_FAILED, known_at_of, reasons_of, save_checks
 from pipeline.daily.shards import chunks
 from pipeline.errors import NothingStored, StockcastError
 from pipeline.outcomes import Outcomes, outcome_of_each, raise_together
@@ -38,7 +38,7 @@ def ingest(parts: Parts, run: Run, tickers: Sequence[str]) -> None:
 def ingest_each(parts: Parts, run: Run, tickers: Sequence[str]) -> dict[str, StockcastError]:
     """Do the step; return the errors of the tickers that failed."""
     newest = parts.store.prices.last_sessions(
-        run.universe.source_id, tickers, run.session, run.known_at
+        run.universe.source_id, tickers, run.session, known_at_of(run)
     )
     if run.replay:
         moment = run.known_at.isoformat()
@@ -127,9 +127,7 @@ def _store(parts: Parts, run: Run, fetched: Mapping[str, Fetched], first: dt.dat
     """Store what was fetched from a session on, in one transaction."""
     prices = pd.concat([PRICES.empty(), *(each.prices for each in fetched.values())])
     actions = pd.concat([ACTIONS.empty(), *(each.actions for each in fetched.values())])
-    added = parts.store.prices.save(
-        run.universe.source_id, prices, actions, first, run.session, run.known_at
-    )
+    added = parts.store.prices.save(run.universe.source_id, prices, actions, first, run.session)
     for ticker, each in fetched.items():
         bars = f"{len(each.prices)} bars from {first}"
         parts.progress(STEP, ticker, f"{bars}, {added[ticker]} new or corrected")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline.daily import lineup
-from pipeline.daily.admission import passed
+from pipeline.daily.admission import judged_as_of, passed
 from pipeline.daily.plan import decisive_settings
 from pipeline.daily.promote import choice_of
 from pipeline.daily.table_rows import row_dicts
@@ -60,9 +60,7 @@ def publish(parts: Parts, run: Run) -> None:
     published = parts.rows(FORECASTS, run, tickers)
     if not made.forecasts.equals(published):  # what is published has passed already
         parts.gate.check_forecasts(made.forecasts, list(run.forecast_sessions)).require()
-    known_at = parts.store.prices.newest_revision(
-        run.universe.source_id, list(run.universe.tickers), run.session, run.known_at
-    )
+    known_at = judged_as_of(parts, run)
     runs = _run_rows(parts, run, list(promotions["ticker"]), known_at)
     beside = [(PROMOTIONS, promotions), (CALIBRATIONS, made.calibrations), (RUNS, runs)]
     changed = parts.store.publications.publish(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from pipeline.daily.admission import judged_as_of
 from pipeline.daily.dataset_files import write_dataset
 from pipeline.models import PriceRecipe
 from pipeline.prices import Histories, histories_as_of, on_calendar
@@ -44,8 +45,8 @@ class HistoryCut:
 
 def histories_of(parts: Parts, run: Run, tickers: Sequence[str]) -> Histories:
     """Read what a run knows of tickers: as many as may be in memory together."""
-    prices = parts.store.prices
-    return histories_as_of(prices, run.universe.source_id, tickers, run.session, run.known_at)
+    prices, moment = parts.store.prices, judged_as_of(parts, run)
+    return histories_as_of(prices, run.universe.source_id, tickers, run.session, moment)
 
 
 def spec_of(run: Run, recipe: PriceRecipe, ticker: str, cutoff: dt.date) -> Spec:

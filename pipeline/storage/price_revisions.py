@@ -6,9 +6,8 @@ Reads are as of a moment, `known_at`; None: all that is known by now.
 from __future__ import annotations
 
 import datetime as dt
-import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -16,20 +15,25 @@ import sqlalchemy as sa
 
 from pipeline.storage.database import Database
 from pipeline.storage.filters import Span, conditions_of
-from pipeline.storage.frames import are_many, fetch_frame, rows_of, utc_moment
+from pipeline.storage.frames import are_many, fetch_frame, rows_of
+from pipeline.storage.moments import next_moment, now
 from pipeline.storage.revision_queries import known_by, newest_revisions
 from pipeline.storage.schema import SQL_TABLES
-from pipeline.storage.statements import insert_all, insert_into
-from pipeline.tables import ACTION_REVISIONS, ACTIONS, PRICE_REVISIONS, PRICES, Table
-
-log = logging.getLogger(__name__)
+from pipeline.storage.statements import insert_all, insert_into, upsert
+from pipeline.tables import ACTION_REVISIONS, ACTIONS, PRICE_REVISIONS, PRICE_SOURCES, PRICES, Table
 
 
 class PriceRevisions:
-    """Reads and writes of PRICE_REVISIONS and ACTION_REVISIONS; each call is one transaction."""
+    """Reads and writes of PRICE_REVISIONS and ACTION_REVISIONS; each call is one transaction.
 
-    def __init__(self, database: Database) -> None:
+    Attributes:
+        clock: read at the write, while nothing else of the source is written; its revisions are
+            dated in their order even where it is set back.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], dt.datetime] = now) -> None:
         self._database = database
+        self.clock = clock
 
     def save(
         self,
@@ -38,13 +42,12 @@ class PriceRevisions:
         actions: pd.DataFrame,
         first: dt.date,
         last: dt.date,
-        known_at: dt.datetime,
     ) -> Counter[str]:
-        """Append what a source reports about `first` to `last` where it differs from the known.
+        """Append what a source reports about `first` to `last` where it differs from the newest.
 
         An action in that range that the source no longer reports, of a ticker that it gave prices
-        for, is taken back. What is stored for exactly `known_at` stands: a moment's knowledge does
-        not change afterwards.
+        for, is taken back. The revisions are dated after all others of the source: what a read as
+        of a moment gives does not change once anything later is stored.
 
         Returns:
             How many new price revisions each ticker has.
@@ -54,12 +57,18 @@ class PriceRevisions:
         if not tickers:
             return Counter()
         begin = min([pd.Timestamp(first), *prices["session"], *actions["session"]]).date()
-        locks = [f"{source_id}/{ticker}" for ticker in tickers]
-        with self._database.writer(locks=locks) as connection:
+        with self._database.writer(locks=[f"prices of {source_id}"]) as connection:
+            known_at = self._next_moment(connection, source_id)
             report = _Report(connection, source_id, tickers, begin, known_at)
             added = report.append_bars(prices)
-            report.append_actions(actions, first, last)
+            if added + report.append_actions(actions, first, last):
+                upsert(connection, PRICE_SOURCES, [{"source_id": source_id, "known_at": known_at}])
         return added
+
+    def _next_moment(self, connection: sa.Connection, source_id: str) -> dt.datetime:
+        sources = SQL_TABLES[PRICE_SOURCES.name].c
+        query = sa.select(sources.known_at).where(sources.source_id == source_id)
+        return next_moment(self.clock, connection.scalar(query))
 
     def bars(
         self,
@@ -151,8 +160,8 @@ class PriceRevisions:
             return {row.ticker: row[1] for row in rows}
 
     def sources(self) -> list[str]:
-        """Return every `source_id` that there are prices of."""
-        query = sa.select(SQL_TABLES[PRICE_REVISIONS.name].c.source_id).distinct()
+        """Return every `source_id` that there are prices or actions of."""
+        query = sa.select(SQL_TABLES[PRICE_SOURCES.name].c.source_id)
         with self._database.reader() as connection:
             return sorted(connection.scalars(query))
 
@@ -201,6 +210,7 @@ class _Report:
     Attributes:
         connection: an open transaction that writes.
         begin: the first session that known facts are compared from.
+        known_at: the moment (UTC, no zone) that its revisions are dated with.
     """
 
     connection: sa.Connection
@@ -210,33 +220,33 @@ class _Report:
     known_at: dt.datetime
 
     def append_bars(self, bars: pd.DataFrame) -> Counter[str]:
-        """Append bars that differ from the known; return how many of each ticker."""
+        """Append bars that differ from the newest; return how many of each ticker."""
         known = self._known(PRICE_REVISIONS, PRICES, are_many(self.tickers))
         return self._append(PRICE_REVISIONS, _differing_rows(PRICES, bars, known))
 
-    def append_actions(self, actions: pd.DataFrame, first: dt.date, last: dt.date) -> None:
-        """Append actions that differ from the known, and take back those no longer reported."""
+    def append_actions(self, actions: pd.DataFrame, first: dt.date, last: dt.date) -> Counter[str]:
+        """Append actions that differ from the newest, and take back those no longer reported.
+
+        Returns:
+            How many of each ticker are appended.
+        """
         known = self._known(ACTION_REVISIONS, ACTIONS)
         in_range = known["session"].between(pd.Timestamp(first), pd.Timestamp(last))
         withdrawn = _rows_without(ACTIONS, known[in_range], actions).assign(value=0.0)
         reported = pd.concat([actions, withdrawn])
-        self._append(ACTION_REVISIONS, _differing_rows(ACTIONS, reported, known))
+        return self._append(ACTION_REVISIONS, _differing_rows(ACTIONS, reported, known))
 
     def _known(self, revisions: Table, facts: Table, many: bool = False) -> pd.DataFrame:
         query = newest_revisions(
-            revisions, facts, self.source_id, self.tickers, self.known_at, first=self.begin
+            revisions, facts, self.source_id, self.tickers, None, first=self.begin
         )
         return fetch_frame(self.connection, query, facts, many)
 
     def _append(self, revisions: Table, facts: pd.DataFrame) -> Counter[str]:
-        stamped = facts.assign(source_id=self.source_id, known_at=utc_moment(self.known_at))
+        stamped = facts.assign(source_id=self.source_id, known_at=self.known_at)
         rows = rows_of(revisions, stamped)
-        insert = insert_into(self.connection, revisions).on_conflict_do_nothing()
-        added = Counter(insert_all(self.connection, revisions, insert, rows, "ticker"))
-        if kept := len(rows) - added.total():
-            message = "%s: %d rows of %s keep what was stored for %s."
-            log.warning(message, self.source_id, kept, revisions.name, self.known_at)
-        return added
+        insert = insert_into(self.connection, revisions)
+        return Counter(insert_all(self.connection, revisions, insert, rows, "ticker"))
 
 
 def _differing_rows(table: Table, reported: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:

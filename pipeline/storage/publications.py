@@ -16,20 +16,15 @@ import sqlalchemy as sa
 from pipeline.storage.database import Database
 from pipeline.storage.filters import Span, conditions_of
 from pipeline.storage.frames import fetch_frame, rows_of, utc_moment
+from pipeline.storage.moments import next_moment, now
 from pipeline.storage.schema import SQL_TABLES
 from pipeline.storage.statements import insert_all, insert_into, replace_group
 from pipeline.tables import FORECASTS, PUBLICATIONS, SCORES, Table
 
 #: What a revision says of a forecast that the same run, repeated, no longer makes.
 LEFT_OUT = "the session was repeated, and nothing was forecast"
-#: Two revisions of a forecast are at least this far apart.
-_APART = dt.timedelta(microseconds=1)
 #: A row as the database has it, by column.
 _Row = dict[str, Any]
-
-
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
 
 
 class Publications:
@@ -40,7 +35,7 @@ class Publications:
             dated in their order even where it is set back.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], dt.datetime] = _now) -> None:
+    def __init__(self, database: Database, clock: Callable[[], dt.datetime] = now) -> None:
         self._database = database
         self.clock = clock
 
@@ -130,8 +125,7 @@ class Publications:
         """Append revisions, dated now and after all that the group has."""
         moments = SQL_TABLES[PUBLICATIONS.name].c.published_at
         query = sa.select(sa.func.max(moments)).where(*conditions_of(PUBLICATIONS, group))
-        newest, now = connection.scalar(query), utc_moment(self.clock())
-        moment = now if newest is None else max(now, newest + _APART)
+        moment = next_moment(self.clock, connection.scalar(query))
         dated = [{**row, "published_at": moment} for row in rows]
         insert = insert_into(connection, PUBLICATIONS)
         insert_all(connection, PUBLICATIONS, insert, dated, "ticker")

@@ -54,6 +54,21 @@ def test_the_same_evidence_is_judged_once_and_new_prices_again(parts, source):
     assert parts.gate.judged["prices"] == 2
 
 
+def test_what_arrives_after_the_check_changes_nothing_until_it_is_repeated(parts, source):
+    run = quick_day(parts, universe=UNIVERSE, last="check")
+    source.bars["AAA"].loc[source.bars["AAA"].index[-3:], ["open", "high", "low", "close"]] *= 1.01
+    take_steps(parts, run, "ingest", "ingest")  # of a run of another session, say
+    take_steps(parts, run, "pretrain", "publish")
+    judged = last_values(parts, run)
+    take_steps(parts, run, "check", "publish")
+    assert last_values(parts, run) == pytest.approx(judged | {"AAA": 1.01 * judged["AAA"]})
+
+
+def last_values(parts, run):
+    forecasts = parts.rows(FORECASTS, run)
+    return dict(zip(forecasts["ticker"], forecasts["last_value"], strict=True))
+
+
 def test_without_prices_the_step_to_run_is_named(parts):
     run = plan(parts, UNIVERSE, LAST, NOW)
     with pytest.raises(NothingStored, match=r"there are no prices to check\. Run `ingest`"):

@@ -75,6 +75,17 @@ def test_a_corrected_bar_is_a_new_revision(parts, source):
     assert any(message.endswith("1 new or corrected") for _, _, message in parts.messages)
 
 
+def test_runs_of_several_sessions_at_once_store_each_bar_once(parts):
+    sessions = parts.made.bars["AAA"]["date"].dt.date.tolist()[-3:]
+    runs = [
+        plan(parts, UNIVERSE, day, NOW + dt.timedelta(minutes=k)) for k, day in enumerate(sessions)
+    ]
+    for run in reversed(runs):
+        ingest(parts, run)
+    assert len(parts.store.load(PRICE_REVISIONS)) == 120 + 121 + 122
+    assert STEPS["check"](parts, runs[0]) == list(UNIVERSE.tickers)
+
+
 def test_a_replay_fetches_nothing_and_needs_the_session_to_have_been_known(parts):
     ingest(parts, plan(parts, UNIVERSE, LAST, NOW))
     known = plan(parts, UNIVERSE, LAST, NOW, known_at=NOW)

@@ -47,9 +47,7 @@ def test_what_differs_from_the_declaration_is_noted(parts, tmp_path, publish, ou
 def test_prices_of_another_folder_in_the_same_home_are_noted(parts):
     prices = {"ticker": "AAA", "session": pd.Timestamp(LAST), "volume": 1.0}
     bars = pd.DataFrame([prices | dict.fromkeys(("open", "high", "low", "close"), 1.0)])
-    parts.store.prices.save(
-        "csv:/elsewhere", PRICES.conform(bars), ACTIONS.empty(), LAST, LAST, NOW
-    )
+    parts.store.prices.save("csv:/elsewhere", PRICES.conform(bars), ACTIONS.empty(), LAST, LAST)
     run = plan(parts, FEWER, LAST, NOW)
     universe = dataclasses.replace(FEWER, name="csv", source="csv", data="/here")
     prepare_run(parts, dataclasses.replace(run, universe=universe))

@@ -88,9 +88,8 @@ def reports() -> list[Report]:
 
 
 def save(store: Store, report: Report) -> None:
-    store.prices.save(
-        SOURCE_ID, report.prices, report.actions, SESSIONS[0], report.last, report.known_at
-    )
+    store.prices.clock = lambda: report.known_at
+    store.prices.save(SOURCE_ID, report.prices, report.actions, SESSIONS[0], report.last)
 
 
 def facts_by_loop(

@@ -124,15 +124,17 @@ PROMOTION_ROWS = table_of(
     promotion("AAPL", "lstm", 9.09, 9.0, "lstm: fine; lstm is published"),
     promotion("FB", "ewma", NAN, 0.4223, "FB: 196 sessions, 890 needed"),
 )
+#: The columns of CHECKS that no page shows.
+JUDGED = {"evidence": "", "known_at": None}
 CHECK_ROWS = table_of(
     CHECKS,
-    {"ticker": "AAPL", "verdict": "passed", "reasons": "", "evidence": ""},
-    {"ticker": "FB", "verdict": "passed", "reasons": "", "evidence": ""},
+    {"ticker": "AAPL", "verdict": "passed", "reasons": "", **JUDGED},
+    {"ticker": "FB", "verdict": "passed", "reasons": "", **JUDGED},
     {
         "ticker": "MSFT",
         "verdict": "quarantined",
         "reasons": "stale: 6 closes are <27.95>",
-        "evidence": "",
+        **JUDGED,
     },
 )
 FINDING_ROWS = table_of(

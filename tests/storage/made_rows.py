@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pipeline.quantiles import QUANTILE_COLUMNS
+from pipeline.storage import PriceRevisions
 from pipeline.tables import ACTIONS, PREDICTIONS, PRICES, Table
 
 MONDAY, TUESDAY, WEDNESDAY = dt.date(2020, 8, 24), dt.date(2020, 8, 25), dt.date(2020, 8, 26)
@@ -25,6 +28,12 @@ AWKWARD_VALUES = {
         ["1990-01-02 03:04:05.000006", "2024-02-29 00:00:00.0", "2100-12-31 23:59:59.999999"]
     ),
 }
+
+
+def save_at(moment: dt.datetime, prices: PriceRevisions, *report: Any) -> Counter[str]:
+    """Store what a source reports while the clock stands still; see `PriceRevisions.save`."""
+    prices.clock = lambda: moment
+    return prices.save(*report)
 
 
 def any_rows(table: Table, count: int = 3) -> pd.DataFrame:

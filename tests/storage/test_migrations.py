@@ -10,9 +10,12 @@ import sqlalchemy as sa
 
 from pipeline.storage import Store, migrations, sql_metadata
 from pipeline.tables import (
+    ACTION_REVISIONS,
     DRIFT,
     EVALUATIONS,
     PREDICTIONS,
+    PRICE_REVISIONS,
+    PRICE_SOURCES,
     PUBLICATIONS,
     SCORES,
     STORED,
@@ -167,6 +170,24 @@ def test_what_was_published_before_revisions_were_kept_is_dated_by_what_it_knew(
     [score], [judged] = (store.load(table).to_dict("records") for table in (SCORES, DRIFT))
     assert (score["published_at"], score["backfilled"]) == (moment, backfilled)
     assert judged["backfilled"] == backfilled
+    store.close()
+
+
+def test_the_newest_moment_of_each_source_is_that_of_its_bars_or_actions(unused_url):
+    make_version(unused_url, "0005")
+    engine = sa.create_engine(unused_url)
+    sources = ["csv", "csv", "sample"]
+    with engine.begin() as connection:
+        insert_rows(connection, PRICE_REVISIONS, any_rows(PRICE_REVISIONS).assign(source_id="csv"))
+        acted = any_rows(ACTION_REVISIONS).assign(source_id=sources)
+        insert_rows(connection, ACTION_REVISIONS, acted)
+    engine.dispose()
+    store = Store.open(unused_url)
+    newest = store.load(PRICE_SOURCES).set_index("source_id")["known_at"]
+    assert newest.to_dict() == {
+        "csv": any_rows(PRICE_REVISIONS)["known_at"].max(),
+        "sample": acted["known_at"].iloc[2],
+    }
     store.close()
 
 

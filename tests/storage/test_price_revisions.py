@@ -14,7 +14,16 @@ import sqlalchemy as sa
 from pipeline.prices import histories_as_of
 from pipeline.storage import PriceRevisions, Store
 from pipeline.tables import ACTIONS, PRICE_REVISIONS, PRICES
-from tests.storage.made_rows import EVENING, HOUR, MONDAY, TUESDAY, WEDNESDAY, actions, bars
+from tests.storage.made_rows import (
+    EVENING,
+    HOUR,
+    MONDAY,
+    TUESDAY,
+    WEDNESDAY,
+    actions,
+    bars,
+    save_at,
+)
 
 NO_ACTIONS = ACTIONS.empty()
 THREE_DAYS = bars(("IBM", MONDAY, 10.0), ("IBM", TUESDAY, 11.0), ("IBM", WEDNESDAY, 12.0))
@@ -29,7 +38,9 @@ def prices(store: Store) -> PriceRevisions:
 def test_only_differing_bars_become_revisions_and_a_read_sees_those_of_its_moment(prices, store):
     first, corrected = bars(("IBM", MONDAY, 10.0), ("IBM", TUESDAY, np.nan)), THREE_DAYS
     counts = [
-        prices.save("yahoo", rows, NO_ACTIONS, MONDAY, WEDNESDAY, EVENING + hours * HOUR).total()
+        save_at(
+            EVENING + hours * HOUR, prices, "yahoo", rows, NO_ACTIONS, MONDAY, WEDNESDAY
+        ).total()
         for hours, rows in enumerate((first, first, corrected))
     ]
     assert counts == [2, 0, 2]
@@ -50,44 +61,58 @@ def test_only_differing_bars_become_revisions_and_a_read_sees_those_of_its_momen
 def test_moments_are_compared_in_utc(prices, store):
     new_york = dt.timezone(dt.timedelta(hours=-4))
     known_at = dt.datetime(2020, 8, 26, 18, tzinfo=new_york)
-    prices.save("yahoo", bars(("IBM", MONDAY, 10.0)), NO_ACTIONS, MONDAY, MONDAY, known_at)
+    save_at(known_at, prices, "yahoo", bars(("IBM", MONDAY, 10.0)), NO_ACTIONS, MONDAY, MONDAY)
     assert store.load(PRICE_REVISIONS)["known_at"].tolist() == [pd.Timestamp("2020-08-26 22:00")]
     assert len(prices.bars("yahoo", "IBM", MONDAY, EVENING)) == 1
     assert len(prices.bars("yahoo", "IBM", MONDAY, EVENING - HOUR)) == 0
 
 
-def test_what_is_known_for_a_moment_does_not_change_afterwards(prices):
-    prices.save("csv", bars(("IBM", MONDAY, 10.0)), NO_ACTIONS, MONDAY, MONDAY, EVENING)
-    other = bars(("IBM", MONDAY, 99.0))
-    assert prices.save("csv", other, NO_ACTIONS, MONDAY, MONDAY, EVENING).total() == 0
+@pytest.mark.parametrize("hours", [0, -24], ids=["stands still", "is set back by a day"])
+def test_what_is_known_for_a_moment_does_not_change_afterwards_whatever_the_clock(prices, hours):
+    save_at(EVENING, prices, "csv", bars(("IBM", MONDAY, 10.0)), NO_ACTIONS, MONDAY, MONDAY)
+    again, split = EVENING + hours * HOUR, actions(("AAPL", MONDAY, "split", 2.0))
+    other = bars(("IBM", MONDAY, 99.0)), split, MONDAY, MONDAY
+    assert save_at(again, prices, "csv", *other) == {"IBM": 1}
+    assert save_at(again, prices, "csv", *other).total() == 0
     assert prices.bars("csv", "IBM", MONDAY, EVENING)["close"].tolist() == [10.0]
+    assert prices.bars("csv", "IBM", MONDAY, None)["close"].tolist() == [99.0]
+    newest = prices.newest_revision("csv", ["IBM", "AAPL"], MONDAY, None)
+    assert newest == EVENING.replace(tzinfo=None, microsecond=1)
+    assert prices.sources() == ["csv"]
+
+
+def test_a_clock_that_was_a_day_fast_stores_nothing_twice(prices, store):
+    report = "csv", THREE_DAYS, NO_ACTIONS, MONDAY, WEDNESDAY
+    assert save_at(EVENING + 24 * HOUR, prices, *report).total() == 3
+    assert save_at(EVENING, prices, *report).total() == 0
+    assert len(store.load(PRICE_REVISIONS)) == 3
 
 
 def test_an_action_that_is_no_longer_reported_is_taken_back_within_the_range_only(prices):
     both = actions(("IBM", MONDAY, "dividend", 0.5), ("IBM", WEDNESDAY, "split", 2.0))
     later, last = EVENING + HOUR, EVENING + 2 * HOUR
-    prices.save("yahoo", THREE_DAYS, both, MONDAY, WEDNESDAY, EVENING)
-    prices.save("yahoo", THREE_DAYS.iloc[1:], NO_ACTIONS, TUESDAY, WEDNESDAY, later)
+    save_at(EVENING, prices, "yahoo", THREE_DAYS, both, MONDAY, WEDNESDAY)
+    save_at(later, prices, "yahoo", THREE_DAYS.iloc[1:], NO_ACTIONS, TUESDAY, WEDNESDAY)
     dividend = both.iloc[:1]
     pd.testing.assert_frame_equal(prices.actions("yahoo", "IBM", WEDNESDAY, EVENING), both)
     pd.testing.assert_frame_equal(prices.actions("yahoo", "IBM", WEDNESDAY, later), dividend)
-    prices.save("yahoo", THREE_DAYS, both, MONDAY, WEDNESDAY, last)
+    save_at(last, prices, "yahoo", THREE_DAYS, both, MONDAY, WEDNESDAY)
     pd.testing.assert_frame_equal(prices.actions("yahoo", "IBM", WEDNESDAY, last), both)
     pd.testing.assert_frame_equal(prices.actions("yahoo", "IBM", TUESDAY, last), dividend)
 
 
 def test_an_answer_without_a_ticker_does_not_take_its_actions_back(prices):
     split = actions(("IBM", MONDAY, "split", 2.0))
-    prices.save("yahoo", bars(("IBM", MONDAY, 10.0)), split, MONDAY, MONDAY, EVENING)
+    save_at(EVENING, prices, "yahoo", bars(("IBM", MONDAY, 10.0)), split, MONDAY, MONDAY)
     other = bars(("AAPL", MONDAY, 10.0))
-    prices.save("yahoo", other, NO_ACTIONS, MONDAY, MONDAY, EVENING + HOUR)
+    save_at(EVENING + HOUR, prices, "yahoo", other, NO_ACTIONS, MONDAY, MONDAY)
     assert len(prices.actions("yahoo", "IBM", MONDAY, EVENING + HOUR)) == 1
 
 
 def test_prices_are_adjusted_as_of_the_cutoff(prices):
     rows = bars(("AAPL", MONDAY, 100.0), ("AAPL", TUESDAY, 104.0), ("AAPL", WEDNESDAY, 26.0))
     split = actions(("AAPL", WEDNESDAY, "split", 4.0))
-    prices.save("yahoo", rows, split, MONDAY, WEDNESDAY, EVENING)
+    save_at(EVENING, prices, "yahoo", rows, split, MONDAY, WEDNESDAY)
 
     def closes(cutoff):
         histories = histories_as_of(prices, "yahoo", ["AAPL"], cutoff, EVENING)
@@ -98,9 +123,9 @@ def test_prices_are_adjusted_as_of_the_cutoff(prices):
 
 
 def test_the_last_session_is_the_newest_known_one_until_a_day(prices):
-    prices.save("yahoo", THREE_DAYS.iloc[:2], NO_ACTIONS, MONDAY, TUESDAY, EVENING)
+    save_at(EVENING, prices, "yahoo", THREE_DAYS.iloc[:2], NO_ACTIONS, MONDAY, TUESDAY)
     later = EVENING + HOUR
-    prices.save("yahoo", THREE_DAYS.iloc[2:], NO_ACTIONS, WEDNESDAY, WEDNESDAY, later)
+    save_at(later, prices, "yahoo", THREE_DAYS.iloc[2:], NO_ACTIONS, WEDNESDAY, WEDNESDAY)
     both = ["IBM", "AAPL"]
     assert prices.last_sessions("yahoo", both, WEDNESDAY, EVENING) == {"IBM": TUESDAY}
     assert prices.last_sessions("yahoo", both, WEDNESDAY, later) == {"IBM": WEDNESDAY}
@@ -118,7 +143,7 @@ def test_the_newest_revision_is_of_bars_or_actions_up_to_the_cutoff_and_known_by
         (THREE_DAYS.iloc[2:], NO_ACTIONS, WEDNESDAY, WEDNESDAY, moments[2]),
         (bars(("AAPL", MONDAY, 1.0)), NO_ACTIONS, MONDAY, MONDAY, moments[3]),
     ):
-        prices.save("yahoo", rows, acted, first, last, known_at)
+        save_at(known_at, prices, "yahoo", rows, acted, first, last)
     at = [moment.replace(tzinfo=None) for moment in moments[:3]]
     for known_at in (None, EVENING + 9 * HOUR):
         newest = [
@@ -135,7 +160,7 @@ def test_the_newest_revision_is_of_bars_or_actions_up_to_the_cutoff_and_known_by
 def test_reading_as_of_the_newest_revision_gives_what_reading_now_does(prices):
     for hour, close in enumerate((10.0, 10.5, 10.5)):
         rows, known_at = bars(("IBM", MONDAY, close)), EVENING + hour * HOUR
-        prices.save("yahoo", rows, NO_ACTIONS, MONDAY, MONDAY, known_at)
+        save_at(known_at, prices, "yahoo", rows, NO_ACTIONS, MONDAY, MONDAY)
     newest = prices.newest_revision("yahoo", "IBM", MONDAY, None)
     assert newest == (EVENING + HOUR).replace(tzinfo=None)  # the third brought nothing new
     then, now = (
@@ -159,7 +184,7 @@ def test_the_newest_revisions_are_those_of_a_plain_loop(prices):
     reported: dict[tuple[str, dt.date], list[tuple[dt.datetime, float]]] = {}
     for moment, ticker, sessions, closes in _reports(days):
         rows = [(ticker, day, close) for day, close in zip(sessions, closes, strict=True)]
-        prices.save("x", bars(*rows), NO_ACTIONS, sessions[0], sessions[-1], moment)
+        save_at(moment, prices, "x", bars(*rows), NO_ACTIONS, sessions[0], sessions[-1])
         for _, day, close in rows:
             reported.setdefault((ticker, day), []).append((moment, close))
     for hour in (0, 2, 4):
@@ -170,7 +195,7 @@ def test_the_newest_revisions_are_those_of_a_plain_loop(prices):
             if key[1] <= cutoff
         }
         expected = sorted((*key, closes[-1]) for key, closes in known.items() if closes)
-        stored = prices.bars("x", ["A", "B"], cutoff, moment)
+        stored = prices.bars("x", ["A", "B"], cutoff, moment + HOUR / 2)
         pd.testing.assert_frame_equal(stored, bars(*expected))
 
 
@@ -178,16 +203,16 @@ def test_bars_and_actions_are_read_as_of_one_moment_while_an_ingest_comes_in_bet
     store, store_url
 ):
     first = bars(("AAPL", MONDAY, 100.0))
-    store.prices.save("yahoo", first, NO_ACTIONS, MONDAY, MONDAY, EVENING)
+    save_at(EVENING, store.prices, "yahoo", first, NO_ACTIONS, MONDAY, MONDAY)
     other = Store.open(store_url)
     second, split = bars(("AAPL", TUESDAY, 25.0)), actions(("AAPL", TUESDAY, "split", 4.0))
 
     def ingest(connection, cursor, statement, *_):
         if "price_revisions" in statement:
-            other.prices.save("yahoo", second, split, TUESDAY, TUESDAY, EVENING)
+            save_at(EVENING, other.prices, "yahoo", second, split, TUESDAY, TUESDAY)
 
     def read():
-        rows, acted = store.prices.revisions("yahoo", ["AAPL"], WEDNESDAY, EVENING)
+        rows, acted = store.prices.revisions("yahoo", ["AAPL"], WEDNESDAY, None)
         return rows["close"].tolist(), acted["value"].tolist()
 
     sa.event.listen(store.database.engine, "after_cursor_execute", ingest)
@@ -203,7 +228,7 @@ def test_the_same_bars_ingested_four_times_at_once_are_one_revision(store, store
     def ingest(_: int) -> int:
         other = Store.open(store_url)
         try:
-            added = other.prices.save("yahoo", rows, NO_ACTIONS, MONDAY, MONDAY, EVENING)
+            added = save_at(EVENING, other.prices, "yahoo", rows, NO_ACTIONS, MONDAY, MONDAY)
             return added["IBM"]
         finally:
             other.close()
@@ -216,7 +241,7 @@ def test_the_same_bars_ingested_four_times_at_once_are_one_revision(store, store
 def test_the_bars_of_each_ticker_are_counted_up_to_a_cutoff(prices):
     three = [("AAA", day, 1.0) for day in (MONDAY, TUESDAY, WEDNESDAY)]
     rows = bars(*three, ("BBB", TUESDAY, 4.0))
-    prices.save("made", rows, NO_ACTIONS, MONDAY, WEDNESDAY, EVENING)
+    save_at(EVENING, prices, "made", rows, NO_ACTIONS, MONDAY, WEDNESDAY)
     assert prices.bar_counts("made", WEDNESDAY) == {"AAA": 3, "BBB": 1}
     assert prices.bar_counts("made", MONDAY) == {"AAA": 1}
     assert prices.bar_counts("other", WEDNESDAY) == {}

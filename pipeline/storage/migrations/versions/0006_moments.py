@@ -1,0 +1,28 @@
+"""Keep the newest moment of each source, and as of when a session's prices were judged."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "price_sources",
+        sa.Column("source_id", sa.Text(), nullable=False),
+        sa.Column("known_at", sa.DateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("source_id", name="pk_price_sources"),
+    )
+    op.add_column("checks", sa.Column("known_at", sa.DateTime(), nullable=True))
+    connection = op.get_bind()
+    metadata = sa.MetaData()
+    revisions = [
+        sa.Table(name, metadata, autoload_with=connection)
+        for name in ("price_revisions", "action_revisions")
+    ]
+    sources = sa.Table("price_sources", metadata, autoload_with=connection)
+    moments = sa.union_all(*(sa.select(t.c.source_id, t.c.known_at) for t in revisions)).subquery()
+    newest = sa.select(moments.c.source_id, sa.func.max(moments.c.known_at))
+    rows = newest.group_by(moments.c.source_id)
+    connection.execute(sa.insert(sources).from_select(["source_id", "known_at"], rows))
