@@ -14,6 +14,11 @@ import pandas as pd
 from pipeline.prices import adjust, masking
 from pipeline.tables import PRICE_COLUMNS, PRICES
 
+#: Share of the tickers without a bar from which a hole is the calendar's or the source's, and how
+#: many tickers that takes: of two stocks, both may be halted.
+SHARED_HOLE = 0.9
+FEWEST_TICKERS_OF_HOLE = 3
+
 
 def price_table(
     prices: pd.DataFrame,
@@ -56,14 +61,31 @@ def price_table(
 def _with_absent_sessions(
     prices: pd.DataFrame, tickers: Sequence[str], sessions: Sequence[dt.date], cutoff: dt.date
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the bars, and all rows of the table, with `has_bar`, `in_order` and `is_session`."""
+    """Return the bars, and all rows of the table, with what the calendar says of them.
+
+    The columns are `has_bar`, `in_order`, `is_session` and `is_shared_hole`.
+    """
     calendar = pd.DatetimeIndex(pd.to_datetime([*sessions, cutoff])).as_unit("s").unique()
     bars = prices[list(PRICES.columns)].assign(has_bar=True, in_order=_in_order(prices))
     bars["is_session"] = bars["session"].isin(calendar) | (bars["session"] < calendar[0])
     absent = _absent_sessions(bars, tickers, calendar)
     absent = absent.assign(has_bar=False, in_order=True, is_session=True)
     table = pd.concat([bars, absent]).sort_values(["ticker", "session"], kind="stable")
-    return bars, table.reset_index(drop=True)
+    table = table.reset_index(drop=True)
+    return bars, table.assign(is_shared_hole=_is_shared_hole(table))
+
+
+def _is_shared_hole(table: pd.DataFrame) -> pd.Series:
+    """Return True where a session without a bar is one that (nearly) no ticker has a bar of.
+
+    It is then a fact about the calendar or the source, as soon as a later session has bars. Tickers
+    count from their first bar on.
+    """
+    with_bar = table.loc[table["has_bar"], "session"]
+    lacking = (~table["has_bar"]).groupby(table["session"]).agg(["mean", "sum"])
+    shared = (lacking["mean"] >= SHARED_HOLE) & (lacking["sum"] >= FEWEST_TICKERS_OF_HOLE)
+    sessions = lacking.index[shared & (lacking.index < with_bar.max())]
+    return ~table["has_bar"] & table["session"].isin(sessions)
 
 
 def _in_order(prices: pd.DataFrame) -> pd.Series:

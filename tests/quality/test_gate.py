@@ -197,6 +197,28 @@ def test_a_close_of_zero_before_a_dividend_is_masked_like_any_other():
     assert verdict.quarantined == {}
 
 
+@pytest.mark.parametrize("age", [1, 3])
+def test_a_day_that_the_source_lost_for_all_is_recorded_once_a_later_one_is_there(age):
+    lost = clean("ONE")["session"].iloc[-1 - age]
+    tickers = ["ONE", "TWO", "SIX", "TEN"]
+    prices = pd.concat([clean(ticker) for ticker in tickers])
+    missing = prices[prices["session"] != lost]
+    verdict = judge(missing)
+    assert verdict.quarantined == {}
+    assert set(verdict.findings["rule"]) == {"session_unknown"}
+    assert sorted(verdict.findings["ticker"]) == sorted(tickers)
+    at_the_end = judge(prices[prices["session"] < pd.Timestamp(CUTOFF)], tickers=tickers)
+    assert sorted(at_the_end.quarantined) == sorted(tickers)  # the source may be late
+    one_lacks_it = prices[(prices["session"] != lost) | (prices["ticker"] != "SIX")]
+    assert sorted(judge(one_lacks_it).quarantined) == ["SIX"]
+
+
+def test_two_stocks_without_a_bar_may_both_be_halted():
+    prices = pd.concat([clean("ONE"), clean("TWO")])
+    halted = prices[prices["session"] != prices["session"].iloc[-3]]
+    assert sorted(judge(halted).quarantined) == ["ONE", "TWO"]
+
+
 def test_two_names_for_one_stock_are_both_held_back():
     stock = clean("ONE")
     partly = clean("PART")
