@@ -131,12 +131,13 @@ PRICE_SOURCES = Table(
     "price_sources", {"source_id": "str", "known_at": MOMENT_DTYPE}, ("source_id",)
 )
 
+#: The names of a series: all that is published for one universe, recipe and target.
+SERIES = ("universe", "recipe", "target")
+
 #: The identity of one run's result for one ticker; most tables below begin with it. `cutoff` is the
 #: run's session.
 RUN_KEY = {
-    "universe": "str",
-    "recipe": "str",
-    "target": "str",
+    **dict.fromkeys(SERIES, "str"),
     "ticker": "str",
     "cutoff": SESSION_DTYPE,
 }

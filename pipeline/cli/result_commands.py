@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +17,7 @@ from pipeline.universes import REHEARSAL
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pipeline.parts import Parts
     from pipeline.universes import Universe
 
 
@@ -37,18 +37,18 @@ def forecasts(
     from pipeline.parts import Parts, store_name
     from pipeline.tables import FORECASTS, PUBLICATIONS
 
+    table = PUBLICATIONS if revisions else FORECASTS
     with Parts(settings) as parts:
-        filters = _filters(settings, session)
-        rows = _without_rehearsals(
-            parts.store.load(PUBLICATIONS if revisions else FORECASTS, **filters), filters
-        )
-        if rows.empty:
+        asked = _asked(parts, session)
+        newest = [parts.store.greatest(table, "cutoff", **filters) for filters in asked]
+        cutoff = max((each for each in newest if each is not None), default=None)
+        if cutoff is None:
             raise NothingStored(
-                f"No forecasts are stored for {_filters_text(filters)} in {store_name(settings)}. "
-                "`stockcast run` makes them; --home names another folder."
+                f"No forecasts are stored for {_filters_text(settings, session)} in "
+                f"{store_name(settings)}. `stockcast run` makes them; --home names another folder."
             )
-        newest = rows if session else rows[rows["cutoff"] == rows["cutoff"].max()]
-        print_rows(newest, format)
+        rows = [parts.store.load(table, **{**filters, "cutoff": cutoff}) for filters in asked]
+        print_rows(_together(rows, list(table.key)), format)
 
 
 def scores(
@@ -61,19 +61,25 @@ def scores(
     format: FormatFlag = "table",
 ) -> None:
     """Print the scores of past forecasts."""
-    from pipeline.measures import metrics
+    from pipeline.daily import page_tables
+    from pipeline.measures import realised
     from pipeline.parts import Parts
     from pipeline.tables import SCORES
 
+    groups = page_tables.RECORD_GROUPS
     with Parts(settings) as parts:
-        filters = _filters(settings, session)
-        rows = _without_rehearsals(parts.store.load(SCORES, **filters), filters)
-        if rows.empty:
+        tables = [
+            parts.store.load(SCORES, **filters)
+            if each
+            else realised(parts.store.score_sums(groups, **filters))
+            for filters in _asked(parts, session)
+        ]
+        if not sum(map(len, tables)):
             raise NothingStored(
-                f"No forecast for {_filters_text(filters)} has been scored. "
+                f"No forecast for {_filters_text(settings, session)} has been scored. "
                 "Run a session after it first (`stockcast run`)."
             )
-        print_rows(rows if each else metrics.realised(rows), format)
+        print_rows(_together(tables, list(SCORES.key if each else groups)), format)
 
 
 def print_universes(settings: Settings, format: FormatFlag = "table") -> None:
@@ -124,24 +130,45 @@ def _universe_row(universe: Universe) -> dict[str, object]:
     }
 
 
-def _filters(settings: Settings, session: dt.date | None) -> dict[str, object]:
-    """Return the columns that narrow what is printed: only those that were asked for."""
-    filters = {
+def _asked(parts: Parts, session: dt.date | None) -> list[dict[str, object]]:
+    """Return the filters of what is printed, by series.
+
+    Rehearsals are among them where a universe, or a rehearsal of one, was asked for.
+    """
+    from pipeline.daily import page_tables
+
+    names, rows = _asked_names(parts.settings), _asked_rows(parts.settings, session)
+    return [
+        {**series.key, **rows}
+        for series in page_tables.matching(parts.store, names)
+        if "universe" in names or not series.universe.endswith(REHEARSAL)
+    ]
+
+
+def _asked_names(settings: Settings) -> dict[str, str]:
+    """Return the names of a series that were asked for."""
+    names = {
         "universe": settings.universe,
         "recipe": settings.recipe,
         "target": settings.target,
-        "ticker": settings.ticker_list,
-        "cutoff": session,
     }
+    return {name: value for name, value in names.items() if value}
+
+
+def _asked_rows(settings: Settings, session: dt.date | None) -> dict[str, object]:
+    """Return the tickers and the session that were asked for."""
+    filters = {"ticker": settings.ticker_list, "cutoff": session}
     return {name: value for name, value in filters.items() if value}
 
 
-def _without_rehearsals(rows: pd.DataFrame, filters: Mapping[str, object]) -> pd.DataFrame:
-    """Return what was published, unless a universe, or a rehearsal of one, was asked for."""
-    if "universe" in filters:
-        return rows
-    return rows[~rows["universe"].str.endswith(REHEARSAL)]
-
-
-def _filters_text(filters: dict[str, object]) -> str:
+def _filters_text(settings: Settings, session: dt.date | None) -> str:
+    filters = {**_asked_names(settings), **_asked_rows(settings, session)}
     return ", ".join(f"{name} {value}" for name, value in filters.items()) or "any session"
+
+
+def _together(tables: list[pd.DataFrame], key: list[str]) -> pd.DataFrame:
+    """Return the rows of all series in the order of their keys."""
+    import pandas as pd
+
+    filled = [table for table in tables if len(table)]
+    return pd.concat(filled).sort_values(key, kind="stable", ignore_index=True)

@@ -7,14 +7,14 @@ it reads as much as it shows, however long the store has been kept.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from pipeline.daily.table_rows import row_dicts
 from pipeline.errors import NothingStored
-from pipeline.measures import realised, skill
+from pipeline.measures import realised
 from pipeline.models import DEFAULT
 from pipeline.prices import histories_as_of
 from pipeline.reporting import overview as overview_of
@@ -29,6 +29,7 @@ from pipeline.tables import (
     PUBLICATIONS,
     RUNS,
     SCORES,
+    SERIES,
     column,
 )
 from pipeline.universes import REHEARSAL
@@ -37,6 +38,8 @@ from pipeline.universes import REHEARSAL
 PAGE_SESSIONS = 250
 #: Decisions of its promotion log.
 PAGE_DECISIONS = 60
+#: What the record of a stock's errors is summed up by.
+RECORD_GROUPS = (*SERIES, "ticker", "horizon")
 #: Columns that the scoreboard may be summed up by.
 GROUPINGS = ("recipe", "ticker", "horizon", "month")
 #: Intervals whose coverage is shown.
@@ -81,6 +84,11 @@ def all_series(store: Store) -> list[Series]:
             series.target,
         ),
     )
+
+
+def matching(store: Store, asked: Mapping[str, str]) -> list[Series]:
+    """Return all series that have the names asked for, such as a universe; {}: all there are."""
+    return [series for series in all_series(store) if asked.items() <= series.key.items()]
 
 
 def find(every: list[Series], universe: str = "", recipe: str = "", target: str = "") -> Series:
@@ -203,7 +211,7 @@ def earlier(
 
 def record(store: Store, series: Series, ticker: str) -> pd.DataFrame:
     """Return the errors of all scored forecasts of one ticker, by horizon; see `realised`."""
-    return realised(store.load(SCORES, **series.key, ticker=ticker))
+    return realised(store.score_sums(RECORD_GROUPS, **series.key, ticker=ticker))
 
 
 def decisions(store: Store, series: Series, ticker: str) -> pd.DataFrame:
@@ -250,12 +258,10 @@ def scoreboard(store: Store, series: Series, by: str) -> pd.DataFrame:
         naive RMSE), pinball_skill, inside_80, inside_95.
     """
     key = {name: value for name, value in series.key.items() if by != "recipe" or name != "recipe"}
-    sums = store.score_sums(by, **key)
-    table = sums[[by, "backfilled", "forecasts"]].copy()
-    table["skill"] = skill(np.sqrt(sums["squared"]), np.sqrt(sums["naive_squared"]))
-    table["pinball_skill"] = skill(sums["pinball"], sums["ewma_pinball"])
-    for level in COVERAGE_LEVELS:
-        table[f"inside_{level}"] = sums[f"inside_{level}"] / sums["forecasts"]
+    figures = [by, "backfilled", "forecasts", "skill", "pinball_skill"]
+    figures += [f"inside_{level}" for level in COVERAGE_LEVELS]
+    table = realised(store.score_sums([by], **key))[figures]
+    table = table.sort_values("backfilled", kind="stable", ignore_index=True)
     if by == "recipe":
         order = ["backfilled", "pinball_skill"]
         return table.sort_values(order, ascending=[True, False], ignore_index=True)

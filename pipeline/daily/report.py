@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.daily.admission import passed
+from pipeline.daily.page_tables import RECORD_GROUPS
 from pipeline.daily.tracked_session import open_session, session_files, session_metrics
 from pipeline.daily.window_cuts import histories_of
+from pipeline.measures import realised
 from pipeline.reporting import (
     Day,
     charts,
@@ -18,6 +20,7 @@ from pipeline.reporting import (
     summary_of,
 )
 from pipeline.run import Run
+from pipeline.storage import Span
 from pipeline.tables import (
     CALIBRATIONS,
     CHECKS,
@@ -25,7 +28,6 @@ from pipeline.tables import (
     FINDINGS,
     FORECASTS,
     PROMOTIONS,
-    SCORES,
 )
 
 if TYPE_CHECKING:
@@ -81,7 +83,7 @@ def forecasts_text(parts: Parts, run: Run) -> str:
 
 
 def day_of(parts: Parts, run: Run) -> Day:
-    """Read what the day's page is made of; its scores are of forecasts made before this session."""
+    """Read what the day's page is made of; its record is of the sessions up to this one."""
     of_run, of_series = ({**key, **_shown_tickers(run)} for key in (run.key, run.series))
     load = parts.store.load
     return Day(
@@ -90,7 +92,9 @@ def day_of(parts: Parts, run: Run) -> Day:
         calibrations=load(CALIBRATIONS, **of_run),
         findings=load(FINDINGS, **of_run),
         checks=load(CHECKS, **of_run),
-        scores=_up_to(run, load(SCORES, **of_series), "session"),
+        record=realised(
+            parts.store.score_sums(RECORD_GROUPS, **of_series, session=Span(last=run.session))
+        ),
         drift=load(DRIFT, **of_run),
     )
 
@@ -105,14 +109,10 @@ def _shown_tickers(run: Run) -> dict[str, object]:
 
 
 def _watched(parts: Parts, run: Run) -> pd.DataFrame:
-    rows = parts.store.load(DRIFT, **run.series, **_shown_tickers(run))
-    return _up_to(run, rows, "cutoff")
-
-
-def _up_to(run: Run, rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    import pandas as pd
-
-    return rows[rows[column] <= pd.Timestamp(run.session)]
+    """Return the DRIFT rows that are drawn: of the newest sessions up to this one."""
+    until: dict[str, object] = {**run.series, "cutoff": Span(last=run.session)}
+    sessions = parts.store.ends(DRIFT, "cutoff", charts.DRIFT_CHART_SESSIONS, newest=True, **until)
+    return parts.store.load(DRIFT, **run.series, **_shown_tickers(run), cutoff=sessions)
 
 
 def _pictures(day: Day, watched: pd.DataFrame) -> dict[str, bytes]:

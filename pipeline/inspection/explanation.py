@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pipeline.daily import DATASET_ROLES, Lineup, NetworkEntry, lineup, run_of
+from pipeline.daily import DATASET_ROLES, Lineup, NetworkEntry, lineup, page_tables, run_of
 from pipeline.errors import LookAtTheData, NothingStored, SettingsError
 from pipeline.parts import Parts
 from pipeline.reporting import first_names
@@ -21,8 +21,8 @@ from pipeline.tables import (
     FORECASTS,
     MODELS,
     PROMOTIONS,
-    RUN_KEY,
     RUNS,
+    SERIES,
     Table,
 )
 from pipeline.universes import Universe
@@ -141,48 +141,64 @@ def _find_forecasts(
     parts: Parts, session: dt.date, ticker: str, asked: Mapping[str, str]
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Return the key of the one forecast that was asked for, and its FORECASTS rows."""
-    forecasts = parts.store.load(FORECASTS, ticker=ticker, cutoff=session, **asked)
-    if forecasts.empty:
+    found: list[tuple[dict[str, Any], pd.DataFrame]] = []
+    for series in page_tables.matching(parts.store, asked):
+        key = {**series.key, "ticker": ticker, "cutoff": session}
+        forecasts = parts.store.load(FORECASTS, **key)
+        if len(forecasts):
+            found.append((key, forecasts))
+    if not found:
         raise NothingStored(_nothing_text(parts, session, ticker, asked))
-    names = [name for name in RUN_KEY if name not in ("ticker", "cutoff")]
-    series = forecasts[names].drop_duplicates()
-    if len(series) > 1:
+    if len(found) > 1:
         choices = "; ".join(
-            ", ".join(f"--{name} {row[name]}" for name in names)
-            for row in series.to_dict("records")
+            ", ".join(f"--{name} {key[name]}" for name in SERIES) for key, _ in found
         )
         raise SettingsError(
-            f"{ticker} {session}: {len(series)} forecasts were published, and one can be "
+            f"{ticker} {session}: {len(found)} forecasts were published, and one can be "
             f"explained. Choose one: {choices}."
         )
-    key = {name: series[name].iloc[0] for name in names}
-    return {**key, "ticker": ticker, "cutoff": session}, forecasts
+    return found[0]
 
 
 def _nothing_text(parts: Parts, session: dt.date, ticker: str, asked: Mapping[str, str]) -> str:
     """Return what is stored instead, for an error."""
-    every = parts.store.load(FORECASTS, **asked)
+    series = page_tables.matching(parts.store, asked)
     within = f" ({_name_text(asked)})" if asked else ""
-    cutoffs = every[every["ticker"] == ticker]["cutoff"]
-    sessions = sorted({str(cutoff.date()) for cutoff in cutoffs}, reverse=True)
+    cutoffs = {
+        cutoff
+        for each in series
+        for cutoff in parts.store.ends(
+            FORECASTS, "cutoff", page_tables.PAGE_SESSIONS, newest=True, **each.key, ticker=ticker
+        )
+    }
+    sessions = [str(cutoff) for cutoff in sorted(cutoffs, reverse=True)]
     if sessions:
         return (
             f"{ticker}: no forecast made after {session} is stored{within}. "
             f"There are some made after {first_names(sessions)}."
         )
-    others = sorted(set(every["ticker"])) or _other_series(parts, asked)
+    others = sorted(set().union(*(_newest_tickers(parts, each) for each in series)))
+    others = others or _other_names(parts, asked)
     instead = "nor any other; `stockcast run` makes them"
     if others:
         instead = f"there are some of {first_names(others)}"
     return f"{ticker} {session}: no forecast of {ticker} is stored{within}; {instead}."
 
 
-def _other_series(parts: Parts, asked: Mapping[str, str]) -> list[str]:
-    """Return the names that forecasts are stored for, of the kinds that were asked for."""
-    if not asked:
-        return []
-    names = parts.store.load(FORECASTS)[list(asked)].drop_duplicates()
-    return [_name_text(row) for row in names.to_dict("records")]
+def _newest_tickers(parts: Parts, series: page_tables.Series) -> set[str]:
+    """Return the tickers that have forecasts made after a series' newest session."""
+    rows = parts.store.load(FORECASTS, **series.key, cutoff=series.newest)
+    return set(rows["ticker"])
+
+
+def _other_names(parts: Parts, asked: Mapping[str, str]) -> list[str]:
+    """Return the names that something was published for, of the kinds that were asked for."""
+    texts = [
+        _name_text({name: series.key[name] for name in asked})
+        for series in page_tables.all_series(parts.store)
+        if asked
+    ]
+    return list(dict.fromkeys(texts))
 
 
 def _name_text(names: Mapping[Any, object]) -> str:

@@ -77,39 +77,30 @@ def measures(
     }
 
 
-def realised(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return SCORES summed up, next to the naive forecast on the same sessions.
+def realised(sums: pd.DataFrame) -> pd.DataFrame:
+    """Return the errors of summed-up SCORES, next to the naive forecast on the same sessions.
+
+    Args:
+        sums: as `Store.score_sums` adds them up; its groups are any of SCORES' columns. Forecasts
+            published in time, and those made when their outcome could be known, are apart there.
 
     Returns:
-        One row per universe, recipe, target, ticker, horizon and backfilled: forecasts published in
-        time and those made when their outcome could be known are never summed up together. `rmse`
-        and `naive_rmse` are fractions of the last price, so that errors before and after a split
-        count alike. `skill` is 1 - rmse / naive_rmse: positive means the published forecasts beat
-        the naive one. `pinball_skill` likewise compares the distributions with the EWMA random
-        walk's, over the forecasts that have both.
+        The groups, forecasts, first, last, then by forecast: `rmse` and `naive_rmse` are fractions
+        of the last price, so that errors before and after a split count alike. `skill` is 1 - rmse
+        / naive_rmse: positive means the published forecasts beat the naive one. `pinball_skill`
+        likewise compares the distributions with the EWMA random walk's, over the forecasts that
+        have both.
     """
-    last = scores["actual"] - scores["naive_error"]
-    relative = {name: scores[name] / last for name in ("error", "naive_error")}
-    groups = scores.assign(**relative).groupby(
-        ["universe", "recipe", "target", "ticker", "horizon", "backfilled"]
-    )
-    table = groups.agg(
-        forecasts=("error", "size"),
-        first=("session", "min"),
-        last=("session", "max"),
-        rmse=("error", _root_mean_square),
-        naive_rmse=("naive_error", _root_mean_square),
-        pinball=("pinball", "mean"),
-        ewma_pinball=("ewma_pinball", "mean"),
-        inside_80=("inside_80", "mean"),
-        inside_95=("inside_95", "mean"),
-    ).reset_index()
-    for name, error, baseline in (
-        ("skill", "rmse", "naive_rmse"),
-        ("pinball_skill", "pinball", "ewma_pinball"),
-    ):
-        place = list(table).index(baseline) + 1
-        table.insert(place, name, skill(table[error], table[baseline]))
+    table = sums[list(sums)[: list(sums).index("last") + 1]].copy()
+    for name in ("", "naive_"):
+        table[f"{name}rmse"] = np.sqrt(sums[f"{name}squared"] / sums["forecasts"])
+    table["skill"] = skill(table["rmse"], table["naive_rmse"])
+    compared = sums["compared"].where(sums["compared"] > 0)
+    for name in ("pinball", "ewma_pinball"):
+        table[name] = sums[name] / compared
+    table["pinball_skill"] = skill(table["pinball"], table["ewma_pinball"])
+    for name in ("inside_80", "inside_95"):
+        table[name] = sums[name] / sums["forecasts"]
     return table
 
 
@@ -121,7 +112,3 @@ def skill(errors: pd.Series, baseline: pd.Series) -> pd.Series:
         then means nothing.
     """
     return 1 - errors / baseline.where(baseline > 0)
-
-
-def _root_mean_square(errors: pd.Series) -> float:
-    return float(np.sqrt(np.mean(errors.to_numpy() ** 2)))

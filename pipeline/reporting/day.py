@@ -38,7 +38,7 @@ class Day:
     """The tables that a day's page is made of: rows of its run.
 
     Attributes:
-        scores: of all earlier forecasts whose session has closed.
+        record: the errors of all earlier forecasts whose session has closed (`realised`).
     """
 
     forecasts: pd.DataFrame
@@ -46,7 +46,7 @@ class Day:
     calibrations: pd.DataFrame
     findings: pd.DataFrame
     checks: pd.DataFrame
-    scores: pd.DataFrame
+    record: pd.DataFrame
     drift: pd.DataFrame
 
     @property

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pipeline.measures import drift, realised
+from pipeline.measures import drift
 from pipeline.models import BASELINES
 from pipeline.quality import on_one_day
 from pipeline.quantiles import INTERVALS
@@ -59,7 +59,7 @@ def day_page(run: Run, day: Day, charts: Mapping[str, bytes], pictures: Mapping[
             drifted={row["ticker"]: list(drift.warnings_of(row["warnings"])) for row in watched},
             warnings=list(drift_warnings(day.drift)),
             waiting=sum(row["sessions"] < drift.FEWEST_SCORED_SESSIONS for row in watched),
-            record=realised(day.scores).to_dict("records") if len(day.scores) else [],
+            record=day.record.to_dict("records"),
             checked=len(day.checks),
             quarantined=day.quarantined.to_dict("records"),
             on_one_day=on_one_day(day.findings) if len(day.findings) else [],

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.measures import drift, realised
+from pipeline.measures import drift
 from pipeline.models import BASELINES
 from pipeline.quality import on_one_day
 from pipeline.quantiles import INTERVALS
@@ -59,7 +59,7 @@ def day_text(run: Run, day: Day) -> str:
         f"Drift: over the last {drift.DRIFT_SESSIONS} scored sessions at most": _drift_text(
             day.drift
         ),
-        "How earlier forecasts did": _record_text(day.scores),
+        "How earlier forecasts did": _record_text(day.record),
         "Quality of the prices": _quality_text(day),
     }
     sections = [f"{name}\n{'-' * len(name)}\n{text}" for name, text in parts.items()]
@@ -222,10 +222,10 @@ def _drift_text(watched: pd.DataFrame) -> str:
     return "\n".join([table, *([sentences(warnings)] if warnings else [])])
 
 
-def _record_text(scores: pd.DataFrame) -> str:
-    if scores.empty:
+def _record_text(record: pd.DataFrame) -> str:
+    if record.empty:
         return "No earlier forecast has reached its session yet."
-    return format_rows(realised(scores).drop(columns=["universe", "recipe", "target"]), "table")
+    return format_rows(record.drop(columns=["universe", "recipe", "target"]), "table")
 
 
 def _quality_text(day: Day) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pipeline.tables import MOMENT_DTYPE, RUN_KEY, SESSION_DTYPE, STORED, Table
+from pipeline.tables import MOMENT_DTYPE, RUN_KEY, SERIES, SESSION_DTYPE, STORED, Table
 
 SQL_TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {
     "str": sa.Text,
@@ -16,17 +16,14 @@ SQL_TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {
     SESSION_DTYPE: sa.Date,
     MOMENT_DTYPE: sa.DateTime,
 }
-#: Reads that the primary keys do not serve, since these begin with a ticker or a dataset: a day's
-#: page and the scores of a session.
-INDEXES = {
+#: Reads that the primary keys do not serve, since these have a ticker before the session: a day's
+#: page, the newest session of a series and the scores of a session.
+INDEXES: dict[str, list[tuple[str, ...]]] = {
+    **{table.name: [(*SERIES, "cutoff")] for table in STORED if set(RUN_KEY) <= set(table.columns)},
     **{
-        table.name: [("universe", "cutoff")]
-        for table in STORED
-        if set(RUN_KEY) <= set(table.columns)
+        name: [(*SERIES, "cutoff"), (*SERIES, "session")]
+        for name in ("forecasts", "publications", "scores")
     },
-    "forecasts": [("universe", "cutoff"), ("universe", "session")],
-    "publications": [("universe", "cutoff"), ("universe", "session")],
-    "scores": [("universe", "cutoff"), ("universe", "session")],
     "models": [("ticker", "training_cutoff")],
 }
 

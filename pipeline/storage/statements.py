@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -47,6 +47,22 @@ def replace_group(
     stored = {tuple(row) for row in connection.execute(query)}
     deleted = delete_keys(connection, table, sorted(stored - keys))
     return deleted + upsert(connection, table, rows)
+
+
+def distinct_prefixes(
+    connection: sa.Connection, table: Table, names: Sequence[str]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the different values of the first columns of a table's key, in their order.
+
+    Each is one look into the key's index: neither database skips from one to the next by itself.
+    """
+    columns = [SQL_TABLES[table.name].c[name] for name in names]
+    query = sa.select(*columns).order_by(*columns).limit(1)
+    found = connection.execute(query).first()
+    while found is not None:
+        yield tuple(found)
+        after = sa.tuple_(*columns) > sa.tuple_(*map(sa.literal, found))
+        found = connection.execute(query.where(after)).first()
 
 
 def insert_into(connection: sa.Connection, table: Table) -> postgresql.Insert | sqlite.Insert:

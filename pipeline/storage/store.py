@@ -7,6 +7,7 @@ killed process was writing is not there afterwards.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -18,8 +19,9 @@ from pipeline.storage.frames import are_many, column_values, fetch_frame, rows_o
 from pipeline.storage.price_revisions import PriceRevisions
 from pipeline.storage.publications import Publications
 from pipeline.storage.schema import SQL_TABLES
-from pipeline.storage.statements import delete_keys, replace_group, upsert
-from pipeline.tables import PROMOTIONS, PUBLICATIONS, SCORES, Table
+from pipeline.storage.score_sums import score_sums
+from pipeline.storage.statements import delete_keys, distinct_prefixes, replace_group, upsert
+from pipeline.tables import PROMOTIONS, PUBLICATIONS, SERIES, Table
 
 
 class Store:
@@ -118,58 +120,33 @@ class Store:
     # What is shown of forecasts and their scores
 
     def series(self) -> pd.DataFrame:
-        """Return what has been published: universe, recipe, target, and its newest cutoff."""
-        names = ["universe", "recipe", "target"]
+        """Return what has been published: universe, recipe, target, and its newest cutoff.
+
+        It looks each series up, and reads none of its rows.
+        """
         newest: dict[tuple[str, ...], dt.date] = {}
         with self.database.reader() as connection:
             for table in (PROMOTIONS, PUBLICATIONS):  # withdrawn or smoothed: only in one of them
-                columns = SQL_TABLES[table.name].c
-                key = [columns[name] for name in names]
-                query = sa.select(*key, sa.func.max(columns.cutoff)).group_by(*key)
-                for *series, cutoff in connection.execute(query):
-                    newest[tuple(series)] = max(cutoff, newest.get(tuple(series), cutoff))
+                for series in distinct_prefixes(connection, table, SERIES):
+                    columns = SQL_TABLES[table.name].c
+                    same = [
+                        columns[name] == value for name, value in zip(SERIES, series, strict=True)
+                    ]
+                    cutoff = connection.scalar(sa.select(sa.func.max(columns.cutoff)).where(*same))
+                    newest[series] = max(cutoff, newest.get(series, cutoff))
         rows = [(*series, cutoff) for series, cutoff in sorted(newest.items())]
-        return pd.DataFrame(rows, columns=[*names, "newest"])
+        return pd.DataFrame(rows, columns=[*SERIES, "newest"])
 
-    def score_sums(self, by: str, **filters: object) -> pd.DataFrame:
-        """Return SCORES added up by one of their columns, or by "month" of the session (2013-03).
+    def score_sums(self, by: Sequence[str], **filters: object) -> pd.DataFrame:
+        """Return SCORES added up by some of their columns, or by "month" of the session (2013-03).
 
         Those of forecasts published in time and of backfilled ones are added up apart.
 
         Returns:
-            Columns: the group, backfilled, forecasts, squared and naive_squared (errors as
-            fractions of the last price), pinball, ewma_pinball, inside_80, inside_95; those
-            published in time first, in the order of the group.
+            Columns: the groups, backfilled, forecasts, first and last (sessions), squared and
+            naive_squared (errors as fractions of the last price), compared (how many have both
+            losses), pinball, ewma_pinball, inside_80, inside_95; in the order of the groups, those
+            published in time first.
         """
-        scores = SQL_TABLES[SCORES.name].c
-        months = [sa.extract(part, scores.session) for part in ("year", "month")]
-        groups: list[sa.ColumnElement[Any]] = [*months] if by == "month" else [scores[by]]
-        sums = _sums_of_scores()
-        apart: list[sa.ColumnElement[Any]] = [scores.backfilled, *groups]
-        query = sa.select(*apart, *sums.values()).where(*conditions_of(SCORES, filters))
-        query = query.group_by(*apart).order_by(*apart)
         with self.database.reader() as connection:
-            rows = [tuple(row) for row in connection.execute(query)]
-        if by == "month":
-            rows = [
-                (late, f"{int(year)}-{int(month):02d}", *rest) for late, year, month, *rest in rows
-            ]
-        types = {"forecasts": "int64", **dict.fromkeys(list(sums)[1:], "float64")}
-        table = pd.DataFrame(rows, columns=["backfilled", by, *sums])
-        return table[[by, "backfilled", *sums]].astype({"backfilled": "bool", **types})
-
-
-def _sums_of_scores() -> dict[str, sa.ColumnElement[Any]]:
-    """Return what scores are added up to, by name; see `Store.score_sums`."""
-    scores = SQL_TABLES[SCORES.name].c
-    errors = {"squared": scores.error, "naive_squared": scores.naive_error}
-    last_price = scores.actual - scores.naive_error
-    both_known = sa.and_(scores.pinball.is_not(None), scores.ewma_pinball.is_not(None))
-    sums: dict[str, sa.ColumnElement[Any]] = {"forecasts": sa.func.count()}
-    for name, error in errors.items():
-        sums[name] = sa.func.sum((error / last_price) * (error / last_price))
-    for name in ("pinball", "ewma_pinball"):
-        sums[name] = sa.func.sum(sa.case((both_known, scores[name])))
-    for name in ("inside_80", "inside_95"):
-        sums[name] = sa.func.sum(sa.cast(scores[name], sa.Integer))
-    return sums
+            return score_sums(connection, by, filters)

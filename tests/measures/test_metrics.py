@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.measures import metrics
+from tests.measures.made_sums import sums_by_loop
 
 ACTUAL = np.array([[101.0, 98.0], [103.0, 104.0], [99.0, 100.0]])
 FORECAST = np.array([[100.0, 99.0], [104.0, 100.0], [101.0, 100.0]])
@@ -25,6 +26,11 @@ TWO_SESSIONS = {
     "error": [3.0, 4.0],
     "naive_error": [5.0, 5.0],
 }
+
+
+def realised(scores: pd.DataFrame) -> pd.DataFrame:
+    groups = ["universe", "recipe", "target", "ticker", "horizon"]
+    return metrics.realised(sums_by_loop(scores, groups))
 
 
 def test_rmse_and_mae_are_what_a_loop_gives():
@@ -83,7 +89,7 @@ def test_realised_scores_are_next_to_the_naive_forecast():
             "inside_95": [True, True],
         }
     )
-    row = metrics.realised(scores).iloc[0]
+    row = realised(scores).iloc[0]
     columns = ["forecasts", "naive_rmse", "inside_80", "inside_95"]
     assert row[columns].tolist() == [2, 0.05, 0.5, 1.0]
     assert math.isclose(row["rmse"], math.sqrt(12.5) / 100)
@@ -96,15 +102,15 @@ def test_a_split_between_two_sessions_makes_no_difference():
         inside_80=True, inside_95=True, pinball=0.01, ewma_pinball=0.01
     )
     halved = {name: scores[name] / [1, 2] for name in ("actual", "error", "naive_error")}
-    split = metrics.realised(scores.assign(**halved))
-    pd.testing.assert_frame_equal(split, metrics.realised(scores))
+    split = realised(scores.assign(**halved))
+    pd.testing.assert_frame_equal(split, realised(scores))
 
 
 def test_what_was_published_in_time_is_summed_up_apart_from_backfilled_forecasts():
     scores = pd.DataFrame({**TWO_SESSIONS, "backfilled": [True, False]}).assign(
         inside_80=True, inside_95=True, pinball=0.01, ewma_pinball=0.01
     )
-    rows = metrics.realised(scores)
+    rows = realised(scores)
     assert rows[["backfilled", "forecasts", "rmse"]].values.tolist() == [
         [False, 1, 0.04],
         [True, 1, 0.03],
@@ -121,5 +127,5 @@ def test_scores_from_before_there_were_distributions_leave_their_pinball_skill_o
             "ewma_pinball": math.nan,
         }
     )
-    row = metrics.realised(scores).iloc[0]
+    row = realised(scores).iloc[0]
     assert math.isnan(row["pinball_skill"]) and row["forecasts"] == 2 and row["naive_rmse"] == 0.05

@@ -10,7 +10,7 @@ import datetime as dt
 import numpy as np
 import pandas as pd
 
-from pipeline.measures import drift
+from pipeline.measures import drift, realised
 from pipeline.reporting import Day
 from pipeline.run import Run
 from pipeline.tables import (
@@ -25,6 +25,7 @@ from pipeline.tables import (
     Table,
 )
 from pipeline.universes import Universe
+from tests.measures.made_sums import sums_by_loop
 
 FRIDAY, MONDAY, TUESDAY = (pd.Timestamp(day) for day in ("2013-03-01", "2013-03-04", "2013-03-05"))
 KEY = {"universe": "sample", "recipe": "default", "target": "close", "cutoff": FRIDAY}
@@ -174,6 +175,7 @@ SCORE_ROWS = table_of(
         inside_95=True,
     ),
 )
+RECORD = realised(sums_by_loop(SCORE_ROWS, ["universe", "recipe", "target", "ticker", "horizon"]))
 CALIBRATION_ROWS = table_of(
     CALIBRATIONS,
     *(
@@ -214,7 +216,7 @@ def made_day(**changed: pd.DataFrame) -> Day:
         "calibrations": CALIBRATION_ROWS,
         "findings": FINDING_ROWS,
         "checks": CHECK_ROWS,
-        "scores": SCORE_ROWS,
+        "record": RECORD,
         "drift": DRIFT_ROWS,
     }
     return Day(**{**tables, **changed})

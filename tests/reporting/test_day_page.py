@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 import pandas as pd
 
 from pipeline.reporting import day_page
-from pipeline.tables import CALIBRATIONS, DRIFT, FINDINGS, FORECASTS, PROMOTIONS, SCORES
-from tests.reporting.made_day import RUN, made_day
+from pipeline.tables import CALIBRATIONS, DRIFT, FINDINGS, FORECASTS, PROMOTIONS
+from tests.reporting.made_day import RECORD, RUN, made_day
 
 CLAIMS = (
     "2 tickers forecast: 1 with the help of a network, 1 by a baseline alone. On test sessions "
@@ -80,7 +80,7 @@ def test_a_day_without_forecasts_still_has_its_page():
         "forecasts": FORECASTS.empty(),
         "promotions": PROMOTIONS.empty(),
         "findings": FINDINGS.empty(),
-        "scores": SCORES.empty(),
+        "record": RECORD.iloc[:0],
         "calibrations": CALIBRATIONS.empty(),
         "drift": DRIFT.empty(),
     }

@@ -8,6 +8,7 @@ from pipeline.reporting.charts.backtest_charts import (
     through_time_plot,
 )
 from pipeline.reporting.charts.daily_charts import (
+    DRIFT_CHART_SESSIONS,
     calibration_chart,
     drift_chart,
     forecast_chart,
@@ -24,6 +25,7 @@ from pipeline.reporting.charts.study_charts import (
 )
 
 __all__ = [
+    "DRIFT_CHART_SESSIONS",
     "ablation_plot",
     "answers_plot",
     "bits_plot",

@@ -1,10 +1,16 @@
-"""Keep the newest moment of each source, and as of when a session's prices were judged."""
+"""Keep the newest moment of each source and what was judged as of when; index whole series."""
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0006"
 down_revision = "0005"
+
+BY_CUTOFF = (
+    *("findings", "checks", "datasets", "promotions", "forecasts", "scores", "calibrations"),
+    *("drift", "runs", "lineups", "publications"),
+)
+BY_SESSION = ("forecasts", "scores", "publications")
 
 
 def upgrade() -> None:
@@ -26,3 +32,8 @@ def upgrade() -> None:
     newest = sa.select(moments.c.source_id, sa.func.max(moments.c.known_at))
     rows = newest.group_by(moments.c.source_id)
     connection.execute(sa.insert(sources).from_select(["source_id", "known_at"], rows))
+    for column, tables in (("cutoff", BY_CUTOFF), ("session", BY_SESSION)):
+        for table in tables:
+            names = ["universe", "recipe", "target", column]
+            op.drop_index(f"ix_{table}_universe_{column}", table)
+            op.create_index(f"ix_{table}_{'_'.join(names)}", table, names)

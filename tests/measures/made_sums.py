@@ -1,0 +1,46 @@
+"""Scores summed up row by row: what the database is held to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+
+def sums_by_loop(scores: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Return what `Store.score_sums` does, one score after the other."""
+    sums: dict[tuple[object, ...], dict[str, object]] = {}
+    for row in scores.to_dict("records"):
+        row["month"] = f"{row['session']:%Y-%m}"
+        group = {name: row[name] for name in [*by, "backfilled"]}
+        own = sums.setdefault(tuple(group.values()), {**group, **_empty(row["session"])})
+        last_price = row["actual"] - row["naive_error"]
+        own["forecasts"] += 1
+        own["first"] = min(own["first"], row["session"])
+        own["last"] = max(own["last"], row["session"])
+        own["squared"] += (row["error"] / last_price) ** 2
+        own["naive_squared"] += (row["naive_error"] / last_price) ** 2
+        if not math.isnan(row["pinball"]) and not math.isnan(row["ewma_pinball"]):
+            own["compared"] += 1
+            for name in ("pinball", "ewma_pinball"):
+                own[name] = (0.0 if math.isnan(own[name]) else own[name]) + row[name]
+        for name in ("inside_80", "inside_95"):
+            own[name] += float(row[name])
+    columns = [*by, "backfilled", *_empty(None)]
+    return pd.DataFrame([sums[key] for key in sorted(sums)], columns=columns)
+
+
+def _empty(session: object) -> dict[str, object]:
+    return {
+        "forecasts": 0,
+        "first": session,
+        "last": session,
+        "squared": 0.0,
+        "naive_squared": 0.0,
+        "compared": 0,
+        "pinball": math.nan,
+        "ewma_pinball": math.nan,
+        "inside_80": 0.0,
+        "inside_95": 0.0,
+    }
