@@ -7,7 +7,7 @@ PY = $(VENV)/bin/python
 INSTALLED = $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit browser cluster-test up down status lint format lock clean venv
+.PHONY: help run test unit browser fuzz cluster-test up down status lint format lock clean venv
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ browser: ## what `make test` looks at the pages with: Debian's Chromium, install
 
 cluster-test: $(INSTALLED) ## two Celery workers on PostgreSQL, Redis, S3 and MLflow servers; one is killed while it trains
 	$(PY) -m pytest tests/cluster $(ARGS)
+
+fuzz: $(INSTALLED) ## ten thousand broken files, answers, command lines and addresses (`make test` tries 300)
+	FUZZ_EXAMPLES=2000 $(PY) -m pytest tests/fuzz --numprocesses 2 $(ARGS)
 
 up: $(INSTALLED) ## start Airflow, MLflow and PostgreSQL on loopback, in the background
 	@$(PY) -m pipeline up

@@ -53,6 +53,8 @@ class YahooServer:
     Attributes:
         requests: the requests for prices, each a ticker and the parameters by name.
         bundle: the file of the CA that signed the server's certificate.
+        reply: status, content type and body of all answers to requests for prices; None: they are
+            good, unless a failure is ordered.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class YahooServer:
     ) -> None:
         self.market = market
         self.requests: list[tuple[str, dict[str, str]]] = []
+        self.reply: tuple[int, str, str] | None = None
         self._failures: deque[tuple[str, str]] = deque()
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -145,6 +148,8 @@ class YahooServer:
             )
             if ordered:
                 self._failures.remove(ordered)
+        if self.reply:
+            return self.reply
         if ordered and ordered[0] == "hang":
             self._stopped.wait(self._hang_seconds)
             return None
@@ -229,7 +234,7 @@ class _Handler(BaseHTTPRequestHandler):
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         answer = self.yahoo.answer(self.headers.get("Host", ""), url.path, query)
         status, kind, body = answer or (200, JSON, "{")
-        payload = body.encode()
+        payload = body.encode("utf-8", "surrogatepass")
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(payload) if answer else 1000))

@@ -84,10 +84,7 @@ def read_header(path: Path) -> CsvHeader:
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise MalformedPrices(f"{path}: cannot be read ({error}). Mend or remove it.") from None
     separator = max(",;\t", key=line.count)
-    names: list[str] = []
-    if line.strip():
-        head = pd.read_csv(io.StringIO(line), sep=separator, nrows=0, skipinitialspace=True)
-        names = list(head.columns)
+    names = _names_in(line, separator, path)
     columns = _known_columns(names, path)
     missing = [column for column in ("date", *OHLCV) if column not in columns]
     if missing:
@@ -96,6 +93,21 @@ def read_header(path: Path) -> CsvHeader:
             f"{EXPECTED_COLUMNS}, found {', '.join(names) or 'nothing'}."
         )
     return CsvHeader(columns, line, separator)
+
+
+def _names_in(line: str, separator: str, path: Path) -> list[str]:
+    if not line.strip():
+        return []
+    try:
+        head = pd.read_csv(io.StringIO(line), sep=separator, nrows=0, skipinitialspace=True)
+    except ValueError as error:  # such as a quote that is never closed
+        raise _not_csv(path, error) from None
+    return list(head.columns)
+
+
+def _not_csv(path: Path, error: Exception) -> MalformedPrices:
+    reason = " ".join(str(error).split())
+    return MalformedPrices(f"{path}: cannot be read as CSV ({reason}). Mend or remove it.")
 
 
 def _known_columns(names: list[str], path: Path) -> dict[str, str]:
@@ -190,11 +202,8 @@ def _read_csv(path: Path, header: CsvHeader) -> pd.DataFrame:
             low_memory=False,
             usecols=[*columns.values(), SURPLUS_COLUMN],
         )
-    except (pd.errors.ParserError, UnicodeDecodeError, OSError, EOFError) as error:
-        reason = " ".join(str(error).split())
-        raise MalformedPrices(
-            f"{path}: cannot be read as CSV ({reason}). Mend or remove it."
-        ) from None
+    except (ValueError, OSError, EOFError) as error:
+        raise _not_csv(path, error) from None
 
 
 def _open_text(path: Path) -> TextIO:

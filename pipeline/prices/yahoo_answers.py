@@ -58,13 +58,14 @@ def diagnose(
     complaint = chart.get("error")
     if complaint:
         return _diagnose_complaint(ticker, status, complaint)
-    result = (chart.get("result") or [None])[0]
+    results = chart.get("result")
+    result = results[0] if isinstance(results, list) and results else None
     if status != 200 or not isinstance(result, dict):
         return SourceUnavailable(
             f"Yahoo answered {ticker} with HTTP {status} and an empty result. Try again later."
         )
     if not result.get("timestamp"):
-        return _diagnose_no_bars(ticker, first, result.get("meta") or {})
+        return _diagnose_no_bars(ticker, first, result.get("meta"))
     if isinstance(error, UNREADABLE_ANSWER_ERRORS) or type(error).__module__.startswith("yfinance"):
         return MalformedPrices(
             f"{ticker}: Yahoo's answer cannot be read as prices ({_one_line(error)}). Compare it "
@@ -93,28 +94,36 @@ def _diagnose_complaint(ticker: str, status: int, complaint: object) -> Stockcas
     )
 
 
-def _diagnose_no_bars(
-    ticker: str, first: dt.date, meta: dict[str, Any]
-) -> SourceUnavailable | None:
+def _diagnose_no_bars(ticker: str, first: dt.date, meta: object) -> SourceUnavailable | None:
     """Return the error for a good answer without bars.
 
     Returns:
         None when the last trade that Yahoo itself reports is before `first`; otherwise the empty
         answer contradicts it.
     """
-    traded, offset = meta.get("regularMarketTime"), meta.get("gmtoffset", 0)
-    if not isinstance(traded, int | float):
+    newest = _last_traded(meta)
+    if newest is None:
         return SourceUnavailable(
             f"Yahoo sent no bars for {ticker} since {first} and does not say when it last traded. "
             "Try again later."
         )
-    newest = dt.datetime.fromtimestamp(traded + offset, dt.UTC).date()
     if newest >= first:
         return SourceUnavailable(
             f"Yahoo sent no bars for {ticker} since {first}, though it traded on {newest}. Try "
             "again later."
         )
     return None
+
+
+def _last_traded(meta: object) -> dt.date | None:
+    """Return the day of the last trade that an answer reports; None: it reports none."""
+    if not isinstance(meta, dict):
+        return None
+    try:
+        moment = meta["regularMarketTime"] + meta.get("gmtoffset", 0)
+        return dt.datetime.fromtimestamp(moment, dt.UTC).date()
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        return None
 
 
 def _chart(body: str) -> dict[str, Any] | None:

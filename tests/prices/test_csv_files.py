@@ -84,6 +84,12 @@ def test_a_broken_file_does_not_hide_the_others(tmp_path):
         rows_of(folder, "IBM")
 
 
+def test_a_quote_that_is_never_closed_in_the_first_line_is_refused_in_one_line(tmp_path):
+    folder = folder_of(tmp_path, IBM__csv='date,"' + HEADER + TWO_LINES)
+    with pytest.raises(MalformedPrices, match=r"IBM\.csv: cannot be read as CSV \(.*\)\. Mend or "):
+        CsvSource(folder).tickers()
+
+
 def test_a_folder_without_price_files_is_a_setting_to_fix(tmp_path):
     with pytest.raises(SettingsError, match="is no folder; the csv source needs one"):
         CsvSource(tmp_path / "nowhere").tickers()
