@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pipeline.tracking.connection import MlflowConnection
@@ -15,10 +14,12 @@ from pipeline.tracking.experiment_runs import (
     PARENT_TAG,
     ExperimentRuns,
     metrics_of,
+    preferred,
 )
 from pipeline.tracking.registered_models import RegisteredModels, logged_id
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
 #: The tags of a parent that its children have too.
@@ -34,37 +35,54 @@ class ChildRuns:
         self._connection = connection
         self._runs = runs
         self._models = models
-        self._labels_by_parent: dict[str, dict[str, str]] = {}
 
     def record(self, parent: str, run: TrackedRun, owner: str) -> str:
         """Track a child run; return its run id.
 
-        One child with this title remains. Nothing is written when the same content is there. Other
-        content becomes a new child, and the old one goes when that is complete.
+        One child with this title remains below a parent. Nothing is written when the same content
+        is there. Other content becomes a new child, and the old one goes when that is complete. The
+        children of another parent with the same key are its own until it is superseded.
         """
-        labels = self._labels_of(parent)
+        parent, labels = self._labelled_parent(parent)
         key, content = f"{labels.pop(KEY_TAG)} {run.title or run.ticker}", run.content_hash()
         with self._connection.lock("runs", key):
             twins = self._runs.find(key)
-            same = [twin for twin in twins if twin.data.tags.get(CONTENT_TAG) == content]
-            if same:
-                child: str = same[0].info.run_id
-                if same[0].data.tags.get(PARENT_TAG) != parent:
-                    self._connection.client.set_tag(child, PARENT_TAG, parent)
-            else:
+            ours = [twin for twin in twins if self._may_be_replaced(twin, parent)]
+            child = self._same_child(twins, ours, content, parent)
+            if child is None:
                 identity = {"ticker": run.ticker, KEY_TAG: key, PARENT_TAG: parent}
                 tags = {**labels, **identity, **run.tags, OWNER_TAG: owner}
                 child = self._write(labels, run, tags, content)
-            self._runs.delete_others(twins, child)
+            for twin in ours:
+                if twin.info.run_id != child:
+                    self._runs.delete(twin)
             return child
 
-    def _labels_of(self, parent: str) -> dict[str, str]:
-        """Return what identifies a parent, which never changes: it is asked for once."""
-        if parent not in self._labels_by_parent:
-            tags = self._connection.client.get_run(parent).data.tags
-            labels = {name: tags[name] for name in LABEL_TAGS if name in tags}
-            self._labels_by_parent[parent] = labels
-        return dict(self._labels_by_parent[parent])
+    def _labelled_parent(self, parent: str) -> tuple[str, dict[str, str]]:
+        """Return a parent and what identifies it; of one that was superseded, its successor's."""
+        run = self._connection.client.get_run(parent)
+        if run.info.lifecycle_stage != "active":
+            run = preferred(self._runs.find(run.data.tags[KEY_TAG])) or run
+        tags = run.data.tags
+        return run.info.run_id, {name: tags[name] for name in LABEL_TAGS if name in tags}
+
+    def _may_be_replaced(self, child: Run, parent: str) -> bool:
+        """Return whether a child is this parent's, or that of one that is there no more."""
+        above = child.data.tags.get(PARENT_TAG)
+        return above == parent or above is None or not self._runs.is_there(above)
+
+    def _same_child(
+        self, twins: list[Run], ours: list[Run], content: str, parent: str
+    ) -> str | None:
+        """Return the child that has this content, below this parent where it may move there."""
+        for runs in (ours, twins):
+            same = [run for run in runs if run.data.tags.get(CONTENT_TAG) == content]
+            if child := preferred(same):
+                run_id: str = child.info.run_id
+                if runs is ours and child.data.tags.get(PARENT_TAG) != parent:
+                    self._connection.client.set_tag(run_id, PARENT_TAG, parent)
+                return run_id
+        return None
 
     def _write(
         self, labels: Mapping[str, str], run: TrackedRun, tags: Mapping[str, str], content: str
@@ -76,7 +94,7 @@ class ChildRuns:
         name = run.title or f"{run.ticker} {session_name(labels)}"
         created = self._runs.create(name, tags, run.description)
         child: str = created.run_id
-        with self._ended_on_error(child):
+        with self._runs.ended_on_error(child):
             self._runs.log_datasets(child, run.datasets)
             versions = [
                 self._models.register(child, labels, run.ticker, model) for model in run.models
@@ -93,17 +111,6 @@ class ChildRuns:
             self._runs.log(child, run.params, metrics, {CONTENT_TAG: content})
             self._connection.client.set_terminated(child, "FINISHED")
         return child
-
-    @contextlib.contextmanager
-    def _ended_on_error(self, run_id: str) -> Iterator[None]:
-        try:
-            yield
-        except BaseException as error:
-            status = "FAILED" if isinstance(error, Exception) else "KILLED"
-            # What cannot be ended because MLflow is away is found later by its owner.
-            with contextlib.suppress(Exception):
-                self._connection.client.set_terminated(run_id, status)
-            raise
 
     def _link(self, run_id: str, version: ModelVersion) -> None:
         """Show a registered model on a run, whichever run it was made in."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -132,17 +133,55 @@ class ExperimentRuns:
         if inputs:
             self._connection.client.log_inputs(run_id, inputs)
 
-    def delete_others(self, runs: list[Run], kept: str) -> None:
-        """Delete all runs but one; their children move to it."""
-        client, experiment = self._connection.client, self._connection.experiment_id
-        for run in runs:
-            if run.info.run_id != kept:
-                children = f"tags.`{PARENT_TAG}` = '{run.info.run_id}'"
-                for child in client.search_runs([experiment], children, max_results=MOST_CHILDREN):
-                    client.set_tag(child.info.run_id, PARENT_TAG, kept)
-                if run.info.status == "RUNNING":
-                    client.set_terminated(run.info.run_id, "KILLED")
-                client.delete_run(run.info.run_id)
+    def children(self, parent: str) -> list[Run]:
+        """Return the runs below a run."""
+        return list(
+            self._connection.client.search_runs(
+                [self._connection.experiment_id],
+                f"tags.`{PARENT_TAG}` = '{parent}'",
+                max_results=MOST_CHILDREN,
+            )
+        )
+
+    def is_there(self, run_id: str) -> bool:
+        """Return whether MLflow has a run, and nobody has deleted it."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            run = self._connection.client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False
+        return bool(run.info.lifecycle_stage == "active")
+
+    def delete(self, run: Run) -> None:
+        """Delete a run; one that is still open ends as KILLED."""
+        if run.info.status == "RUNNING":
+            self._connection.client.set_terminated(run.info.run_id, "KILLED")
+        self._connection.client.delete_run(run.info.run_id)
+
+    @contextlib.contextmanager
+    def ended_on_error(self, run_id: str) -> Iterator[None]:
+        """End a run that cannot be written: FAILED, or KILLED by an interrupt."""
+        try:
+            yield
+        except BaseException as error:
+            status = "FAILED" if isinstance(error, Exception) else "KILLED"
+            # What cannot be ended because MLflow is away is found later by its owner.
+            with contextlib.suppress(Exception):
+                self._connection.client.set_terminated(run_id, status)
+            raise
+
+
+def preferred(runs: Sequence[Run]) -> Run | None:
+    """Return the newest finished one of runs, else the newest that runs, else the newest.
+
+    Args:
+        runs: the oldest first.
+    """
+    worth = {"FINISHED": 2, "RUNNING": 1}
+    return max(reversed(runs), key=lambda run: worth.get(run.info.status, 0), default=None)
 
 
 def metrics_of(

@@ -68,7 +68,7 @@ class RunEnds:
             client.delete_tag(run_id, FAILURE_TAG)
         if run.info.status != "FINISHED":
             client.set_terminated(run_id, "FINISHED")
-        self._forget(run_id)
+        self.forget(run_id)
 
     def end(self, run_id: str, status: str, reason: str = "") -> None:
         """End a run as FAILED or KILLED, with the reason as its tag."""
@@ -76,18 +76,23 @@ class RunEnds:
             if reason:
                 self._connection.client.set_tag(run_id, FAILURE_TAG, reason[:REASON_LENGTH])
             self._connection.client.set_terminated(run_id, status)
-        self._forget(run_id)
+        self.forget(run_id)
 
     def end_open(self, error: BaseException | None) -> None:
         """End what is still open: FINISHED without an error, else FAILED, KILLED by an interrupt.
 
-        A run that cannot be ended, because MLflow is away, is found later by its owner.
+        A run that was finished before, and is now repeated, stays so. A run that cannot be ended,
+        because MLflow is away, is found later by its owner.
         """
         for run_id in list(self._open):
             try:
+                with self._connection.answering():
+                    run = self._connection.client.get_run(run_id)
                 if error is None:
                     with self._connection.answering():
-                        self.finish(self._connection.client.get_run(run_id))
+                        self.finish(run)
+                elif run.info.status == "FINISHED":
+                    self.forget(run_id)
                 elif isinstance(error, Exception):
                     self.end(run_id, "FAILED", " ".join(str(error).split()))
                 else:
@@ -117,12 +122,13 @@ class RunEnds:
         with self._connection.answering():
             running = [*self._runs.running(), *self._runs.running_of_processes()]
         by_id = {run.info.run_id: run for run in running}  # some are in both
-        abandoned = [run for run in by_id.values() if self._is_abandoned(run)]
+        abandoned = [run for run in by_id.values() if self.is_abandoned(run)]
         for run in abandoned:
             self.end(run.info.run_id, "KILLED", "its process was killed")
         return [run.info.run_name for run in abandoned]
 
-    def _is_abandoned(self, run: Run) -> bool:
+    def is_abandoned(self, run: Run) -> bool:
+        """Return whether nobody will end a run that is still running."""
         owner = run.data.tags.get(OWNER_TAG, "")
         if not owner:
             now = dt.datetime.now(dt.UTC).timestamp() * 1000
@@ -132,6 +138,7 @@ class RunEnds:
             return False
         return owners.is_dead(owner) or bool(self._origin and self._origin.is_over(owner))
 
-    def _forget(self, run_id: str) -> None:
+    def forget(self, run_id: str) -> None:
+        """Note that a run has ended, or is there no more."""
         if run_id in self._open:
             self._open.remove(run_id)

@@ -1,8 +1,9 @@
 """The tracker: experiments, runs and registered models in MLflow, behind one class.
 
 One experiment per universe; in it one parent run per (session, recipe, target), and below it one
-child run per stock. All writes are safe to repeat: runs are found by their tags, model versions by
-their `model_id`, and what is already there is left alone.
+child run per stock. A finished one stays until another with the same key is finished. All writes
+are safe to repeat: runs are found by their tags, model versions by their `model_id`, and what is
+already there is left alone.
 
 Every run that is opened is ended: FINISHED, FAILED or KILLED (see `run_ends`). Whoever opens a
 parent run ends it. TensorFlow is never imported here.
@@ -16,7 +17,7 @@ from collections.abc import Callable, Mapping
 from pipeline.tracking.child_runs import ChildRuns, session_name
 from pipeline.tracking.connection import MlflowConnection
 from pipeline.tracking.entries import Origin, TrackedRun
-from pipeline.tracking.experiment_runs import ExperimentRuns
+from pipeline.tracking.experiment_runs import ExperimentRuns, preferred
 from pipeline.tracking.parent_runs import ParentRuns
 from pipeline.tracking.registered_models import RegisteredModels
 from pipeline.tracking.run_ends import RunEnds
@@ -108,7 +109,8 @@ class Tracker:
     ) -> str:
         """Return the parent run of a session that nobody runs now.
 
-        It stays as it is where it is there, such as FAILED; a new one is FINISHED at once.
+        It stays as it is where it is there, such as FAILED or asked for with other `params`; a new
+        one is FINISHED at once.
         """
         key, name, labels = _session_identity(session, recipe, target)
         with self._connection.answering():
@@ -123,8 +125,8 @@ class Tracker:
     ) -> str:
         """Return a parent run, found by its key or made; it ends with `finish`, or with `close`.
 
-        MLflow's parameters cannot change, so changed `params` make a new parent, and the children
-        move to it. Processes that share a database take turns; an MLflow server has no lock, so
+        MLflow's parameters cannot change, so changed `params` make a new parent next to the old
+        one. Processes that share a database take turns; an MLflow server has no lock, so
         they take turns at another database (`lock_url`).
         """
         with self._connection.answering():
@@ -139,7 +141,10 @@ class Tracker:
         files: Mapping[str, bytes] | None = None,
         description: str = "",
     ) -> None:
-        """Log a parent's summary, with `files` by name and Markdown, and mark it FINISHED."""
+        """Log a parent's summary, with `files` by name and Markdown, and mark it FINISHED.
+
+        It replaces those with the same key: their other children move to it, and they are deleted.
+        """
         with self._connection.answering():
             self._parents.finish(parent, metrics, files or {}, description)
 
@@ -168,20 +173,21 @@ class Tracker:
     def address_of(self, key: str) -> str | None:
         """Return where MLflow's pages show the run with this key, after the server's address.
 
-        The key is a session's, or with a ticker behind it a stock's; None: there is no such run.
+        The key is a session's, or with a ticker behind it a stock's. Of several the newest finished
+        one counts. None: there is no such run.
         """
         with self._connection.answering():
-            runs = self._runs.find(key)
+            run = preferred(self._runs.find(key))
             experiment = self._connection.experiment_id
-            return f"#/experiments/{experiment}/runs/{runs[0].info.run_id}" if runs else None
+            return f"#/experiments/{experiment}/runs/{run.info.run_id}" if run else None
 
     # Child runs and models
 
     def record(self, parent: str, run: TrackedRun) -> str:
         """Track the child run of one stock; return its run id.
 
-        One child per stock remains. Nothing is written when the same content is there. Other
-        content becomes a new child, and the old one goes when that is complete.
+        One child per stock and parent remains. Nothing is written when the same content is there.
+        Other content becomes a new child, and the old one goes when that is complete.
         """
         with self._connection.answering():
             return self._children.record(parent, run, self.owner)

@@ -119,21 +119,18 @@ def test_a_changed_configuration_replaces_the_child_and_keeps_its_models(tracker
 
 
 @pytest.mark.parametrize("cut_short_at", ["log", "log_files"], ids=["parent", "child"])
-def test_a_run_cut_short_is_replaced(tracker, folder, monkeypatch, cut_short_at):
+def test_a_run_cut_short_is_failed_and_replaced(tracker, folder, monkeypatch, cut_short_at):
     monkeypatch.setattr(ExperimentRuns, cut_short_at, lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         record_friday(tracker)
     monkeypatch.undo()
-    record_friday(tracker)
-    assert [name for name, *_ in runs_of(folder)] == [FRIDAY_RUN, AAPL_RUN]
-
-
-def test_children_move_to_the_parent_of_changed_parameters(tracker, folder):
-    parent, child = record_friday(tracker)
-    new = tracker.open_session(FRIDAY, "default", "close", params={"horizon": 3})
-    assert new != parent
-    assert client_of(folder).get_run(child).data.tags["mlflow.parentRunId"] == new
-    assert len(runs_of(folder)) == 2
+    assert "FAILED" in [status for _, _, status in runs_of(folder)]
+    parent, _ = record_friday(tracker)
+    tracker.finish(parent, {})
+    assert runs_of(folder) == [
+        (FRIDAY_RUN, None, "FINISHED"),
+        (AAPL_RUN, FRIDAY_RUN, "FINISHED"),
+    ]
 
 
 def test_a_long_training_fits(tracker, folder):
