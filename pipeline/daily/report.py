@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.daily.admission import passed
 from pipeline.daily.page_tables import RECORD_GROUPS
 from pipeline.daily.tracked_session import open_session, session_files, session_metrics
+from pipeline.daily.unfinished import unfinished_steps
 from pipeline.daily.window_cuts import histories_of
 from pipeline.measures import realised
 from pipeline.reporting import (
@@ -86,7 +88,7 @@ def day_of(parts: Parts, run: Run) -> Day:
     """Read what the day's page is made of; its record is of the sessions up to this one."""
     of_run, of_series = ({**key, **_shown_tickers(run)} for key in (run.key, run.series))
     load = parts.store.load
-    return Day(
+    day = Day(
         forecasts=load(FORECASTS, **of_run),
         promotions=load(PROMOTIONS, **of_run),
         calibrations=load(CALIBRATIONS, **of_run),
@@ -97,6 +99,7 @@ def day_of(parts: Parts, run: Run) -> Day:
         ),
         drift=load(DRIFT, **of_run),
     )
+    return replace(day, unfinished=unfinished_steps(parts, run, day.missing))
 
 
 def _shown_tickers(run: Run) -> dict[str, object]:

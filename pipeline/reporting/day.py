@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -39,6 +39,7 @@ class Day:
 
     Attributes:
         record: the errors of all earlier forecasts whose session has closed (`realised`).
+        unfinished: by ticker that is `missing` the step that is not done for it.
     """
 
     forecasts: pd.DataFrame
@@ -48,6 +49,7 @@ class Day:
     checks: pd.DataFrame
     record: pd.DataFrame
     drift: pd.DataFrame
+    unfinished: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def quarantined(self) -> pd.DataFrame:
@@ -163,8 +165,13 @@ def summary_of(day: Day) -> DaySummary:
     }
     if missing := day.missing:
         text = f"{counted(len(missing), 'ticker')} passed and without a forecast: "
-        warnings = {"tickers": f"{text}{first_names(missing)}."} | warnings
+        named = [_with_step(ticker, day.unfinished.get(ticker)) for ticker in missing]
+        warnings = {"tickers": f"{text}{first_names(named)}."} | warnings
     return DaySummary(tuple(lines), warnings)
+
+
+def _with_step(ticker: str, step: str | None) -> str:
+    return f"{ticker} (`{step}` is not done)" if step else ticker
 
 
 def drift_warnings(watched: pd.DataFrame) -> Iterator[tuple[str, str, str]]:

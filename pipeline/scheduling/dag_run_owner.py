@@ -6,6 +6,8 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from pipeline.errors import StockcastError
+from pipeline.scheduling.daily_names import DAILY_PREFIX
 from pipeline.scheduling.environment import run_page
 from pipeline.scheduling.failures import named_failures
 from pipeline.settings import Settings
@@ -68,6 +70,21 @@ def end_runs_of_failed(universe: str, context: Mapping[str, Any]) -> None:
     dag_id, run_id = context["dag"].dag_id, context["run_id"]
     reason = f"The DAG run failed at {_failed_tasks(dag_id, run_id)}: {run_page(dag_id, run_id)}"
     end_runs_of(universe, owner_of(dag_id, run_id), "FAILED", reason)
+
+
+def end_runs_of_marked(dag_id: str, run_id: str, state: str) -> None:
+    """End the MLflow runs of a daily DAG run that a person has marked: no task will do so.
+
+    Args:
+        state: what it was marked as.
+    """
+    reason = f"The DAG run was marked as {state} before its end: {run_page(dag_id, run_id)}"
+    status = "FAILED" if state == "failed" else "KILLED"
+    universe = dag_id.removeprefix(DAILY_PREFIX)
+    try:
+        end_runs_of(universe, owner_of(dag_id, run_id), status, reason)
+    except StockcastError as error:  # the next run ends what this one has left
+        log.warning("The MLflow runs of %s %s could not be ended: %s", dag_id, run_id, error)
 
 
 def end_runs_of(universe: str, owner: str, status: str, reason: str) -> None:

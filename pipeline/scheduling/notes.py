@@ -1,15 +1,11 @@
 """The day's verdict as a note on its DAG run and its task `report`, to be read in the grid.
 
-A task cannot write notes: it has no way to Airflow's database. The scheduler has one, and calls
-this listener when a run ends, with the run as a row of its own session
-(`DagRun.notify_dagrun_state_changed`, Airflow 3.3).
+A task cannot write notes: it has no way to Airflow's database (see `dag_run_ends`).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-
-from airflow.listeners import hookimpl
 
 from pipeline.scheduling.daily_names import VERDICT_KEY, is_daily
 
@@ -19,18 +15,6 @@ if TYPE_CHECKING:
 
 #: Characters of a note that Airflow shows before it scrolls.
 LONGEST_NOTE = 1000
-
-
-@hookimpl
-def on_dag_run_success(dag_run: DagRun, msg: str) -> None:
-    """Write the notes of a run that succeeded."""
-    write_notes(dag_run)
-
-
-@hookimpl
-def on_dag_run_failed(dag_run: DagRun, msg: str) -> None:
-    """Write the notes of a run that failed."""
-    write_notes(dag_run)
 
 
 def write_notes(dag_run: DagRun) -> None:

@@ -1,4 +1,4 @@
-"""Airflow's plugin of this project: its timetable, the Forecasts pages, and the notes on runs.
+"""Airflow's plugin of this project: timetable, Forecasts pages, and what is done when runs end.
 
 Airflow finds it by the entry point in `setup.py`, and cannot read the stored DAGs without it.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 
-from pipeline.scheduling import notes
+from pipeline.scheduling import dag_run_ends
 from pipeline.scheduling.pages import PAGES_PREFIX, PAGES_VIEW, app
 from pipeline.scheduling.timetable import SessionTimetable
 
@@ -16,7 +16,7 @@ class StockcastPlugin(AirflowPlugin):
     """The parts of this project that Airflow loads."""
 
     name = "stockcast"
-    listeners = [notes]  # noqa: RUF012 (Airflow's interface)
+    listeners = [dag_run_ends]  # noqa: RUF012 (Airflow's interface)
     timetables = [SessionTimetable]  # noqa: RUF012 (Airflow's interface)
     fastapi_apps = [  # noqa: RUF012 (Airflow's interface)
         {"name": "Forecasts", "app": app, "url_prefix": PAGES_PREFIX}

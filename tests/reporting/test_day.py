@@ -35,6 +35,16 @@ def test_a_ticker_that_passed_and_has_no_forecast_is_named():
     assert list(summary.warnings) == ["tickers", "drift", "quality"]
 
 
+def test_a_ticker_without_a_forecast_is_named_with_the_step_that_is_not_done():
+    day = made_day()
+    more = day.checks[day.checks["ticker"] == "FB"].assign(ticker="GONE")
+    checks = pd.concat([day.checks, more])
+    summary = summary_of(made_day(checks=checks, unfinished={"GONE": "train"}))
+    assert summary.warnings["tickers"] == (
+        "1 ticker passed and without a forecast: GONE (`train` is not done)."
+    )
+
+
 def test_every_ticker_has_one_row_with_its_forecast_or_the_reason_for_none():
     rows = day_summary(made_day()).set_index("ticker")
     columns = ["verdict", "direction", "drift", "reasons"]

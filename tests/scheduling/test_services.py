@@ -35,8 +35,8 @@ DAG = "daily_forecast_young"
 YOUNG = '[young]\nsource = "sample"\ntickers = ["FB"]\n'
 #: The stock has a forecast at the first of these sessions, and too few sessions at the second.
 SESSION, TOO_EARLY = "2013-02-28", "2012-06-01"
-#: The session of a run that is terminated.
-TERMINATED = "2013-02-27"
+#: The sessions of a run that is terminated, and of one that a person marks as failed.
+TERMINATED, MARKED_SESSION = "2013-02-27", "2013-02-26"
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +200,9 @@ def test_up_shows_the_run_takes_requests_and_backfills_and_down_leaves_nothing(d
     _what_is_asked_for_is_what_runs(deployment)
     _a_backfill_runs_its_sessions(deployment, airflow)
     _pages_show_what_is_stored(deployment, airflow, earlier["dag_run_id"])
+    _what_is_behind_a_task_that_is_cleared_alone_is_run_again(airflow, earlier["dag_run_id"])
     _a_run_that_fails_ends_its_run_in_mlflow(deployment)
+    _a_run_that_a_person_marks_ends_its_run_in_mlflow(deployment, airflow)
 
     processes = marked_processes(settings.home)
     assert _listening(processes) == {
@@ -246,25 +248,65 @@ def _a_backfill_runs_its_sessions(deployment: Deployment, airflow: AirflowClient
     assert {run["state"] for run in runs} == {"success"}
 
 
+def _what_is_behind_a_task_that_is_cleared_alone_is_run_again(
+    airflow: AirflowClient, run_id: str
+) -> None:
+    before = _attempts(airflow, run_id)
+    request = {"dag_run_id": run_id, "task_ids": [["train", 0]], "only_failed": False}
+    airflow._call("POST", f"/api/v2/dags/{DAG}/clearTaskInstances", {**request, "dry_run": False})
+    behind = ("train", "evaluate", "promote", "publish", "announce", "score", "watch", "report")
+    expected = {task: count + (task in behind) for task, count in before.items()}
+    wait_for("the runs", lambda: _attempts(airflow, run_id) == expected, seconds=180, pause=1)
+    wait_for("the end", lambda: airflow.state_of(DAG, run_id) == "success", pause=1)
+    assert _attempts(airflow, run_id) == expected
+
+
+def _attempts(airflow: AirflowClient, run_id: str) -> dict[str, int]:
+    """Return how often each task of a run has been tried; what is mapped over nothing is not."""
+    path = f"/api/v2/dags/{DAG}/dagRuns/{urllib.parse.quote(run_id)}/taskInstances"
+    tasks = json.loads(airflow.get(path))["task_instances"]
+    return {task["task_id"]: task["try_number"] for task in tasks if task["try_number"]}
+
+
 def _a_run_that_fails_ends_its_run_in_mlflow(deployment: Deployment) -> None:
     """The DAG processor does so, soon after the scheduler has seen the failure."""
     failed = run(deployment, TOO_EARLY)
     assert failed.returncode == 1
-    ended = wait_for("the end in MLflow", lambda: _ended_run(deployment.settings), seconds=120)
+    ended = wait_for(
+        "the end in MLflow", lambda: _ended_run(deployment.settings, TOO_EARLY), seconds=120
+    )
     tags = {tag["key"]: tag["value"] for tag in ended["data"]["tags"]}
     assert ended["info"]["status"] == "FAILED"
     assert tags["stockcast.owner"].startswith(f"airflow {DAG} ")
     assert tags["failure"].startswith("The DAG run failed at check")
 
 
-def _ended_run(settings: Settings) -> dict[str, Any] | None:
-    """Return the run of the session that fails, once a DAG run of the scheduler has ended it."""
+def _a_run_that_a_person_marks_ends_its_run_in_mlflow(
+    deployment: Deployment, airflow: AirflowClient
+) -> None:
+    """Right behind `plan`, which has opened it; the API server does so."""
+    runs = f"/api/v2/dags/{DAG}/dagRuns"
+    asked = {"logical_date": None, "conf": {"session": MARKED_SESSION}}
+    run_id = str(airflow._call("POST", runs, asked)["dag_run_id"])
+    wait_for("plan", lambda: _attempts(airflow, run_id).get("ingest"), seconds=120)
+    address = f"{runs}/{urllib.parse.quote(run_id)}?update_mask=state"
+    airflow._call("PATCH", address, {"state": "failed"})
+    ended = wait_for(
+        "the end in MLflow", lambda: _ended_run(deployment.settings, MARKED_SESSION), seconds=60
+    )
+    tags = {tag["key"]: tag["value"] for tag in ended["data"]["tags"]}
+    assert ended["info"]["status"] == "FAILED"
+    assert tags["failure"].startswith("The DAG run was marked as failed before its end: http")
+
+
+def _ended_run(settings: Settings, session: str) -> dict[str, Any] | None:
+    """Return the run of a session that fails, once it has ended."""
     api = f"{mlflow_url(settings)}/api/2.0/mlflow"
     named = {"experiment_name": "young"}
     answer = httpx.get(f"{api}/experiments/get-by-name", params=named, trust_env=False).json()
     query = {
         "experiment_ids": [answer["experiment"]["experiment_id"]],
-        "filter": f"tags.session = '{TOO_EARLY}'",
+        "filter": f"tags.session = '{session}'",
     }
     found = httpx.post(f"{api}/runs/search", json=query, trust_env=False, timeout=60).json()
     [tracked] = found["runs"]
