@@ -15,12 +15,14 @@ from pathlib import Path
 import psutil
 
 from pipeline.errors import RunError
+from pipeline.parts import artifact_root
 from pipeline.scheduling.databases import migrate
 from pipeline.scheduling.environment import COMPUTING_TASKS, airflow_environment, serves_mlflow
 from pipeline.scheduling.processes import SERVICES_MARK, end_processes, marked_processes
 from pipeline.scheduling.service_state import last_line, save_state, service_log, supervisor_lock
 from pipeline.scheduling.services import SECONDS_TO_END, Service, services_of
 from pipeline.settings import Settings
+from pipeline.tracking import follow_moved_artifacts
 
 SECONDS_BETWEEN_LOOKS = 0.2
 
@@ -38,6 +40,8 @@ def supervise(settings: Settings) -> None:
         save_state(settings, {})
         env = _environment_of(settings)
         migrate({**os.environ, **env}, settings.home, with_mlflow=serves_mlflow(settings))
+        if serves_mlflow(settings):
+            follow_moved_artifacts(env["MLFLOW_TRACKING_URI"], artifact_root(settings))
         running: dict[str, subprocess.Popen[bytes]] = {}
         try:
             for service in services_of(settings):

@@ -1,6 +1,7 @@
 """Tracking: experiments, runs and registered models in MLflow."""
 
 from pipeline.tracking.entries import Origin, TrackedDataset, TrackedModel, TrackedRun
+from pipeline.tracking.moved_artifacts import follow_moved_artifacts
 from pipeline.tracking.owners import this_process
 from pipeline.tracking.tracker import Tracker
 
@@ -10,5 +11,6 @@ __all__ = [
     "TrackedModel",
     "TrackedRun",
     "Tracker",
+    "follow_moved_artifacts",
     "this_process",
 ]

@@ -11,7 +11,6 @@ import os
 import socket
 from collections.abc import Iterator
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -26,6 +25,7 @@ from pipeline.tracking.mlflow_database import (
     make_folder,
     prepare_tables,
 )
+from pipeline.tracking.moved_artifacts import as_url, follow_moved_artifacts
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -93,6 +93,7 @@ class MlflowConnection:
             make_folder(self._database)
             with self.lock("schema"):
                 prepare_tables(self._database, self.address, self._upgrade)
+                follow_moved_artifacts(self.uri, self._artifact_root)
         from mlflow import MlflowClient
 
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
@@ -121,7 +122,7 @@ class MlflowConnection:
         name = self.experiment
         folder = f"{self._artifact_root.rstrip('/')}/{name}"
         tags = {**EXPERIMENT_TAGS, DESCRIPTION_TAG: EXPERIMENT_DESCRIPTION.format(experiment=name)}
-        location = None if self._database is None else _as_url(folder)
+        location = None if self._database is None else as_url(folder)
         created: str = self.client.create_experiment(name, artifact_location=location, tags=tags)
         return created
 
@@ -234,7 +235,3 @@ def unless_taken() -> Iterator[None]:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-
-
-def _as_url(location: str) -> str:
-    return location if "://" in location else Path(location).absolute().as_uri()
