@@ -15,12 +15,14 @@ from pipeline.errors import NothingStored
 from pipeline.tables import FORECASTS, STORED
 from pipeline.training import Workers
 from pipeline.training.jobs import FitJob
-from tests.made_days import NOW, TRAINED, UNIVERSE, run_made_day
+from tests.made_days import NOW, TRAINED, UNIVERSE, MadeParts, made_source, run_made_day
 from tests.made_prices import LAST, MadeSource
 
 pytestmark = pytest.mark.slow
 #: One ticker with networks of its own, one with the pooled one, one with none.
 FEWER = dataclasses.replace(TRAINED, tickers=("OLD", "YNG", "AAA"))
+#: A session between two trainings; those up to the newest score all its forecasts.
+CUTOFF = dt.date(2013, 2, 20)
 #: Folders of artifacts that are compared; but for seconds of training, and run ids of MLflow.
 COMPARED_FOLDERS = ("datasets", "models", "predictions", "reports", "choices", "replays")
 NOT_COMPARED = (".json", ".tracked")
@@ -71,17 +73,45 @@ def moved(left, parts, home):
     return left[0], {name: content.replace(old, new) for name, content in left[1].items()}
 
 
-@pytest.fixture
-def fits(monkeypatch):
-    """The labels of the networks that worker processes train."""
+@contextlib.contextmanager
+def recorded_fits():
+    """The labels of the networks that worker processes train meanwhile."""
     trained = []
 
     def run(workers, jobs, real=Workers.run):
         trained.extend(job.label for job in jobs if isinstance(job, FitJob))
         return real(workers, jobs)
 
-    monkeypatch.setattr(Workers, "run", run)
-    return trained
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Workers, "run", run)
+        yield trained
+
+
+@pytest.fixture
+def fits():
+    with recorded_fits() as trained:
+        yield trained
+
+
+@pytest.fixture(scope="module")
+def february(tmp_path_factory, mlflow_database):
+    """Parts on the home of the day at `CUTOFF`, and the labels of the networks that it trained.
+
+    For tests that look at what it left, or go on from a copy of it.
+    """
+    home = tmp_path_factory.mktemp("february")
+    shutil.copy(mlflow_database, home / "mlflow.db")
+    with MadeParts(home, made_source()) as parts, recorded_fits() as trained:
+        run_made_day(parts, CUTOFF, FEWER)
+        yield parts, sorted(trained)
+
+
+@pytest.fixture
+def february_copy(february, tmp_path):
+    original, _ = february
+    shutil.copytree(original.settings.home, tmp_path / "february")
+    with MadeParts(tmp_path / "february", made_source()) as parts:
+        yield parts
 
 
 def test_the_day_twice_leaves_the_same_rows_and_files_and_trains_nothing_again(made_copy, fits):
@@ -102,13 +132,10 @@ def test_the_day_twice_leaves_the_same_rows_and_files_and_trains_nothing_again(m
 
 
 def test_a_session_between_trainings_trains_and_measures_nothing_and_another_mlflow_is_filled(
-    make_parts, mlflow_database, monkeypatch, fits
+    february, february_copy, mlflow_database, monkeypatch, fits
 ):
-    parts = make_parts()
-    run_made_day(parts, dt.date(2013, 2, 27), FEWER)
-    assert sorted(fits) == ["OLD", "OLD", "all"]
-    fits.clear()
-    measured = []
+    assert february[1] == ["OLD", "OLD", "all"]
+    parts, measured = february_copy, []
 
     def measure(parts, run, lineups, real=evaluate.measure):
         measured.append([own.ticker for own in lineups])
@@ -134,14 +161,11 @@ def test_a_session_between_trainings_trains_and_measures_nothing_and_another_mlf
     assert set(tracked(parts, database="other.db")["mlflow params"]["name"]) == names
 
 
-def test_nothing_after_the_cutoff_moves_anything(make_parts, source):
-    cutoff = dt.date(2013, 2, 20)
-    one = make_parts("one")
-    run_made_day(one, cutoff, FEWER)
-
+def test_nothing_after_the_cutoff_moves_anything(february, make_parts, source):
+    one, _ = february
     changed = {}
     for ticker, bars in source.bars.items():
-        later = bars["date"] > pd.Timestamp(cutoff)
+        later = bars["date"] > pd.Timestamp(CUTOFF)
         table = bars.copy()
         table.loc[later, ["open", "high", "low", "close"]] *= 3.7
         table.loc[later, "volume"] *= 11
@@ -154,17 +178,15 @@ def test_nothing_after_the_cutoff_moves_anything(make_parts, source):
         }
     )
     two = make_parts("two", prices=MadeSource(changed, dict.fromkeys(changed, actions)))
-    run_made_day(two, cutoff, FEWER)
+    run_made_day(two, CUTOFF, FEWER)
 
     assert_same(everything(one), moved(everything(two), two, one))
 
 
-def test_a_backfill_gives_the_same_rows_in_any_order(make_parts):
-    sessions = [dt.date(2013, 2, 28), LAST]
-    forward, backward = make_parts("forward"), make_parts("backward")
-    for session in sessions:
-        run_made_day(forward, session, FEWER)
-    for session in reversed(sessions):
+def test_a_backfill_gives_the_same_rows_in_any_order(february_copy, make_parts):
+    forward, backward = february_copy, make_parts("backward")
+    run_made_day(forward, LAST, FEWER)
+    for session in (LAST, CUTOFF):
         run_made_day(backward, session, FEWER)
     ours, theirs = everything(forward), moved(everything(backward), backward, forward)
     # A page shows what was scored when it was made.
@@ -176,7 +198,7 @@ def test_a_backfill_gives_the_same_rows_in_any_order(make_parts):
     assert [len(ours[0][name]) for name in ("promotions", "calibrations", "scores")] == [
         3 * 2,
         3 * 2 * 5,
-        3 * 1,
+        3 * 5,
     ]
 
 
