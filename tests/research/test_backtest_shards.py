@@ -1,6 +1,7 @@
 """Shards: what baselines and models forecast, against plain loops; networks are trained once."""
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -28,21 +29,42 @@ from tests.made_studies import AnsweringWorkers
 EACH_NETWORK = sorted([(SHARED, "tiny.pool"), ("IBM", "tiny"), ("MSFT", "tiny")])
 
 
+NETWORKS_ALONE = dataclasses.replace(REQUEST, recipes=[TINY])
+
+
+def parts_in(folder, answer=made_answer):
+    """Return parts with made workers from their answers to jobs."""
+    bars = {"IBM": bars_of(0), "MSFT": bars_of(1), "NEW": bars_of(2, 300)}
+    return BacktestParts(folder, folder / "prices", bars, AnsweringWorkers(answer))
+
+
 @pytest.fixture
 def make_parts(tmp_path):
-    """Return a function that makes parts with made workers from its answers to jobs."""
-
-    def make(answer=made_answer):
-        bars = {"IBM": bars_of(0), "MSFT": bars_of(1), "NEW": bars_of(2, 300)}
-        workers = AnsweringWorkers(answer)
-        return BacktestParts(tmp_path, tmp_path / "prices", bars, workers)
-
-    return make
+    return partial(parts_in, tmp_path)
 
 
 @pytest.fixture
 def parts(make_parts):
     return make_parts()
+
+
+@pytest.fixture(scope="module")
+def baselines(tmp_path_factory):
+    """Parts and the rows of the baselines, for tests that look at them alone."""
+    parts = parts_in(tmp_path_factory.mktemp("baselines"))
+    _, rows = make_all(parts, dataclasses.replace(NAIVE_REQUEST, baselines=["random_walk"]))
+    return parts, rows
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    """Parts, plan and rows of a backtest, what it trained, and the shards that it made.
+
+    Tests may make more of it: it stays as it is.
+    """
+    parts = parts_in(tmp_path_factory.mktemp("networks"))
+    plan, rows = make_all(parts, REQUEST)
+    return parts, plan, rows, parts.trained, parts.made_shards
 
 
 def make_all(parts, request):
@@ -62,8 +84,8 @@ def notes_of(parts, plan, name):
 # Baselines and statistical models
 
 
-def test_naive_is_what_a_plain_loop_makes_of_the_prices(parts):
-    _, rows = make_all(parts, NAIVE_REQUEST)
+def test_naive_is_what_a_plain_loop_makes_of_the_prices(baselines):
+    parts, rows = baselines
     table = rows.query("recipe == 'naive'")
     checked = 0
     for ticker in ("IBM", "MSFT"):
@@ -97,9 +119,8 @@ def test_naive_is_what_a_plain_loop_makes_of_the_prices(parts):
     assert checked == 15 * 2 * 2
 
 
-def test_a_statistical_model_sees_the_prices_up_to_each_cutoff(parts):
-    request = dataclasses.replace(NAIVE_REQUEST, baselines=["random_walk"])
-    _, rows = make_all(parts, request)
+def test_a_statistical_model_sees_the_prices_up_to_each_cutoff(baselines):
+    parts, rows = baselines
     table = rows.query("recipe == 'random_walk' and ticker == 'MSFT'")
     closes, sessions = parts.closes_of("MSFT")
     assert table["cutoff"].nunique() == 15
@@ -118,8 +139,8 @@ def test_without_all_shards_nothing_is_compared(parts):
 # Networks
 
 
-def test_a_stock_that_a_network_cannot_learn_from_is_left_out_with_the_reason(parts):
-    plan, rows = make_all(parts, REQUEST)
+def test_a_stock_that_a_network_cannot_learn_from_is_left_out_with_the_reason(networks):
+    parts, plan, rows, _, _ = networks
     assert set(rows["ticker"]) == {"IBM", "MSFT"}
     of_network = notes_of(parts, plan, "tiny")
     assert len(of_network) == 2
@@ -137,7 +158,7 @@ def test_a_network_that_forecasts_no_numbers_stops_the_shard(make_parts):
         return made
 
     with pytest.raises(RunError, match="IBM: tiny forecasts no numbers"):
-        make_all(make_parts(answer), REQUEST)
+        make_all(make_parts(answer), NETWORKS_ALONE)
 
 
 def test_a_stock_whose_data_a_job_refuses_is_left_out(make_parts):
@@ -147,7 +168,7 @@ def test_a_stock_whose_data_a_job_refuses_is_left_out(make_parts):
         return made_answer(job)
 
     parts = make_parts(answer)
-    plan, rows = make_all(parts, REQUEST)
+    plan, rows = make_all(parts, NETWORKS_ALONE)
     assert set(rows.query("recipe == 'tiny'")["ticker"]) == {"MSFT"}
     for notes in notes_of(parts, plan, "tiny"):
         assert notes.left_out["IBM"] == "IBM: its prices do not move."
@@ -161,23 +182,24 @@ def test_an_error_that_is_no_matter_of_one_stock_stops_the_shard(make_parts):
 
     parts = make_parts(answer)
     with pytest.raises(TryAgain, match="SIGKILL"):
-        make_all(parts, REQUEST)
+        make_all(parts, NETWORKS_ALONE)
     assert parts.made_shards == []
 
 
-def test_backtests_with_the_same_blocks_train_their_networks_once(parts):
-    make_all(parts, dataclasses.replace(REQUEST, recipes=[TINY]))
-    assert parts.trained == sorted(2 * EACH_NETWORK)  # one set for each of the two blocks
+def test_backtests_with_the_same_blocks_train_their_networks_once(networks):
+    parts, _, _, trained, made = networks
+    assert trained == sorted(2 * EACH_NETWORK)  # one set for each of the two blocks
     parts.jobs.clear()
+    parts.messages.clear()
     # Cutoffs twice as often, and another baseline: other shards, but the same first cutoffs.
-    denser = dataclasses.replace(REQUEST, recipes=[TINY], baselines=["drift"], step=5, refit=16)
+    denser = dataclasses.replace(NETWORKS_ALONE, baselines=["drift"], step=5, refit=16)
     make_all(parts, denser)
-    assert len(parts.made_shards) == 2 * 3 + 2 * 4
+    assert (len(made), len(parts.made_shards)) == (2 * 4, 2 * 4)
     assert parts.trained == []
 
 
-def test_a_command_that_needs_a_backtests_networks_finds_them(parts):
-    plan, _ = make_all(parts, dataclasses.replace(REQUEST, recipes=[TINY]))
+def test_a_command_that_needs_a_backtests_networks_finds_them(networks):
+    parts, plan, _, _, _ = networks
     parts.jobs.clear()
     # As a day asks: by recipe, seed and what is learnt from, under other names.
     kept, calendar = kept_histories(parts, plan), parts.calendar(parts.universe)
@@ -196,6 +218,6 @@ def test_a_command_that_needs_a_backtests_networks_finds_them(parts):
 
 
 def test_a_warm_start_trains_one_pooled_network_for_all_blocks(parts):
-    make_all(parts, dataclasses.replace(REQUEST, recipes=[TINY], warm_start=True))
+    make_all(parts, dataclasses.replace(NETWORKS_ALONE, warm_start=True))
     own = [("IBM", "tiny"), ("MSFT", "tiny")]
     assert parts.trained == sorted([(SHARED, "tiny.pool"), *own, *own])
