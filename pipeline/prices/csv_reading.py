@@ -258,7 +258,8 @@ def _converted(rows: pd.DataFrame) -> pd.DataFrame:
         if not (numbers.isna() & rows[column].notna()).any():
             changes[column] = numbers
     texts = rows["date"].fillna("").str.strip()
-    days = {text: parse_date(text, rows["day_first"].iloc[0]) for text in texts.unique()}
+    day_first = rows["day_first"].iloc[0] if len(rows) else None  # the same for all rows
+    days = {text: parse_date(text, day_first) for text in texts.unique()}
     if all(day is not None and day.tzinfo is None for day in days.values()):
         changes[READ_DATE_COLUMN] = pd.to_datetime(texts.map(days))
     return rows.assign(**changes)

@@ -154,7 +154,7 @@ def on_calendar(
     Args:
         history: HISTORY of one ticker, at least one row.
     """
-    index = pd.DatetimeIndex(np.array(sessions, dtype="datetime64[s]"))
+    index = pd.DatetimeIndex(sessions).as_unit("s")  # numpy takes ten times as long to read dates
     index = index[index >= history["session"].iloc[0]]
     if np.array_equal(index.to_numpy(), history["session"].to_numpy()):  # most histories
         return history.reset_index(drop=True)
