@@ -91,10 +91,18 @@ def modules() -> dict[str, ast.Module]:
     return trees
 
 
+@cache
+def nodes(name: str) -> list[ast.AST]:
+    """Return all nodes of a module."""
+    return list(ast.walk(modules()[name]))
+
+
+@cache
 def is_package(name: str) -> bool:
     return (ROOT / name.replace(".", "/") / "__init__.py").exists()
 
 
+@cache
 def room_of(name: str) -> str:
     """Return the room of a module of the house."""
     head = name.split(".")[1] if "." in name else ""
@@ -103,23 +111,18 @@ def room_of(name: str) -> str:
     return {"parts": "parts", "__main__": "cli"}.get(head, "words")
 
 
-def imports_of(tree: ast.Module):
+def imports_of(name: str):
     """Yield (module, imported names or None, is it at module level) of every import."""
-    typing_only = {
-        node
-        for branch in ast.walk(tree)
-        if isinstance(branch, ast.If) and ast.unparse(branch.test) == "TYPE_CHECKING"
-        for node in ast.walk(branch)
-    }
-    for node in ast.walk(tree):
-        at_top = node in tree.body
+    for node in nodes(name):
         if isinstance(node, ast.Import):
+            at_top = node in modules()[name].body
             yield from ((alias.name, None, at_top) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             names = [alias.name for alias in node.names]
-            yield str(node.module), names, at_top and node not in typing_only
+            yield str(node.module), names, node in modules()[name].body
 
 
+@cache
 def face_of(room: str) -> set[str]:
     """Return the names that a room shows."""
     for node in modules()[f"pipeline.{room}"].body:
@@ -130,9 +133,9 @@ def face_of(room: str) -> set[str]:
 
 def test_rooms_import_only_rooms_above_them_and_only_through_their_face():
     wrong = []
-    for name, tree in modules().items():
+    for name in modules():
         here = room_of(name)
-        for module, names, _ in imports_of(tree):
+        for module, names, _ in imports_of(name):
             if not module.startswith("pipeline") or (there := room_of(module)) == here:
                 continue
             if module == "pipeline" and names:
@@ -155,7 +158,7 @@ def test_every_folder_is_a_room_and_every_face_shows_what_exists():
     for room in folders:
         names = {
             getattr(node, "name", "") or getattr(node, "asname", "")
-            for node in ast.walk(modules()[f"pipeline.{room}"])
+            for node in nodes(f"pipeline.{room}")
             if isinstance(node, ast.alias | ast.FunctionDef | ast.ClassDef)
         }
         assert face_of(room) - names == set(), room
@@ -183,8 +186,8 @@ def test_each_name_is_defined_once():
 
 def test_every_outside_library_has_its_home_and_heavy_ones_wait_until_they_are_used():
     wrong = []
-    for name, tree in modules().items():
-        for module, _, at_top in imports_of(tree):
+    for name in modules():
+        for module, _, at_top in imports_of(name):
             library = module.split(".")[0]
             if library in HOMES and room_of(name) not in HOMES[library]:
                 wrong.append(f"{name} imports {library}, whose home is {HOMES[library]}")
@@ -217,8 +220,8 @@ def test_the_day_has_one_file_per_step():
 
 def test_identifiers_are_no_vague_words():
     wrong = []
-    for name, tree in modules().items():
-        for node in ast.walk(tree):
+    for name in modules():
+        for node in nodes(name):
             identifier = (
                 getattr(node, "name", None)
                 or getattr(node, "id", None)
@@ -232,8 +235,8 @@ def test_identifiers_are_no_vague_words():
 
 def test_docstrings_begin_with_one_plain_line():
     wrong = []
-    for name, tree in modules().items():
-        for node in ast.walk(tree):
+    for name in modules():
+        for node in nodes(name):
             if not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):
                 continue
             text = ast.get_docstring(node)
