@@ -28,6 +28,8 @@ def rows_of(table: Table, frame: pd.DataFrame) -> list[dict[str, Any]]:
         ValueError: a row lacks part of its key, or two rows have the same key.
     """
     frame = table.conform(frame)
+    if frame.empty:
+        return []
     keys = frame[list(table.key)]
     if keys.isna().any(axis=None):
         incomplete = keys[keys.isna().any(axis=1)].iloc[0].to_dict()

@@ -258,6 +258,8 @@ def _rows_without(
     table: Table, rows: pd.DataFrame, others: pd.DataFrame, on: list[str] | None = None
 ) -> pd.DataFrame:
     """Return the rows whose key (or columns `on`) the others do not have."""
+    if rows.empty or others.empty:  # on most days there is no action at all
+        return rows
     on = on or list(table.key)
     side = rows.merge(others[on], on=on, how="left", indicator=True)["_merge"]
     return rows[(side == "left_only").to_numpy()]
