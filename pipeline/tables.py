@@ -8,6 +8,7 @@ not a moment. `known_at` is a moment in UTC, stored without its zone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from pipeline.quantiles import QUANTILE_COLUMNS
@@ -36,6 +37,10 @@ class Table:
 
     def empty(self) -> pd.DataFrame:
         """Return the table without rows."""
+        return self._empty.copy()
+
+    @cached_property
+    def _empty(self) -> pd.DataFrame:
         import pandas as pd  # here, so that a DAG file that names a recipe does not wait for it
 
         return pd.DataFrame(

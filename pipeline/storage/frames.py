@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
@@ -92,20 +91,21 @@ def fetch_frame(
     if many and connection.dialect.name == "postgresql":
         return _copy(connection, query, table)
     rows = connection.execute(query).all()
-    columns: Iterable[Sequence[Any]] = (
-        zip(*rows, strict=True) if rows else [()] * len(table.columns)
-    )
-    named = zip(table.columns.items(), columns, strict=True)
+    if not rows:
+        return table.empty()
+    named = zip(table.columns.items(), zip(*rows, strict=True), strict=True)
     return table.conform(
         pd.DataFrame({name: _array(values, dtype) for (name, dtype), values in named})
     )
 
 
-def _array(values: Sequence[Any], dtype: str) -> Any:
+def _array(values: tuple[Any, ...], dtype: Any) -> Any:
     """Return an extension array, which a frame takes as it is: series would first be aligned."""
-    if dtype in (SESSION_DTYPE, MOMENT_DTYPE):
-        return pd.Series(values, dtype=object).astype(np.dtype(dtype)).array
-    return pd.Series(values, dtype=dtype).array
+    if dtype == SESSION_DTYPE:
+        return pd.DatetimeIndex(values).as_unit("s").array
+    if dtype == MOMENT_DTYPE:
+        return pd.DatetimeIndex(values).as_unit("us").array
+    return pd.array(values, dtype=dtype)
 
 
 def _copy(connection: sa.Connection, query: sa.Select[Any], table: Table) -> pd.DataFrame:
