@@ -37,9 +37,8 @@ def clean_environment(home: Path, **changes: str) -> dict[str, str]:
     }
 
 
-def migrated_database(folder: Path) -> Path:
-    """Return an SQLite file with Airflow's empty tables; making it takes many seconds."""
+def migrate_database(folder: Path) -> None:
+    """Make an SQLite file with Airflow's empty tables, `airflow.db`; this takes many seconds."""
     command = [sys.executable, "-m", "airflow", "db", "migrate"]
     env = clean_environment(folder)
     subprocess.run(command, env=env, capture_output=True, check=True, cwd=folder)
-    return folder / "airflow.db"

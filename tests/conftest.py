@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ from pipeline.run import Run
 from pipeline.storage import embedded_postgres
 from pipeline.tracking import Tracker
 from tests.made_days import TRAINED, MadeParts, made_source, run_made_day
+from tests.made_once import MadeOnce
 
 # What these say is for tests/browser.py; as settings they would be refused.
 for name in ("STOCKCAST_TEST_BROWSER", "STOCKCAST_SCREENSHOTS"):
@@ -44,22 +46,37 @@ def postgres_store_url(postgres_home: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An SQLite file with MLflow's empty tables (seconds of work), made once, then copied."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    Tracker(f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts"), "none").prepare()
-    return folder / "mlflow.db"
+def made_once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """Folders that take long to fill, each filled once for all processes that run the tests."""
+    root = tmp_path_factory.getbasetemp()
+    is_one_of_several = hasattr(request.config, "workerinput")
+    return MadeOnce(root.parent if is_one_of_several else root)
 
 
 @pytest.fixture(scope="session")
-def made_day(
-    tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path
-) -> Iterator[tuple[MadeParts, Run]]:
+def mlflow_database(made_once: MadeOnce) -> Path:
+    """An SQLite file with MLflow's empty tables (seconds of work), made once, then copied."""
+
+    def make(folder: Path) -> None:
+        Tracker(f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts"), "none").prepare()
+
+    return made_once("mlflow", make) / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def made_day(made_once: MadeOnce, mlflow_database: Path) -> Iterator[tuple[MadeParts, Run]]:
     """A whole day of `made_days.TRAINED`, whose networks are published.
 
     For tests that look at what it left and change nothing.
     """
-    home = tmp_path_factory.mktemp("made_day")
-    shutil.copy(mlflow_database, home / "mlflow.db")
+
+    def make(home: Path) -> None:
+        shutil.copy(mlflow_database, home / "mlflow.db")
+        with MadeParts(home, made_source(swing=0.015)) as parts:
+            run = run_made_day(parts, universe=TRAINED)
+        (home / "run.json").write_text(json.dumps(run.to_json()))
+
+    home = made_once("made_day", make)
+    run = Run.from_json(json.loads((home / "run.json").read_text()))
     with MadeParts(home, made_source(swing=0.015)) as parts:
-        yield parts, run_made_day(parts, universe=TRAINED)
+        yield parts, run

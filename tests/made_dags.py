@@ -109,7 +109,8 @@ def run_dag(
     Returns:
         The state, the run id, and the tasks with index, state, name and what they returned.
     """
-    changes = {"AIRFLOW__CORE__DAGS_FOLDER": str(DAGS), **settings}
+    # One worker: importing TensorFlow is most of what training takes here.
+    changes = {"AIRFLOW__CORE__DAGS_FOLDER": str(DAGS), "STOCKCAST_WORKERS": "1", **settings}
     request = [f"{file}.py", dag_id or file, conf]
     state, run_id, tasks = _python(_RUN, home, request, **changes)
     return state, run_id, tasks

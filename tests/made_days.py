@@ -69,12 +69,13 @@ class MadeParts(Parts):
 
     def __init__(self, home: Path, source: MadeSource, **changes: object) -> None:
         self.messages: list[tuple[str, str, str]] = []
-        settings = Settings(
-            home=home,
-            store_url=store_in(home),
-            tracking_uri=f"sqlite:///{home}/mlflow.db",
-            **changes,
-        )
+        own = {
+            "home": home,
+            "store_url": store_in(home),
+            "tracking_uri": f"sqlite:///{home}/mlflow.db",
+            "workers": 1,  # all tests of a process share it: importing TensorFlow takes long
+        }
+        settings = Settings(**(own | changes))
         super().__init__(
             settings, progress=lambda *line: self.messages.append(line), recipes=SMALL_RECIPES
         )

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.airflow_homes import migrated_database, use_empty_home
+from tests.airflow_homes import migrate_database, use_empty_home
 from tests.made_dags import parsed_dags
+from tests.made_once import MadeOnce
 
 use_empty_home()
 
 
 @pytest.fixture(scope="session")
-def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def parsed(made_once: MadeOnce) -> dict[str, Any]:
     """All of `dags/`, as Airflow's DAG processor sees it: made once, then shared."""
-    return parsed_dags(tmp_path_factory.mktemp("parsed"))
+
+    def make(folder: Path) -> None:
+        (folder / "parsed.json").write_text(json.dumps(parsed_dags(folder)))
+
+    found: dict[str, Any] = json.loads((made_once("parsed", make) / "parsed.json").read_text())
+    return found
 
 
 @pytest.fixture(scope="session")
-def airflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def airflow_database(made_once: MadeOnce) -> Path:
     """An SQLite file with Airflow's empty tables: made once, then copied."""
-    return migrated_database(tmp_path_factory.mktemp("airflow"))
+    return made_once("airflow", migrate_database) / "airflow.db"
 
 
 @pytest.fixture

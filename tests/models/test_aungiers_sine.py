@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -57,7 +59,13 @@ def test_the_network_beats_the_last_value(exercise):
     from pipeline.training.fit import fit_examples
     from pipeline.training.predict import answering
 
-    trained = fit_examples(AUNGIERS_SINE, exercise.train, exercise.validation, seed=7)
+    # A third of the windows does: with all of them the error is half of this.
+    train = dataclasses.replace(
+        exercise.train,
+        inputs={name: values[::3] for name, values in exercise.train.inputs.items()},
+        targets=exercise.train.targets[::3],
+    )
+    trained = fit_examples(AUNGIERS_SINE, train, exercise.validation, seed=7)
     forecast, targets = answering(trained.model)(exercise.test.inputs), exercise.test.targets
     network, naive = (np.mean((values - targets) ** 2) for values in (forecast, exercise.naive))
     assert network < naive / 2
