@@ -154,7 +154,9 @@ def on_calendar(
     Args:
         history: HISTORY of one ticker, at least one row.
     """
-    index = pd.DatetimeIndex(sessions).as_unit("s")  # numpy takes ten times as long to read dates
+    # numpy takes ten times as long to read dates, which pandas wants as a list or an index.
+    dates = sessions if isinstance(sessions, pd.DatetimeIndex) else list(sessions)
+    index = pd.DatetimeIndex(dates).as_unit("s")
     index = index[index >= history["session"].iloc[0]]
     if np.array_equal(index.to_numpy(), history["session"].to_numpy()):  # most histories
         return history.reset_index(drop=True)
