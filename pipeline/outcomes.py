@@ -1,14 +1,23 @@
-"""Results by ticker, and the errors of those that have none: one's fault is not the others'."""
+"""Results by ticker, and the errors of those that have none: one's fault is not the others'.
+
+This is the one place that collects failures ticker by ticker. An error that the product does not
+raise on purpose counts as the ticker's as well: its data have met a defect of the program, and the
+others need not wait until that is mended.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import logging
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from pipeline.errors import StockcastError, TryAgain
+from pipeline.errors import RunError, StockcastError, TryAgain
 
 Result = TypeVar("Result")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,7 @@ def outcome_of_each(
     """Do work for one name after the other, tickers for example; one that fails stops no other.
 
     Args:
-        work: returns a name's result, or raises `StockcastError`.
+        work: returns a name's result, or raises.
         report: is called at each failure.
     """
     results: dict[str, Result] = {}
@@ -40,10 +49,56 @@ def outcome_of_each(
     for name in names:
         try:
             results[name] = work(name)
-        except StockcastError as error:
-            failures[name] = error
-            report(name, error)
+        except Exception as error:
+            failures[name] = as_own_error(name, error)
+            report(name, failures[name])
     return Outcomes(results, failures)
+
+
+def outcome_together(
+    names: Sequence[str], work: Callable[[list[str]], Mapping[str, Result]]
+) -> Outcomes[Result]:
+    """Do work that is quicker for all names at once; one whose part of it fails stops no other.
+
+    Where the work fails, each half of the names is tried alone, and so on down to the names that it
+    fails for. An error that waiting can mend is everyone's.
+
+    Args:
+        work: returns the results of some names, or raises.
+    """
+    try:
+        return Outcomes(work(list(names)) if names else {})
+    except TryAgain as error:
+        return Outcomes(failures=dict.fromkeys(names, error))
+    except Exception as error:
+        if len(names) == 1:
+            return Outcomes(failures={names[0]: as_own_error(names[0], error)})
+    half = len(names) // 2
+    return joined([outcome_together(part, work) for part in (names[:half], names[half:])])
+
+
+def joined(outcomes: Iterable[Outcomes[Result]]) -> Outcomes[Result]:
+    """Return the outcomes of different names as one."""
+    results: dict[str, Result] = {}
+    failures: dict[str, StockcastError] = {}
+    for each in outcomes:
+        results |= each.results
+        failures |= each.failures
+    return Outcomes(results, failures)
+
+
+def as_own_error(name: str, error: Exception) -> StockcastError:
+    """Return an error that work on a ticker has raised; an unexpected one is logged and wrapped."""
+    if isinstance(error, StockcastError):
+        return error
+    log.error("%s: unexpected %s", name, type(error).__name__, exc_info=error)
+    first_line = (str(error).strip().splitlines() or [""])[0].rstrip(".")
+    own = RunError(
+        f"{name}: unexpected {type(error).__name__}: {first_line}. Its data have met a defect of "
+        "the program, whose traceback is in the log."
+    )
+    own.add_note("".join(traceback.format_exception(error)))
+    return own
 
 
 def raise_together(failures: Mapping[str, StockcastError]) -> None:
@@ -55,7 +110,7 @@ def raise_together(failures: Mapping[str, StockcastError]) -> None:
         return
     errors = list(failures.values())
     first = next((error for error in errors if isinstance(error, TryAgain)), errors[0])
-    if len(failures) == 1:
+    if all(error is first for error in errors):
         raise first
     named = " ".join(f"{ticker}: {error}" for ticker, error in failures.items())
     raise type(first)(f"{len(failures)} tickers failed. {named}")

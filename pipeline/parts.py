@@ -50,6 +50,8 @@ class Parts:
         progress: None: lines on standard output.
         origin: what asks for the work, for MLflow's runs; None: a command.
         recipes: where recipes are found by name.
+        tries_left: whether the work is repeated by itself where that may help. Without, a ticker
+            that waiting could mend is given up, and the others go on.
     """
 
     def __init__(
@@ -58,12 +60,14 @@ class Parts:
         progress: Progress | None = None,
         origin: Origin | None = None,
         recipes: Recipes = RECIPES,
+        tries_left: bool = False,
     ) -> None:
         from pipeline.reporting import Lines
 
         self.settings = settings
         self.origin = origin
         self.recipes = recipes
+        self.tries_left = tries_left
         self.progress: Progress = progress or Lines()
         self._trackers: dict[str, Tracker] = {}
 

@@ -1,17 +1,30 @@
-"""Admission: which tickers of a session go on, and why the others do not (table CHECKS)."""
+"""Admission: which tickers of a session go on, and why the others do not (table CHECKS).
+
+A ticker that a step fails for is held back with the step's name and the reason, and the others go
+on. Once that step, or one before it, is repeated, the ticker is tried again.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pipeline.errors import NothingStored, QualityGateFailed
+from pipeline.errors import (
+    NothingStored,
+    QualityGateFailed,
+    SettingsError,
+    StockcastError,
+    TryAgain,
+    UnknownTicker,
+)
+from pipeline.outcomes import raise_together
+from pipeline.quality import WHOLE_TICKER
 from pipeline.reporting import counted
 from pipeline.run import Run
-from pipeline.tables import CALIBRATIONS, CHECKS, PROMOTIONS, RUNS
+from pipeline.tables import CALIBRATIONS, CHECKS, FINDINGS, PROMOTIONS, RUNS
 
 if TYPE_CHECKING:
     from pipeline.parts import Parts
@@ -19,6 +32,8 @@ if TYPE_CHECKING:
 PASSED, QUARANTINED = "passed", "quarantined"
 #: What the reason of a ticker begins with that could not be fetched.
 INGEST_FAILED = "ingest: "
+#: The steps after the gate that hold tickers back, in the order of the day.
+HOLDING_STEPS = ("build_windows", "train", "evaluate", "promote", "publish")
 
 
 def passed(parts: Parts, run: Run) -> list[str]:
@@ -56,10 +71,109 @@ def require_enough_admitted(parts: Parts, run: Run, quarantined: Mapping[str, st
         )
 
 
-def still_admitted(parts: Parts, run: Run, tickers: Sequence[str]) -> list[str]:
-    """Return those of a shard that no step before this one has quarantined."""
+def admit(parts: Parts, run: Run, tickers: Sequence[str], step: str) -> list[str]:
+    """Return the tickers that a step works on: those that no earlier step holds back.
+
+    What this step, or a later one, has held back before is tried again.
+
+    Raises:
+        NothingStored: no ticker has been checked.
+    """
     admitted = set(passed(parts, run))
-    return [ticker for ticker in tickers if ticker in admitted]
+    again = HOLDING_STEPS[HOLDING_STEPS.index(step) :]
+    reasons = reasons_of(parts, run, tickers)
+    released = {t for t, reason in reasons.items() if reason.startswith(_prefixes(again))}
+    save_checks(parts, run, dict.fromkeys(released, ""), known_at=judged_as_of(parts, run))
+    return [ticker for ticker in tickers if ticker in admitted | released]
+
+
+def hold_back(
+    parts: Parts,
+    run: Run,
+    step: str,
+    failures: Mapping[str, StockcastError],
+    tickers: Sequence[str],
+) -> None:
+    """Quarantine the tickers that a step has failed for, and withdraw what stands of them.
+
+    Args:
+        failures: by ticker.
+        tickers: all that the step has worked on.
+
+    Raises:
+        StockcastError: trying again may help, or the step has failed for all tickers.
+    """
+    for ticker, error in failures.items():
+        parts.progress(step, ticker, str(error))
+    if parts.tries_left and any(isinstance(error, TryAgain) for error in failures.values()):
+        raise_together(failures)
+    is_all = len(failures) >= len(tickers)
+    reasons = {
+        ticker: f"{step}: {error}"
+        for ticker, error in failures.items()
+        if not (is_all and is_everyones(error))
+    }
+    save_checks(parts, run, reasons, known_at=judged_as_of(parts, run))
+    withdraw_forecasts(parts, run, step, reasons)
+    if is_all:
+        raise_together(failures)
+
+
+def note_failures(
+    parts: Parts,
+    run: Run,
+    step: str,
+    failures: Mapping[str, StockcastError],
+    tickers: Sequence[str],
+) -> None:
+    """Note as findings what a step after the publication could not do for some tickers.
+
+    Their forecasts stand.
+
+    Args:
+        failures: by ticker.
+        tickers: all that the step has worked on.
+
+    Raises:
+        StockcastError: trying again may help, or the step has failed for all tickers.
+    """
+    for ticker, error in failures.items():
+        parts.progress(step, ticker, str(error))
+    is_worth_trying = any(isinstance(error, TryAgain) for error in failures.values())
+    if len(failures) == len(tickers) or (parts.tries_left and is_worth_trying):
+        raise_together(failures)
+    rule = f"{step}_failed"
+    findings = [
+        {
+            **run.key,
+            "ticker": ticker,
+            "rule": rule,
+            "severity": "record",
+            "session": pd.Timestamp(run.session),
+            "column": WHOLE_TICKER,
+            "message": str(error),
+        }
+        for ticker, error in failures.items()
+    ]
+    frame = FINDINGS.conform(pd.DataFrame(findings)) if findings else FINDINGS.empty()
+    parts.store.replace(FINDINGS, frame, **run.key, ticker=list(run.universe.tickers), rule=rule)
+
+
+def is_everyones(error: StockcastError) -> bool:
+    """Return whether an error that all tickers have is about none of them."""
+    if isinstance(error, UnknownTicker):
+        return False
+    return isinstance(error, TryAgain | SettingsError | NothingStored)
+
+
+def step_that_failed(reason: str) -> str:
+    """Return the step that holds a ticker back, as its reason says; "": the gate."""
+    steps = ("ingest", *HOLDING_STEPS)
+    return next((step for step in steps if reason.startswith(_prefixes([step]))), "")
+
+
+def _prefixes(steps: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"{step}: " for step in steps)
 
 
 def reasons_of(parts: Parts, run: Run, tickers: Sequence[str]) -> dict[str, str]:

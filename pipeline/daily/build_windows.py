@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from pipeline.daily.admission import save_checks, withdraw_forecasts
+from pipeline.daily.admission import admit, hold_back
 from pipeline.daily.dataset_files import OWN_ROLES, save_datasets
 from pipeline.daily.shards import chunks
 from pipeline.daily.window_cuts import (
@@ -22,7 +23,7 @@ from pipeline.daily.window_cuts import (
 )
 from pipeline.errors import NotEnoughHistory, StockcastError
 from pipeline.models import DEFAULT, PriceRecipe
-from pipeline.outcomes import Outcomes, raise_together
+from pipeline.outcomes import outcome_of_each
 from pipeline.prices import Histories
 from pipeline.run import Run
 from pipeline.windows import Since, encode, first_test_session, live_part, load_dataset
@@ -36,46 +37,31 @@ STEP = "build_windows"
 def build_windows(parts: Parts, run: Run, tickers: Sequence[str]) -> None:
     """Write the datasets of both training cutoffs and of the session.
 
-    A ticker on whose history not even the naive forecast can be measured is quarantined; it does
-    not stop the others.
+    A ticker whose history cannot be cut, or is too short to measure even the naive forecast on, is
+    held back.
 
     Raises:
-        NotEnoughHistory: all tickers of this call have too little history.
+        StockcastError: trying again may help, or all tickers of this call are held back.
     """
     recipe = parts.recipes.for_price(run.universe.recipe)
-    refused: dict[str, StockcastError] = {}
+    tickers = admit(parts, run, tickers, STEP)
+    failures: dict[str, StockcastError] = {}
     for batch in chunks(tickers, BUILT_TOGETHER):
-        built = _build_each(parts, run, recipe, batch)
-        reasons = {ticker: f"{STEP}: {error}" for ticker, error in built.failures.items()}
-        save_checks(parts, run, reasons)
-        withdraw_forecasts(parts, run, STEP, reasons)
+        histories = histories_of(parts, run, batch)
+        built = outcome_of_each(batch, partial(_own_rows, parts, run, recipe, histories))
+        for ticker, own in built.results.items():
+            parts.progress(STEP, ticker, _message(own))
         rows = [row for own in built.results.values() for row in own]
         save_datasets(parts, run, rows, list(built.results), OWN_ROLES)
-        refused |= built.failures
-    if len(refused) == len(tickers):
-        raise_together(refused)
+        failures |= built.failures
+    hold_back(parts, run, STEP, failures, tickers)
 
 
-def _build_each(
-    parts: Parts, run: Run, recipe: PriceRecipe, tickers: Sequence[str]
-) -> Outcomes[list[dict[str, object]]]:
-    """Write the datasets of tickers that may be in memory together; return their rows."""
-    histories = histories_of(parts, run, tickers)
-    results: dict[str, list[dict[str, object]]] = {}
-    failures: dict[str, StockcastError] = {}
-    for ticker in tickers:
-        try:
-            rows = _own_rows(parts, run, recipe, histories, ticker)
-        except NotEnoughHistory as error:
-            failures[ticker] = error
-            parts.progress(STEP, ticker, str(error))
-            continue
-        results[ticker] = rows
-        training = next(row for row in rows if row["role"] == "training")
-        until = f"{training['sessions']} sessions up to {training['dataset_cutoff']}"
-        dataset = str(training["dataset"])[:12]
-        parts.progress(STEP, ticker, f"dataset {dataset}: {training['reason'] or until}")
-    return Outcomes(results, failures)
+def _message(rows: list[dict[str, object]]) -> str:
+    """Return what was built for a ticker, in words."""
+    training = next(row for row in rows if row["role"] == "training")
+    until = f"{training['sessions']} sessions up to {training['dataset_cutoff']}"
+    return f"dataset {str(training['dataset'])[:12]}: {training['reason'] or until}"
 
 
 def _own_rows(

@@ -12,6 +12,7 @@ import pandas as pd
 from pipeline.daily.admission import (
     INGEST_FAILED,
     QUARANTINED,
+    is_everyones,
     known_at_of,
     passed,
     reasons_of,
@@ -22,6 +23,7 @@ from pipeline.daily.admission import (
 from pipeline.daily.shards import chunks
 from pipeline.daily.window_cuts import spec_of
 from pipeline.errors import NothingStored
+from pipeline.outcomes import outcome_together, raise_together
 from pipeline.quality import on_one_day
 from pipeline.run import Run
 from pipeline.tables import CHECKS, FINDINGS
@@ -51,9 +53,17 @@ def check(parts: Parts, run: Run) -> list[str]:
     tickers = list(run.universe.tickers)
     reasons = reasons_of(parts, run, tickers)
     ingested = [t for t in tickers if not reasons.get(t, "").startswith(INGEST_FAILED)]
+    source_id = run.universe.source_id
     moment = parts.store.prices.newest_revision(
-        run.universe.source_id, tickers, run.session, known_at_of(run)
+        source_id, tickers, run.session, known_at_of(run)
     )
+    if ingested and not parts.store.prices.last_sessions(
+        source_id, ingested, run.session, moment
+    ):
+        raise NothingStored(
+            f"{run.universe.name} {run.session}: there are no prices to check. "
+            "Run `ingest` for this session first."
+        )
     recent = _recent_bars(parts, run, moment)
     for batch, bars in _bars_in_batches(parts, run, ingested, moment):
         _check_together(parts, run, batch, bars, recent, moment)
@@ -119,32 +129,38 @@ def _check_together(
 ) -> None:
     """Validate these tickers together, unless the same evidence was judged before."""
     universe = run.universe
-    if bars.empty:
-        raise NothingStored(
-            f"{universe.name} {run.session}: there are no prices to check. "
-            "Run `ingest` for this session first."
-        )
     actions = parts.store.prices.actions(universe.source_id, tickers, run.session, moment)
     recipe = parts.recipes.for_price(universe.recipe)
     needed = spec_of(run, recipe, "", run.training_cutoff).needed_sessions
     evidence = _evidence(bars, actions, parts.gate.rules_hash, str(needed))
     before = parts.rows(CHECKS, run, tickers)
     if len(before) == len(tickers) and set(before["evidence"]) == {evidence}:
-        judged = dict(zip(before["ticker"], before["reasons"], strict=True))
-        save_checks(parts, run, judged, evidence, moment)
+        verdicts = dict(zip(before["ticker"], before["reasons"], strict=True))
+        save_checks(parts, run, verdicts, evidence, moment)
         return
     sessions = parts.calendar(universe).sessions(universe.start, run.session)
-    verdict = parts.gate.check_prices(
-        bars, actions, tickers, sessions, run.session, needed, universe.name, others=recent
-    )
-    findings = verdict.findings.assign(
+
+    def judge(some: list[str]) -> dict[str, tuple[str, pd.DataFrame]]:
+        verdict = parts.gate.check_prices(
+            bars, actions, some, sessions, run.session, needed, universe.name, others=recent
+        )
+        found = {str(ticker): rows for ticker, rows in verdict.findings.groupby("ticker")}
+        nothing = verdict.findings[:0]
+        return {t: (verdict.quarantined.get(t, ""), found.get(t, nothing)) for t in some}
+
+    judged = outcome_together(tickers, judge)
+    if judged.failures and all(map(is_everyones, judged.failures.values())):
+        raise_together(judged.failures)
+    found = [rows for _, rows in judged.results.values() if len(rows)]
+    findings = pd.concat(found or [FINDINGS.empty()], ignore_index=True).assign(
         universe=universe.name,
         recipe=universe.recipe,
         target=universe.target,
         cutoff=pd.Timestamp(run.session),
     )
     parts.store.replace(FINDINGS, findings, **run.key, ticker=tickers)
-    reasons = {ticker: verdict.quarantined.get(ticker, "") for ticker in tickers}
+    reasons = {ticker: reason for ticker, (reason, _) in judged.results.items()}
+    reasons |= {ticker: str(error) for ticker, error in judged.failures.items()}
     save_checks(parts, run, reasons, evidence, moment)
 
 

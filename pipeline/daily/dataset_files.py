@@ -82,20 +82,17 @@ def save_datasets(
     parts.store.replace(DATASETS, frame, **run.key, ticker=list(tickers), role=list(roles))
 
 
-def datasets_of(parts: Parts, run: Run, tickers: Sequence[str]) -> dict[str, OwnDatasets]:
-    """Return by ticker the datasets of its own networks.
+def require_datasets(run: Run, datasets: Mapping[str, OwnDatasets], ticker: str) -> None:
+    """Require that the datasets of a ticker's own networks are among those that have been built.
 
     Raises:
-        NothingStored: a ticker has none.
+        NothingStored: they are not.
     """
-    datasets = stored_datasets(parts, run, tickers)
-    for ticker in tickers:
-        if ticker not in datasets:
-            raise NothingStored(
-                f"{ticker} {run.session}: no windows have been built. "
-                "Run `build_windows` for this session first."
-            )
-    return datasets
+    if ticker not in datasets:
+        raise NothingStored(
+            f"{ticker} {run.session}: no windows have been built. "
+            "Run `build_windows` for this session first."
+        )
 
 
 def stored_datasets(parts: Parts, run: Run, tickers: Sequence[str]) -> dict[str, OwnDatasets]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline.daily import lineup, statistical_metrics
-from pipeline.daily.admission import still_admitted
+from pipeline.daily.admission import admit, hold_back
 from pipeline.daily.lineup import Lineup, contestant
 from pipeline.daily.measuring import Evaluation, measure
 from pipeline.daily.replaying import replay_choices
@@ -24,9 +24,8 @@ from pipeline.daily.tracked_stock import stock_run
 from pipeline.daily.tracked_stock_metrics import headline
 from pipeline.daily.window_cuts import BUILT_TOGETHER
 from pipeline.decisions import Choice, choose, decode_choice, encode_choice
-from pipeline.errors import StockcastError
 from pipeline.models import PriceRecipe
-from pipeline.outcomes import Outcomes, raise_together
+from pipeline.outcomes import Outcomes, outcome_of_each
 from pipeline.run import Run
 from pipeline.tables import EVALUATIONS
 
@@ -39,21 +38,23 @@ STEP = "evaluate"
 def evaluate(parts: Parts, run: Run, tickers: Sequence[str]) -> None:
     """Measure, choose and track where that has not been done, and replay each ticker's choice.
 
+    A ticker for which that fails is held back.
+
     Raises:
-        StockcastError: what failed, after all others are done.
+        StockcastError: trying again may help, or all tickers of this call are held back.
     """
     recipe = parts.recipes.for_price(run.universe.recipe)
-    tickers = still_admitted(parts, run, tickers)
-    lineups = lineup.load(parts, run, tickers)
+    tickers = admit(parts, run, tickers, STEP)
+    lineups = lineup.load_each(parts, run, tickers)
     parents = open_sessions(parts, run)
-    failures: dict[str, StockcastError] = {}
-    for batch in chunks(tickers, BUILT_TOGETHER):
-        own = [lineups[ticker] for ticker in batch]
+    failures = dict(lineups.failures)
+    for batch in chunks(list(lineups.results), BUILT_TOGETHER):
+        own = [lineups.results[ticker] for ticker in batch]
         chosen = _choices(parts, run, recipe, own, parents)
         with_choice = [each for each in own if each.ticker in chosen.results]
-        failed = replay_choices(parts, run, recipe, with_choice, chosen.results)
-        failures |= {**chosen.failures, **failed}
-    raise_together(failures)
+        unreplayed = replay_choices(parts, run, recipe, with_choice, chosen.results)
+        failures |= {**chosen.failures, **unreplayed}
+    hold_back(parts, run, STEP, failures, tickers)
 
 
 def _choices(
@@ -71,24 +72,33 @@ def _choices(
         parents: MLflow's run ids by training cutoff.
     """
     parent_of = {each.ticker: parents[each.training.cutoff] for each in lineups}
-    missing = [each for each in lineups if not _is_done(parts, each, parent_of[each.ticker])]
-    measured = measure(parts, run, missing)
+    missing = {
+        each.ticker: each for each in lineups if not _is_done(parts, each, parent_of[each.ticker])
+    }
+    choice_files = {each.ticker: each.choice_file for each in lineups}
+    measured = measure(parts, run, list(missing.values()))
     if measured.results:
         rows = [evaluation.rows for evaluation in measured.results.values()]
         parts.store.save(EVALUATIONS, pd.concat(rows))
-    choices = {
-        own.ticker: _choose(
-            parts, run, recipe, own, measured.results[own.ticker], parent_of[own.ticker]
-        )
-        for own in missing
-        if own.ticker in measured.results
-    }
-    for own in lineups:
-        if own.ticker not in choices and own.ticker not in measured.failures:
-            choices[own.ticker] = decode_choice(parts.artifacts.read(own.choice_file))
+    chosen = outcome_of_each(
+        measured.results,
+        lambda ticker: _choose(
+            parts,
+            run,
+            recipe,
+            missing[ticker],
+            measured.results[ticker],
+            parent_of[ticker],
+        ),
+    )
+    kept = outcome_of_each(
+        [each.ticker for each in lineups if each.ticker not in missing],
+        lambda ticker: decode_choice(parts.artifacts.read(choice_files[ticker])),
+    )
+    choices = {**chosen.results, **kept.results}
     for ticker, choice in sorted(choices.items()):
         parts.progress(STEP, ticker, choice.headline)
-    return Outcomes(choices, measured.failures)
+    return Outcomes(choices, {**measured.failures, **chosen.failures, **kept.failures})
 
 
 def _choose(

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from pipeline.daily.admission import INGEST_FAILED, known_at_of, reasons_of, save_checks
 from pipeline.daily.shards import chunks
-from pipeline.errors import NothingStored, StockcastError
-from pipeline.outcomes import Outcomes, outcome_of_each, raise_together
+from pipeline.errors import NothingStored, StockcastError, TryAgain
+from pipeline.outcomes import (
+    Outcomes,
+    joined,
+    outcome_of_each,
+    outcome_together,
+    raise_together,
+)
 from pipeline.prices import Fetched, fetch
 from pipeline.run import Run
 from pipeline.sessions import Calendar
@@ -30,9 +37,12 @@ def ingest(parts: Parts, run: Run, tickers: Sequence[str]) -> None:
     """Fetch and store each ticker's new bars and actions; one that fails does not stop the others.
 
     Raises:
-        StockcastError: what failed, after all others are stored.
+        StockcastError: trying again may help, or all have failed; the others are stored.
     """
-    raise_together(ingest_each(parts, run, tickers))
+    failures = ingest_each(parts, run, tickers)
+    is_worth_trying = any(isinstance(error, TryAgain) for error in failures.values())
+    if len(failures) == len(tickers) or (parts.tries_left and is_worth_trying):
+        raise_together(failures)
 
 
 def ingest_each(parts: Parts, run: Run, tickers: Sequence[str]) -> dict[str, StockcastError]:
@@ -102,17 +112,21 @@ def _ingest_together(
     All that begin on the same session are stored in one transaction.
     """
     fetched = _fetch_each(parts, run, firsts)
-    for first in sorted(set(firsts.values())):
-        together = {t: each for t, each in fetched.results.items() if firsts[t] == first}
-        _store(parts, run, together, first)
+    stored = joined(
+        outcome_together(
+            [ticker for ticker in fetched.results if firsts[ticker] == first],
+            partial(_store, parts, run, fetched.results, first),
+        )
+        for first in sorted(set(firsts.values()))
+    )
     recovered = [
         ticker
-        for ticker, reason in reasons_of(parts, run, list(fetched.results)).items()
+        for ticker, reason in reasons_of(parts, run, list(stored.results)).items()
         if reason.startswith(INGEST_FAILED)
     ]
     if recovered:
         parts.store.replace(CHECKS, CHECKS.empty(), **run.key, ticker=recovered)
-    return dict(fetched.failures)
+    return {**fetched.failures, **stored.failures}
 
 
 def _fetch_each(parts: Parts, run: Run, firsts: Mapping[str, dt.date]) -> Outcomes[Fetched]:
@@ -123,11 +137,19 @@ def _fetch_each(parts: Parts, run: Run, firsts: Mapping[str, dt.date]) -> Outcom
     )
 
 
-def _store(parts: Parts, run: Run, fetched: Mapping[str, Fetched], first: dt.date) -> None:
-    """Store what was fetched from a session on, in one transaction."""
+def _store(
+    parts: Parts, run: Run, every: Mapping[str, Fetched], first: dt.date, tickers: Sequence[str]
+) -> dict[str, int]:
+    """Store what was fetched of these tickers from a session on, in one transaction.
+
+    Returns:
+        By ticker, the number of bars that were new or corrected.
+    """
+    fetched = {ticker: every[ticker] for ticker in tickers}
     prices = pd.concat([PRICES.empty(), *(each.prices for each in fetched.values())])
     actions = pd.concat([ACTIONS.empty(), *(each.actions for each in fetched.values())])
     added = parts.store.prices.save(run.universe.source_id, prices, actions, first, run.session)
     for ticker, each in fetched.items():
         bars = f"{len(each.prices)} bars from {first}"
         parts.progress(STEP, ticker, f"{bars}, {added[ticker]} new or corrected")
+    return {ticker: added[ticker] for ticker in fetched}

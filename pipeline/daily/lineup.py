@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pipeline.daily.dataset_files import DatasetEntry, datasets_of
+from pipeline.daily.dataset_files import DatasetEntry, require_datasets, stored_datasets
 from pipeline.decisions import Contestant
 from pipeline.errors import NothingStored
+from pipeline.outcomes import Outcomes, outcome_of_each
 from pipeline.run import Run
 from pipeline.tables import LINEUPS, PROMOTIONS
 from pipeline.training import SHARED
@@ -153,15 +154,28 @@ def load(parts: Parts, run: Run, tickers: Sequence[str]) -> dict[str, Lineup]:
     Raises:
         NothingStored: a ticker has none; the step to run first is named.
     """
+    found = load_each(parts, run, tickers)
+    for error in found.failures.values():
+        raise error
+    return dict(found.results)
+
+
+def load_each(parts: Parts, run: Run, tickers: Sequence[str]) -> Outcomes[Lineup]:
+    """Return the lineups of those tickers that have one, and which step to run for the others."""
     lineups = stored(parts, run, tickers)
-    for ticker in tickers:
-        if ticker not in lineups:
-            datasets_of(parts, run, [ticker])  # raises where not even these are there
-            raise NothingStored(
-                f"{ticker} {run.session}: it has not been evaluated. "
-                "Run `train` and `evaluate` for this session first."
-            )
-    return lineups
+    missing = [ticker for ticker in tickers if ticker not in lineups]
+    datasets = stored_datasets(parts, run, missing) if missing else {}
+
+    def own(ticker: str) -> Lineup:
+        if ticker in lineups:
+            return lineups[ticker]
+        require_datasets(run, datasets, ticker)
+        raise NothingStored(
+            f"{ticker} {run.session}: it has not been evaluated. "
+            "Run `train` and `evaluate` for this session first."
+        )
+
+    return outcome_of_each(tickers, own)
 
 
 def save_decisions(

@@ -12,10 +12,10 @@ from pipeline.daily.dataset_files import (
     POOL_ROLES,
     DatasetEntry,
     OwnDatasets,
-    datasets_of,
     members_of,
     pool_members,
     read_dataset,
+    require_datasets,
     stored_datasets,
 )
 from pipeline.daily.lineup import (
@@ -31,6 +31,7 @@ from pipeline.daily.network_requests import request_of
 from pipeline.decisions import choice_identity
 from pipeline.errors import NothingStored
 from pipeline.models import DEFAULT, PriceRecipe
+from pipeline.outcomes import Outcomes, outcome_of_each
 from pipeline.run import Run
 from pipeline.storage import digest_of
 from pipeline.training import SHARED
@@ -57,18 +58,21 @@ class _Surroundings:
     everyone: Mapping[str, OwnDatasets]
 
 
-def draw_up(parts: Parts, run: Run, tickers: Sequence[str]) -> list[Lineup]:
+def draw_up(parts: Parts, run: Run, tickers: Sequence[str]) -> Outcomes[Lineup]:
     """Decide what a session compares for these tickers.
 
     A ticker whose recipe is tuned per stock, but whose history is too short for a network of its
     own, has the pooled one.
 
+    Returns:
+        By ticker; one without windows, or with damaged ones, has failed.
+
     Raises:
-        NothingStored: its windows or the pooled networks are missing.
+        NothingStored: the pooled networks are missing.
     """
     recipe = parts.recipes.for_price(run.universe.recipe)
     default = parts.recipes.for_price(DEFAULT.name)
-    datasets = datasets_of(parts, run, tickers)
+    datasets = stored_datasets(parts, run, tickers)
     everyone: Mapping[str, OwnDatasets] = {}
     if recipe.pooled or default.pooled:
         everyone = stored_datasets(parts, run, passed(parts, run))
@@ -79,7 +83,12 @@ def draw_up(parts: Parts, run: Run, tickers: Sequence[str]) -> list[Lineup]:
             "from are not there. Run `pretrain` for this session first."
         )
     surroundings = _Surroundings(run, recipe, default, pools, everyone)
-    return [_lineup_of(parts, surroundings, ticker, datasets[ticker]) for ticker in tickers]
+
+    def drawn(ticker: str) -> Lineup:
+        require_datasets(run, datasets, ticker)
+        return _lineup_of(parts, surroundings, ticker, datasets[ticker])
+
+    return outcome_of_each(tickers, drawn)
 
 
 def draw_up_pools(parts: Parts, run: Run) -> Lineup:

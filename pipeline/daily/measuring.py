@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,8 +26,8 @@ from pipeline.decisions import (
     stored_precision,
 )
 from pipeline.decisions import evaluate as evaluate_models
-from pipeline.errors import NothingStored, StockcastError
-from pipeline.outcomes import Outcomes
+from pipeline.errors import LookAtTheData, NothingStored
+from pipeline.outcomes import Outcomes, outcome_of_each, outcome_together
 from pipeline.run import Run
 from pipeline.training import Job, PredictJob
 from pipeline.windows import Dataset, Windows, load_dataset
@@ -61,62 +62,83 @@ NetworkForecasts = tuple[tuple[NetworkEntry, ModelForecasts], ...]
 
 def measure(parts: Parts, run: Run, lineups: Sequence[Lineup]) -> Outcomes[Evaluation]:
     """Measure baselines and networks on the same windows, the default recipe's on its own."""
-    stocks = {own.ticker: _evaluation_set(parts, own) for own in lineups}
-    for stock in stocks.values():
-        statistical_metrics.measure_statistical(parts, stock)
-    networks = _forecast(parts, run, lineups, stocks)
-    measured = [stock for ticker, stock in stocks.items() if ticker not in networks.failures]
+    of = {own.ticker: own for own in lineups}
+    stocks = outcome_of_each(of, lambda ticker: _evaluation_set(parts, of[ticker]))
+    networks = _forecast(parts, run, [of[t] for t in stocks.results], stocks.results)
+
+    def measured(tickers: list[str]) -> dict[str, Evaluation]:
+        return _evaluations(parts, [stocks.results[t] for t in tickers], networks.results)
+
+    evaluated = outcome_together(list(networks.results), measured)
+    failures = {**stocks.failures, **networks.failures, **evaluated.failures}
+    return Outcomes(evaluated.results, failures)
+
+
+def _evaluation_set(parts: Parts, own: Lineup) -> EvaluationSet:
+    """Return a ticker's windows, once the statistical baselines have been measured on them."""
+    dataset_id = own.training.dataset
+    stock = EvaluationSet(own.ticker, dataset_id, load_dataset(read_dataset(parts, dataset_id)))
+    statistical_metrics.measure_statistical(parts, stock)
+    return stock
+
+
+def _evaluations(
+    parts: Parts, stocks: Sequence[EvaluationSet], networks: Mapping[str, NetworkForecasts]
+) -> dict[str, Evaluation]:
+    """Measure these stocks' baselines and networks, by ticker."""
     models: list[ModelForecasts] = []
-    for stock in measured:
+    for stock in stocks:
         models += [
             ModelForecasts(stock.dataset, stock.dataset_id, name, forecasts)
             for name, forecasts in stock.baselines.items()
         ]
-        models += [made for _, made in networks.results.get(stock.ticker, ())]
+        models += [made for _, made in networks[stock.ticker]]
     rows, tests = evaluate_models(models)
     calibrated = dict(zip(map(id, models), tests, strict=True))
     by_dataset = {str(name): own for name, own in rows.groupby("dataset")}
-    evaluations = {
-        stock.ticker: _evaluation(
-            parts, stock, networks.results.get(stock.ticker, ()), by_dataset, calibrated
-        )
-        for stock in measured
+    return {
+        stock.ticker: _evaluation(parts, stock, networks[stock.ticker], by_dataset, calibrated)
+        for stock in stocks
     }
-    return Outcomes(evaluations, networks.failures)
 
 
-def _evaluation_set(parts: Parts, own: Lineup) -> EvaluationSet:
-    dataset_id = own.training.dataset
-    return EvaluationSet(own.ticker, dataset_id, load_dataset(read_dataset(parts, dataset_id)))
+#: A ticker's network, the job that forecasts with it, and the windows as it is given them.
+_Asked = tuple[NetworkEntry, PredictJob, Dataset]
 
 
 def _forecast(
     parts: Parts, run: Run, lineups: Sequence[Lineup], stocks: Mapping[str, EvaluationSet]
 ) -> Outcomes[NetworkForecasts]:
     """Return the forecasts of all networks, by ticker."""
-    jobs: dict[Job[Predictions], tuple[str, NetworkEntry, Dataset]] = {}
-    for own in lineups:
-        for network in own.networks:
-            dataset = _windows_for(parts, stocks[own.ticker], network)
+    of = {own.ticker: own for own in lineups}
+
+    def ask(ticker: str) -> list[_Asked]:
+        asked = []
+        for network in of[ticker].networks:
+            dataset = _windows_for(parts, stocks[ticker], network)
             windows, horizon = (dataset.validation, dataset.test), dataset.spec.horizon
-            job = predict_job(parts, run, own.ticker, network, windows, horizon)
-            jobs[job] = own.ticker, network, dataset
-    made: dict[tuple[str, str], ModelForecasts] = {}
-    failures: dict[str, StockcastError] = {}
-    for answered, future in parts.workers.run(list(jobs)):
-        ticker, network, dataset = jobs[answered]
-        try:
-            predictions = future.result()
-        except StockcastError as error:
-            failures[ticker] = error
-            continue
-        made[ticker, network.role] = _forecasts_of(stocks[ticker], network, dataset, predictions)
-    results = {
-        own.ticker: tuple((network, made[own.ticker, network.role]) for network in own.networks)
-        for own in lineups
-        if own.ticker not in failures
-    }
-    return Outcomes(results, failures)
+            job = predict_job(parts, run, ticker, network, windows, horizon)
+            asked.append((network, job, dataset))
+        return asked
+
+    asked = outcome_of_each(of, ask)
+    futures = answers_of(parts, [job for own in asked.results.values() for _, job, _ in own])
+
+    def answered(ticker: str) -> NetworkForecasts:
+        return tuple(
+            (network, _forecasts_of(stocks[ticker], network, dataset, futures[job].result()))
+            for network, job, dataset in asked.results[ticker]
+        )
+
+    made = outcome_of_each(asked.results, answered)
+    return Outcomes(made.results, {**asked.failures, **made.failures})
+
+
+def answers_of(
+    parts: Parts, jobs: Sequence[PredictJob]
+) -> dict[Job[Predictions], Future[Predictions]]:
+    """Run jobs; return the finished future of each."""
+    return dict(parts.workers.run(list(jobs)))
 
 
 def _forecasts_of(
@@ -130,11 +152,27 @@ def _forecasts_of(
     validation, test = map(
         stored_precision, quantiles_of(dataset.validation, predictions, (dataset.test,))
     )
+    require_finite(stock.ticker, network, validation, test)
     measured_on, dataset_id = stock.dataset, stock.dataset_id
     if network.role == DEFAULT_RIVAL:
         measured_on, dataset_id = dataset, network.dataset
     forecasts = SplitForecasts(validation, test)
     return ModelForecasts(measured_on, dataset_id, network.model_id, forecasts)
+
+
+def require_finite(ticker: str, network: NetworkEntry, *quantiles: np.ndarray) -> None:
+    """Require that a network forecasts numbers.
+
+    Raises:
+        LookAtTheData: one is not finite.
+    """
+    count = sum(int((~np.isfinite(each)).sum()) for each in quantiles)
+    if count:
+        raise LookAtTheData(
+            f"{ticker}: {count} of {sum(each.size for each in quantiles)} numbers that its network "
+            f"{network.model_id} forecasts are not finite. Look at its prices, or name another "
+            "recipe (--recipe)."
+        )
 
 
 def _windows_for(parts: Parts, stock: EvaluationSet, network: NetworkEntry) -> Dataset:

@@ -51,7 +51,10 @@ def plan(
         )
     statistical.require_known(parts.settings.baseline_list)
     calendar, source = parts.calendar(universe), parts.source(universe)
-    require_known(source, universe.tickers)
+    # A ticker that is asked for is refused; one that its universe declares, and whose file has
+    # gone, stops no other.
+    is_declared = _declared_tickers(parts, universe) == universe.tickers
+    require_known(source, universe.tickers, all_of_them=not is_declared)
     newest = newest_session(source, list(universe.tickers), calendar, now)
     session = newest if session is None else calendar.require_session(session, now)
     if session < universe.start:
@@ -70,6 +73,11 @@ def plan(
     run = run_of(parts, universe, session, known_at or now, is_replay)
     _require_no_shorter(parts, run)
     return run
+
+
+def _declared_tickers(parts: Parts, universe: Universe) -> tuple[str, ...]:
+    declared = load_universes(parts.settings.universes).get(declared_name(universe.name))
+    return declared.tickers if declared else ()
 
 
 def departures(parts: Parts, universe: Universe) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pipeline.daily import lineup
@@ -12,8 +13,9 @@ from pipeline.daily.network_requests import pool_requests
 from pipeline.daily.shards import chunks
 from pipeline.daily.train import fit_networks
 from pipeline.daily.window_cuts import BUILT_TOGETHER, HistoryCut, cut_at, histories_of, write_cut
-from pipeline.errors import NotEnoughHistory
+from pipeline.errors import NotEnoughHistory, StockcastError, TryAgain
 from pipeline.models import PriceRecipe
+from pipeline.outcomes import outcome_of_each, raise_together
 from pipeline.prices import Histories
 from pipeline.run import Run
 
@@ -31,15 +33,25 @@ def pretrain(parts: Parts, run: Run) -> None:
         return
     for tickers in chunks(run.universe.tickers, BUILT_TOGETHER):
         histories = histories_of(parts, run, tickers)
-        rows = [
-            row for ticker in tickers for row in _pool_rows(parts, run, recipe, histories, ticker)
-        ]
+        shares = outcome_of_each(
+            tickers, partial(_pool_rows, parts, run, recipe, histories), partial(_tell, parts)
+        )
+        if any(isinstance(error, TryAgain) for error in shares.failures.values()):
+            raise_together(shares.failures)  # without them, it would be another network
+        rows = [row for own in shares.results.values() for row in own]
         save_datasets(parts, run, rows, tickers, list(POOL_ROLES))
     pools = draw_up_pools(parts, run)
     lineup.save(parts, run, [pools])
     if not pools.networks:
         parts.progress(STEP, "", f"no ticker has enough history up to {run.pool_cutoff}")
-    fit_networks(parts, run, STEP, pool_requests(parts, run, pools))
+    requests = pool_requests(parts, run, pools)
+    failures = fit_networks(parts, run, STEP, requests)
+    titles = {request.model_id: request.title for request in requests}
+    raise_together({titles[model_id]: error for model_id, error in failures.items()})
+
+
+def _tell(parts: Parts, ticker: str, error: StockcastError) -> None:
+    parts.progress(STEP, ticker, f"it gives nothing to the network of all: {error}")
 
 
 def _pool_rows(

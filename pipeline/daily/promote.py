@@ -6,18 +6,20 @@ What it decides is published by the next step, in one transaction with the forec
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from pipeline.daily import lineup
-from pipeline.daily.admission import passed
+from pipeline.daily.admission import admit, hold_back
 from pipeline.daily.lineup import Lineup
 from pipeline.daily.table_rows import row_dicts
 from pipeline.daily.tracked_stock_metrics import promotion_line
 from pipeline.decisions import Choice, blending, decode_choice, promotion_rows
-from pipeline.errors import NothingStored, StockcastError
-from pipeline.outcomes import Outcomes, raise_together
+from pipeline.errors import NothingStored
+from pipeline.outcomes import outcome_of_each, outcome_together, raise_together
 from pipeline.run import Run
+from pipeline.tables import PROMOTIONS
 
 if TYPE_CHECKING:
     from pipeline.parts import Parts
@@ -33,36 +35,41 @@ def promote(parts: Parts, run: Run) -> None:
     Raises:
         NothingStored: no ticker was evaluated.
     """
-    tickers = passed(parts, run)
+    tickers = admit(parts, run, run.universe.tickers, STEP)
     lineups = lineup.stored(parts, run, tickers)
-    evaluated = _choices(parts, run, tickers, lineups)
+    evaluated = outcome_of_each(tickers, lambda t: choice_of(parts, run, t, lineups.get(t)))
+    for ticker, error in evaluated.failures.items():
+        if isinstance(error, NothingStored):
+            parts.progress(STEP, ticker, str(error))
     choices = evaluated.results
     # A year of one stock says little: how much networks are worth is judged on all together.
-    curves = {t: choice.loss_curve() for t, choice in choices.items() if choice.has_network}
-    weights = blending.network_weights(curves)
-    trained_until = {ticker: lineups[ticker].training.cutoff for ticker in choices}
-    rows = promotion_rows(run, choices, weights, trained_until)
-    lineup.save_decisions(parts, run, tickers, rows)
+    curves = outcome_of_each(
+        [ticker for ticker, choice in choices.items() if choice.has_network],
+        lambda ticker: choices[ticker].loss_curve(),
+    )
+    weights = blending.network_weights(curves.results)
+
+    def decide(some: list[str]) -> dict[str, pd.DataFrame]:
+        chosen = {ticker: choices[ticker] for ticker in some}
+        trained_until = {ticker: lineups[ticker].training.cutoff for ticker in some}
+        rows = promotion_rows(run, chosen, weights, trained_until)
+        return {str(ticker): own for ticker, own in rows.groupby("ticker")}
+
+    decided = outcome_together([t for t in choices if t not in curves.failures], decide)
+    rows = pd.concat([PROMOTIONS.empty(), *decided.results.values()])
+    lineup.save_decisions(parts, run, tickers, PROMOTIONS.conform(rows))
     for row in row_dicts(rows):
         parts.progress(STEP, row["ticker"], promotion_line(row))
         for reason in str(row["reasons"]).split("; "):
             log.info("promote %s: %s", row["ticker"], reason)
     if len(evaluated.failures) == len(tickers):
         raise_together(evaluated.failures)
-
-
-def _choices(
-    parts: Parts, run: Run, tickers: Sequence[str], lineups: Mapping[str, Lineup]
-) -> Outcomes[Choice]:
-    choices: dict[str, Choice] = {}
-    failures: dict[str, StockcastError] = {}
-    for ticker in tickers:
-        try:
-            choices[ticker] = choice_of(parts, run, ticker, lineups.get(ticker))
-        except NothingStored as error:
-            failures[ticker] = error
-            parts.progress(STEP, ticker, str(error))
-    return Outcomes(choices, failures)
+    unreadable = {
+        ticker: error
+        for ticker, error in evaluated.failures.items()
+        if not isinstance(error, NothingStored)  # no fault of its own: a step has not run for it
+    }
+    hold_back(parts, run, STEP, {**unreadable, **curves.failures, **decided.failures}, tickers)
 
 
 def choice_of(parts: Parts, run: Run, ticker: str, own: Lineup | None) -> Choice:

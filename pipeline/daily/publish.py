@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from pipeline.daily import lineup
-from pipeline.daily.admission import judged_as_of, passed
+from pipeline.daily.admission import admit, hold_back, judged_as_of
 from pipeline.daily.plan import decisive_settings
 from pipeline.daily.promote import choice_of
 from pipeline.daily.table_rows import row_dicts
-from pipeline.decisions import Publication, decode_replay, publication
-from pipeline.errors import NothingStored
+from pipeline.decisions import Choice, ChoiceReplay, Publication, decode_replay, publication
+from pipeline.errors import NothingStored, QualityGateFailed, StockcastError
 from pipeline.models import BASELINES
+from pipeline.outcomes import Outcomes, outcome_of_each, outcome_together
 from pipeline.run import Run
 from pipeline.tables import CALIBRATIONS, FORECASTS, PROMOTIONS, RUNS
 from pipeline.universes import load_universes
@@ -38,13 +39,14 @@ IDENTIFYING = ("recipe", "target", "horizon")
 def publish(parts: Parts, run: Run) -> None:
     """Write the champions' forecasts, once they meet their expectations.
 
-    What was published before for an admitted ticker that has none this time is withdrawn.
+    A ticker whose forecasts break them, or cannot be made, is held back. What was published before
+    for an admitted ticker that has none this time is withdrawn.
 
     Raises:
         NothingStored: nothing has been promoted.
-        QualityGateFailed: a forecast breaks its expectations.
+        QualityGateFailed: the forecasts of all tickers break their expectations.
     """
-    tickers = passed(parts, run)
+    tickers = admit(parts, run, run.universe.tickers, STEP)
     promotions = lineup.decisions(parts, run, tickers)
     if promotions.empty:
         raise NothingStored(
@@ -56,20 +58,12 @@ def publish(parts: Parts, run: Run) -> None:
         smoothed = "this recipe forecasts a smoothed price, which nobody pays"
         parts.progress(STEP, "", f"nothing is published: {smoothed}")
         return
-    made = _publication(parts, run, promotions)
-    published = parts.rows(FORECASTS, run, tickers)
-    if not made.forecasts.equals(published):  # what is published has passed already
-        parts.gate.check_forecasts(made.forecasts, list(run.forecast_sessions)).require()
-    known_at = judged_as_of(parts, run)
-    runs = _run_rows(parts, run, list(promotions["ticker"]), known_at)
-    beside = [(PROMOTIONS, promotions), (CALIBRATIONS, made.calibrations), (RUNS, runs)]
-    changed = parts.store.publications.publish(
-        made.forecasts, beside, known_at, parts.asked_by, **run.key, ticker=tickers
-    )
-    message = f"{len(made.forecasts)} forecasts, {changed} of them new or changed"
-    rehearsed = ": a rehearsal's, kept apart" if run.universe.is_rehearsal else ""
-    parts.progress(STEP, "", message + rehearsed)
-    _move_aliases(parts, run, promotions)
+    every = _publications(parts, run, promotions)
+    made = every.results
+    broken = _broken(parts, run, made, tickers)
+    hold_back(parts, run, STEP, {**every.failures, **broken}, list(promotions["ticker"]))
+    sound = [ticker for ticker in made if ticker not in broken]
+    _write(parts, run, promotions[promotions["ticker"].isin(sound)], made, tickers)
 
 
 def _move_aliases(parts: Parts, run: Run, promotions: pd.DataFrame) -> None:
@@ -94,14 +88,86 @@ def _move_aliases(parts: Parts, run: Run, promotions: pd.DataFrame) -> None:
     parts.tracker(universe.name).set_champions(champions, is_newest)
 
 
-def _publication(parts: Parts, run: Run, promotions: pd.DataFrame) -> Publication:
-    lineups = lineup.load(parts, run, list(promotions["ticker"]))
-    choices = {t: choice_of(parts, run, t, own) for t, own in lineups.items()}
-    replays = {
-        ticker: decode_replay(parts.artifacts.read(own.replay_file))
-        for ticker, own in lineups.items()
+def _publications(parts: Parts, run: Run, promotions: pd.DataFrame) -> Outcomes[Publication]:
+    """Blend and calibrate what was decided, by ticker."""
+    rows = {row["ticker"]: row for row in row_dicts(promotions)}
+    lineups = lineup.load_each(parts, run, list(rows))
+
+    def read(ticker: str) -> tuple[Choice, ChoiceReplay]:
+        own = lineups.results[ticker]
+        replay = decode_replay(parts.artifacts.read(own.replay_file))
+        return choice_of(parts, run, ticker, own), replay
+
+    files = outcome_of_each(lineups.results, read)
+
+    def made(tickers: list[str]) -> dict[str, Publication]:
+        choices = {ticker: files.results[ticker][0] for ticker in tickers}
+        replays = {ticker: files.results[ticker][1] for ticker in tickers}
+        together = publication(run, [rows[ticker] for ticker in tickers], choices, replays)
+        return together.by_ticker()
+
+    done = outcome_together(list(files.results), made)
+    return Outcomes(done.results, {**lineups.failures, **files.failures, **done.failures})
+
+
+def _broken(
+    parts: Parts, run: Run, made: Mapping[str, Publication], tickers: Sequence[str]
+) -> dict[str, StockcastError]:
+    """Return by ticker the expectations that its forecasts break.
+
+    Those that are published already have passed.
+    """
+    forecasts = _forecasts(made.values())
+    if forecasts.equals(parts.rows(FORECASTS, run, tickers)):
+        return {}
+
+    def judge(some: list[str]) -> dict[str, str]:
+        own = forecasts[forecasts["ticker"].isin(some)]
+        verdict = parts.gate.check_forecasts(own, list(run.forecast_sessions))
+        return {ticker: verdict.broken.get(ticker, "") for ticker in some}
+
+    judged = outcome_together(list(made), judge)
+    broken: dict[str, StockcastError] = {
+        ticker: QualityGateFailed(reason) for ticker, reason in judged.results.items() if reason
     }
-    return publication(run, row_dicts(promotions), choices, replays)
+    return {**judged.failures, **broken}
+
+
+def _forecasts(made: Iterable[Publication]) -> pd.DataFrame:
+    tables = [FORECASTS.empty(), *(each.forecasts for each in made)]
+    return FORECASTS.conform(pd.concat(tables))
+
+
+def _write(
+    parts: Parts,
+    run: Run,
+    promotions: pd.DataFrame,
+    made: Mapping[str, Publication],
+    tickers: Sequence[str],
+) -> None:
+    """Write what has passed, and withdraw what else stands of these tickers.
+
+    Args:
+        promotions: the decisions that have passed.
+        made: by ticker.
+    """
+    passed = {ticker: made[ticker] for ticker in promotions["ticker"]}
+    forecasts = _forecasts(passed.values())
+    calibrations = [CALIBRATIONS.empty(), *(each.calibrations for each in passed.values())]
+    known_at = judged_as_of(parts, run)
+    runs = _run_rows(parts, run, list(promotions["ticker"]), known_at)
+    beside = [
+        (PROMOTIONS, promotions),
+        (CALIBRATIONS, CALIBRATIONS.conform(pd.concat(calibrations))),
+        (RUNS, runs),
+    ]
+    changed = parts.store.publications.publish(
+        forecasts, beside, known_at, parts.asked_by, **run.key, ticker=list(tickers)
+    )
+    message = f"{len(forecasts)} forecasts, {changed} of them new or changed"
+    rehearsed = ": a rehearsal's, kept apart" if run.universe.is_rehearsal else ""
+    parts.progress(STEP, "", message + rehearsed)
+    _move_aliases(parts, run, promotions)
 
 
 def _run_rows(

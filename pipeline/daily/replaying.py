@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.daily.dataset_files import read_dataset
 from pipeline.daily.lineup import POOLED, Lineup, NetworkEntry
-from pipeline.daily.measuring import Predictions, predict_job
+from pipeline.daily.measuring import answers_of, predict_job, require_finite
 from pipeline.decisions import (
     Choice,
     ChoiceReplay,
@@ -23,10 +23,10 @@ from pipeline.decisions import (
 from pipeline.errors import StockcastError
 from pipeline.measures import drift
 from pipeline.models import Pinball, PriceRecipe
-from pipeline.outcomes import Outcomes
+from pipeline.outcomes import Outcomes, outcome_of_each
 from pipeline.run import Run
 from pipeline.tables import PREDICTIONS
-from pipeline.training import Job
+from pipeline.training import PredictJob
 from pipeline.windows import Windows, load_dataset, load_replay
 
 if TYPE_CHECKING:
@@ -44,29 +44,41 @@ def replay_choices(
     recipe: PriceRecipe,
     lineups: Sequence[Lineup],
     choices: Mapping[str, Choice],
-) -> dict[str, StockcastError]:
+) -> Mapping[str, StockcastError]:
     """Keep each choice's forecasts of the sessions up to the cutoff; return what failed.
 
     What it and the baselines forecast at the cutoff itself goes to table PREDICTIONS.
     """
     missing = {own.ticker: own for own in lineups if not parts.artifacts.exists(own.replay_file)}
     replayed = _replay_each(parts, run, recipe, list(missing.values()), choices)
-    newest: dict[tuple[str, str], np.ndarray] = {}
-    for ticker, replay in replayed.results.items():
-        own, choice = missing[ticker], choices[ticker]
-        at_cutoff = replay.windows.take(slice(-1, None))
-        for name, fitted in choice.fitted.items():
-            model = baseline_model(name, own.training.dataset)
-            newest[own.live.dataset, model] = fitted(at_cutoff)[0]
-        if replay.forecasts is not None:
-            newest[own.live.dataset, choice.decision.model_id] = replay.forecasts[-1]
-    if newest:
-        parts.store.save(PREDICTIONS, prediction_rows(newest))
+    newest = outcome_of_each(
+        replayed.results,
+        lambda ticker: _at_cutoff(missing[ticker], choices[ticker], replayed.results[ticker]),
+    )
+    rows = {key: values for own in newest.results.values() for key, values in own.items()}
+    if rows:
+        parts.store.save(PREDICTIONS, prediction_rows(rows))
     # Last: where the replay is, all the rest is.
-    for ticker, replay in replayed.results.items():
+    for ticker in newest.results:
+        replay = replayed.results[ticker]
         kept = ChoiceReplay(Observed.of(replay.windows), replay.forecasts, replay.inputs)
         parts.artifacts.write(missing[ticker].replay_file, encode_replay(kept))
-    return dict(replayed.failures)
+    return {**replayed.failures, **newest.failures}
+
+
+def _at_cutoff(own: Lineup, choice: Choice, replay: _Replayed) -> dict[tuple[str, str], np.ndarray]:
+    """Return the newest forecasts of the baselines and the chosen network.
+
+    They are by dataset and model, as in `prediction_rows`.
+    """
+    at_cutoff = replay.windows.take(slice(-1, None))
+    newest = {
+        (own.live.dataset, baseline_model(name, own.training.dataset)): fitted(at_cutoff)[0]
+        for name, fitted in choice.fitted.items()
+    }
+    if replay.forecasts is not None:
+        newest[own.live.dataset, choice.decision.model_id] = replay.forecasts[-1]
+    return newest
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,30 +102,47 @@ def _replay_each(
     lineups: Sequence[Lineup],
     choices: Mapping[str, Choice],
 ) -> Outcomes[_Replayed]:
-    results: dict[str, _Replayed] = {}
-    failures: dict[str, StockcastError] = {}
-    jobs: dict[Job[Predictions], tuple[Lineup, tuple[Windows, ...]]] = {}
-    for own in lineups:
-        choice = choices[own.ticker]
+    of = {own.ticker: own for own in lineups}
+
+    def ask(ticker: str) -> _Replay:
+        own, choice = of[ticker], choices[ticker]
         network = own.network(choice.decision.model_id) if choice.has_network else None
         if network is None:
-            windows = load_replay(read_dataset(parts, own.live.dataset))
-            results[own.ticker] = _Replayed(windows, None, _inputs(parts, recipe, own, windows))
-            continue
+            return _Replay((load_replay(read_dataset(parts, own.live.dataset)),))
         seen = _seen_by(parts, recipe, own, network)
-        job = predict_job(parts, run, own.ticker, network, seen, run.universe.horizon)
-        jobs[job] = own, seen
-    for answered, future in parts.workers.run(list(jobs)):
-        own, seen = jobs[answered]
-        try:
-            predictions = future.result()
-        except StockcastError as error:
-            failures[own.ticker] = error
-            continue
-        quantiles = quantiles_of(seen[0], predictions, seen[1:])[-1]
-        inputs = _inputs(parts, recipe, own, seen[-1])
-        results[own.ticker] = _Replayed(seen[-1], stored_precision(quantiles), inputs)
-    return Outcomes(results, failures)
+        job = predict_job(parts, run, ticker, network, seen, run.universe.horizon)
+        return _Replay(seen, network, job)
+
+    asked = outcome_of_each(of, ask)
+    jobs = [each.job for each in asked.results.values() if each.job is not None]
+    futures = answers_of(parts, jobs)
+
+    def answered(ticker: str) -> _Replayed:
+        own, replay = of[ticker], asked.results[ticker]
+        forecasts, windows = None, replay.seen[-1]
+        if replay.job is not None and replay.network is not None:
+            predictions = futures[replay.job].result()
+            quantiles = quantiles_of(replay.seen[0], predictions, replay.seen[1:])[-1]
+            forecasts = stored_precision(quantiles)
+            require_finite(ticker, replay.network, forecasts)
+        return _Replayed(windows, forecasts, _inputs(parts, recipe, own, windows))
+
+    done = outcome_of_each(asked.results, answered)
+    return Outcomes(done.results, {**asked.failures, **done.failures})
+
+
+@dataclass(frozen=True, eq=False)
+class _Replay:
+    """A replay that is asked for.
+
+    Attributes:
+        seen: see `_seen_by`.
+        network, job: None: a baseline was chosen.
+    """
+
+    seen: tuple[Windows, ...]
+    network: NetworkEntry | None = None
+    job: PredictJob | None = None
 
 
 def _seen_by(

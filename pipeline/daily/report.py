@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from pipeline.daily.tracked_session import open_session, session_files, session_
 from pipeline.daily.unfinished import unfinished_steps
 from pipeline.daily.window_cuts import histories_of
 from pipeline.measures import realised
+from pipeline.outcomes import outcome_of_each
 from pipeline.reporting import (
     Day,
     charts,
@@ -128,14 +130,19 @@ def _pictures(day: Day, watched: pd.DataFrame) -> dict[str, bytes]:
     return pictures
 
 
-def _ticker_charts(parts: Parts, run: Run, day: Day) -> dict[str, bytes]:
-    """Return by ticker the PNG of its prices and forecasts."""
+def _ticker_charts(parts: Parts, run: Run, day: Day) -> Mapping[str, bytes]:
+    """Return by ticker the PNG of its prices and forecasts, where it can be drawn."""
     tickers = shown_in_full(day)
     histories = histories_of(parts, run, tickers)
-    return {
-        ticker: charts.forecast_chart(
-            histories.of(ticker, run.session, masked=False),
-            day.forecasts[day.forecasts["ticker"] == ticker],
+
+    def chart(ticker: str) -> bytes:
+        history = histories.of(ticker, run.session, masked=False)
+        own: bytes = charts.forecast_chart(
+            history, day.forecasts[day.forecasts["ticker"] == ticker]
         )
-        for ticker in tickers
-    }
+        return own
+
+    drawn = outcome_of_each(tickers, chart)
+    for ticker, error in drawn.failures.items():
+        parts.progress(STEP, ticker, f"the page has no chart of it: {error}")
+    return drawn.results

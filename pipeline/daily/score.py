@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pipeline.daily.admission import INGEST_FAILED
+from pipeline.daily.admission import INGEST_FAILED, note_failures
 from pipeline.daily.check import READ_TOGETHER
 from pipeline.daily.replaying import baseline_model
 from pipeline.daily.shards import chunks
 from pipeline.measures import scores
 from pipeline.models import EWMA
+from pipeline.outcomes import joined, outcome_together, raise_together
 from pipeline.prices import histories_as_of
 from pipeline.run import Run
 from pipeline.storage import Span
@@ -51,23 +52,49 @@ def score(parts: Parts, run: Run) -> None:
     until = max(run.session, newest or run.session)
     due = _due(parts, run, until)
     counted = scores.counted(due, parts.calendar(run.universe).opens_of(due["session"]))
-    changed = withheld = 0
-    for tickers in chunks(list(due["ticker"].unique()), READ_TOGETHER):
-        revisions, rows = (each[each["ticker"].isin(tickers)] for each in (due, counted))
-        first = revisions["cutoff"].min().date()
-        histories = histories_as_of(
-            parts.store.prices, run.universe.source_id, tickers, until, None, first
-        )
-        baseline = _ewma_predictions(parts, run, tickers, list(revisions["cutoff"].unique()))
-        history = histories.all_of(until, masked=False)
-        usable = _without_condemned(parts, run, until, histories.all_of(until))
-        target = run.universe.target
-        scored = scores.score(rows, baseline, history, usable, histories.bars, target)
-        withheld += scores.count_withheld(rows, history, usable, target)
-        changed += parts.store.replace_keys(SCORES, scored, revisions)
+    tickers = [str(ticker) for ticker in due["ticker"].unique()]
+    counts: list[tuple[int, int]] = []
+
+    def score_some(some: list[str]) -> dict[str, None]:
+        counts.append(_score_together(parts, run, until, due, counted, some))
+        return dict.fromkeys(some)
+
+    scored = joined(outcome_together(some, score_some) for some in chunks(tickers, READ_TOGETHER))
+    note_failures(parts, run, STEP, scored.failures, tickers)
+    changed, withheld = map(sum, zip(*counts, strict=True)) if counts else (0, 0)
     message = f"{len(counted)} forecasts whose session has closed, {changed} scores new or changed"
     held = f", {withheld} withheld: their price is masked or condemned" if withheld else ""
     parts.progress(STEP, "", message + held)
+
+
+def _score_together(
+    parts: Parts,
+    run: Run,
+    until: dt.date,
+    due: pd.DataFrame,
+    counted: pd.DataFrame,
+    tickers: list[str],
+) -> tuple[int, int]:
+    """Store the scores of these tickers; return how many are new or changed, and withheld.
+
+    Args:
+        due: the PUBLICATIONS to score.
+        counted: those of them that count; see `measures.scores.counted`.
+    """
+    revisions, rows = (each[each["ticker"].isin(tickers)] for each in (due, counted))
+    first = revisions["cutoff"].min().date()
+    histories = histories_as_of(
+        parts.store.prices, run.universe.source_id, tickers, until, None, first
+    )
+    for unadjusted in (histories.failures(until), histories.failures(until, masked=False)):
+        raise_together(unadjusted)
+    baseline = _ewma_predictions(parts, run, tickers, list(revisions["cutoff"].unique()))
+    history = histories.all_of(until, masked=False)
+    usable = _without_condemned(parts, run, until, histories.all_of(until))
+    target = run.universe.target
+    scored = scores.score(rows, baseline, history, usable, histories.bars, target)
+    withheld = scores.count_withheld(rows, history, usable, target)
+    return parts.store.replace_keys(SCORES, scored, revisions), withheld
 
 
 def _due(parts: Parts, run: Run, until: dt.date) -> pd.DataFrame:

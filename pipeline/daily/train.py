@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from pipeline.daily import lineup
-from pipeline.daily.admission import still_admitted
+from pipeline.daily.admission import admit, hold_back
 from pipeline.daily.lineup import POOLED, Lineup, NetworkEntry
 from pipeline.daily.lineup_drawing import draw_up
 from pipeline.daily.network_requests import network_requests
-from pipeline.outcomes import raise_together
+from pipeline.errors import StockcastError
 from pipeline.run import Run
 from pipeline.tables import MODELS
 from pipeline.training import NetworkRequest, PriceNetworkRequest, TrainingRecord
@@ -26,16 +26,27 @@ STEP = "train"
 def train(parts: Parts, run: Run, tickers: Sequence[str]) -> None:
     """Fit the networks of both training cutoffs, and the default recipe's next to another.
 
+    A ticker of which one cannot be fitted is held back.
+
     Raises:
-        StockcastError: what failed, after all others are trained.
+        StockcastError: trying again may help, or all tickers of this call are held back.
     """
-    lineups = draw_up(parts, run, still_admitted(parts, run, tickers))
+    tickers = admit(parts, run, tickers, STEP)
+    drawn = draw_up(parts, run, tickers)
+    lineups = list(drawn.results.values())
     lineup.save(parts, run, lineups)
     for own in lineups:
         if not any(network.role != POOLED for network in own.networks):
             parts.progress(STEP, own.ticker, "no network of its own to train")
     requests = network_requests(parts, run, lineups)
-    fit_networks(parts, run, STEP, requests, lineups)
+    unfitted = fit_networks(parts, run, STEP, requests, lineups)
+    failures = {
+        own.ticker: unfitted[network.model_id]
+        for own in lineups
+        for network in own.networks
+        if network.model_id in unfitted
+    }
+    hold_back(parts, run, STEP, {**drawn.failures, **failures}, tickers)
 
 
 def fit_networks(
@@ -44,11 +55,11 @@ def fit_networks(
     step: str,
     requests: Sequence[PriceNetworkRequest],
     lineups: Sequence[Lineup] = (),
-) -> None:
+) -> Mapping[str, StockcastError]:
     """Fit the networks that are missing, and note each in table MODELS.
 
-    Raises:
-        StockcastError: what failed, after all others are trained.
+    Returns:
+        By model_id, why a network could not be fitted.
     """
     entries = _entries(parts, run, lineups)
     noted = set(parts.store.load(MODELS, model_id=sorted(entries))["model_id"])
@@ -64,9 +75,7 @@ def fit_networks(
         else:
             parts.progress(step, request.label, f"{message} is there already")
 
-    fitted = parts.networks.fit(requests, report, run.universe.sectors)
-    labels = {request.model_id: request.label for request in requests}
-    raise_together({labels[model_id]: error for model_id, error in fitted.failures.items()})
+    return parts.networks.fit(requests, report, run.universe.sectors).failures
 
 
 def _entries(parts: Parts, run: Run, lineups: Sequence[Lineup]) -> dict[str, NetworkEntry]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline.daily import lineup
-from pipeline.daily.admission import passed
+from pipeline.daily.admission import note_failures, passed
 from pipeline.daily.stability import stability_of
 from pipeline.measures import drift
+from pipeline.outcomes import outcome_of_each
 from pipeline.reporting import counted
 from pipeline.run import Run
 from pipeline.storage import Span
@@ -32,11 +33,15 @@ def watch(parts: Parts, run: Run) -> list[dict[str, str]]:
         What has left its band: ticker, kind and the warning in words.
     """
     promoted = list(parts.rows(PROMOTIONS, run, passed(parts, run))["ticker"])
-    lineups = lineup.load(parts, run, promoted)
-    stability = [stability_of(parts, own) for own in lineups.values()]
-    cutoff = pd.Timestamp(run.session)
-    rows = pd.DataFrame({"ticker": list(lineups), "cutoff": cutoff, "psi": stability})
-    own = _judged(parts, run, rows)
+    lineups = lineup.load_each(parts, run, promoted)
+    stability = outcome_of_each(
+        lineups.results, lambda ticker: stability_of(parts, lineups.results[ticker])
+    )
+    # What cannot be measured of a ticker is missing; the rest of it is judged all the same.
+    note_failures(parts, run, STEP, {**lineups.failures, **stability.failures}, promoted)
+    psi = [stability.results.get(ticker, float("nan")) for ticker in promoted]
+    rows = pd.DataFrame({"ticker": promoted, "cutoff": pd.Timestamp(run.session), "psi": psi})
+    own = _judged(parts, run, rows.astype({"psi": "float64"}))
     parts.store.replace(DRIFT, own, **run.key, ticker=list(run.universe.tickers))
     # Until nothing changes: another session may be scored at the same time.
     while parts.store.save(DRIFT, _judged(parts, run, _later_rows(parts, run))):

@@ -148,6 +148,14 @@ class Publication:
     forecasts: pd.DataFrame
     calibrations: pd.DataFrame
 
+    def by_ticker(self) -> dict[str, Publication]:
+        """Return what is of each ticker, by the tickers that have forecasts."""
+        calibrations = dict(list(self.calibrations.groupby("ticker")))
+        return {
+            str(ticker): Publication(own, calibrations.get(ticker, self.calibrations[:0]))
+            for ticker, own in self.forecasts.groupby("ticker")
+        }
+
 
 def publication(
     run: Run,

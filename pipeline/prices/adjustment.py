@@ -13,7 +13,7 @@ import pandas as pd
 
 from pipeline.arrays import Array, Floats
 from pipeline.errors import MalformedPrices
-from pipeline.tables import ACTIONS, HISTORY, PRICE_COLUMNS, PRICES
+from pipeline.tables import ACTIONS, HISTORY, OHLCV, PRICE_COLUMNS, PRICES
 
 
 def adjust(prices: pd.DataFrame, actions: pd.DataFrame, cutoff: dt.date) -> pd.DataFrame:
@@ -31,7 +31,8 @@ def adjust(prices: pd.DataFrame, actions: pd.DataFrame, cutoff: dt.date) -> pd.D
         HISTORY of the sessions up to `cutoff`.
 
     Raises:
-        MalformedPrices: a dividend is no smaller than the close before it.
+        MalformedPrices: a dividend is no smaller than the close before it, or a split leaves no
+            number of a price.
     """
     prices = PRICES.conform(prices[prices["session"] <= pd.Timestamp(cutoff)])
     actions = _in_force(actions, pd.Timestamp(cutoff))
@@ -64,13 +65,28 @@ def undo_splits(prices: pd.DataFrame, actions: pd.DataFrame) -> tuple[pd.DataFra
 
 def _adjust_one(bars: pd.DataFrame, actions: pd.DataFrame) -> pd.DataFrame:
     splits = _of_kind(actions, "split")
-    factors = _later_splits(bars["session"], splits)
-    adjusted = bars.assign(
-        **{column: bars[column] / factors for column in PRICE_COLUMNS},
-        volume=bars["volume"] * factors,
-    )
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        factors = _later_splits(bars["session"], splits)
+        adjusted = bars.assign(
+            **{column: bars[column] / factors for column in PRICE_COLUMNS},
+            volume=bars["volume"] * factors,
+        )
+    _require_numbers(bars, adjusted, splits)
     dividend_factors = _later_dividends(adjusted, _of_kind(actions, "dividend"), splits)
     return adjusted.assign(adj_close=adjusted["close"] * dividend_factors)
+
+
+def _require_numbers(bars: pd.DataFrame, adjusted: pd.DataFrame, splits: pd.DataFrame) -> None:
+    """Require that no number has become infinite or zero by its splits."""
+    before, after = (table[OHLCV].to_numpy("float64") for table in (bars, adjusted))
+    lost = np.isfinite(before) & (before != 0) & (~np.isfinite(after) | (after == 0))
+    if not lost.any():
+        return
+    worst = splits.loc[np.log(splits["value"]).abs().idxmax()]
+    raise MalformedPrices(
+        f"{worst['ticker']}: a split of {worst['value']:g} on {worst['session'].date()} leaves no "
+        "number of the prices before it. Look at the split."
+    )
 
 
 def _later_splits(sessions: pd.Series, splits: pd.DataFrame) -> Floats:

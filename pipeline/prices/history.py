@@ -9,7 +9,7 @@ searches, studies, audits, scores and pages.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -17,6 +17,8 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from pipeline.errors import StockcastError
+from pipeline.outcomes import outcome_of_each
 from pipeline.prices.adjustment import adjust
 from pipeline.prices.masking import mask
 from pipeline.prices.source import Source, fetch
@@ -63,6 +65,9 @@ class Histories:
     _tables_by_ticker: dict[tuple[dt.date, bool], dict[str, pd.DataFrame]] = field(
         default_factory=dict, init=False, repr=False
     )
+    _failures: dict[tuple[dt.date, bool], Mapping[str, StockcastError]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     def of(self, ticker: str, cutoff: dt.date, masked: bool = True) -> pd.DataFrame:
         """Return the HISTORY of a ticker as it could be seen on the evening of `cutoff`.
@@ -72,21 +77,47 @@ class Histories:
 
         Returns:
             No rows where there is no bar up to the cutoff.
+
+        Raises:
+            MalformedPrices: its prices and actions cannot be.
         """
         key = cutoff, masked
         if key not in self._tables_by_ticker:
             self._tables_by_ticker[key] = _by_ticker(self.all_of(cutoff, masked))
+        if ticker in self._failures[key]:
+            raise self._failures[key][ticker]
         tables = self._tables_by_ticker[key]
         return tables[ticker] if ticker in tables else HISTORY.empty()
 
     def all_of(self, cutoff: dt.date, masked: bool = True) -> pd.DataFrame:
-        """Return the HISTORY of all tickers as of `cutoff`; see `of`."""
+        """Return the HISTORY of all tickers as of `cutoff` but those of `failures`; see `of`."""
         key = cutoff, masked
         if key not in self._tables:
-            # All tickers at once: adjusting and masking one by one takes three times as long.
-            history = adjust(self.bars, self.actions, cutoff)
-            self._tables[key] = mask(history) if masked else history
+            self._tables[key], self._failures[key] = self._seen(cutoff, masked)
         return self._tables[key]
+
+    def failures(self, cutoff: dt.date, masked: bool = True) -> Mapping[str, StockcastError]:
+        """Return by ticker why a history cannot be adjusted as of `cutoff`."""
+        self.all_of(cutoff, masked)
+        return self._failures[cutoff, masked]
+
+    def _seen(
+        self, cutoff: dt.date, masked: bool
+    ) -> tuple[pd.DataFrame, Mapping[str, StockcastError]]:
+        """Return the HISTORY of all tickers that have one, and by ticker why the others do not."""
+
+        def seen(bars: pd.DataFrame, actions: pd.DataFrame) -> pd.DataFrame:
+            history = adjust(bars, actions, cutoff)
+            return mask(history) if masked else history
+
+        try:
+            # All tickers at once: adjusting and masking one by one takes three times as long.
+            return seen(self.bars, self.actions), {}
+        except Exception:  # which ticker's it is shows one by one
+            of = {str(ticker): bars for ticker, bars in self.bars.groupby("ticker")}
+            each = outcome_of_each(of, lambda ticker: seen(of[ticker], self.actions))
+        rest = self.bars[~self.bars["ticker"].isin(list(each.failures))]
+        return seen(rest, self.actions), each.failures
 
     def newest_revision(self, ticker: str, cutoff: dt.date) -> pd.Timestamp | None:
         """Return when the newest fact up to a cutoff became known (UTC, no zone); None: no fact.

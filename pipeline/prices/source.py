@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import MalformedPrices, UnknownTicker
+from pipeline.outcomes import outcome_of_each, raise_together
 from pipeline.prices.raw_rows import action_rows, named_columns, price_rows, to_sessions
 from pipeline.sessions import Calendar
 from pipeline.tables import ACTIONS, PRICE_COLUMNS, PRICES
@@ -107,20 +108,27 @@ def newest_session(
 ) -> dt.date:
     """Return the newest session that there can be prices for.
 
-    Where a source can list its tickers, it is the newest that any of these has.
+    Where a source can list its tickers, it is the newest that any of these has; one that cannot be
+    read has none.
 
     Raises:
         MalformedPrices: the source has no bar of any of them.
+        StockcastError: none of them can be read.
     """
     newest = calendar.last_complete_session(now)
     if source.tickers() is None:
         return newest
-    ends = []
-    for ticker in tickers:
+
+    def newest_of(ticker: str) -> pd.Timestamp:
         raw = source.fetch_raw(ticker, BEFORE_ANY_PRICE, newest, now).prices
         dates = named_columns(raw, ["date"], source.name)["date"]
-        ends.append(to_sessions(dates, f"{ticker} from {source.name}", calendar).max())
-    ends = [end for end in ends if not pd.isna(end)]
+        end: pd.Timestamp = to_sessions(dates, f"{ticker} from {source.name}", calendar).max()
+        return end
+
+    found = outcome_of_each(tickers, newest_of)
+    if not found.results:
+        raise_together(found.failures)
+    ends = [end for end in found.results.values() if not pd.isna(end)]
     if not ends:
         raise MalformedPrices(
             f"The {source.name} source has no bar of {', '.join(tickers)}; at least one is "
@@ -129,18 +137,21 @@ def newest_session(
     return calendar.last_session_until(min(max(ends).date(), newest))
 
 
-def require_known(source: Source, tickers: Iterable[str]) -> None:
+def require_known(source: Source, tickers: Iterable[str], all_of_them: bool = True) -> None:
     """Require that a source which can list its tickers has all of these.
+
+    Args:
+        all_of_them: False: one of them will do.
 
     Raises:
         UnknownTicker: it lacks one; the message names the first.
     """
-    known = source.tickers()
+    known, tickers = source.tickers(), list(tickers)
     if known is None:
         return
-    for ticker in tickers:
-        if ticker not in known:
-            raise unknown_ticker(ticker, source.name, known)
+    unknown = [ticker for ticker in tickers if ticker not in known]
+    if unknown and (all_of_them or len(unknown) == len(tickers)):
+        raise unknown_ticker(unknown[0], source.name, known)
 
 
 def unknown_ticker(ticker: str, source_name: str, known: list[str]) -> UnknownTicker:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from pipeline.errors import QualityGateFailed
 from pipeline.prices import masking
 from pipeline.quality.validation import Rule
 from pipeline.tables import FINDINGS, RUN_KEY
@@ -55,20 +54,15 @@ class GateVerdict:
     findings: pd.DataFrame
     quarantined: dict[str, str]
 
-    def require(self) -> None:
-        """Require that no ticker is quarantined.
-
-        Raises:
-            QualityGateFailed: one is; the message names rule, ticker and rows.
-        """
+    @property
+    def broken(self) -> dict[str, str]:
+        """The rules that each ticker must not be used or published for, with the failing rows."""
         decisive = self.findings[self.findings["severity"] == "quarantine"]
         rules = decisive.groupby("ticker")["rule"].unique()
-        messages = [
-            f"{ticker} breaks {', '.join(rules[ticker])}: {reasons}"
+        return {
+            ticker: f"{ticker} breaks {', '.join(rules[ticker])}: {reasons}"
             for ticker, reasons in sorted(self.quarantined.items())
-        ]
-        if messages:
-            raise QualityGateFailed(" | ".join(messages))
+        }
 
 
 def on_one_day(findings: pd.DataFrame) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -16,6 +17,8 @@ from pipeline.reporting.rows import counted, first_names
 LEVEL = 0.00005
 #: Tickers that a page shows in full.
 SHOWN_IN_FULL = 24
+#: Tickers that sit a session out and whose reasons a summary gives, and the characters of each.
+REASONS_GIVEN, REASON_WIDTH = 3, 160
 #: What a champion is, in words.
 CHAMPIONS = {
     "lstm": "the network of this training cutoff",
@@ -157,12 +160,9 @@ def summary_of(day: Day) -> DaySummary:
             f"{(measured['skill'] > 0).sum()}."
         )
     drifted = int((day.drift["warnings"] != "").sum())
-    counts = {"drift": (drifted, "drifted"), "quality": (len(day.quarantined), "quarantined")}
-    warnings = {
-        part: f"{counted(count, 'ticker')} {what}."
-        for part, (count, what) in counts.items()
-        if count
-    }
+    warnings = {"drift": f"{counted(drifted, 'ticker')} drifted."} if drifted else {}
+    if len(day.quarantined):
+        warnings["quality"] = _held_back(day.quarantined)
     if missing := day.missing:
         text = f"{counted(len(missing), 'ticker')} passed and without a forecast: "
         named = [_with_step(ticker, day.unfinished.get(ticker)) for ticker in missing]
@@ -172,6 +172,15 @@ def summary_of(day: Day) -> DaySummary:
 
 def _with_step(ticker: str, step: str | None) -> str:
     return f"{ticker} (`{step}` is not done)" if step else ticker
+def _held_back(quarantined: pd.DataFrame) -> str:
+    """Return how many tickers sit the session out, and the reasons of the first."""
+    reasons = [
+        f"{row['ticker']} ({textwrap.shorten(row['reasons'], REASON_WIDTH, placeholder=' ...')})"
+        for row in quarantined.head(REASONS_GIVEN).to_dict("records")
+    ]
+    more = len(quarantined) - len(reasons)
+    rest = f" and {more} more" if more else ""
+    return f"{counted(len(quarantined), 'ticker')} quarantined: {', '.join(reasons)}{rest}."
 
 
 def drift_warnings(watched: pd.DataFrame) -> Iterator[tuple[str, str, str]]:

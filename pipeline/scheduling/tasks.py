@@ -181,7 +181,15 @@ def parts_of_task(tickers: int = 0, settings: Settings | None = None) -> Parts:
     if _listener:
         signal.signal(signal.SIGTERM, _terminate)
     progress: Progress = _progress_to_listener if _listener else Lines(tickers)
-    return Parts(settings or Settings(), progress, _origin())
+    return Parts(settings or Settings(), progress, _origin(), tries_left=_has_tries_left())
+
+
+def _has_tries_left() -> bool:
+    """Return whether Airflow tries this task again when it fails with `TryAgain`."""
+    from airflow.sdk import get_current_context
+
+    task = get_current_context()["ti"]
+    return task.try_number <= task.max_tries
 
 
 def _origin() -> Origin:

@@ -21,6 +21,7 @@ import numpy as np
 
 from pipeline.errors import LookAtTheData, NothingStored, StockcastError
 from pipeline.models import Examples, PriceRecipe, Recipe
+from pipeline.outcomes import outcome_of_each
 from pipeline.storage import Artifacts, content_digest, digest_of
 from pipeline.training import embedding, tensorboard
 from pipeline.training.jobs import FitExamplesJob, FitJob, Job, Trained, TrainingRecord
@@ -224,9 +225,9 @@ class Networks:
                 for one network that is missing, the first is reported.
             sectors: by ticker, for TensorBoard's projector.
 
-        Raises:
-            NothingStored: a network that another goes on from has not been trained.
-            LookAtTheData: a dataset has another training part than was asked for.
+        Returns:
+            Its failures are of networks that another goes on from and that are not there, of
+            datasets with another training part than was asked for, and of trainings.
         """
         report = report or (lambda *_: None)
         failures: dict[str, StockcastError] = {}
@@ -236,7 +237,9 @@ class Networks:
                 report(request, self.training(request.model_id), False)
             else:
                 missing.setdefault(request.model_id, request)
-        jobs = {self._job(request): request for request in missing.values()}
+        prepared = outcome_of_each(missing, lambda model_id: self._job(missing[model_id]))
+        failures |= prepared.failures
+        jobs = {job: missing[model_id] for model_id, job in prepared.results.items()}
         for job, future in self._workers.run(list(jobs)):
             request = jobs[job]
             try:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from pipeline.daily import STEPS, TICKER_STEPS, plan
-from pipeline.errors import StockcastError
 from pipeline.run import Run
 from pipeline.tables import FINDINGS
 from pipeline.tracking import TrackedRun
@@ -33,7 +32,7 @@ KNOWN_SHARE = 0.5
 
 
 class QuickGate:
-    """A gate that quarantines the tickers in `broken`, and refuses forecasts when `refuses` is set.
+    """A gate that quarantines the tickers in `broken`, and refuses the forecasts of `refuses`.
 
     `judged` counts its verdicts on prices and on forecasts.
     """
@@ -42,7 +41,7 @@ class QuickGate:
 
     def __init__(self) -> None:
         self.broken: dict[str, str] = {}
-        self.refuses: StockcastError | None = None
+        self.refuses: dict[str, str] = {}
         self.judged = {"prices": 0, "forecasts": 0}
 
     def check_prices(self, bars: Any, actions: Any, tickers: list[str], *_: Any, **__: Any) -> Any:
@@ -52,11 +51,8 @@ class QuickGate:
 
     def check_forecasts(self, forecasts: Any, sessions: Any) -> Any:
         self.judged["forecasts"] += 1
-        return SimpleNamespace(require=self._require)
-
-    def _require(self) -> None:
-        if self.refuses:
-            raise self.refuses
+        broken = {t: f"{t} breaks order: {why}" for t, why in self.refuses.items()}
+        return SimpleNamespace(broken=broken)
 
 
 class QuickTracker:

@@ -30,8 +30,7 @@ def interrupted(parts, source):
     parts.made = FlakySource(source.bars)
     run = plan(parts, UNIVERSE, LAST, NOW)
     parts.made.is_down = True
-    with pytest.raises(SourceUnavailable, match="BBB: the source answers 500"):
-        ingest(parts, run)
+    ingest(parts, run)
     return run
 
 
@@ -45,6 +44,17 @@ def test_an_outage_of_one_ticker_keeps_the_others_and_is_recorded(parts, interru
     checks = parts.rows(CHECKS, interrupted).set_index("ticker")
     assert checks.loc["BBB", "verdict"] == "quarantined"
     assert checks.loc["BBB", "reasons"].startswith("ingest: BBB: the source answers 500")
+
+
+def test_an_outage_of_one_ticker_is_waited_for_as_long_as_tries_are_left(parts, interrupted):
+    parts.tries_left = True
+    with pytest.raises(SourceUnavailable, match="BBB: the source answers 500"):
+        ingest(parts, interrupted)
+
+
+def test_where_all_tickers_fail_the_step_fails(parts, interrupted):
+    with pytest.raises(SourceUnavailable, match="BBB: the source answers 500"):
+        ingest(parts, interrupted, ["BBB"])
 
 
 def test_a_ticker_that_is_fetched_again_is_judged_again(parts, interrupted):

@@ -49,7 +49,7 @@ def test_the_pooled_networks_are_the_lineup_of_all_stocks_and_the_base_of_their_
 def test_drawing_up_again_gives_the_stored_lineups(done):
     parts, run = done
     stored = lineup.stored(parts, run, run.universe.tickers)
-    assert draw_up(parts, run, run.universe.tickers) == list(stored.values())
+    assert draw_up(parts, run, run.universe.tickers).results == stored
 
 
 @pytest.mark.parametrize("step", ["evaluate", "promote", "publish", "watch"])
@@ -78,9 +78,9 @@ def test_a_lineup_decides_what_is_published_whatever_the_datasets_are_called_now
 
 def test_another_floor_or_dataset_makes_another_choice(done):
     parts, run = done
-    [before] = draw_up(parts, run, ["OLD"])
+    [before] = draw_up(parts, run, ["OLD"]).results.values()
     parts.settings = parts.settings.replaced(test_floor=0.1)
-    [floored] = draw_up(parts, run, ["OLD"])
+    [floored] = draw_up(parts, run, ["OLD"]).results.values()
     assert (floored.networks, floored.choice == before.choice) == (before.networks, False)
     assert before.choice in before.choice_file and before.choice in before.tracked_file
     assert before.live.dataset in before.replay_file

@@ -58,8 +58,8 @@ def test_every_promoted_ticker_has_a_forecast_per_session_by_its_champion(done):
 def test_forecasts_that_break_their_expectations_are_not_published(done):
     parts, run = done
     clear(parts, run)
-    parts.gate.refuses = QualityGateFailed("OLD breaks order: upper below lower")
-    with pytest.raises(QualityGateFailed, match="OLD breaks order"):
+    parts.gate.refuses = dict.fromkeys(TRAINED.tickers, "upper below lower")
+    with pytest.raises(QualityGateFailed, match="OLD breaks order: upper below lower"):
         take_steps(parts, run, "publish", "publish")
     assert parts.store.load(FORECASTS).empty and parts.store.load(CALIBRATIONS).empty
 

@@ -3,11 +3,9 @@
 import dataclasses
 import datetime as dt
 
-import pytest
-
 from pipeline.daily import STEPS, lineup, plan
 from pipeline.errors import LookAtTheData
-from pipeline.tables import LINEUPS, MODELS
+from pipeline.tables import CHECKS, LINEUPS, MODELS
 from pipeline.training.jobs import FitJob
 from tests.daily.quick_days import answer, quick_day, take_steps
 from tests.made_days import NOW, TRAINED, UNIVERSE
@@ -72,12 +70,14 @@ def test_a_network_that_cannot_be_trained_does_not_stop_the_others(parts):
     parts.workers.answer = answer_but_for_two
     run = plan(parts, dataclasses.replace(TRAINED, tickers=("OLD", "TWO")), LAST, NOW)
     take_steps(parts, run, last="build_windows")
-    with pytest.raises(LookAtTheData, match="TWO: its loss is not finite"):
-        STEPS["train"](parts, run, ["OLD", "TWO"])
+    STEPS["train"](parts, run, ["OLD", "TWO"])
+    checks = parts.rows(CHECKS, run).set_index("ticker")["reasons"]
+    assert checks.to_dict() == {"OLD": "", "TWO": "train: TWO: its loss is not finite."}
     assert sorted(parts.store.load(MODELS)["ticker"]) == ["OLD", "OLD", "all"]
     parts.workers.answer = answer
     STEPS["train"](parts, run, ["OLD", "TWO"])
     assert parts.fits.count("OLD") == 2 and parts.fits.count("TWO") == 4
+    assert set(parts.rows(CHECKS, run)["verdict"]) == {"passed"}
 
 
 def test_tickers_that_a_step_before_has_quarantined_are_left_out(parts):

@@ -13,12 +13,13 @@ def test_a_day_in_sentences_begins_with_its_warnings():
     summary = summary_of(made_day())
     assert summary.warnings == {
         "drift": "1 ticker drifted.",
-        "quality": "1 ticker quarantined.",
+        "quality": "1 ticker quarantined: MSFT (stale: 6 closes are <27.95>).",
     }
     assert str(summary) == (
-        "1 ticker drifted. 1 ticker quarantined. 2 tickers forecast: 1 with the help of a "
-        "network, 1 by a baseline alone. On test sessions networks beat the EWMA random walk's "
-        "distribution for 1 out of 1 ticker, and the naive forecast's RMSE for 0."
+        "1 ticker drifted. 1 ticker quarantined: MSFT (stale: 6 closes are <27.95>). "
+        "2 tickers forecast: 1 with the help of a network, 1 by a baseline alone. On test "
+        "sessions networks beat the EWMA random walk's distribution for 1 out of 1 ticker, and the "
+        "naive forecast's RMSE for 0."
     )
 
 

@@ -15,7 +15,7 @@ CLAIMS = (
     "2 tickers forecast: 1 with the help of a network, 1 by a baseline alone. On test sessions "
     "networks beat the EWMA random walk's distribution for 1 out of 1 ticker, and the naive "
     "forecast's RMSE for 0.",
-    "1 ticker drifted. 1 ticker quarantined.",
+    "1 ticker drifted. 1 ticker quarantined: MSFT (stale: 6 closes are <27.95>).",
     "Published are 75% of",
     "the EWMA random walk on 252 test sessions: pinball loss 0.980% of the price against 1.000%, "
     "skill +2.00%. One session ahead, its median loses to the naive forecast: RMSE 9.0900 against "

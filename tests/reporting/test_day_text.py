@@ -58,7 +58,7 @@ def test_the_days_page_in_the_terminal_has_the_same_parts_and_figures():
         "Quality of the prices",
     ]
     for claim in (
-        "1 ticker drifted.\n1 ticker quarantined.\n2 tickers forecast",
+        "1 ticker drifted.\n1 ticker quarantined: MSFT (stale: 6 closes are <27.95>).\n2 tickers",
         OVERVIEW_OF_AAPL,
         "(loses to naive one session ahead)",
         "AAPL         250  45.0% -> 50.0%",
@@ -71,7 +71,9 @@ def test_the_days_page_in_the_terminal_has_the_same_parts_and_figures():
 
 def test_markdown_begins_with_the_verdict_and_has_a_line_for_every_ticker():
     verdict, *table = day_markdown(made_day()).split("\n")
-    assert verdict.startswith("**1 ticker drifted. 1 ticker quarantined. 2 tickers forecast: ")
+    assert verdict.startswith(
+        "**1 ticker drifted. 1 ticker quarantined: MSFT (stale: 6 closes are <27.95>). 2 tickers "
+    )
     assert [line.split(" | ")[0] for line in table if line][2:] == ["| AAPL", "| FB", "| MSFT"]
 
 

@@ -178,7 +178,7 @@ def test_a_missing_base_is_an_error_that_names_pretrain(networks, workers, file)
     with pytest.raises(
         NothingStored, match=r"UP: the pooled network 0123 .* Run `stockcast pretrain`"
     ):
-        networks.fit([request(file, base="0123")])
+        networks.fit([request(file, base="0123")]).raise_first()
     assert workers.jobs == []
 
 
@@ -186,7 +186,7 @@ def test_a_training_part_that_does_not_match_its_digest_is_refused(networks, wor
     other = LearntFrom("another digest", lambda: file)
     wanted = request(file, learnt_from={"UP": other})
     with pytest.raises(LookAtTheData, match="another digest expected"):
-        networks.fit([wanted])
+        networks.fit([wanted]).raise_first()
     assert workers.jobs == []
     assert not networks.has(wanted.model_id)
 
