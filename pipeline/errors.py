@@ -14,6 +14,7 @@
             ├── MalformedPrices          a file or an answer that cannot be read as prices
             ├── NotEnoughHistory         too few sessions for this recipe
             ├── NothingStored            the step that this one builds on has not run
+            ├── DamagedFile              a file is not what was written; its step makes it again
             └── QualityGateFailed        the table breaks its expectations
 
 A message is one line: the ticker and session, what happened, what was expected, and what to do.
@@ -97,6 +98,10 @@ class NotEnoughHistory(LookAtTheData):
 
 class NothingStored(LookAtTheData):
     """A step without input: the step before it has not run for this session."""
+
+
+class DamagedFile(LookAtTheData):
+    """A file whose content is not what was written."""
 
 
 class QualityGateFailed(LookAtTheData):

@@ -125,7 +125,7 @@ class Parts:
         """This process's worker processes."""
         from pipeline.training import shared_workers
 
-        return shared_workers(self.settings.workers)
+        return shared_workers(self.settings.workers, self.settings.training_limit)
 
     @property
     def networks(self) -> Networks:

@@ -7,8 +7,6 @@ exchange_calendars.
 from __future__ import annotations
 
 import datetime as dt
-from functools import cache
-
 import exchange_calendars as xcals
 import numpy as np
 import pandas as pd
@@ -18,6 +16,14 @@ from pipeline.errors import SettingsError
 #: Price history begins here at the earliest. (exchange_calendars' own default is 20 years back,
 #: which cuts histories short.)
 EARLIEST_SESSION = "1990-01-01"
+#: A calendar is known for about a year ahead of the moment that it was built, and is built again for
+#: days beyond, as in a process that has lived for long. What is asked for further ahead than this
+#: is a mistake.
+FARTHEST_AHEAD = dt.timedelta(days=3653)
+#: Days beyond the one that is asked for, which the next sessions are looked for in.
+_AHEAD = dt.timedelta(days=366)
+#: A day this close to the end of what is known may ask for sessions beyond it.
+_NEAR = dt.timedelta(days=31)
 
 
 class Calendar:
@@ -32,7 +38,7 @@ class Calendar:
 
     def __init__(self, name: str) -> None:
         try:
-            self._calendar = _calendar(name)
+            self._calendar = _calendar_until(name)
         except xcals.errors.InvalidCalendarName:
             raise SettingsError(
                 f"There is no calendar {name!r}. Use an exchange_calendars name such as XNYS, XLON "
@@ -48,10 +54,12 @@ class Calendar:
 
     def is_session(self, day: dt.date) -> bool:
         """Return whether the exchange trades on a day."""
+        self._reach(day)
         return self._is_known(day) and bool(self._calendar.is_session(pd.Timestamp(day)))
 
     def close_of(self, session: dt.date) -> dt.datetime:
         """Return the moment (UTC) at which a session's bar is final; early closes are known."""
+        self._reach(session)
         close: pd.Timestamp = self._calendar.session_close(pd.Timestamp(session))
         return close.to_pydatetime()
 
@@ -61,6 +69,8 @@ class Calendar:
         A day that is none in this calendar, as where a universe had another one, counts from its
         midnight at the exchange.
         """
+        if len(days):
+            self._reach(days.max().date())
         opens = self._calendar.opens.reindex(pd.DatetimeIndex(days))
         local = pd.DatetimeIndex(days).tz_localize(self.timezone, nonexistent="shift_forward")
         moments = opens.dt.tz_convert(None).to_numpy("datetime64[us]")
@@ -72,6 +82,7 @@ class Calendar:
 
         Empty when `first` is after `last`.
         """
+        self._reach(last)
         if (
             first > last
             or pd.Timestamp(last) < self._calendar.first_session
@@ -86,6 +97,7 @@ class Calendar:
         Raises:
             SettingsError: the calendar does not know so many.
         """
+        self._reach(session + dt.timedelta(days=2 * count))
         known = self._calendar.sessions
         begin = int(known.searchsorted(pd.Timestamp(session), side="right"))
         if begin + count > len(known):
@@ -116,6 +128,7 @@ class Calendar:
         Raises:
             SettingsError: it is none; the message gives the reason and names sessions that are.
         """
+        self._reach(day)
         if not self._is_known(day):
             raise SettingsError(
                 f"{day} is outside {EARLIEST_SESSION} to next year, the sessions of {self.name} "
@@ -175,8 +188,15 @@ class Calendar:
         )
 
     def _nearest_session(self, day: dt.date, direction: str) -> dt.date:
+        self._reach(day)
         session: pd.Timestamp = self._calendar.date_to_session(self._clip(day), direction=direction)
         return session.date()
+
+    def _reach(self, day: dt.date) -> None:
+        """Know the sessions up to a day, and some beyond, where the exchange has fixed them."""
+        known = self._calendar.last_session.date()
+        if known - _NEAR < day <= known + FARTHEST_AHEAD:
+            self._calendar = _calendar_until(self.name, day + _AHEAD)
 
     def _is_known(self, day: dt.date) -> bool:
         moment = pd.Timestamp(day)
@@ -188,9 +208,30 @@ class Calendar:
         return min(max(pd.Timestamp(day), first), last)
 
 
-@cache
-def _calendar(name: str) -> xcals.ExchangeCalendar:
+#: The calendars of this process as far as any has been asked for, by name.
+_calendars: dict[str, xcals.ExchangeCalendar] = {}
+
+
+def _calendar_until(name: str, until: dt.date | None = None) -> xcals.ExchangeCalendar:
+    """Return a calendar that reaches at least until a day, as far as its exchange has fixed it.
+
+    Args:
+        until: None: as far as it is known already, or a year ahead.
+    """
+    known = _calendars.get(name)
+    if known is None:
+        _calendars[name] = known = _built(name)
+    if until is not None and known.last_session.date() < until - _AHEAD / 2:
+        fixed = known.bound_max()
+        end = pd.Timestamp(until) if fixed is None else min(pd.Timestamp(until), fixed)
+        if end > known.last_session:
+            _calendars[name] = known = _built(name, end)
+    return known
+
+
+def _built(name: str, end: pd.Timestamp | None = None) -> xcals.ExchangeCalendar:
+    """Return a calendar from the earliest session on; `end` None: to a year ahead."""
     try:
-        return xcals.get_calendar(name, start=EARLIEST_SESSION)
+        return xcals.get_calendar(name, start=EARLIEST_SESSION, end=end)
     except ValueError:  # some are known from a later day on: XTKS from 1997
-        return xcals.get_calendar(name, start=xcals.get_calendar(name).bound_min())
+        return xcals.get_calendar(name, start=xcals.get_calendar(name).bound_min(), end=end)

@@ -49,6 +49,7 @@ SETTING_GROUPS = {
     "Training and decisions": (
         "workers",
         "shard_size",
+        "training_limit",
         "seed",
         "pool",
         "test_floor",
@@ -132,6 +133,12 @@ class Settings(BaseSettings):
         ge=0,
         description="Tickers per Airflow task. 0: 1 up to 12 tickers, above that as many as give "
         "2 tasks per worker.",
+    )
+    training_limit: float = Field(
+        3600.0,
+        gt=0,
+        description="Seconds that the training of one network may take. Beyond, its process is "
+        "ended, and its ticker held back.",
     )
     seed: int = Field(7, description="Seed of every random number.")
     pool: Cadence = Field(

@@ -2,8 +2,11 @@
 
 import datetime as dt
 
+import exchange_calendars
+import pandas as pd
 import pytest
 
+from pipeline import sessions
 from pipeline.errors import SettingsError
 from pipeline.sessions import Calendar
 
@@ -50,6 +53,31 @@ def test_days_that_no_calendar_knows_have_no_sessions():
     message = "3 sessions of XNYS after 2150-01-01 are asked for; they are known up to"
     with pytest.raises(SettingsError, match=message):
         XNYS.next_sessions(day("2150-01-01"), 3)
+
+
+def test_a_process_that_lives_for_years_knows_the_sessions_of_its_day(monkeypatch):
+    """A calendar is known for a year from when it was built, which is years ago by then."""
+    built = exchange_calendars.get_calendar("XNYS", start="1990-01-01", end="2013-02-28")
+    monkeypatch.setitem(sessions._calendars, "XNYS", built)
+    calendar = Calendar("XNYS")
+    assert calendar.next_sessions(day("2013-02-27"), 3)[1:] == [
+        day("2013-03-01"),
+        day("2013-03-04"),
+    ]
+    later = moment("2016-07-05T21:00:00+00:00")
+    assert calendar.last_complete_session(later) == day("2016-07-05")
+    assert calendar.close_of(day("2017-11-24")).hour == 18
+    assert calendar.is_session(day("2018-01-02")) and not calendar.is_session(day("2018-01-01"))
+    assert calendar.first_session_from(day("2019-06-01")) == day("2019-06-03")
+    assert calendar.opens_of(pd.Series(pd.to_datetime(["2020-01-02"]))).dt.hour.tolist() == [14]
+
+
+def test_an_exchange_that_has_fixed_its_sessions_up_to_a_day_is_known_up_to_then():
+    calendar = Calendar("XSHG")
+    fixed = calendar._calendar.bound_max().date()
+    with pytest.raises(SettingsError, match=r"3 sessions of XSHG after .* known up to"):
+        calendar.next_sessions(fixed + dt.timedelta(days=20), 3)
+    assert calendar.sessions(fixed - dt.timedelta(days=9), fixed + dt.timedelta(days=9))
 
 
 @pytest.mark.parametrize(

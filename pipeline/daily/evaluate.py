@@ -93,7 +93,7 @@ def _choices(
     )
     kept = outcome_of_each(
         [each.ticker for each in lineups if each.ticker not in missing],
-        lambda ticker: decode_choice(parts.artifacts.read(choice_files[ticker])),
+        lambda ticker: decode_choice(parts.artifacts.read_derived(choice_files[ticker])),
     )
     choices = {**chosen.results, **kept.results}
     for ticker, choice in sorted(choices.items()):
@@ -118,8 +118,8 @@ def _choose(
     # While its windows are at hand.
     stability_reference(parts, own.training.dataset, evaluation.stock.dataset)
     # Last: where the choice is, all the rest is.
-    parts.artifacts.write(own.choice_file, encode_choice(choice))
-    parts.artifacts.write(own.tracked_file, parent.encode())
+    parts.artifacts.write_derived(own.choice_file, encode_choice(choice))
+    parts.artifacts.write_derived(own.tracked_file, parent.encode())
     return choice
 
 
@@ -130,8 +130,7 @@ def _is_done(parts: Parts, own: Lineup, parent: str) -> bool:
     """
     artifacts = parts.artifacts
     return (
-        artifacts.exists(own.tracked_file)
-        and artifacts.read(own.tracked_file) == parent.encode()
-        and artifacts.exists(own.choice_file)
+        artifacts.find_derived(own.tracked_file) == parent.encode()
+        and artifacts.has_derived(own.choice_file)
         and not statistical_metrics.are_missing(parts, own.training.dataset)
     )

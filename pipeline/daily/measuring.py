@@ -201,8 +201,8 @@ def _evaluation(
     for made in (*(made for _, made in compared[:1]), *rivals):
         table = predictions_table(made.dataset.test, calibrated[id(made)])
         file = predictions_file(made.dataset_id, made.model)
-        if not parts.artifacts.exists(file):
-            parts.artifacts.write(file, encode_predictions(table))
+        if not parts.artifacts.has_derived(file):
+            parts.artifacts.write_derived(file, encode_predictions(table))
         tables.append(table)
     measured_on = dict.fromkeys([stock.dataset_id, *(made.dataset_id for _, made in networks)])
     return Evaluation(
@@ -225,11 +225,14 @@ def predict_job(
 
     Raises:
         NothingStored: the network has not been trained.
+        DamagedFile: its file is not what was written.
     """
-    if not parts.networks.has(network.model_id):
+    try:
+        model = parts.networks.model(network.model_id)
+    except NothingStored:
         step = "pretrain" if network.role == POOLED else "train"
         raise NothingStored(
             f"{ticker} {run.session}: its network {network.model_id} is not there. "
             f"Run `{step}` for this session first."
-        )
-    return PredictJob(ticker, parts.networks.model(network.model_id), windows, horizon)
+        ) from None
+    return PredictJob(ticker, model, windows, horizon)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.daily.plan import departures
 from pipeline.daily.tracked_session import open_sessions
+from pipeline.leftovers import sweep_folders
+from pipeline.reporting import counted
 from pipeline.run import Run
 from pipeline.universes import declared_name
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def prepare_run(parts: Parts, run: Run) -> None:
-    """Require store, artifacts and tracking, mark what killed processes left, open MLflow runs.
+    """Require store, artifacts and tracking, end what killed processes left, open MLflow runs.
 
     The runs are the parents of what is measured in parallel.
 
@@ -25,6 +27,10 @@ def prepare_run(parts: Parts, run: Run) -> None:
     _warn_of_other_folders(parts, run)
     _tell_of_departures(parts, run)
     parts.artifacts.require()
+    sweep_folders()
+    if count := parts.artifacts.sweep():
+        message = f"{counted(count, 'unfinished file')} of killed processes removed"
+        parts.progress("note", "", message)
     for name in parts.tracker(run.universe.name).end_abandoned():
         parts.progress("note", "", f"MLflow run {name} was left by a killed process: now KILLED")
     open_sessions(parts, run)

@@ -5,6 +5,7 @@ What it decides is published by the next step, in one transaction with the forec
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -73,9 +74,15 @@ def promote(parts: Parts, run: Run) -> None:
 
 
 def choice_of(parts: Parts, run: Run, ticker: str, own: Lineup | None) -> Choice:
-    """Return the choice of a ticker; `NothingStored` where it has not been evaluated."""
-    if own is not None and parts.artifacts.exists(own.choice_file):
-        return decode_choice(parts.artifacts.read(own.choice_file))
+    """Return the choice of a ticker.
+
+    Raises:
+        NothingStored: it has not been evaluated.
+        DamagedFile: its file is not what was written.
+    """
+    if own is not None:
+        with contextlib.suppress(NothingStored):
+            return decode_choice(parts.artifacts.read_derived(own.choice_file))
     raise NothingStored(
         f"{ticker} {run.session}: it has not been evaluated. "
         "Run `train` and `evaluate` for this session first."

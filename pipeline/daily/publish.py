@@ -95,7 +95,7 @@ def _publications(parts: Parts, run: Run, promotions: pd.DataFrame) -> Outcomes[
 
     def read(ticker: str) -> tuple[Choice, ChoiceReplay]:
         own = lineups.results[ticker]
-        replay = decode_replay(parts.artifacts.read(own.replay_file))
+        replay = decode_replay(parts.artifacts.read_derived(own.replay_file))
         return choice_of(parts, run, ticker, own), replay
 
     files = outcome_of_each(lineups.results, read)

@@ -49,7 +49,8 @@ def replay_choices(
 
     What it and the baselines forecast at the cutoff itself goes to table PREDICTIONS.
     """
-    missing = {own.ticker: own for own in lineups if not parts.artifacts.exists(own.replay_file)}
+    has = parts.artifacts.has_derived
+    missing = {own.ticker: own for own in lineups if not has(own.replay_file)}
     replayed = _replay_each(parts, run, recipe, list(missing.values()), choices)
     newest = outcome_of_each(
         replayed.results,
@@ -62,7 +63,7 @@ def replay_choices(
     for ticker in newest.results:
         replay = replayed.results[ticker]
         kept = ChoiceReplay(Observed.of(replay.windows), replay.forecasts, replay.inputs)
-        parts.artifacts.write(missing[ticker].replay_file, encode_replay(kept))
+        parts.artifacts.write_derived(missing[ticker].replay_file, encode_replay(kept))
     return {**replayed.failures, **newest.failures}
 
 

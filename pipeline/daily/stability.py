@@ -27,12 +27,13 @@ def stability_reference(
         dataset: its windows; None: they are read where the reference is not kept yet.
     """
     name = f"stability/{dataset_id}.json"
-    if parts.artifacts.exists(name):
-        return drift.Reference(**json.loads(parts.artifacts.read(name)))
+    kept = parts.artifacts.find_derived(name)
+    if kept is not None:
+        return drift.Reference(**json.loads(kept))
     train = (dataset or load_dataset(read_dataset(parts, dataset_id))).train
     reference = drift.Reference.of(train.past[:, -1] if len(train) else np.empty((0, 0)))
     content = json.dumps(dataclasses.asdict(reference)).encode()
-    parts.artifacts.write(name, content)
+    parts.artifacts.write_derived(name, content)
     return reference
 
 
@@ -41,7 +42,7 @@ def stability_of(parts: Parts, own: Lineup) -> float:
     reference = stability_reference(parts, own.training.dataset)
     if reference.windows < drift.FEWEST_STABILITY_WINDOWS:
         return float("nan")
-    inputs = decode_replay(parts.artifacts.read(own.replay_file)).inputs
+    inputs = decode_replay(parts.artifacts.read_derived(own.replay_file)).inputs
     if inputs is None:
         return float("nan")
     return drift.population_stability(reference, inputs)

@@ -31,7 +31,7 @@ def figures_file(dataset_id: str, name: str) -> str:
 def are_missing(parts: Parts, dataset_id: str) -> bool:
     """Return whether a baseline that the settings ask for has not been measured on a dataset."""
     files = (figures_file(dataset_id, name) for name in parts.settings.baseline_list)
-    return any(not parts.artifacts.exists(file) for file in files)
+    return any(not parts.artifacts.has_derived(file) for file in files)
 
 
 def measure_statistical(parts: Parts, stock: EvaluationSet) -> None:
@@ -45,10 +45,10 @@ def measure_statistical(parts: Parts, stock: EvaluationSet) -> None:
     rows = rows[test.position[rows] + 1 >= statistical.FEWEST_PRICES + horizon]
     for name in parts.settings.baseline_list:
         file = figures_file(stock.dataset_id, name)
-        if parts.artifacts.exists(file):
+        if parts.artifacts.has_derived(file):
             continue
         figures = _figures_of(parts, stock, name, rows)
-        parts.artifacts.write(file, json.dumps(figures).encode())
+        parts.artifacts.write_derived(file, json.dumps(figures).encode())
         parts.progress(STEP, stock.ticker, _message(name, figures))
 
 
@@ -89,7 +89,7 @@ def statistical_metrics(parts: Parts, dataset_id: str) -> dict[str, float]:
     """Return the figures that `measure_statistical` has kept, as MLflow's metrics."""
     metrics: dict[str, float] = {}
     for name in parts.settings.baseline_list:
-        figures = json.loads(parts.artifacts.read(figures_file(dataset_id, name)))
+        figures = json.loads(parts.artifacts.read_derived(figures_file(dataset_id, name)))
         if figures["sessions"]:
             metrics |= {
                 f"test/pinball_{name}": figures["pinball"],

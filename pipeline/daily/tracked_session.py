@@ -107,12 +107,13 @@ def _embedding_picture(parts: Parts, run: Run) -> dict[str, bytes]:
     if network is None:
         return {}
     name = picture_file("symbols", network.model_id)
-    if not parts.artifacts.exists(name):
+    picture = parts.artifacts.find_derived(name)
+    if picture is None:
         symbols, vectors = embedding.vectors(parts.networks.model(network.model_id))
         points = embedding.placed(vectors[1:])  # without the unknown stock
         picture = charts.embedding_picture(points, symbols, run.universe.sectors)
-        parts.artifacts.write(name, picture)
-    return {"symbol_embedding.png": parts.artifacts.read(name)}
+        parts.artifacts.write_derived(name, picture)
+    return {"symbol_embedding.png": picture}
 
 
 def _network_with_vectors(parts: Parts, run: Run) -> NetworkEntry | None:

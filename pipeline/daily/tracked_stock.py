@@ -140,7 +140,7 @@ def _files(
 ) -> dict[str, bytes]:
     file = predictions_file(own.training.dataset, current.model_id)
     return {
-        "predictions.csv": parts.artifacts.read(file),
+        "predictions.csv": parts.artifacts.read_derived(file),
         "results.csv": results_csv(predictions),
     }
 
@@ -156,9 +156,11 @@ def _pictures(
 
 def _picture(parts: Parts, name: str, ticker: str, predictions: pd.DataFrame) -> bytes:
     """Return the picture of test predictions, kept for all sessions between two trainings."""
-    if not parts.artifacts.exists(name):
-        parts.artifacts.write(name, charts.prediction_plot(ticker, predictions))
-    return parts.artifacts.read(name)
+    picture = parts.artifacts.find_derived(name)
+    if picture is None:
+        picture = charts.prediction_plot(ticker, predictions)
+        parts.artifacts.write_derived(name, picture)
+    return picture
 
 
 def _tracked_dataset(parts: Parts, own: Lineup, dataset: Dataset) -> TrackedDataset:

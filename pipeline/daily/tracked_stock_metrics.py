@@ -83,7 +83,7 @@ def default_rival_figures(
     if rival is None:
         return {}
     file = predictions_file(rival.dataset, rival.model_id)
-    others = decode_predictions(parts.artifacts.read(file))
+    others = decode_predictions(parts.artifacts.read_derived(file))
     both = predictions.merge(others, on=["session", "horizon"], suffixes=("", "_default"))
     both = both[both["horizon"] == 1]
     actual = both[["actual"]].to_numpy()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from pipeline.inspection.audited_networks import AuditedNetworks, train_on
 from pipeline.inspection.audited_prices import SPARE_SESSIONS
 from pipeline.inspection.comparing import ComparedOutput, compare
 from pipeline.inspection.perturbation import perturb_prices
+from pipeline.leftovers import TemporaryFolder
 from pipeline.prices import Histories, on_calendar
 from pipeline.storage import Artifacts
 from pipeline.tables import PRICES
@@ -80,8 +80,8 @@ def audit_datasets(
         cutoffs: of the window level.
     """
     lines: list[ComparedOutput] = []
-    with tempfile.TemporaryDirectory() as folder:
-        networks = Networks(Artifacts(folder), parts.workers)
+    with TemporaryFolder("audit") as folder:
+        networks = Networks(Artifacts(str(folder)), parts.workers)
         audited = _Audited(parts, step, recipe, files, networks)
         before = audited.ask(files, audited.train(files))
         if "split" in levels:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import tempfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -21,6 +19,7 @@ from pipeline.inspection.audited_prices import SPARE_SESSIONS, TradedPrices, sha
 from pipeline.inspection.comparing import ComparedOutput, Outputs, OutputValues, compare
 from pipeline.inspection.perturbation import perturb_actions, perturb_prices
 from pipeline.inspection.sandbox import Sandbox
+from pipeline.leftovers import TemporaryFolder
 from pipeline.tables import (
     ACTION_REVISIONS,
     CALIBRATIONS,
@@ -102,8 +101,8 @@ def audit_sessions(
     universe = dataclasses.replace(universe, start=sessions[0])
     recipes = parts.recipes.replaced(recipe)
     with (
-        tempfile.TemporaryDirectory() as folder,
-        Sandbox(Path(folder, "before"), parts.settings, recipes) as before,
+        TemporaryFolder("audit") as folder,
+        Sandbox(folder / "before", parts.settings, recipes) as before,
     ):
         _fill(before, universe, bars, known_at)
         for back in range(cutoffs, 0, -1):
@@ -111,7 +110,7 @@ def audit_sessions(
             run = run_of(before, universe, cutoff, known_at, replay=True)
             parts.progress(step, "", f"{recipe.name}: the day {cutoff}, twice")
             make_forecasts(before, run)
-            with Sandbox(Path(folder, f"after {cutoff}"), parts.settings, recipes) as after:
+            with Sandbox(folder / f"after {cutoff}", parts.settings, recipes) as after:
                 _fill(after, universe, bars, known_at, cutoff)
                 make_forecasts(after, run)
                 outputs = [_outputs_of(each, run) for each in (before, after)]
@@ -199,4 +198,4 @@ def _dataset_files(parts: Parts, datasets: pd.DataFrame) -> OutputValues:
 def _choice_files(parts: Parts, lineups: Mapping[str, Lineup]) -> OutputValues:
     files = {f"{ticker} choice": own.choice_file for ticker, own in lineups.items()}
     files |= {f"{ticker} replay": own.replay_file for ticker, own in lineups.items()}
-    return {name: parts.artifacts.read(file) for name, file in files.items()}
+    return {name: parts.artifacts.read_derived(file) for name, file in files.items()}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.daily import plan, probe
 from pipeline.errors import StockcastError
+from pipeline.leftovers import sweep_folders
 from pipeline.parts import Parts, store_name, universe_of
 from pipeline.reporting import counted
 from pipeline.settings import Settings
@@ -43,8 +44,8 @@ class Diagnosis:
 def examine(settings: Callable[[], Settings], now: dt.datetime) -> list[Diagnosis]:
     """Look at each part of a deployment.
 
-    An empty store gets its tables, and MLflow runs that killed processes have left are marked
-    KILLED; nothing else is changed.
+    An empty store gets its tables. Of killed processes, MLflow runs are marked KILLED, and
+    unfinished and temporary files are removed; nothing else is changed.
 
     Args:
         settings: makes the settings, so that a wrong one is a diagnosis too.
@@ -98,10 +99,12 @@ def _store(parts: Parts) -> tuple[str, Store]:
 
 
 def _artifacts(parts: Parts) -> tuple[str, Artifacts]:
-    """Write an artifact."""
+    """Write an artifact, and remove what killed processes were writing."""
     parts.artifacts.require()
     parts.artifacts.put_content("doctor", ".txt", b"written by stockcast doctor")
-    return parts.artifacts.url(""), parts.artifacts
+    count = len(sweep_folders()) + parts.artifacts.sweep(thoroughly=True)
+    left = f"; {counted(count, 'leftover')} of killed processes removed" if count else ""
+    return f"{parts.artifacts.url('')}{left}", parts.artifacts
 
 
 def _tracking(parts: Parts, universe: Universe) -> tuple[str, Tracker]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -17,6 +15,7 @@ from pipeline.inspection.comparing import SHOWN_DIGITS, unequal_cells
 from pipeline.inspection.explanation import Explanation, Row, run_then, settings_then
 from pipeline.inspection.explanation_text import config_hash_today
 from pipeline.inspection.sandbox import Sandbox
+from pipeline.leftovers import TemporaryFolder
 from pipeline.storage import content_digest
 from pipeline.tables import (
     ACTION_REVISIONS,
@@ -85,8 +84,8 @@ def rerun(parts: Parts, explanation: Explanation) -> RerunComparison:
         )
     run = run_then(parts, request)
     with (
-        tempfile.TemporaryDirectory() as folder,
-        Sandbox(Path(folder), settings_then(parts, request), parts.recipes) as sandbox,
+        TemporaryFolder("explain") as folder,
+        Sandbox(folder, settings_then(parts, request), parts.recipes) as sandbox,
     ):
         tickers, moment = ", ".join(run.universe.tickers), run.known_at.isoformat()
         parts.progress(STEP, "", f"making {tickers} again, as known at {moment}")

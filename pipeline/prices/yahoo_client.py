@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import atexit
 import logging
-import shutil
-import tempfile
 import threading
 import warnings
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from pipeline.leftovers import TemporaryFolder, sweep_folders
 
 #: The path of a request for prices.
 CHART_PATH = "/v8/finance/chart/"
@@ -26,9 +26,10 @@ def yfinance_client(cache_folder: Path) -> ModuleType:
     import yfinance
 
     cache_folder.mkdir(parents=True, exist_ok=True)
-    process_folder = tempfile.mkdtemp(prefix="yfinance-", dir=cache_folder)
-    atexit.register(shutil.rmtree, process_folder, ignore_errors=True)
-    yfinance.set_tz_cache_location(process_folder)
+    sweep_folders(cache_folder)
+    process_folder = TemporaryFolder("yfinance", cache_folder)
+    atexit.register(process_folder.remove)
+    yfinance.set_tz_cache_location(str(process_folder.path))
     yfinance.config.debug.hide_exceptions = False
     # It also prints that a cookie could not be fetched, for every try; our own error reports an
     # outage once.

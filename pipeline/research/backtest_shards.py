@@ -111,16 +111,17 @@ def make_shard(parts: Parts, plan: BacktestPlan, forecaster: Forecaster, block: 
         StockcastError: the first error that is not a matter of one ticker's data.
     """
     name = plan.shard_file(forecaster, block)
-    if parts.artifacts.exists(name):
+    notes_file = plan.notes_file(forecaster, block)
+    if parts.artifacts.has_derived(name) and parts.artifacts.has_derived(notes_file):
         return name
     data, left_out = _block_data(parts, plan, forecaster, block)
     forecasts, notes = _forecasts(parts, forecaster, data)
     rows = [_rows(forecaster.name, ticker, each) for ticker, each in forecasts.items()]
     table = BACKTESTS.conform(pd.concat(rows)) if rows else BACKTESTS.empty()
     notes = dataclasses.replace(notes, left_out={**left_out, **notes.left_out})
-    parts.artifacts.write(plan.notes_file(forecaster, block), notes.encode())
+    parts.artifacts.write_derived(notes_file, notes.encode())
     # Last: where the shard is, its notes are too.
-    parts.artifacts.write(name, pack_table(table))
+    parts.artifacts.write_derived(name, pack_table(table))
     place = f"block {block.number + 1} of {len(plan.blocks)}"
     made = counted(len(table) // (plan.universe.horizon * QUANTILE_COUNT), "forecast")
     tickers = counted(table["ticker"].nunique(), "ticker")
@@ -132,14 +133,14 @@ def make_shard(parts: Parts, plan: BacktestPlan, forecaster: Forecaster, block: 
 def read_shards(parts: Parts, plan: BacktestPlan) -> pd.DataFrame:
     """Return the BACKTESTS rows of all shards; `NothingStored` where one has not been made."""
     files = (plan.shard_file(*shard) for shard in plan.shards)
-    shards = [unpack_table(parts.artifacts.read(file)) for file in files]
+    shards = [unpack_table(parts.artifacts.read_derived(file)) for file in files]
     return BACKTESTS.conform(pd.concat(shards))
 
 
 def read_notes(parts: Parts, plan: BacktestPlan) -> list[tuple[Forecaster, Block, ShardNotes]]:
     """Return the remarks on all shards."""
     return [
-        (*shard, ShardNotes.decode(parts.artifacts.read(plan.notes_file(*shard))))
+        (*shard, ShardNotes.decode(parts.artifacts.read_derived(plan.notes_file(*shard))))
         for shard in plan.shards
     ]
 

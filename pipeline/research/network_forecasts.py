@@ -161,8 +161,9 @@ def _forecast(
     jobs: dict[Job[tuple[np.ndarray, ...]], str] = {}
     names = {t: _forecasts_file(model_id, files[t]) for t, model_id in networks.items()}
     for ticker, model_id in networks.items():
-        if parts.artifacts.exists(names[ticker]):
-            _, arrays = unpack_arrays(parts.artifacts.read(names[ticker]))
+        kept = parts.artifacts.find_derived(names[ticker])
+        if kept is not None:
+            _, arrays = unpack_arrays(kept)
             results[ticker] = SplitForecasts(arrays["validation"], arrays["test"])
             continue
         dataset, model = datasets[ticker], parts.networks.model(model_id)
@@ -184,7 +185,7 @@ def _forecast(
         dataset = datasets[ticker]
         validation, test = quantiles_of(dataset.validation, predictions, (dataset.test,))
         arrays = {"validation": validation, "test": test}
-        parts.artifacts.write(names[ticker], pack_arrays({}, arrays))
+        parts.artifacts.write_derived(names[ticker], pack_arrays({}, arrays))
         results[ticker] = SplitForecasts(validation, test)
     return Outcomes(results, failures)
 

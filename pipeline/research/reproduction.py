@@ -129,7 +129,7 @@ def _files(parts: Parts, measured: Reproduction, text: str) -> dict[str, bytes]:
         files |= {f"{ticker}-{name}.csv": csv_file(table) for name, table in tables.items()}
         files[f"{ticker}.png"] = charts.study_plot(f"{ticker}, {measured.plan.target}", tables)
     for network, ticker in measured.looking_ahead:
-        if parts.artifacts.exists(network.look_ahead_file(ticker)):
+        if parts.artifacts.has_derived(network.look_ahead_file(ticker)):
             look, recipe = look_ahead_of(parts, network, ticker), network.recipe.name
             picture = charts.look_ahead_plot(f"{ticker}, {recipe}", look)
             files[f"look-ahead/{ticker}-{recipe}.csv"] = csv_file(look.table())

@@ -142,7 +142,7 @@ def _predict_tests(parts: Parts, networks: Iterable[StudyNetwork]) -> dict[str, 
     jobs: dict[Job[tuple[np.ndarray, ...]], StudyNetwork] = {}
     for network in networks:
         for ticker, data in network.data.items():
-            if not parts.artifacts.exists(network.predictions_file(ticker)):
+            if not parts.artifacts.has_derived(network.predictions_file(ticker)):
                 model = parts.networks.model(network.model_id)
                 jobs[PredictJob(ticker, model, (data.dataset.test,), 1)] = network
     failures: dict[str, StockcastError] = {}
@@ -162,13 +162,13 @@ def _predict_tests(parts: Parts, networks: Iterable[StudyNetwork]) -> dict[str, 
         points = predictions[:, 0]
         points = points[:, MEDIAN] if points.ndim == 2 else points
         file = pack_arrays({}, {"predictions": points})
-        parts.artifacts.write(network.predictions_file(job.label), file)
+        parts.artifacts.write_derived(network.predictions_file(job.label), file)
     return failures
 
 
 def predictions_of(parts: Parts, network: StudyNetwork, ticker: str) -> np.ndarray:
     """Return a network's predictions of a ticker's test windows, dollars (n,)."""
-    file = parts.artifacts.read(network.predictions_file(ticker))
+    file = parts.artifacts.read_derived(network.predictions_file(ticker))
     return unpack_arrays(file)[1]["predictions"]
 
 
@@ -178,7 +178,7 @@ def make_look_aheads(
     """Look ahead over a ticker's test windows with each network, once; return what failed."""
     jobs: dict[Job[LookAhead], StudyNetwork] = {}
     for network, ticker in wanted:
-        if not parts.artifacts.exists(network.look_ahead_file(ticker)):
+        if not parts.artifacts.has_derived(network.look_ahead_file(ticker)):
             model, test = parts.networks.model(network.model_id), network.data[ticker].dataset.test
             jobs[LookAheadJob(ticker, model, test, SEQUENCE_LENGTH)] = network
     if jobs:
@@ -191,13 +191,14 @@ def make_look_aheads(
         except StockcastError as error:
             failures.append(error)
             continue
-        parts.artifacts.write(jobs[job].look_ahead_file(job.label), _encode_look_ahead(look))
+        file = jobs[job].look_ahead_file(job.label)
+        parts.artifacts.write_derived(file, _encode_look_ahead(look))
     return failures
 
 
 def look_ahead_of(parts: Parts, network: StudyNetwork, ticker: str) -> LookAhead:
     """Return what `make_look_aheads` has kept."""
-    about, arrays = unpack_arrays(parts.artifacts.read(network.look_ahead_file(ticker)))
+    about, arrays = unpack_arrays(parts.artifacts.read_derived(network.look_ahead_file(ticker)))
     arrays["sessions"] = arrays["sessions"].astype("datetime64[D]")
     return LookAhead(**arrays, length=about["length"])
 

@@ -5,8 +5,9 @@ The root is any fsspec URL: a local folder, memory://, s3://...
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -14,8 +15,15 @@ from pathlib import Path, PurePosixPath
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.errors import LookAtTheData, NothingStored, SettingsError, StoreUnavailable
+from pipeline.errors import DamagedFile, NothingStored, SettingsError, StoreUnavailable
+from pipeline.leftovers import UnfinishedFile, sweep_files, sweep_unlocked_files
 from pipeline.storage.naming import content_digest, first_line
+from pipeline.storage.seals import sealed, unsealed
+
+#: The folder below a root that is a folder in which files lie until they are whole.
+UNFINISHED_FOLDER = ".unfinished"
+
+log = logging.getLogger(__name__)
 
 
 class Artifacts:
@@ -75,9 +83,28 @@ class Artifacts:
             if self._holds(path, data):
                 return
             if isinstance(self._files, LocalFileSystem):
-                _write_file(Path(path), data)
+                _write_file(Path(path), data, self._unfinished)
             else:
                 self._files.pipe_file(path, data)  # object stores show an object once it is whole
+
+    def sweep(self, thoroughly: bool = False) -> int:
+        """Remove what killed processes were writing into a folder; return how many files that were.
+
+        An object store keeps no such files.
+
+        Args:
+            thoroughly: look at every file, for what older versions have left.
+        """
+        if not isinstance(self._files, LocalFileSystem):
+            return 0
+        swept = sweep_files(self._unfinished)
+        swept += sweep_unlocked_files(Path(self._root)) if thoroughly else []
+        return len(swept)
+
+    @property
+    def _unfinished(self) -> Path:
+        """Where files of a folder lie until they are whole."""
+        return Path(self._root, UNFINISHED_FOLDER)
 
     def read(self, name: str) -> bytes:
         """Return the bytes under a name.
@@ -131,16 +158,53 @@ class Artifacts:
 
         Raises:
             NothingStored: they are not there.
-            LookAtTheData: they are not the bytes that were stored.
+            DamagedFile: they are not the bytes that were stored.
         """
         name = f"{folder}/{digest}{suffix}"
         data = self.read(name)
         if (actual := content_digest(data)) != digest:
-            raise LookAtTheData(
+            raise DamagedFile(
                 f"{self.url(name)} is damaged: its content hashes to {actual}. "
                 "Delete it and run the step that makes it again."
             )
         return data
+
+    # Files that are derived from others, and made again where they are damaged
+
+    def write_derived(self, name: str, data: bytes) -> None:
+        """Store bytes under a name with a digest of them; see `write`."""
+        self.write(name, sealed(data))
+
+    def read_derived(self, name: str) -> bytes:
+        """Return the bytes that were stored under a name with their digest.
+
+        Raises:
+            NothingStored: there is nothing of that name.
+            DamagedFile: they are not the bytes that were stored.
+            StoreUnavailable: no permission, or the object store does not answer.
+        """
+        stored = self.read(name)
+        data = unsealed(stored)
+        if data is None:
+            raise DamagedFile(
+                f"{self.url(name)} is damaged: its {len(stored)} bytes do not end with their "
+                "digest. Repeat the session or command, which makes it again."
+            )
+        return data
+
+    def find_derived(self, name: str) -> bytes | None:
+        """Return the bytes of `read_derived`; None: there are none, or they are damaged."""
+        try:
+            return self.read_derived(name)
+        except NothingStored:
+            return None
+        except DamagedFile as error:
+            log.warning("%s", error)
+            return None
+
+    def has_derived(self, name: str) -> bool:
+        """Return whether `read_derived` gives the bytes under a name; it reads them."""
+        return self.find_derived(name) is not None
 
     def _path(self, name: str) -> str:
         parts = PurePosixPath(name).parts
@@ -184,22 +248,24 @@ class Artifacts:
         return bool(same)
 
 
-def _write_file(path: Path, data: bytes) -> None:
+def _write_file(path: Path, data: bytes, unfinished: Path) -> None:
     """Write under another name first, then move.
 
-    A process killed in the middle leaves a hidden file, never half a content.
+    A process killed in the middle leaves a hidden file, never half a content; `sweep` removes it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    unfinished = Path(name)
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())  # or a power cut may leave the name with nothing behind it
-            # mkstemp's is for the writer only; MLflow's and the UI's processes read too.
-            os.fchmod(file.fileno(), 0o644)
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink()
-        raise
+    for folder in (unfinished, path.parent):
+        with UnfinishedFile(folder) as file:
+            with os.fdopen(os.dup(file.fd), "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(file.fd)  # or a power cut may leave the name with nothing behind it
+                # A temporary file is for the writer only; MLflow's and the UI's processes read too.
+                os.fchmod(file.fd, 0o644)
+            try:
+                file.path.replace(path)
+            except OSError as error:
+                if error.errno != errno.EXDEV or folder == path.parent:
+                    raise
+                continue  # a folder of the root is another disk's: next to its own place then
+            return

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.leftovers import TemporaryFolder
 from pipeline.tracking.connection import DESCRIPTION_TAG, MlflowConnection
 from pipeline.tracking.entries import Origin, TrackedDataset
 from pipeline.tracking.model_folder import write_file
@@ -122,10 +121,10 @@ class ExperimentRuns:
         """Log artifacts by name."""
         if not files:
             return
-        with tempfile.TemporaryDirectory() as folder:
+        with TemporaryFolder("mlflow") as folder:
             for name, data in files.items():
-                write_file(Path(folder) / name, data)
-            self._connection.client.log_artifacts(run_id, folder)
+                write_file(folder / name, data)
+            self._connection.client.log_artifacts(run_id, str(folder))
 
     def log_datasets(self, run_id: str, datasets: Iterable[TrackedDataset]) -> None:
         """Log what a run has learnt from."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import NothingStored
+from pipeline.leftovers import TemporaryFolder
 from pipeline.tracking.connection import MlflowConnection, unless_taken
 from pipeline.tracking.entries import TrackedModel
 from pipeline.tracking.model_folder import write_model_folder
@@ -73,9 +72,9 @@ class RegisteredModels:
             model_type="forecaster",
         )
         logged_model: str = logged.model_id
-        with tempfile.TemporaryDirectory() as folder:
-            write_model_folder(Path(folder), model, run_id, logged_model, logged.artifact_location)
-            client.log_model_artifacts(logged_model, folder)
+        with TemporaryFolder("mlflow") as folder:
+            write_model_folder(folder, model, run_id, logged_model, logged.artifact_location)
+            client.log_model_artifacts(logged_model, str(folder))
         client.finalize_logged_model(logged_model, "READY")
         return logged_model
 

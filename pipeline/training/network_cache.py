@@ -201,16 +201,20 @@ class Networks:
         return f"models/{model_id}.keras"
 
     def has(self, model_id: str) -> bool:
-        """Return whether a network has been trained."""
-        return self._artifacts.exists(self.file_of(model_id))
+        """Return whether a network has been trained, and its files are whole."""
+        return all(map(self._artifacts.has_derived, self._files_of(model_id)))
 
     def model(self, model_id: str) -> bytes:
         """Return a network's `.keras` file; `NothingStored` where it has not been trained."""
-        return self._artifacts.read(self.file_of(model_id))
+        return self._artifacts.read_derived(self.file_of(model_id))
 
     def training(self, model_id: str) -> TrainingRecord:
         """Return how a network's training went."""
-        return TrainingRecord.decode(self._artifacts.read(f"models/{model_id}.json"))
+        return TrainingRecord.decode(self._artifacts.read_derived(self._files_of(model_id)[0]))
+
+    @classmethod
+    def _files_of(cls, model_id: str) -> tuple[str, str]:
+        return f"models/{model_id}.json", cls.file_of(model_id)
 
     def fit(
         self,
@@ -253,12 +257,13 @@ class Networks:
     def _job(self, request: NetworkRequest) -> Job[Trained]:
         base = None
         if request.base:
-            if not self.has(request.base):
+            try:
+                base = self.model(request.base)
+            except NothingStored:
                 raise NothingStored(
                     f"{request.label}: the pooled network {request.base} that it goes on from has "
                     "not been trained. Run `stockcast pretrain` for this session first."
-                )
-            base = self.model(request.base)
+                ) from None
         return request.job(base, self._tensorboard_folder(request))
 
     def _tensorboard_folder(self, request: NetworkRequest) -> str:
@@ -273,9 +278,10 @@ class Networks:
         record = TrainingRecord(
             trained.history, trained.best_epoch, trained.seconds, trained.weights, code_version()
         )
-        self._artifacts.write(f"models/{request.model_id}.json", record.encode())
+        record_file, model_file = self._files_of(request.model_id)
+        self._artifacts.write_derived(record_file, record.encode())
         # Last: where the model file is, its record is too.
-        self._artifacts.write(self.file_of(request.model_id), trained.model)
+        self._artifacts.write_derived(model_file, trained.model)
         folder = self._tensorboard_folder(request)
         if folder and isinstance(request.recipe, PriceRecipe) and request.recipe.pooled:
             tensorboard.save_projector(folder, *embedding.vectors(trained.model), sectors)

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import gc
 import os
 import pickle
 import queue
+import select
 import signal
 import struct
 import subprocess
@@ -29,6 +31,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, TypeVar
 
 from pipeline.errors import RunError, StockcastError, TryAgain
+from pipeline.leftovers import TemporaryFolder
 from pipeline.outcomes import Outcomes
 from pipeline.storage import first_line
 from pipeline.training.jobs import Job
@@ -37,6 +40,12 @@ Answer = TypeVar("Answer")
 
 #: Quick jobs that take as long as importing TensorFlow in one more process.
 WORTH_A_WORKER = 100
+#: Signals that others end a process by: the kernel where memory is short, an operator, a service.
+KILLED_FROM_OUTSIDE = ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT", "SIGBUS")
+#: Seconds that a process may take to import TensorFlow.
+SECONDS_TO_START = 600
+#: Seconds that a process without its output has to end by itself, and say how it ended.
+SECONDS_TO_END = 10
 #: Variables of a worker process. A GPU would give other numbers, and workers would fight for it.
 WORKER_ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "-1",
@@ -49,12 +58,18 @@ WORKER_ENVIRONMENT = {
 class Workers:
     """Processes that run jobs, one thread each.
 
-    They start when first needed and end with `close` or with this process. A worker that dies takes
-    its job with it: the job's future raises `TryAgain`. The next job gets a new worker.
+    They start when first needed and end with `close` or with this process, even in the middle of a
+    job. A worker that dies takes its job with it: the job's future raises `TryAgain` where it was
+    killed from outside, and else `RunError`. One that works on a job for longer than the limit is
+    killed. The next job gets a new worker.
+
+    Args:
+        limit: seconds that a job may take; None: any time.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, limit: float | None = None) -> None:
         self.count = count
+        self.limit = limit
         self._owner = os.getpid()
         self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
         self._all: set[_Worker] = set()
@@ -72,8 +87,9 @@ class Workers:
             return  # a fork has a copy of this object, but the workers are not its own
         atexit.unregister(self.close)
         self._idle = queue.LifoQueue()
-        while self._all:
-            self._all.pop().stop()
+        with contextlib.suppress(KeyError):  # a thread takes out what has died under it
+            while True:
+                self._all.pop().stop()
 
     def run(self, jobs: Sequence[Job[Answer]]) -> Iterator[tuple[Job[Answer], Future[Answer]]]:
         """Run jobs; yield each with its finished future, in the order in which they finish.
@@ -89,27 +105,32 @@ class Workers:
             worth = 1 + len(jobs) // WORTH_A_WORKER
             at_once = max(len(self._all), min(worth, self.count))
         threads = ThreadPoolExecutor(at_once, thread_name_prefix="training")
+        is_over = threading.Event()
         try:
-            futures = {threads.submit(self._run_one, job): job for job in jobs}
+            futures = {threads.submit(self._run_one, job, is_over): job for job in jobs}
             for future in as_completed(futures):
                 yield futures[future], future
-        except KeyboardInterrupt:
+        except BaseException:
+            # An interrupt, a task's time limit (which Airflow raises), or whoever takes the answers
+            # has gone: nobody waits for jobs that may take hours.
+            is_over.set()
             threads.shutdown(wait=False, cancel_futures=True)
             self.close()
             raise
-        finally:
-            threads.shutdown(cancel_futures=True)
+        threads.shutdown()
 
-    def _run_one(self, job: Job[Answer]) -> Answer:
+    def _run_one(self, job: Job[Answer], is_over: threading.Event) -> Answer:
         try:
             worker = self._idle.get_nowait()
         except queue.Empty:
             worker = self._start()
+        if is_over.is_set():  # it was started while the others were ended
+            worker.stop()
         try:
-            answer: Answer = worker.answer(job)
+            answer: Answer = worker.answer(job, self.limit)
         except (EOFError, OSError):
             self._all.discard(worker)
-            raise worker.death(job.label) from None
+            raise worker.death(job.label, self.limit) from None
         except StockcastError:
             self._idle.put(worker)
             raise
@@ -134,17 +155,17 @@ def answers_by_label(workers: Workers, jobs: Sequence[Job[Answer]]) -> Outcomes[
     return Outcomes(results, failures)
 
 
-def shared_workers(count: int) -> Workers:
-    """Return this process's one pool with `count` workers.
+def shared_workers(count: int, limit: float | None = None) -> Workers:
+    """Return this process's one pool with `count` workers and this limit.
 
     Steps that follow each other pay once for importing TensorFlow.
     """
-    return _shared_workers(count, os.getpid())
+    return _shared_workers(count, limit, os.getpid())
 
 
 @cache
-def _shared_workers(count: int, process: int) -> Workers:
-    return Workers(count)
+def _shared_workers(count: int, limit: float | None, process: int) -> Workers:
+    return Workers(count, limit)
 
 
 class _Worker:
@@ -156,12 +177,19 @@ class _Worker:
     def __init__(self) -> None:
         root = str(Path(__file__).parents[2])
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+        self._folder = TemporaryFolder("worker")
+        environment = {"PYTHONPATH": path, "TMPDIR": str(self._folder.path), **WORKER_ENVIRONMENT}
+        self._is_ready = self._is_late = False
+        self._ending = threading.Lock()
+        its_end, self._lifeline = os.pipe()
         self._process = subprocess.Popen(
-            self.COMMAND,
+            (*self.COMMAND, str(its_end)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path, **WORKER_ENVIRONMENT},
+            env={**os.environ, **environment},
+            pass_fds=(its_end,),
         )
+        os.close(its_end)
 
     @property
     def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
@@ -170,40 +198,86 @@ class _Worker:
             raise OSError("The worker has no pipes.")
         return stdin, stdout
 
-    def answer(self, job: Job[Any]) -> Any:
+    def answer(self, job: Job[Any], limit: float | None = None) -> Any:
         """Return the job's answer, or raise its error.
+
+        Args:
+            limit: seconds after which the process is killed; None: any time.
 
         Raises:
             EOFError, OSError: the process is gone.
         """
         stdin, stdout = self._pipes
-        _send(stdin, job)
-        succeeded, answer = _receive(stdout)
+        try:
+            if not self._is_ready:
+                with self._killed_after(SECONDS_TO_START):
+                    self._is_ready = _receive(stdout)
+            with self._killed_after(limit):
+                _send(stdin, job)
+                succeeded, answer = _receive(stdout)
+        except ValueError as error:
+            if stdout.closed:  # by `stop`, in another thread
+                raise EOFError from error
+            raise
         if succeeded:
             return answer
         raise answer
 
-    def death(self, label: str) -> RunError:
+    @contextlib.contextmanager
+    def _killed_after(self, seconds: float | None) -> Iterator[None]:
+        """Kill the process where it takes longer; None: it may take any time."""
+
+        def end() -> None:
+            self._is_late = True
+            self._process.kill()
+
+        watch = threading.Timer(threading.TIMEOUT_MAX if seconds is None else seconds, end)
+        watch.daemon = True
+        watch.start()
+        try:
+            yield
+        finally:
+            watch.cancel()
+
+    def death(self, label: str, limit: float | None = None) -> RunError:
         """Return the error of the job that died with this process."""
-        code = self._process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(SECONDS_TO_END)
         self.stop()
-        if code >= 0:
-            return RunError(
-                f"{label}: its training process ended with exit code {code}. "
-                "Its last lines in the log say why."
+        code = self._process.returncode
+        if self._is_late and not self._is_ready:
+            return TryAgain(
+                f"{label}: its training process has not begun to work within {SECONDS_TO_START} s. "
+                "Repeat when this machine has less to do."
             )
-        return TryAgain(
-            f"{label}: its training process was killed by {signal.Signals(-code).name}. "
-            "Repeat, with fewer workers (STOCKCAST_WORKERS) if memory is short."
+        if self._is_late:
+            return RunError(
+                f"{label}: its training took longer than {limit:g} s, and was ended. Allow more "
+                "(--training-limit), or look at its prices."
+            )
+        name = signal.Signals(-code).name if code < 0 else ""
+        if name in KILLED_FROM_OUTSIDE:
+            return TryAgain(
+                f"{label}: its training process was killed by {name}. "
+                "Repeat, with fewer workers (STOCKCAST_WORKERS) if memory is short."
+            )
+        crash = f"crashed with {name}" if name else f"ended with exit code {code}"
+        return RunError(
+            f"{label}: its training process {crash}. Its last lines in the log say why."
         )
 
     def stop(self) -> None:
-        """Kill the process."""
-        self._process.kill()
-        self._process.wait()
-        for pipe in self._pipes:
-            with contextlib.suppress(BrokenPipeError):  # a job that it never read
-                pipe.close()
+        """Kill the process, and remove what it has left; once more changes nothing."""
+        with self._ending:
+            self._process.kill()
+            self._process.wait()
+            for pipe in self._pipes:
+                with contextlib.suppress(BrokenPipeError):  # a job that it never read
+                    pipe.close()
+            self._folder.remove()
+            if self._lifeline >= 0:
+                os.close(self._lifeline)
+                self._lifeline = -1
 
 
 # In the worker process
@@ -214,12 +288,30 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not get between the answers
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
+    _end_with(int(sys.argv[1]))
     jobs: queue.SimpleQueue[Job[Any]] = queue.SimpleQueue()
     threading.Thread(target=_read_jobs, args=(sys.stdin.buffer, jobs), daemon=True).start()
     _import_tensorflow()
     gc.freeze()
+    _send(answers, True)  # from here on, time counts
     while True:
         _send(answers, _answer(jobs.get()))
+
+
+def _end_with(lifeline: int) -> None:
+    """Let the kernel kill this process once the other end of a pipe is closed.
+
+    The thread that reads jobs ends it too, but not while it is stopped, or while a job keeps Python
+    to itself.
+    """
+    if not hasattr(fcntl, "F_SETSIG"):  # Linux alone has it
+        return
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+    flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, flags | os.O_ASYNC)
+    if select.select([lifeline], [], [], 0)[0]:  # it was closed before
+        os._exit(0)
 
 
 def _read_jobs(stream: BinaryIO, jobs: queue.SimpleQueue[Job[Any]]) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,11 @@ from tests.made_days import TRAINED
 
 #: One ticker with networks of its own, one with the pooled one, one with none.
 FEWER = dataclasses.replace(TRAINED, tickers=("OLD", "YNG", "AAA"))
+
+
+def cut(file):
+    """Leave the first half of a file, as a full disk might."""
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
 def tracked_below(parts):
@@ -54,24 +60,26 @@ def test_another_mlflow_is_filled_from_new_measurements(done):
     assert parts.tracked.records == {}
 
 
+@pytest.mark.parametrize("harm", [Path.unlink, cut], ids=["gone", "cut"])
 @pytest.mark.parametrize("part", ["choice_file", "tracked_file"])
-def test_a_choice_without_one_of_its_files_is_made_again(done, part):
+def test_a_choice_without_one_of_its_files_is_made_again(done, part, harm):
     parts, run = done
     own = lineup.load(parts, run, ["OLD"])["OLD"]
     file = parts.settings.home / "artifacts" / getattr(own, part)
     before = file.read_bytes()
-    file.unlink()
+    harm(file)
     take_steps(parts, run, "evaluate", "evaluate")
     assert tracked_below(parts) == {"parent 2013-03-01": ["OLD"]}
     assert file.read_bytes() == before
 
 
-def test_a_lost_replay_is_made_again_without_measuring(done):
+@pytest.mark.parametrize("harm", [Path.unlink, cut], ids=["gone", "cut"])
+def test_a_lost_replay_is_made_again_without_measuring(done, harm):
     parts, run = done
     own = lineup.load(parts, run, ["OLD"])["OLD"]
     file = parts.settings.home / "artifacts" / own.replay_file
     before = file.read_bytes()
-    file.unlink()
+    harm(file)
     take_steps(parts, run, "evaluate", "evaluate")
     assert (parts.predictions, parts.tracked.records) == (["OLD"], {})
     assert file.read_bytes() == before

@@ -46,6 +46,11 @@ def run(parts):
     return plan(parts, TRAINED, None, NOW)
 
 
+def made_network(parts, model_id):
+    parts.artifacts.write_derived(f"models/{model_id}.json", b"{}")
+    parts.artifacts.write_derived(Networks.file_of(model_id), b"a network")
+
+
 def draw_up(parts, run, ticker, columns=("close",), is_trained=True):
     """Store a lineup whose network sees these columns; return its dataset file."""
     history = walk(60).assign(ticker=ticker)
@@ -55,7 +60,7 @@ def draw_up(parts, run, ticker, columns=("close",), is_trained=True):
     entry = DatasetEntry("training", CUTOFF, dataset, "", 60, "")
     network = NetworkEntry("lstm", ticker, "default", f"of-{ticker}", dataset, CUTOFF)
     if is_trained:
-        parts.artifacts.write(Networks.file_of(network.model_id), b"a network")
+        made_network(parts, network.model_id)
     lineup.save(parts, run, [Lineup(ticker, (entry,), (network,))])
     return file
 

@@ -129,7 +129,7 @@ def test_a_write_that_fails_before_the_move_leaves_the_old_content_and_no_other_
     with pytest.raises(StoreUnavailable, match="model cannot be written: no space"):
         artifacts.write("model", b"new")
     assert artifacts.read("model") == b"old"
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [".unfinished", "model"]
 
 
 def test_writers_of_one_name_at_once_leave_one_of_their_contents(artifacts):

@@ -225,10 +225,22 @@ def test_a_network_without_its_file_is_trained_again_although_its_record_is_ther
 ):
     wanted = request(file)
     record = TrainingRecord(HISTORY, best_epoch=1, seconds=0.5)
-    artifacts.write(f"models/{wanted.model_id}.json", record.encode())
+    artifacts.write_derived(f"models/{wanted.model_id}.json", record.encode())
     assert not networks.has(wanted.model_id)
     networks.fit([wanted])
     assert len(workers.jobs) == 1
+
+
+@pytest.mark.parametrize("name", ["models/{}.keras", "models/{}.json"])
+def test_a_network_with_a_damaged_file_is_trained_again(networks, workers, artifacts, file, name):
+    wanted = request(file)
+    networks.fit([wanted])
+    name = name.format(wanted.model_id)
+    whole = artifacts.read(name)
+    artifacts.write(name, whole[:-10])
+    assert not networks.has(wanted.model_id)
+    networks.fit([wanted])
+    assert len(workers.jobs) == 2 and networks.model(wanted.model_id) == b"network 2"
 
 
 def test_with_tensorboard_it_is_trained_again_into_a_folder_of_its_own(artifacts, workers, file):

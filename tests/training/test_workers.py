@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import LookAtTheData, RunError, TryAgain
+from pipeline.leftovers import FOLDER_PREFIX, sweep_folders
 from pipeline.training import Job, LookAheadJob, PredictJob, Workers, shared_workers
 from pipeline.training.fit import fit
 from pipeline.training.jobs import FitJob
@@ -32,7 +34,7 @@ ROOT = Path(__file__).parents[2]
 class InProcess:
     """In place of a worker process: it does each job where it is."""
 
-    def answer(self, job: Job[str]) -> str:
+    def answer(self, job: Job[str], limit: float | None) -> str:
         return job.run()
 
     def stop(self) -> None:
@@ -184,6 +186,72 @@ def test_a_worker_that_is_killed_loses_its_job_only(trained, dataset):
     assert not pool._all
 
 
+@dataclass(frozen=True, eq=False)
+class HangingJob(Job[str]):
+    """A job that does not end, and leaves a file in the temporary folder."""
+
+    label: str
+
+    def run(self) -> str:
+        Path(tempfile.mkdtemp(), "half").write_text("written")
+        time.sleep(600)
+        return self.label
+
+
+@dataclass(frozen=True, eq=False)
+class CrashingJob(Job[str]):
+    label: str
+
+    def run(self) -> str:
+        os.kill(os.getpid(), signal.SIGSEGV)
+        return self.label
+
+
+@dataclass(frozen=True, eq=False)
+class EasyJob(Job[str]):
+    label: str
+
+    def run(self) -> str:
+        return self.label
+
+
+def temporary_folders() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}worker-*"))
+
+
+@pytest.mark.slow
+def test_a_job_that_hangs_or_crashes_ends_with_its_worker_and_the_others_go_on(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    before = temporary_folders()
+    with Workers(2, limit=3.0) as pool:
+        jobs = [HangingJob("HUNG"), CrashingJob("TORN"), EasyJob("FINE"), EasyJob("ALSO")]
+        outcomes = results(pool, jobs)
+        assert (outcomes.pop("FINE"), outcomes.pop("ALSO")) == ("FINE", "ALSO")
+        assert {label: str(error).split(".")[0] for label, error in outcomes.items()} == {
+            "HUNG": "HUNG: its training took longer than 3 s, and was ended",
+            "TORN": "TORN: its training process crashed with SIGSEGV",
+        }
+        # Repeating them would give the same, so nobody is to try again.
+        assert {type(error) for error in outcomes.values()} == {RunError}
+    assert temporary_folders() == before
+
+
+class TaskTimeout(BaseException):
+    """What Airflow raises in a task at its time limit."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", [TaskTimeout, LookAtTheData])
+def test_a_task_that_ends_does_not_wait_for_its_jobs(end, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    pool, before = Workers(2), temporary_folders()
+    with pytest.raises(end):
+        for _ in pool.run([EasyJob("FINE"), *(HangingJob(str(each)) for each in range(4))]):
+            raise end("the task's time is over")
+    assert not pool._all
+    assert temporary_folders() == before
+
+
 #: Starts a worker, prints its process id, and waits to be killed.
 PARENT = """
 import time
@@ -195,18 +263,37 @@ time.sleep({seconds})
 """
 
 
-@pytest.mark.parametrize("end", ["killed", "leaves"])
+@pytest.mark.parametrize("end", ["killed", "killed while its worker is stopped", "leaves"])
 @pytest.mark.slow
 def test_workers_end_with_their_parent_however_it_ends(end):
-    script = PARENT.format(seconds=60 if end == "killed" else 0)
+    before = temporary_folders()
+    script = PARENT.format(seconds=0 if end == "leaves" else 60)
     with subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=ROOT
     ) as parent:
-        command = Path(f"/proc/{int(parent.stdout.readline())}/cmdline")
-        if end == "killed":
+        worker = int(parent.stdout.readline())
+        command = Path(f"/proc/{worker}/cmdline")
+        if end != "leaves":
+            wait_until(lambda: b"SIGKILL" in _waiting_for(worker))
+            if end != "killed":
+                os.kill(worker, signal.SIGSTOP)
+            assert not sweep_folders(), "its process is alive"
             parent.kill()
         parent.wait()
     wait_until(lambda: not command.exists() or not command.read_bytes())
+    sweep_folders()
+    assert temporary_folders() <= before
+
+
+def _waiting_for(worker: int) -> bytes:
+    """Return `SIGKILL` once the worker has asked the kernel to be killed with its parent."""
+    flags = [
+        int(line.split()[1], 8)
+        for file in Path(f"/proc/{worker}/fdinfo").iterdir()
+        for line in file.read_text().splitlines()
+        if line.startswith("flags:")
+    ]
+    return b"SIGKILL" if any(each & os.O_ASYNC for each in flags) else b""
 
 
 def _start_and_stop_workers() -> None:
