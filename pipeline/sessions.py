@@ -7,6 +7,7 @@ exchange_calendars.
 from __future__ import annotations
 
 import datetime as dt
+
 import exchange_calendars as xcals
 import numpy as np
 import pandas as pd
@@ -16,9 +17,9 @@ from pipeline.errors import SettingsError
 #: Price history begins here at the earliest. (exchange_calendars' own default is 20 years back,
 #: which cuts histories short.)
 EARLIEST_SESSION = "1990-01-01"
-#: A calendar is known for about a year ahead of the moment that it was built, and is built again for
-#: days beyond, as in a process that has lived for long. What is asked for further ahead than this
-#: is a mistake.
+#: A calendar is known for about a year ahead of the moment at which it was built, and is built
+#: again for days beyond, as in a process that has lived for long. What is asked for further ahead
+#: than this is a mistake.
 FARTHEST_AHEAD = dt.timedelta(days=3653)
 #: Days beyond the one that is asked for, which the next sessions are looked for in.
 _AHEAD = dt.timedelta(days=366)

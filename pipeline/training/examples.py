@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from pipeline.quantiles import PROBABILITIES, QUANTILE_COUNT
 from pipeline.training.jobs import UNKNOWN_SYMBOL
 from pipeline.training.predict import symbol_inputs
 from pipeline.windows import Dataset, Windows, load_dataset
+
+log = logging.getLogger(__name__)
 
 #: Relative changes that vary by less than this are rounding errors of numbers that do not move.
 STANDSTILL = 1e-6
@@ -36,18 +39,30 @@ def training_examples(
         Train, validation and test; no test where the recipe's schedule does not watch it.
 
     Raises:
-        LookAtTheData: a stock has too few usable windows, or a number is missing in one.
+        LookAtTheData: the only stock, or each of them, has too few usable windows, or one with a
+            missing number. One of several is left out.
     """
     parts: dict[str, list[Examples]] = {"train": [], "validation": [], "test": []}
+    left_out: list[LookAtTheData] = []
     for ticker in sorted(training_files):  # the order of the examples decides the outcome
-        dataset = load_dataset(training_files[ticker])
-        _require_trainable(dataset)
+        try:
+            dataset = load_dataset(training_files[ticker])
+            _require_trainable(dataset)
+        except LookAtTheData as error:
+            if len(training_files) == 1:
+                raise
+            # The same files leave the same ones out, so the network is still known by them.
+            log.warning("The network of all learns nothing from %s: %s", ticker, error)
+            left_out.append(error)
+            continue
         for name, examples in parts.items():
             windows = _thinned(dataset.parts[name], LEARNT_AN_EPOCH // len(training_files))
             wanted = name != "test" or recipe.optimiser.peeks
             examples.append(
                 _examples(recipe, ticker, windows if wanted else windows.take(slice(0)))
             )
+    if len(left_out) == len(training_files):
+        raise left_out[0]
     train, validation, test = (_joined(examples) for examples in parts.values())
     if recipe.pooled:
         network: Any = recipe.network

@@ -6,6 +6,7 @@ It runs in a worker process (see `workers`), which imports TensorFlow once.
 from __future__ import annotations
 
 import gc
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.errors import LookAtTheData
 from pipeline.models import Examples, Loss, Optimiser, PriceRecipe, Recipe, Shape
 from pipeline.training.examples import network_shape, training_examples
 from pipeline.training.jobs import Trained
@@ -40,12 +42,20 @@ def fit(
         base: the `.keras` file of the network that it goes on from.
 
     Raises:
-        LookAtTheData: a stock has too few usable windows, or a number is missing in one.
+        LookAtTheData: a stock has too few usable windows, a number is missing in one, or the
+            training diverges.
     """
     train, validation, test = training_examples(recipe, training_files, seed)
     symbols = tuple(sorted(training_files)) if recipe.knows_symbols else ()
     trained_as = recipe if base is None else recipe.tuned
-    return fit_examples(trained_as, train, validation, test, seed, tensorboard, symbols, base)
+    trained = fit_examples(trained_as, train, validation, test, seed, tensorboard, symbols, base)
+    loss = trained.history["loss"][trained.best_epoch]
+    if not math.isfinite(loss):
+        raise LookAtTheData(
+            f"The training diverged: after epoch {trained.best_epoch} of {trained.epochs} its loss "
+            f"is {loss}. Look at the prices, or name another recipe (--recipe)."
+        )
+    return trained
 
 
 def fit_examples(

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.errors import LookAtTheData
 from pipeline.models import Examples, Optimiser, Stack
 from pipeline.models.optimisation import Constant, DecayAfter, HalvedOnPlateau, MeanSquaredError
 from pipeline.training.fit import fit
@@ -27,6 +28,13 @@ from tests.training.made_networks import (
 POOLED = small(
     network=Stack((4,), embedding=2), loss=MeanSquaredError(), pooled=True, patience=None
 )
+
+
+@pytest.mark.slow
+def test_a_training_that_diverges_is_an_error_that_says_when():
+    wild = small(patience=None, optimiser=Optimiser(schedule=Constant(1e30)), clip=None)
+    with pytest.raises(LookAtTheData, match=r"diverged: after epoch 2 of 2 its loss is (nan|inf)"):
+        fit(wild, training_files(), seed=7)
 
 
 @pytest.mark.slow

@@ -1,0 +1,213 @@
+"""Faults of one ticker, `FAULTY`, each just before the step that meets it, and a command with one.
+
+    python -m tests.made_faults stockcast run ...
+
+is the command line with the short recipe of `made_days`, in which the training of `FAULTY` crashes
+its worker process.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.daily import lineup
+from pipeline.errors import MalformedPrices, RunError
+from pipeline.run import Run
+from pipeline.storage import Store
+from pipeline.tables import ACTIONS, FORECASTS, PRICES
+from pipeline.training import Networks
+from pipeline.training.jobs import FitJob, Trained
+from tests import short_recipe
+from tests.daily.quick_days import QuickParts, answer
+
+FAULTY = "TWO"
+#: Makes what a step meets.
+Fault = Callable[[QuickParts, Run], None]
+
+
+def store_action(
+    store: Store, source_id: str, ticker: str, kind: str, run: Run, days: int = 182
+) -> None:
+    """Store an impossible dividend or split, days before a run's session."""
+    value = {"dividend": 1e6, "split": 1e-320}[kind]
+    day = pd.Timestamp(run.session) - pd.Timedelta(days=days)
+    row = {"ticker": ticker, "session": day, "kind": kind, "value": value}
+    actions = ACTIONS.conform(pd.DataFrame([row]))
+    store.prices.save(source_id, PRICES.empty(), actions, run.session, run.session, run.known_at)
+
+
+def _source_that_raises(error: Exception) -> Fault:
+    def fault(parts: QuickParts, run: Run) -> None:
+        fetch_raw = parts.made.fetch_raw
+
+        def failing(ticker: str, *when: Any) -> Any:
+            if ticker == FAULTY:
+                raise error
+            return fetch_raw(ticker, *when)
+
+        parts.made.fetch_raw = failing
+
+    return fault
+
+
+def _gate_that_raises(parts: QuickParts, run: Run) -> None:
+    judge = parts.gate.check_prices
+    parts.gate.rules_hash = "other rules"
+
+    def failing(bars: Any, actions: Any, tickers: list[str], *rest: Any, **more: Any) -> Any:
+        if FAULTY in tickers:
+            raise ZeroDivisionError("division by zero")
+        return judge(bars, actions, tickers, *rest, **more)
+
+    parts.gate.check_prices = failing
+
+
+def _impossible(kind: str) -> Fault:
+    def fault(parts: QuickParts, run: Run) -> None:
+        store_action(parts.store, run.universe.source_id, FAULTY, kind, run)
+
+    return fault
+
+
+def _own(parts: QuickParts, run: Run) -> lineup.Lineup:
+    return lineup.load(parts, run, [FAULTY])[FAULTY]
+
+
+def _training_that_crashes(parts: QuickParts, run: Run) -> None:
+    for network in _own(parts, run).networks:
+        (parts.settings.home / "artifacts" / Networks.file_of(network.model_id)).unlink()
+
+    def crashing(job: Any) -> Any:
+        if isinstance(job, FitJob) and job.label == FAULTY:
+            raise RunError(f"{FAULTY}: its training process crashed with SIGSEGV.")
+        return answer(job)
+
+    parts.workers.answer = crashing
+
+
+def _network_without_numbers(parts: QuickParts, run: Run) -> None:
+    own = _own(parts, run)
+    for file in (own.choice_file, own.replay_file):
+        (parts.settings.home / "artifacts" / file).unlink()
+
+    def without_numbers(job: Any) -> Any:
+        answered = answer(job)
+        if job.label != FAULTY or isinstance(answered, Trained):
+            return answered
+        return tuple(np.full_like(each, np.nan) for each in answered)
+
+    parts.workers.answer = without_numbers
+
+
+def _damaged(file: str, content: bytes | None = None) -> Fault:
+    """Return the fault that a file of the lineup is cut, or has another content than expected."""
+
+    def fault(parts: QuickParts, run: Run) -> None:
+        name = getattr(_own(parts, run), file)
+        if content is None:
+            parts.artifacts.write(name, parts.artifacts.read(name)[:-9])
+        else:
+            parts.artifacts.write_derived(name, content)
+
+    return fault
+
+
+def _forecast_that_breaks_a_rule(parts: QuickParts, run: Run) -> None:
+    rows = parts.rows(FORECASTS, run)
+    parts.store.save(FORECASTS, rows.assign(y_hat=rows["y_hat"] + 1))  # or it has passed already
+    parts.gate.refuses = {FAULTY: "upper below lower"}
+
+
+#: By name, the step that meets the fault, the fault, and the reason that it leaves.
+HOLDING_FAULTS: dict[str, tuple[str, Fault, str]] = {
+    "a price file that cannot be read": (
+        "ingest",
+        _source_that_raises(MalformedPrices(f"{FAULTY}: no column close in the first line.")),
+        f"ingest: {FAULTY}: no column close",
+    ),
+    "an answer that nobody expected": (
+        "ingest",
+        _source_that_raises(KeyError("close")),
+        f"ingest: {FAULTY}: unexpected KeyError: 'close'",
+    ),
+    "a history that the gate cannot judge": (
+        "check",
+        _gate_that_raises,
+        f"{FAULTY}: unexpected ZeroDivisionError: division by zero",
+    ),
+    "an impossible dividend": (
+        "pretrain",
+        _impossible("dividend"),
+        f"build_windows: {FAULTY}: a dividend of 1000000.0 on ",
+    ),
+    "an impossible split": (
+        "build_windows",
+        _impossible("split"),
+        f"build_windows: {FAULTY}: a split of 9.99989e-321 on ",
+    ),
+    "a training that crashes": (
+        "train",
+        _training_that_crashes,
+        f"train: {FAULTY}: its training process crashed with SIGSEGV",
+    ),
+    "a network that forecasts no numbers": (
+        "evaluate",
+        _network_without_numbers,
+        f"evaluate: {FAULTY}: ",
+    ),
+    "a choice that is cut": ("promote", _damaged("choice_file"), "promote: "),
+    "a choice of something else": (
+        "promote",
+        _damaged("choice_file", b"no archive"),
+        f"promote: {FAULTY}: unexpected ",
+    ),
+    "a replay that is cut": ("publish", _damaged("replay_file"), "publish: "),
+    "a forecast that breaks a rule": (
+        "publish",
+        _forecast_that_breaks_a_rule,
+        f"publish: {FAULTY} breaks order: upper below lower",
+    ),
+}
+
+
+# A command line whose training crashes
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CrashingFitJob(FitJob):
+    """A training that ends its worker process as a fault of memory does."""
+
+    def run(self) -> Trained:
+        os.kill(os.getpid(), signal.SIGSEGV)
+        return super().run()
+
+
+def main() -> int:
+    from pipeline.training import PriceNetworkRequest
+
+    plain = PriceNetworkRequest.job
+
+    def job(request: PriceNetworkRequest, base: bytes | None, tensorboard: str) -> FitJob:
+        made = plain(request, base, tensorboard)
+        if request.label != FAULTY:
+            return made
+        fields = {each.name: getattr(made, each.name) for each in dataclasses.fields(made)}
+        # By its importable name: a worker is to find it.
+        from tests.made_faults import CrashingFitJob
+
+        return CrashingFitJob(**fields)
+
+    PriceNetworkRequest.job = job
+    return short_recipe.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
