@@ -9,10 +9,13 @@ its worker process.
 from __future__ import annotations
 
 import dataclasses
+import html
+import json
 import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,13 +25,16 @@ from pipeline.daily import lineup
 from pipeline.errors import MalformedPrices, RunError
 from pipeline.run import Run
 from pipeline.storage import Store
-from pipeline.tables import ACTIONS, FORECASTS, PRICES
+from pipeline.tables import ACTIONS, CHECKS, FORECASTS, PRICES, PUBLICATIONS
 from pipeline.training import Networks
 from pipeline.training.jobs import FitJob, Trained
 from tests import short_recipe
 from tests.daily.quick_days import QuickParts, answer
+from tests.made_prices import random_walk
 
 FAULTY = "TWO"
+#: A universe of five, and the sessions of each: `FAULTY` and OLD may have networks of their own.
+FIVE = ("AAA", "BBB", "CCC", "OLD", "TWO")
 #: Makes what a step meets.
 Fault = Callable[[QuickParts, Run], None]
 
@@ -42,6 +48,52 @@ def store_action(
     row = {"ticker": ticker, "session": day, "kind": kind, "value": value}
     actions = ACTIONS.conform(pd.DataFrame([row]))
     store.prices.save(source_id, PRICES.empty(), actions, run.session, run.session, run.known_at)
+
+
+def five_stocks(home: Path, sessions: int = 120) -> None:
+    """Write a universe "five" of price files into a home, `OLD` and `FAULTY` with so many sessions.
+
+    It is one shard.
+    """
+    (home / "prices").mkdir()
+    for seed, ticker in enumerate(FIVE):
+        bars = random_walk(seed, sessions if ticker in ("OLD", FAULTY) else 120)
+        bars.to_csv(home / "prices" / f"{ticker}.csv", index=False)
+    (home / "universes.toml").write_text(
+        f'[five]\nsource = "csv"\ndata = "{home}/prices"\ntickers = {json.dumps(FIVE)}\n'
+    )
+
+
+def five_settings(home: Path) -> dict[str, str]:
+    """Return the variables of a deployment whose one universe is that of `five_stocks`."""
+    settings = {
+        "HOME": home,
+        "STORE_URL": f"sqlite:///{home}/store.db",
+        "TRACKING_URI": f"sqlite:///{home}/mlflow.db",
+        "UNIVERSES": home / "universes.toml",
+        "UNIVERSE": "five",
+        "SHARD_SIZE": 5,
+        "WORKERS": 1,
+    }
+    return {f"STOCKCAST_{name}": str(value) for name, value in settings.items()}
+
+
+def what_is_left(home: Path) -> tuple[list[str], str, list[str], str]:
+    """Return what a day of `five_stocks` has left.
+
+    Returns:
+        The tickers with forecasts; why `FAULTY` is held back; why its publications were withdrawn,
+        each once; and the day's page.
+    """
+    store = Store.open(f"sqlite:///{home}/store.db")
+    try:
+        published = sorted(store.load(FORECASTS)["ticker"].unique())
+        [reason] = store.load(CHECKS, ticker=FAULTY)["reasons"]
+        withdrawn = store.load(PUBLICATIONS, ticker=FAULTY)["withdrawn"].unique().tolist()
+    finally:
+        store.close()
+    [page] = (home / "artifacts" / "reports" / "five").glob("*.html")
+    return published, reason, withdrawn, html.unescape(page.read_text())
 
 
 def _source_that_raises(error: Exception) -> Fault:

@@ -32,7 +32,7 @@ POOLED = small(
 
 @pytest.mark.slow
 def test_a_training_that_diverges_is_an_error_that_says_when():
-    wild = small(patience=None, optimiser=Optimiser(schedule=Constant(1e30)), clip=None)
+    wild = small(patience=None, optimiser=Optimiser("SGD", Constant(1e30)))
     with pytest.raises(LookAtTheData, match=r"diverged: after epoch 2 of 2 its loss is (nan|inf)"):
         fit(wild, training_files(), seed=7)
 
