@@ -1,4 +1,4 @@
-"""What a killed process leaves: temporary folders and unfinished files, each locked by its owner.
+"""Leftovers of killed processes: temporary folders and unfinished files, locked by their owners.
 
 The kernel releases an owner's lock when it ends, however it ends. What nobody holds any more can be
 removed, and what is still being written never is; nothing depends on process ids, which are used

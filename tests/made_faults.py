@@ -40,7 +40,7 @@ Fault = Callable[[QuickParts, Run], None]
 
 
 def store_action(
-    store: Store, source_id: str, ticker: str, kind: str, run: Run, days: int = 182
+    store: Store, source_id: str, ticker: str, kind: str, run: Run, days: int = 60
 ) -> None:
     """Store an impossible dividend or split, days before a run's session."""
     value = {"dividend": 1e6, "split": 1e-320}[kind]

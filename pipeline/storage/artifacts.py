@@ -103,7 +103,7 @@ class Artifacts:
 
     @property
     def _unfinished(self) -> Path:
-        """Where files of a folder lie until they are whole."""
+        """The folder in which files lie until they are whole."""
         return Path(self._root, UNFINISHED_FOLDER)
 
     def read(self, name: str) -> bytes:

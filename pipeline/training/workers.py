@@ -43,9 +43,9 @@ WORTH_A_WORKER = 100
 #: Signals that others end a process by: the kernel where memory is short, an operator, a service.
 KILLED_FROM_OUTSIDE = ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT", "SIGBUS")
 #: Seconds that a process may take to import TensorFlow.
-SECONDS_TO_START = 600
+IMPORT_LIMIT = 600
 #: Seconds that a process without its output has to end by itself, and say how it ended.
-SECONDS_TO_END = 10
+EXIT_LIMIT = 10
 #: Variables of a worker process. A GPU would give other numbers, and workers would fight for it.
 WORKER_ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "-1",
@@ -210,7 +210,7 @@ class _Worker:
         stdin, stdout = self._pipes
         try:
             if not self._is_ready:
-                with self._killed_after(SECONDS_TO_START):
+                with self._killed_after(IMPORT_LIMIT):
                     self._is_ready = _receive(stdout)
             with self._killed_after(limit):
                 _send(stdin, job)
@@ -242,12 +242,12 @@ class _Worker:
     def death(self, label: str, limit: float | None = None) -> RunError:
         """Return the error of the job that died with this process."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(SECONDS_TO_END)
+            self._process.wait(EXIT_LIMIT)
         self.stop()
         code = self._process.returncode
         if self._is_late and not self._is_ready:
             return TryAgain(
-                f"{label}: its training process has not begun to work within {SECONDS_TO_START} s. "
+                f"{label}: its training process has not begun to work within {IMPORT_LIMIT} s. "
                 "Repeat when this machine has less to do."
             )
         if self._is_late:
