@@ -47,7 +47,7 @@ def store_action(
     day = pd.Timestamp(run.session) - pd.Timedelta(days=days)
     row = {"ticker": ticker, "session": day, "kind": kind, "value": value}
     actions = ACTIONS.conform(pd.DataFrame([row]))
-    store.prices.save(source_id, PRICES.empty(), actions, run.session, run.session, run.known_at)
+    store.prices.save(source_id, PRICES.empty(), actions, run.session, run.session)
 
 
 def five_stocks(home: Path, sessions: int = 120) -> None:
@@ -196,12 +196,12 @@ HOLDING_FAULTS: dict[str, tuple[str, Fault, str]] = {
         f"{FAULTY}: unexpected ZeroDivisionError: division by zero",
     ),
     "an impossible dividend": (
-        "pretrain",
+        "check",
         _impossible("dividend"),
         f"build_windows: {FAULTY}: a dividend of 1000000.0 on ",
     ),
     "an impossible split": (
-        "build_windows",
+        "check",
         _impossible("split"),
         f"build_windows: {FAULTY}: a split of 9.99989e-321 on ",
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -32,8 +31,7 @@ def test_a_history_that_cannot_be_adjusted_withdraws_its_ticker_alone(dag_home: 
     with Parts(Settings(), progress=lambda *_: None) as parts:
         run = plan(parts, universe_of(parts.settings), None, NOW)
         run_day(parts, run)
-        later = dataclasses.replace(run, known_at=NOW)
-        store_action(parts.store, run.universe.source_id, FAULTY, "dividend", later)
+        store_action(parts.store, run.universe.source_id, FAULTY, "dividend", run)
     assert what_is_left(dag_home)[0] == list(FIVE)
 
     settings = {name: value for name, value in variables.items() if name != "STOCKCAST_HOME"}
