@@ -172,6 +172,8 @@ def summary_of(day: Day) -> DaySummary:
 
 def _with_step(ticker: str, step: str | None) -> str:
     return f"{ticker} (`{step}` is not done)" if step else ticker
+
+
 def _held_back(quarantined: pd.DataFrame) -> str:
     """Return how many tickers sit the session out, and the reasons of the first."""
     reasons = [
