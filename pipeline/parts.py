@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pipeline.addresses import without_login
+from pipeline.addresses import LOOPBACK, without_login
 from pipeline.errors import SettingsError
 from pipeline.models import DEFAULT, RECIPES, Recipes
 from pipeline.settings import Settings
@@ -199,9 +199,11 @@ def store_name(settings: Settings) -> str:
 
 def mlflow_url(settings: Settings) -> str:
     """Return where people look at training runs."""
+    if settings.mlflow_public_url:
+        return without_login(settings.mlflow_public_url.rstrip("/"))
     if settings.tracking_uri.startswith("http"):
         return without_login(settings.tracking_uri)
-    return f"http://127.0.0.1:{settings.mlflow_port}"
+    return f"http://{LOOPBACK}:{settings.mlflow_port}"
 
 
 def experiments_url(settings: Settings) -> str:

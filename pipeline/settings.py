@@ -66,6 +66,7 @@ SETTING_GROUPS = {
         "notify_on",
         "airflow_port",
         "mlflow_port",
+        "mlflow_public_url",
     ),
 }
 
@@ -207,6 +208,12 @@ class Settings(BaseSettings):
     )
     airflow_port: int = Field(8080, ge=1, le=65535, description="Airflow's port on loopback.")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="MLflow's port on loopback.")
+    mlflow_public_url: str = Field(
+        "",
+        pattern=r"^(https?://|$)",
+        description="Address of MLflow in links, where people reach it by another one than this "
+        "program: https://... Empty: the MLflow server's own.",
+    )
 
     def __init__(self, **values: Any) -> None:
         unknown = {name for name in os.environ if name.startswith(PREFIX)} - set(variables())

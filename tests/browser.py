@@ -33,7 +33,13 @@ from playwright.sync_api import (
 )
 
 from pipeline.parts import mlflow_url
-from pipeline.scheduling import ADMIN_USER, PAGES_PREFIX, admin_password, airflow_url
+from pipeline.scheduling import (
+    ADMIN_USER,
+    PAGES_PREFIX,
+    admin_password,
+    airflow_url,
+    password_of,
+)
 from pipeline.settings import Settings
 
 #: Its names on Debian and others; STOCKCAST_TEST_BROWSER names another. `make browser` looks for
@@ -63,13 +69,7 @@ NOISE = {
         ),
         (r"net::ERR_ABORTED GET .*", "going from page to page it leaves requests behind"),
     ),
-    "MLflow": (
-        (
-            r"404 GET /ajax-api/2\.0/mlflow/users/current",
-            "it asks who is there of a server that has no accounts",
-        ),
-        (r"net::ERR_ABORTED GET .*", "going from page to page it leaves requests behind"),
-    ),
+    "MLflow": ((r"net::ERR_ABORTED GET .*", "going from page to page it leaves requests behind"),),
 }
 
 
@@ -105,7 +105,10 @@ def watched(
         options: as Playwright's `new_context` takes them (color_scheme="dark", storage_state=...).
     """
     context = browser.new_context(
-        viewport={"width": width, "height": height}, reduced_motion="reduce", **options
+        viewport={"width": width, "height": height},
+        reduced_motion="reduce",
+        http_credentials=mlflow_login(settings),
+        **options,
     )
     watch = _Watch(settings)
     context.on("console", watch.console)
@@ -161,6 +164,15 @@ class _Watch:
             return "MLflow"
         ours = urlsplit(page).path.startswith(PAGES_PREFIX)
         return "Airflow" if page.startswith(self._airflow) and not ours else "ours"
+
+
+def mlflow_login(settings: Settings) -> dict[str, str]:
+    """Return what a browser's own dialog would ask for MLflow."""
+    return {
+        "username": ADMIN_USER,
+        "password": password_of(settings, "mlflow"),
+        "origin": mlflow_url(settings),
+    }
 
 
 def log_in(page: Page, settings: Settings) -> None:

@@ -43,7 +43,7 @@ from pipeline.universes import Universe
 from tests.made_days import NOW, MadeParts, made_source
 from tests.made_prices import LAST
 from tests.made_settings import settings_of
-from tests.servers import free_port
+from tests.servers import free_port, json_server
 
 ROOT = Path(__file__).parents[1]
 SECTION = (
@@ -174,6 +174,22 @@ def a_service_that_ends(stranger: Stranger) -> str:
     )
 
 
+def a_service_that_does_not_stay_up(stranger: Stranger) -> str:
+    from pipeline.scheduling.health import wait_until_healthy
+    from pipeline.scheduling.service_state import ServiceState, save_state
+
+    state = ServiceState(0, 3, 2, "2013-03-01 21:00:00 UTC: exit code 1", "", "mlflow.log")
+    (stranger.home / "airflow").mkdir()
+    save_state(stranger.settings, {"mlflow": state})
+    with subprocess.Popen(["sleep", "60"]) as supervisor:
+        try:
+            return stranger.raised(
+                wait_until_healthy, stranger.settings, supervisor, dt.datetime.now(dt.UTC)
+            )
+        finally:
+            supervisor.kill()
+
+
 # Which session, which ticker
 
 
@@ -282,6 +298,24 @@ def a_deleted_experiment(stranger: Stranger) -> str:
     return stranger.raised(stranger.tracker().prepare)
 
 
+def no_login(stranger: Stranger) -> str:
+    for name in ("USERNAME", "PASSWORD", "TOKEN"):
+        stranger.monkeypatch.delenv(f"MLFLOW_TRACKING_{name}", raising=False)
+    with json_server(lambda *_: (401, None)) as port:
+        return stranger.stockcast(f"run --tracking-uri http://127.0.0.1:{port}")
+
+
+def a_short_password(stranger: Stranger) -> str:
+    from pipeline.tracking import upgrade
+
+    stranger.tracker()
+    values = stranger.places["tracking_uri"], "admin", "eleven char"
+    names = upgrade.BACKEND_VARIABLE, upgrade.USER_VARIABLE, upgrade.PASSWORD_VARIABLE
+    for name, value in zip(names, values, strict=True):
+        stranger.monkeypatch.setenv(name, value)
+    return stranger.raised(upgrade.main)
+
+
 def a_newer_store(stranger: Stranger) -> str:
     Store.open(stranger.places["store_url"]).close()
     with sqlite3.connect(stranger.home / "store.db") as database:
@@ -331,6 +365,7 @@ PROVOKED: dict[str, Callable[[Stranger], str]] = {
     "The embedded PostgreSQL did not start": a_full_disk,
     "Port 8080": a_taken_port,
     "The services did not start": a_service_that_ends,
+    "does not start: ended 3 times": a_service_that_does_not_stay_up,
     "STOCKCAST_TICKER is no setting": lambda stranger: stranger.raised(
         settings_of, {"STOCKCAST_TICKER": "IBM"}
     ),
@@ -363,7 +398,11 @@ PROVOKED: dict[str, Callable[[Stranger], str]] = {
     ),
     "where Airflow is up": another_seed,
     "which the form does not have": a_misspelt_field,
-    "MLflow at": lambda stranger: stranger.stockcast("run --tracking-uri http://127.0.0.1:1"),
+    "or set STOCKCAST_TRACKING_URI to one that": lambda stranger: stranger.stockcast(
+        "run --tracking-uri http://127.0.0.1:1"
+    ),
+    "Set MLFLOW_TRACKING_USERNAME": no_login,
+    "and MLflow wants at least": a_short_password,
     "is not registered": an_unregistered_champion,
     "The MLflow experiment": a_deleted_experiment,
     "has schema": a_newer_store,
@@ -377,7 +416,9 @@ PROVOKED: dict[str, Callable[[Stranger], str]] = {
 
 #: Those for which MLflow is imported.
 WITH_MLFLOW = (
-    "MLflow at",
+    "or set STOCKCAST_TRACKING_URI to one that",
+    "Set MLFLOW_TRACKING_USERNAME",
+    "and MLflow wants at least",
     "is not registered",
     "The MLflow experiment",
     "was written by a newer MLflow",

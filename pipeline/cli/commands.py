@@ -96,6 +96,11 @@ COMMANDS = {
         SERVICES_PANEL,
         "Show which services are up and healthy; exit code 1 when they are down.",
     ),
+    "password": Command(
+        "service_commands:print_password",
+        SERVICES_PANEL,
+        "Print the password of the user `admin` of Airflow or MLflow.",
+    ),
     "airflow": Command(
         "service_commands:call_airflow",
         SERVICES_PANEL,

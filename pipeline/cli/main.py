@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -12,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from pipeline.addresses import without_proxy
 from pipeline.cli.commands import COMMANDS, LazyCommand, find_command
 from pipeline.errors import StockcastError
 
@@ -24,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code: 0, 1 (the run failed) or 2 (wrong configuration)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
+    os.environ.update(without_proxy())  # servers on this machine, whatever proxy is set
     try:
         with _termination_raised():
             # Without arguments, a stranger wants to know what there is.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -36,6 +36,16 @@ def supervise_services(settings: Settings) -> None:
     from pipeline.scheduling import supervise
 
     supervise(settings)
+
+
+def print_password(
+    settings: Settings,
+    service: Annotated[Literal["airflow", "mlflow"], typer.Argument(help="Whose login it is.")],
+) -> None:
+    """Print the password of a service's login."""
+    from pipeline.scheduling import password_of
+
+    print(password_of(settings, service))
 
 
 def call_airflow(

@@ -23,13 +23,20 @@ if TYPE_CHECKING:
         admin_password,
         airflow_environment,
         airflow_url,
+        mlflow_server_environment,
     )
     from pipeline.scheduling.exercise_dag import build_exercises_dag
     from pipeline.scheduling.pages import PAGES_PREFIX
     from pipeline.scheduling.processes import SERVICES_MARK, is_marked
     from pipeline.scheduling.run_moments import run_moment
     from pipeline.scheduling.service_state import is_up
-    from pipeline.scheduling.services import down, services_of, status, up
+    from pipeline.scheduling.services import (
+        down,
+        password_of,
+        services_of,
+        status,
+        up,
+    )
     from pipeline.scheduling.session_run import run_session
     from pipeline.scheduling.supervisor import supervise
     from pipeline.scheduling.tune_dag import build_tune_dag
@@ -52,6 +59,8 @@ else:
         "is_marked": "processes",
         "is_up": "service_state",
         "migrate": "databases",
+        "mlflow_server_environment": "environment",
+        "password_of": "services",
         "run_airflow": "airflow_command",
         "run_moment": "run_moments",
         "run_session": "session_run",
@@ -81,6 +90,8 @@ __all__ = [
     "is_marked",
     "is_up",
     "migrate",
+    "mlflow_server_environment",
+    "password_of",
     "run_airflow",
     "run_moment",
     "run_session",

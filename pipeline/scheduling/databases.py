@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.errors import StoreUnavailable
-from pipeline.scheduling.environment import PRICE_POOL, PRICE_POOL_SLOTS
+from pipeline.scheduling.environment import (
+    ADMIN_USER,
+    PRICE_POOL,
+    PRICE_POOL_SLOTS,
+    mlflow_password,
+)
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 
 @dataclass(frozen=True)
@@ -23,11 +33,13 @@ class Migration:
         distribution: the installed distribution, by its name on PyPI.
         url: the database.
         command: arguments of `python -m`.
+        env: what the command alone gets in its environment.
     """
 
     distribution: str
     url: str
     command: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 def migrate(env: Mapping[str, str], home: Path, with_mlflow: bool) -> None:
@@ -43,7 +55,7 @@ def migrate(env: Mapping[str, str], home: Path, with_mlflow: bool) -> None:
     Raises:
         StoreUnavailable: a database could not be brought up to date.
     """
-    migrations = migrations_of(env, with_mlflow)
+    migrations = migrations_of(env, home, with_mlflow)
     stamps = home / "airflow" / "migrated.json"
     known = json.loads(stamps.read_text()) if stamps.exists() else {}
     stale = [each for each in migrations if known.get(each.distribution) != _state(each)]
@@ -54,13 +66,18 @@ def migrate(env: Mapping[str, str], home: Path, with_mlflow: bool) -> None:
     make_price_pool(env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
 
 
-def migrations_of(env: Mapping[str, str], with_mlflow: bool) -> list[Migration]:
+def migrations_of(env: Mapping[str, str], home: Path, with_mlflow: bool) -> list[Migration]:
     """Return the migrations of a deployment; see `migrate`."""
     airflow_database = env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
     migrations = [Migration("apache-airflow-core", airflow_database, ("airflow", "db", "migrate"))]
     if with_mlflow:
         uri = env["MLFLOW_TRACKING_URI"]
-        migrations.append(Migration("mlflow", uri, ("pipeline.tracking.upgrade",)))
+        account = {
+            "MLFLOW_BACKEND_STORE_URI": uri,
+            "MLFLOW_AUTH_ADMIN_USERNAME": ADMIN_USER,
+            "MLFLOW_AUTH_ADMIN_PASSWORD": mlflow_password(home),
+        }
+        migrations.append(Migration("mlflow", uri, ("pipeline.tracking.upgrade",), account))
     return migrations
 
 
@@ -95,7 +112,7 @@ def run_migrations(migrations: list[Migration], env: Mapping[str, str], home: Pa
         each.distribution: _start(
             # Not on the command line, which everyone can read.
             each.command,
-            {**env, "MLFLOW_BACKEND_STORE_URI": each.url},
+            {**env, **each.env},
             logs / f"migrate-{each.distribution}.log",
         )
         for each in migrations
@@ -120,13 +137,28 @@ def _start(command: tuple[str, ...], env: Mapping[str, str], log: Path) -> subpr
 
 
 def _state(migration: Migration) -> list[str]:
-    """Return the installed version and the database's revision; "" for an empty database."""
+    """Return the installed version, the database's revision and a digest of its first account.
+
+    An empty database has neither of the last two.
+    """
     import sqlalchemy as sa
 
     installed = version(migration.distribution)
     engine = sa.create_engine(migration.url, poolclass=sa.NullPool)
     if not sa.inspect(engine).has_table("alembic_version"):
-        return [installed, ""]
+        return [installed, "", ""]
     with engine.connect() as connection:
         revision = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
-        return [installed, str(revision)]
+        return [installed, str(revision), _account_digest(migration, connection)]
+
+
+def _account_digest(migration: Migration, connection: sa.Connection) -> str:
+    """Return what changes where the account's password is another one, in its file or stored."""
+    import sqlalchemy as sa
+
+    user = migration.env.get("MLFLOW_AUTH_ADMIN_USERNAME")
+    if not user or not sa.inspect(connection).has_table("users"):
+        return ""
+    query = sa.text("SELECT password_hash FROM users WHERE username = :user")
+    stored = connection.scalar(query, {"user": user})
+    return hashlib.sha256(f"{stored} {migration.env}".encode()).hexdigest()

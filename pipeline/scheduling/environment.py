@@ -9,12 +9,12 @@ import secrets
 from pathlib import Path
 from urllib.parse import quote
 
+from pipeline.addresses import LOOPBACK, without_proxy
 from pipeline.parts import store_url, tracking_uri
 from pipeline.settings import Settings
 
 CHECKOUT = Path(__file__).parents[2]
 ADMIN_USER = "admin"
-LOOPBACK = "127.0.0.1"
 #: Mapped tasks that train or evaluate at the same time on one machine: while one starts its
 #: processes, the other uses them.
 COMPUTING_TASKS = 2
@@ -76,16 +76,34 @@ def airflow_environment(settings: Settings, airflow_database: str = "") -> dict[
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         # At 0.2 the scheduler took a tenth of a core while others trained.
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
-        # After `stockcast down` in the middle of a run, its tasks are taken up again within a
-        # minute or two, not within ten.
-        "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "60",
+        # What ran when a scheduler ended, by itself or by `stockcast down`, is taken up again
+        # within a minute, not within ten.
+        "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "20",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "120",
+        # About a minute and a half, by 5 s each: an API server that is started again costs no task
+        # a try. The defaults gave up after some 8 s.
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "20",
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "10",
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "false",
         "MLFLOW_TRACKING_URI": tracking,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # saves 2 GB; nothing here submits jobs
         "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+
+
+def mlflow_server_environment(settings: Settings, tracking: str) -> dict[str, str]:
+    """Return what MLflow's server alone gets: its database, and the key that it signs forms with.
+
+    Args:
+        tracking: URL of the database.
+    """
+    return {
+        # Not on the command line, which everyone can read.
+        "MLFLOW_BACKEND_STORE_URI": tracking,
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": load_secrets(settings.home)["mlflow_secret_key"],
+        "MLFLOW_AUTH_ADMIN_USERNAME": ADMIN_USER,
     }
 
 
@@ -123,17 +141,6 @@ def python_path() -> str:
     return os.pathsep.join(dict.fromkeys(filter(None, [str(CHECKOUT), *inherited])))
 
 
-def without_proxy() -> dict[str, str]:
-    """Return the hosts that are asked without a proxy: this machine, and those that are set.
-
-    Tasks ask Airflow's API server on loopback.
-    """
-    named = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
-    hosts = [host.strip() for host in (*named.split(","), LOOPBACK, "localhost")]
-    value = ",".join(dict.fromkeys(filter(None, hosts)))
-    return {"NO_PROXY": value, "no_proxy": value}
-
-
 def airflow_url(settings: Settings) -> str:
     """Return the address of this deployment's Airflow."""
     return f"http://{LOOPBACK}:{settings.airflow_port}"
@@ -145,18 +152,31 @@ def admin_password(home: Path) -> str:
     return passwords[ADMIN_USER]
 
 
+def mlflow_password(home: Path) -> str:
+    """Return the password of MLflow's user `ADMIN_USER`."""
+    passwords: dict[str, str] = json.loads(mlflow_passwords_file(home).read_text())
+    return passwords[ADMIN_USER]
+
+
 def passwords_file(home: Path) -> Path:
     """Return the file with the passwords of Airflow's users."""
     return home / "airflow" / "passwords.json"
 
 
+def mlflow_passwords_file(home: Path) -> Path:
+    """Return the file with the password of MLflow's user."""
+    return home / "airflow" / "mlflow_passwords.json"
+
+
 def load_secrets(home: Path) -> dict[str, str]:
     """Return this deployment's keys.
 
-    The keys and the admin's password are made at the first call, in files that only their owner can
-    read.
+    The keys and the admin's passwords are made at the first call, in files that only their owner
+    can read.
     """
-    path = home / "airflow" / "secrets.json"
+    path, mlflow_path = (
+        home / "airflow" / f"{name}.json" for name in ("secrets", "mlflow_secrets")
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     _write_once(
         path,
@@ -167,7 +187,9 @@ def load_secrets(home: Path) -> dict[str, str]:
         },
     )
     _write_once(passwords_file(home), {ADMIN_USER: secrets.token_urlsafe(12)})
-    keys: dict[str, str] = json.loads(path.read_text())
+    _write_once(mlflow_path, {"mlflow_secret_key": secrets.token_urlsafe(48)})
+    _write_once(mlflow_passwords_file(home), {ADMIN_USER: secrets.token_urlsafe(12)})
+    keys: dict[str, str] = {**json.loads(path.read_text()), **json.loads(mlflow_path.read_text())}
     return keys
 
 

@@ -9,10 +9,15 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.addresses import LOOPBACK
 from pipeline.errors import RunError
-from pipeline.parts import mlflow_url
 from pipeline.scheduling.environment import airflow_url, serves_mlflow
-from pipeline.scheduling.service_state import last_line, service_log
+from pipeline.scheduling.service_state import (
+    FAILING_ENDS,
+    last_line,
+    service_log,
+    services_states,
+)
 from pipeline.settings import Settings
 
 HEALTHY = "healthy"
@@ -32,7 +37,7 @@ def wait_until_healthy(
         started: a heartbeat from before this moment does not count.
 
     Raises:
-        RunError: the supervisor ended, or a service is not healthy in time.
+        RunError: the supervisor ended, a service does not stay up, or is not healthy in time.
     """
     deadline = time.monotonic() + SECONDS_TO_HEALTH
     while True:
@@ -42,6 +47,9 @@ def wait_until_healthy(
         if supervisor.poll() is not None:
             log = service_log(settings.home, "supervisor")
             raise RunError(f"The services did not start. {last_line(log)}")
+        for name, state in services_states(settings.home).items():
+            if state.ends >= FAILING_ENDS:
+                raise RunError(f"{name} does not start: {state.trouble}")
         if time.monotonic() > deadline:
             late = [f"{name} is {state}" for name, state in health.items() if state != HEALTHY]
             raise RunError(
@@ -62,7 +70,8 @@ def health_of(settings: Settings, since: dt.datetime | None = None) -> dict[str,
     for name in COMPONENTS:
         health[name.replace("_", "-")] = _heartbeat(airflow.get(name) or {}, name, since)
     if serves_mlflow(settings):
-        health["mlflow"] = HEALTHY if _get(f"{mlflow_url(settings)}/health") else "not answering"
+        mlflow = f"http://{LOOPBACK}:{settings.mlflow_port}/health"
+        health["mlflow"] = HEALTHY if _get(mlflow) else "not answering"
     return health
 
 

@@ -10,6 +10,9 @@ quarters of a task's processor time.
 
 TensorFlow is not imported: its threads do not survive a fork, and the processes that train are
 started anew.
+
+What starts tasks begins when the API server answers. A task asks it for all it needs, and one that
+begins before has lost a try.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import runpy
 import sys
+import time
 from importlib import import_module
 
 #: What the DAG files import.
@@ -40,6 +44,10 @@ TASK_MODULES = (
     "pipeline.tracking",
     "psycopg2",
 )
+#: Commands that start tasks.
+TASK_COMMANDS = ("scheduler", "celery")
+SECONDS_BETWEEN_API_QUESTIONS = 0.5
+SECONDS_TO_ANSWER_WELL = 5
 
 
 def preload(with_tasks: bool) -> None:
@@ -66,7 +74,24 @@ def preload(with_tasks: bool) -> None:
 def main() -> None:
     """Run a command of `airflow` after the imports."""
     preload(with_tasks=_forks_tasks(sys.argv[1]))
+    if sys.argv[1] in TASK_COMMANDS:
+        wait_for_api_server()
     runpy.run_module("airflow", run_name="__main__", alter_sys=True)
+
+
+def wait_for_api_server() -> None:
+    """Wait until the API server answers, however long that takes."""
+    import httpx
+    from airflow.executors.base_executor import get_execution_api_server_url
+
+    health = f"{get_execution_api_server_url().rstrip('/')}/health"
+    print(f"Waiting for the API server at {health}", flush=True)
+    while True:
+        # As tasks ask it: with the proxy that they have.
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(health, timeout=SECONDS_TO_ANSWER_WELL).is_success:
+                return
+        time.sleep(SECONDS_BETWEEN_API_QUESTIONS)
 
 
 def _forks_tasks(command: str) -> bool:

@@ -11,20 +11,29 @@ import psutil
 #: Each service and all its descendants carry this in their environment, so that what a crash leaves
 #: is found and ended as well. Not STOCKCAST_..., which would be a setting.
 SERVICES_MARK = "_STOCKCAST_SERVICES"
+#: ... and the name of the service.
+SERVICE_MARK = "_STOCKCAST_SERVICE"
 SECONDS_TO_DIE = 5
 
 
-def is_marked(process: psutil.Process, home: Path) -> bool:
-    """Return whether a process descends from a service of this home."""
+def marks_of(home: Path, service: str) -> dict[str, str]:
+    """Return the variables by which a service's processes are found."""
+    # Without the last one, the titles that Airflow gives its processes would overwrite the marks.
+    return {SERVICES_MARK: str(home), SERVICE_MARK: service, "SPT_NOENV": "1"}
+
+
+def is_marked(process: psutil.Process, home: Path, service: str = "") -> bool:
+    """Return whether a process descends from a service of this home; "": from any of them."""
     try:
-        return bool(process.environ().get(SERVICES_MARK) == str(home))
+        marks = process.environ()
     except psutil.Error:  # gone, or somebody else's
         return False
+    return marks.get(SERVICES_MARK) == str(home) and service in ("", marks.get(SERVICE_MARK))
 
 
-def marked_processes(home: Path) -> list[psutil.Process]:
-    """Return all processes that descend from services of this home."""
-    return [process for process in psutil.process_iter() if is_marked(process, home)]
+def marked_processes(home: Path, service: str = "") -> list[psutil.Process]:
+    """Return all processes that descend from a service of this home; "": from any of them."""
+    return [process for process in psutil.process_iter() if is_marked(process, home, service)]
 
 
 def end_processes(processes: Sequence[psutil.Process], seconds: float) -> int:

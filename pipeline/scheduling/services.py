@@ -14,22 +14,32 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.addresses import LOOPBACK
 from pipeline.errors import SettingsError
 from pipeline.parts import mlflow_url
 from pipeline.scheduling.environment import (
     ADMIN_USER,
-    LOOPBACK,
     admin_password,
     airflow_url,
+    mlflow_password,
+    mlflow_passwords_file,
+    passwords_file,
     python_path,
     serves_mlflow,
 )
-from pipeline.scheduling.health import health_of, wait_until_healthy
+from pipeline.scheduling.health import HEALTHY, health_of, wait_until_healthy
 from pipeline.scheduling.processes import end_processes, marked_processes
-from pipeline.scheduling.service_state import is_up, service_log, supervisor_pid
+from pipeline.scheduling.service_state import (
+    forget_services,
+    is_up,
+    service_log,
+    services_states,
+    supervisor_pid,
+)
 from pipeline.settings import Settings
 
 SECONDS_TO_END = 10
@@ -61,7 +71,7 @@ def services_of(settings: Settings) -> list[Service]:
         Service("triggerer", (*airflow, "triggerer", "--skip-serve-logs")),
     ]
     if serves_mlflow(settings):
-        mlflow = (sys.executable, "-m", "mlflow", "server")
+        mlflow = (sys.executable, "-m", "pipeline.tracking.server")
         address = ("--host", LOOPBACK, "--port", str(settings.mlflow_port))
         options = ("--workers", "1", "--no-serve-artifacts")
         services.append(Service("mlflow", (*mlflow, *address, *options), "mlflow_port"))
@@ -79,9 +89,11 @@ def up(settings: Settings) -> str:
     """
     if is_up(settings.home):
         return f"It is up already.\n{_addresses(settings)}"
+    # What a killed supervisor has left would keep the ports.
+    end_processes(marked_processes(settings.home), SECONDS_TO_END)
+    forget_services(settings.home)
     for service in services_of(settings):
-        if service.port_setting:
-            require_free_port(service, settings)
+        require_free_port(service, settings)
     log = service_log(settings.home, "supervisor")
     log.parent.mkdir(parents=True, exist_ok=True)
     started = dt.datetime.now(dt.UTC)
@@ -97,7 +109,9 @@ def up(settings: Settings) -> str:
     try:
         wait_until_healthy(settings, supervisor, started)
     except BaseException:
+        supervisor.terminate()  # it may not count as up yet
         down(settings)
+        supervisor.wait()
         raise
     return _addresses(settings)
 
@@ -107,9 +121,10 @@ def down(settings: Settings) -> str:
     home = settings.home
     was_up = is_up(home)
     if was_up:
-        with contextlib.suppress(ProcessLookupError):
+        # It may just have ended, or have begun and not said yet who it is.
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):
             os.kill(supervisor_pid(home), signal.SIGTERM)
-        _wait_until_down(home, 3 * SECONDS_TO_END)
+        _wait_until_down(home, 4 * SECONDS_TO_END)
         if is_up(home):
             os.kill(supervisor_pid(home), signal.SIGKILL)
     left = end_processes(marked_processes(home), seconds=2)
@@ -122,12 +137,13 @@ def status(settings: Settings) -> str:
     """Return the health of each service, or that they are down."""
     if not is_up(settings.home):
         return "It is down. `stockcast up` starts it."
-    states = [f"{name:<14} {state}" for name, state in health_of(settings).items()]
-    return "\n".join([*states, _addresses(settings)])
+    return "\n".join([*_state_lines(settings), _addresses(settings)])
 
 
 def require_free_port(service: Service, settings: Settings) -> None:
-    """Raise `SettingsError` where a service's port cannot be used."""
+    """Raise `SettingsError` where a service has a port, and it cannot be used."""
+    if not service.port_setting:
+        return
     port = getattr(settings, service.port_setting)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -141,17 +157,60 @@ def require_free_port(service: Service, settings: Settings) -> None:
             ) from None
 
 
+def _state_lines(settings: Settings) -> Iterator[str]:
+    """Yield a line on each service: its health, and whether it has ended by itself."""
+    from pipeline.storage import embedded_postgres
+
+    answers = embedded_postgres.running(settings.home)
+    health = {"postgres": HEALTHY if answers else "not answering", **health_of(settings)}
+    states = services_states(settings.home)
+    for name, answer in health.items():
+        state = states.get(name)
+        text = (state and state.trouble) or answer
+        if state and state.restarts and not state.trouble:
+            text += f"   (started again {state.restarts}x; ended at {state.last_end})"
+        yield f"{name:<14} {text}"
+
+
 def _wait_until_down(home: Path, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while is_up(home) and time.monotonic() < deadline:
         time.sleep(0.1)
 
 
+def password_of(settings: Settings, service: str) -> str:
+    """Return the password of a service's user `ADMIN_USER`.
+
+    Args:
+        service: airflow or mlflow.
+
+    Raises:
+        SettingsError: this deployment has none.
+    """
+    files = {"airflow": passwords_file, "mlflow": mlflow_passwords_file}
+    if service == "mlflow" and not serves_mlflow(settings):
+        raise SettingsError(
+            f"MLflow at {mlflow_url(settings)} is not of this deployment, and has its own logins."
+        )
+    if not files[service](settings.home).exists():
+        raise SettingsError(
+            f"There is no password under {settings.home}. `stockcast up` makes it; STOCKCAST_HOME "
+            "names another folder."
+        )
+    return {"airflow": admin_password, "mlflow": mlflow_password}[service](settings.home)
+
+
 def _addresses(settings: Settings) -> str:
-    login = f"user {ADMIN_USER}, password {admin_password(settings.home)}"
+    home = settings.home
     lines = [
-        f"Airflow   {airflow_url(settings)}   {login}",
+        f"Airflow   {airflow_url(settings)}   {_login('airflow', passwords_file(home))}",
         f"MLflow    {mlflow_url(settings)}",
-        f"State     {settings.home}   (logs of the services: {settings.home / 'logs'})",
+        f"State     {home}   (logs of the services: {home / 'logs'})",
     ]
+    if serves_mlflow(settings):
+        lines[1] += f"   {_login('mlflow', mlflow_passwords_file(home))}"
     return "\n".join(lines)
+
+
+def _login(service: str, file: Path) -> str:
+    return f"user {ADMIN_USER}, password: `stockcast password {service}` prints it ({file})"

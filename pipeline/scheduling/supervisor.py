@@ -1,58 +1,82 @@
 """The supervisor: one process that starts the services, watches them and ends them all.
 
-It ends them when it is asked to, or when one of them ends by itself.
+A service that ends by itself is started again after a growing pause, and told of once: in the
+supervisor's log, in `stockcast status`, and to the receivers of notifications.
 """
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
 import os
 import signal
-import subprocess
 import time
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import psutil
 
-from pipeline.errors import RunError
 from pipeline.parts import artifact_root
 from pipeline.scheduling.databases import migrate
-from pipeline.scheduling.environment import COMPUTING_TASKS, airflow_environment, serves_mlflow
-from pipeline.scheduling.processes import SERVICES_MARK, end_processes, marked_processes
-from pipeline.scheduling.service_state import last_line, save_state, service_log, supervisor_lock
-from pipeline.scheduling.services import SECONDS_TO_END, Service, services_of
+from pipeline.scheduling.environment import (
+    COMPUTING_TASKS,
+    airflow_environment,
+    mlflow_server_environment,
+    serves_mlflow,
+)
+from pipeline.scheduling.health import HEALTHY, health_of
+from pipeline.scheduling.processes import end_processes, marked_processes, marks_of
+from pipeline.scheduling.service_messages import Messenger
+from pipeline.scheduling.service_state import ServiceState, save_state, supervisor_lock
+from pipeline.scheduling.services import SECONDS_TO_END, Service, require_free_port, services_of
+from pipeline.scheduling.supervised import Notice, PostgresProgram, ProcessProgram, Supervised
 from pipeline.settings import Settings
 from pipeline.tracking import follow_moved_artifacts
 
 SECONDS_BETWEEN_LOOKS = 0.2
+#: ... at the embedded PostgreSQL, each of which makes it start a process.
+SECONDS_BETWEEN_POSTGRES_LOOKS = 2
+#: ... at the health that services report.
+SECONDS_BETWEEN_HEALTH_LOOKS = 10
+#: A scheduler whose API server is silent for so long is started again, and then waits for it.
+#: Otherwise its tasks would lose try after try. Tasks wait this long for an answer.
+SECONDS_WITHOUT_API = 90
 
 
 def supervise(settings: Settings) -> None:
-    """Run the services until SIGTERM.
-
-    Raises:
-        RunError: one of them ended by itself.
-    """
-    from pipeline.storage import embedded_postgres
-
-    with supervisor_lock(settings.home):
-        stop = _StopSignal()
-        save_state(settings, {})
-        env = _environment_of(settings)
-        migrate({**os.environ, **env}, settings.home, with_mlflow=serves_mlflow(settings))
-        if serves_mlflow(settings):
-            follow_moved_artifacts(env["MLFLOW_TRACKING_URI"], artifact_root(settings))
-        running: dict[str, subprocess.Popen[bytes]] = {}
+    """Run the services until SIGTERM."""
+    with contextlib.suppress(_Stopped), supervisor_lock(settings.home):
+        _raise_at_signals()
+        supervision = None
         try:
-            for service in services_of(settings):
-                running[service.name] = _start(service, settings.home, env)
-            save_state(settings, {name: process.pid for name, process in running.items()})
-            _watch(running, stop, settings.home)
+            save_state(settings, {})
+            env = _environment_of(settings)
+            marked = {**os.environ, **env, **marks_of(settings.home, "migration")}
+            migrate(marked, settings.home, with_mlflow=serves_mlflow(settings))
+            if serves_mlflow(settings):
+                follow_moved_artifacts(env["MLFLOW_TRACKING_URI"], artifact_root(settings))
+            supervision = _Supervision(settings, env)
+            supervision.run()
         finally:
-            alive = [process.pid for process in running.values() if process.poll() is None]
-            end_processes([psutil.Process(pid) for pid in alive], SECONDS_TO_END)
-            end_processes(marked_processes(settings.home), seconds=0)
-            embedded_postgres.stop(settings.home)  # unless somebody else uses it
+            _handle_signals(signal.SIG_IGN)
+            _end_all(settings, supervision)
+
+
+class _Stopped(BaseException):
+    """The request to end."""
+
+
+def _raise_at_signals() -> None:
+    def stop(*_: object) -> None:
+        _handle_signals(signal.SIG_IGN)  # nothing interrupts the end of the services
+        raise _Stopped
+
+    _handle_signals(stop)
+
+
+def _handle_signals(handler: Callable[..., None] | signal.Handlers) -> None:
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, handler)
 
 
 def _environment_of(settings: Settings) -> dict[str, str]:
@@ -62,45 +86,89 @@ def _environment_of(settings: Settings) -> dict[str, str]:
     return {**airflow_environment(settings), "STOCKCAST_WORKERS": str(share)}
 
 
-def _start(service: Service, home: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    marks = {
-        SERVICES_MARK: str(home),
-        # Or the titles that Airflow gives its processes would overwrite the mark.
-        "SPT_NOENV": "1",
-        # Not on the command line, which everyone can read.
-        "MLFLOW_BACKEND_STORE_URI": env["MLFLOW_TRACKING_URI"],
-    }
-    with service_log(home, service.name).open("a") as log:
-        return subprocess.Popen(
-            service.command,
-            env={**os.environ, **env, **marks},
-            cwd=home,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+class _Supervision:
+    """The services of a deployment, and a look at each in turn."""
+
+    def __init__(self, settings: Settings, env: dict[str, str]) -> None:
+        self._settings = settings
+        self._messenger = Messenger(settings, env)
+        self.postgres = Supervised(PostgresProgram(settings.home), self._tell)
+        self.services = {
+            service.name: Supervised(self._program(service, env), self._tell)
+            for service in services_of(settings)
+        }
+        self._saved: dict[str, ServiceState] = {}
+        self._postgres_look = self._health_look = 0.0
+        self._api_answered = 0.0
+
+    def _program(self, service: Service, env: Mapping[str, str]) -> ProcessProgram:
+        if service.name == "mlflow":
+            env = {**env, **mlflow_server_environment(self._settings, env["MLFLOW_TRACKING_URI"])}
+        check = partial(require_free_port, service, self._settings)
+        return ProcessProgram(service, self._settings.home, env, check)
+
+    def run(self) -> None:
+        """Look at the services for ever."""
+        while True:
+            self._look(time.monotonic())
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+
+    def _look(self, now: float) -> None:
+        if now >= self._postgres_look:
+            self._postgres_look = now + SECONDS_BETWEEN_POSTGRES_LOOKS
+            self.postgres.look(now)
+        for service in self.services.values():
+            # Without its database each of them would only end again.
+            service.look(now, may_start=self.postgres.runs)
+        if now >= self._health_look:
+            self._health_look = now + SECONDS_BETWEEN_HEALTH_LOOKS
+            self._look_at_health(now)
+        with contextlib.suppress(OSError):  # a full disk ends no service; the next look tries again
+            self._save()
+            if self.postgres.runs:
+                self._messenger.send()
+
+    def _look_at_health(self, now: float) -> None:
+        health = health_of(self._settings)
+        if health["api-server"] == HEALTHY:
+            self._api_answered = now
+        scheduler = self.services["scheduler"]
+        if scheduler.runs and scheduler.started < self._api_answered < now - SECONDS_WITHOUT_API:
+            reason = f"the API server has not answered for {SECONDS_WITHOUT_API} s"
+            scheduler.restart(now, reason)
+        self.postgres.trust(now)
+        for name, service in self.services.items():
+            if health[name] == HEALTHY:
+                service.trust(now)
+
+    def _save(self) -> None:
+        states = {each.name: each.state() for each in self._all()}
+        if states != self._saved:
+            save_state(self._settings, states)
+            self._saved = states
+
+    def _all(self) -> Iterator[Supervised]:
+        yield self.postgres
+        yield from self.services.values()
+
+    def _tell(self, notice: Notice) -> None:
+        moment = dt.datetime.now(dt.UTC).isoformat(sep=" ", timespec="seconds")
+        with contextlib.suppress(OSError):  # a full disk ends no service
+            print(f"{moment} {notice.text} {notice.detail}".rstrip(), flush=True)
+        if notice.state != "healthy":
+            self._messenger.take(notice)
 
 
-class _StopSignal:
-    """A mark that is set when this process is asked to end."""
+def _end_all(settings: Settings, supervision: _Supervision | None) -> None:
+    from pipeline.storage import embedded_postgres
 
-    def __init__(self) -> None:
-        self.received = False
-        signal.signal(signal.SIGTERM, self._receive)
-        signal.signal(signal.SIGINT, self._receive)
-
-    def _receive(self, *_: object) -> None:
-        self.received = True
-
-
-def _watch(running: Mapping[str, subprocess.Popen[bytes]], stop: _StopSignal, home: Path) -> None:
-    while not stop.received:
-        for name, process in running.items():
-            if process.poll() is not None:
-                log = service_log(home, name)
-                raise RunError(
-                    f"{name} ended by itself (exit code {process.returncode}). {log} ends: "
-                    f"{last_line(log)}"
-                )
-        time.sleep(SECONDS_BETWEEN_LOOKS)
+    if supervision is not None:
+        programs = [service.program for service in supervision.services.values()]
+        # The scheduler first: its tasks that end in time can still tell the API server so.
+        for program in programs:
+            if program.name == "scheduler":
+                program.stop()
+        pids = [program.pid for program in programs if program.pid]
+        end_processes([psutil.Process(pid) for pid in pids], SECONDS_TO_END)
+    end_processes(marked_processes(settings.home), seconds=0)
+    embedded_postgres.stop(settings.home)  # unless somebody else uses it

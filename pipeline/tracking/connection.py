@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import sqlalchemy
 
-from pipeline.addresses import without_login
+from pipeline.addresses import without_login, without_proxy
 from pipeline.errors import SettingsError, TrackingUnavailable
 from pipeline.tracking.locks import Locks
 from pipeline.tracking.mlflow_database import (
@@ -212,6 +212,7 @@ class MlflowConnection:
 def _configure_mlflow() -> None:
     for name, value in MLFLOW_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    os.environ.update(without_proxy())  # a server on this machine
     import mlflow  # noqa: F401 (configures its loggers on import)
 
     # MLflow logs a traceback for an error that it also raises, and we report it in one line.

@@ -11,6 +11,8 @@ import sqlalchemy
 from pipeline.errors import SettingsError, StoreTooNew
 
 CONNECT_SECONDS = 5
+#: The variable that MLflow's own server reads its database from.
+BACKEND_VARIABLE = "MLFLOW_BACKEND_STORE_URI"
 
 
 def database_of(uri: str) -> sqlalchemy.URL | None:

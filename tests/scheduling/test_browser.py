@@ -20,7 +20,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from pipeline.parts import mlflow_url
-from pipeline.scheduling import AirflowClient, airflow_url
+from pipeline.scheduling import AirflowClient, airflow_url, password_of
 from tests import servers
 from tests.browser import accessibility_faults, chromium, log_in, picture, watched
 from tests.servers import Deployment, tasks_of
@@ -249,7 +249,9 @@ def mlflow_runs(site: Site, wanted: str) -> list[dict[str, Any]]:
     """Return runs as MLflow itself has them, the newest first."""
     address = f"{mlflow_url(site.deployed.settings)}/api/2.0/mlflow/runs/search"
     query = {"experiment_ids": ["1"], "filter": wanted}
-    return httpx.post(address, json=query, timeout=60, trust_env=False).json()["runs"]
+    login = ("admin", password_of(site.deployed.settings, "mlflow"))
+    answer = httpx.post(address, json=query, auth=login, timeout=60, trust_env=False)
+    return answer.json()["runs"]
 
 
 #: MLflow's table of metrics draws the rows around what one has scrolled to: names in one grid,

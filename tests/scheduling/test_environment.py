@@ -6,14 +6,16 @@ import stat
 
 import pytest
 
+from pipeline.addresses import without_proxy
 from pipeline.parts import mlflow_url
 from pipeline.scheduling.environment import (
     admin_password,
     airflow_environment,
     computing_tasks,
     load_secrets,
+    mlflow_password,
+    mlflow_passwords_file,
     passwords_file,
-    without_proxy,
 )
 from pipeline.settings import Settings
 from tests.made_settings import settings_of
@@ -68,8 +70,11 @@ def test_secrets_are_made_once_and_readable_by_their_owner_only(tmp_path):
     assert admin_password(tmp_path) == password
     assert len(password) >= 16
     Fernet(first["fernet_key"])  # raises for a key of another form
-    files = [tmp_path / "airflow" / "secrets.json", passwords_file(tmp_path)]
-    assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o600, 0o600]
+    assert len({password, mlflow_password(tmp_path)}) == 2
+    assert len(mlflow_password(tmp_path)) >= 16
+    files = [passwords_file(tmp_path), mlflow_passwords_file(tmp_path)]
+    files += [tmp_path / "airflow" / f"{name}.json" for name in ("secrets", "mlflow_secrets")]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
 
 def test_two_deployments_share_no_secret(tmp_path):

@@ -88,6 +88,20 @@ def test_a_failure_is_sent_as_it_is_and_nothing_in_it_is_run(received, monkeypat
     assert json.loads(received.posts[0][1])["text"] == HOSTILE_LINE
 
 
+def test_a_service_that_ended_is_sent_with_its_name_and_no_run(received, monkeypatch):
+    from pipeline.scheduling.notifications import notify_service
+    from pipeline.scheduling.supervised import Notice
+
+    configure(monkeypatch, notify_email="ann@example.org", notify_webhook="chat")
+    notify_service(Notice("mlflow", "ended", "mlflow has ended.", "its log: hush"))
+    [sent], [(_, body)] = received.mails, received.posts
+    mail = email.message_from_string(sent, policy=email.policy.default)
+    assert mail["Subject"] == "stockcast ended: mlflow"
+    assert "mlflow has ended." in text_of(sent)
+    assert json.loads(body).items() >= {"text": "mlflow has ended.", "state": "ended"}.items()
+    assert "hush" not in f"{sent} {body!r}"
+
+
 def test_a_message_that_cannot_be_sent_is_logged_and_fails_nothing(monkeypatch, caplog):
     from pipeline.scheduling.notifications import notify_failed
 

@@ -6,10 +6,16 @@ from types import SimpleNamespace
 
 import pytest
 
+from pipeline.errors import SettingsError
 from pipeline.parts import experiments_url, mlflow_url, store_name, universes_of
 from pipeline.scheduling import databases
-from pipeline.scheduling.environment import airflow_environment
-from pipeline.scheduling.services import services_of
+from pipeline.scheduling.environment import (
+    admin_password,
+    airflow_environment,
+    load_secrets,
+    mlflow_password,
+)
+from pipeline.scheduling.services import password_of, services_of
 from pipeline.settings import Settings
 
 SECRET = "Xy7-open-sesame"
@@ -32,6 +38,23 @@ def test_places_for_people_have_no_login(settings):
         assert SECRET not in text
 
 
+def test_links_lead_to_the_address_by_which_people_reach_mlflow(settings):
+    public = settings.replaced(mlflow_public_url=f"https://ann:{SECRET}@runs.example/mlflow/")
+    assert mlflow_url(public) == "https://runs.example/mlflow"
+    assert experiments_url(public).startswith("https://runs.example/mlflow/#/experiments")
+
+
+def test_a_password_is_asked_of_a_deployment_that_has_it(settings):
+    with pytest.raises(SettingsError, match=r"^MLflow at https://mlflow\.example/mlflow is not of"):
+        password_of(settings, "mlflow")
+    with pytest.raises(SettingsError, match=r"^There is no password under .* `stockcast up`"):
+        password_of(settings, "airflow")
+    load_secrets(settings.home)
+    assert password_of(settings, "airflow") == admin_password(settings.home)
+    own = settings.replaced(tracking_uri="")
+    assert password_of(own, "mlflow") == mlflow_password(settings.home)
+
+
 def test_no_command_that_is_started_has_a_password_and_its_environment_does(
     settings, tmp_path, monkeypatch
 ):
@@ -44,7 +67,7 @@ def test_no_command_that_is_started_has_a_password_and_its_environment_does(
     monkeypatch.setattr(databases.subprocess, "Popen", popen)
     own = settings.replaced(tracking_uri=DATABASE.replace("/airflow", "/mlflow"))
     env = airflow_environment(own, DATABASE)
-    migrations = databases.migrations_of(env, with_mlflow=True)
+    migrations = databases.migrations_of(env, tmp_path, with_mlflow=True)
     databases.run_migrations(migrations, env, tmp_path)
     commands = [command for command, _ in started]
     assert len(commands) == 2

@@ -24,7 +24,7 @@ from pipeline.scheduling.airflow_client import AirflowClient
 from pipeline.scheduling.environment import PRICE_POOL_SLOTS, admin_password
 from pipeline.scheduling.processes import marked_processes
 from pipeline.scheduling.run_moments import run_moment
-from pipeline.scheduling.services import down, status, up
+from pipeline.scheduling.services import down, password_of, status, up
 from pipeline.sessions import Calendar
 from pipeline.settings import Settings
 from pipeline.storage import embedded_postgres
@@ -185,8 +185,12 @@ def test_up_shows_the_run_takes_requests_and_backfills_and_down_leaves_nothing(d
     settings = deployment.settings
     started = deployment.stockcast("up")
     assert (started.returncode, started.stderr) == (0, "")
-    login = f"http://127.0.0.1:{settings.airflow_port}   user admin, password "
+    login = f"http://127.0.0.1:{settings.airflow_port}   user admin, password: `stockcast password"
     assert login in started.stdout
+    for service in ("airflow", "mlflow"):
+        password = deployment.stockcast("password", service).stdout
+        assert password == f"{password_of(settings, service)}\n"
+        assert password.strip() not in started.stdout
     assert "already" in deployment.stockcast("up").stdout
     assert deployment.stockcast("status").returncode == 0
 
@@ -302,13 +306,14 @@ def _a_run_that_a_person_marks_ends_its_run_in_mlflow(
 def _ended_run(settings: Settings, session: str) -> dict[str, Any] | None:
     """Return the run of a session that fails, once it has ended."""
     api = f"{mlflow_url(settings)}/api/2.0/mlflow"
+    login = {"auth": ("admin", password_of(settings, "mlflow")), "trust_env": False}
     named = {"experiment_name": "young"}
-    answer = httpx.get(f"{api}/experiments/get-by-name", params=named, trust_env=False).json()
+    answer = httpx.get(f"{api}/experiments/get-by-name", params=named, **login).json()
     query = {
         "experiment_ids": [answer["experiment"]["experiment_id"]],
         "filter": f"tags.session = '{session}'",
     }
-    found = httpx.post(f"{api}/runs/search", json=query, trust_env=False, timeout=60).json()
+    found = httpx.post(f"{api}/runs/search", json=query, timeout=60, **login).json()
     [tracked] = found["runs"]
     return None if tracked["info"]["status"] == "RUNNING" else tracked
 
