@@ -116,6 +116,8 @@ class ProcessProgram(Program):
         if self.pid:
             end_processes([psutil.Process(self.pid)], SECONDS_TO_END)
         end_processes(marked_processes(self._home, self.name), seconds=0)
+        if self._process is not None:
+            self._process.poll()  # or Python would miss its exit
 
 
 class PostgresProgram(Program):
@@ -196,6 +198,7 @@ class Supervised:
     def restart(self, now: float, reason: str) -> None:
         """End it, and start it again at once."""
         self._tell(Notice(self.name, "ended", f"{self.name} is started again: {reason}."))
+        self._last_end = f"{_moment(dt.datetime.now(dt.UTC))}: {reason}"
         self.program.stop()
         self._start(now)
 
@@ -227,7 +230,7 @@ class Supervised:
             self.runs, self._next_start_at = True, ""
 
     def _ended(self, reason: str, now: float) -> None:
-        self.runs = False
+        self.runs, reason = False, reason.rstrip(".")
         self._ends += 1
         pause = pause_after(self._ends)
         moment = dt.datetime.now(dt.UTC)
@@ -240,7 +243,8 @@ class Supervised:
         elif self._ends == FAILING_ENDS:
             text = (
                 f"{self.name} does not stay up: it has ended {self._ends} times, the last time "
-                f"with: {reason}. It is tried again every {LONGEST_PAUSE} s. See {self.program.log}"
+                f"with: {reason}. It is tried again after pauses of up to {LONGEST_PAUSE} s. See "
+                f"{self.program.log}"
             )
             self._tell(Notice(self.name, "failing", text, self._log_end()))
 

@@ -63,7 +63,6 @@ def watch(tmp_path) -> Iterator:
     yield start
     for watched in made:
         watched.service.program.stop()
-        watched.service.program.end_reason()  # or its exit would be nobody's
 
 
 def test_pauses_double_up_to_a_minute():
@@ -111,6 +110,17 @@ def test_a_service_that_has_stayed_healthy_is_told_of_anew(watch):
     assert watched.told() == ["ended", "healthy", "ended", "healthy"]
     assert "killed by SIGKILL" in watched.notices[0].text
     assert watched.service.state().restarts == 2
+
+
+def test_a_service_that_is_started_again_on_purpose_says_why_and_has_not_ended_by_itself(watch):
+    watched = watch(STAYS)
+    earlier = watched.service.state().pid
+    watched.service.restart(watched.now, "the API server is silent")
+    state = watched.service.state()
+    assert state.pid not in (0, earlier)
+    assert (state.ends, state.restarts, state.trouble) == (0, 1, "")
+    assert state.last_end.endswith(" UTC: the API server is silent")
+    assert watched.notices[0].text == "web is started again: the API server is silent."
 
 
 def test_what_a_killed_service_leaves_behind_ends_before_the_next_start(watch):
