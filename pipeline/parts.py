@@ -140,7 +140,9 @@ class Parts:
 
     def calendar(self, universe: Universe) -> Calendar:
         """Return a universe's calendar."""
-        return _calendar(universe.calendar)
+        from pipeline.sessions import calendar_of
+
+        return calendar_of(universe)
 
     def rows(self, table: Table, run: Run, tickers: Sequence[str] | None = None) -> pd.DataFrame:
         """Return a run's rows in a table that begins with `RUN_KEY`; tickers None: of all."""
@@ -272,13 +274,6 @@ def overridden(universe: Universe, **changes: Any) -> Universe:
     if recipe not in (universe.recipe, DEFAULT.name) and "target" not in changes:
         changes["target"] = RECIPES.for_price(recipe).targets[0]
     return dataclasses.replace(universe, **changes)
-
-
-@cache
-def _calendar(name: str) -> Calendar:
-    from pipeline.sessions import Calendar
-
-    return Calendar(name)
 
 
 @cache

@@ -7,12 +7,18 @@ exchange_calendars.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
+from functools import cache
+from typing import TYPE_CHECKING
 
 import exchange_calendars as xcals
 import numpy as np
 import pandas as pd
 
 from pipeline.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pipeline.universes import Universe
 
 #: Price history begins here at the earliest. (exchange_calendars' own default is 20 years back,
 #: which cuts histories short.)
@@ -32,36 +38,86 @@ class Calendar:
 
     Args:
         name: as exchange_calendars has it: "XNYS"; "24/7" for markets that never close.
+        closures: days without a session that exchange_calendars does not know, such as of mourning.
+        extra_sessions: days with one; they open and close when the session before them does.
 
     Raises:
-        SettingsError: there is no calendar of that name.
+        SettingsError: there is no calendar of that name, or a day is named in vain.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        closures: Iterable[dt.date] = (),
+        extra_sessions: Iterable[dt.date] = (),
+    ) -> None:
+        self.name = name
+        self._closures = pd.DatetimeIndex(sorted(closures))
+        self._extra_sessions = pd.DatetimeIndex(sorted(extra_sessions))
         try:
-            self._calendar = _calendar_until(name)
+            built = _calendar_until(name)
         except xcals.errors.InvalidCalendarName:
             raise SettingsError(
                 f"There is no calendar {name!r}. Use an exchange_calendars name such as XNYS, XLON "
                 "or 24/7."
             ) from None
-        self.name = name
+        self._require_amendments(built)
+        self._follow(built)
+
+    def _follow(self, built: xcals.ExchangeCalendar) -> None:
+        """Take the sessions, opens and closes (UTC) of a built calendar, with what is amended."""
+        self._built = built
+        regular = built.sessions.difference(self._closures)
+        self._sessions = regular.union(self._extra_sessions)
+        self._opens, self._closes = (
+            self._moments_of(moments) for moments in (built.opens, built.closes)
+        )
+
+    def _moments_of(self, moments: pd.Series) -> pd.Series:
+        """Return opens or closes of all sessions; an extra one has the time of the one before."""
+        extra = pd.DatetimeIndex(
+            [self._same_time(moments, day) for day in self._extra_sessions], tz="UTC"
+        )
+        added = pd.Series(extra, index=self._extra_sessions, dtype=moments.dtype)
+        kept: pd.Series = moments.drop(self._closures, errors="ignore")
+        amended: pd.Series = pd.concat([kept, added]).sort_index()
+        return amended
+
+    def _same_time(self, moments: pd.Series, day: pd.Timestamp) -> pd.Timestamp:
+        """Return a day's moment at the time, on the exchange's clocks, of the session before."""
+        before = moments.index[int(moments.index.searchsorted(day)) - 1]
+        local: pd.Timestamp = moments[before].tz_convert(self.timezone)
+        later = local.date() - before.date()  # a day that ends at midnight closes on the next
+        moment = pd.Timestamp.combine(day.date() + later, local.time())
+        return moment.tz_localize(self.timezone).tz_convert("UTC")
+
+    def _require_amendments(self, built: xcals.ExchangeCalendar) -> None:
+        for days, expected, word in (
+            (self._closures, True, "closures"),
+            (self._extra_sessions, False, "extra_sessions"),
+        ):
+            known = days[(days > built.first_session) & (days <= built.last_session)]
+            for day in known[known.isin(built.sessions) != expected]:
+                state = "no session" if expected else "a session already"
+                raise SettingsError(
+                    f"{day.date()} is {state} of {self.name}. Take it out of `{word}`."
+                )
 
     @property
     def timezone(self) -> dt.tzinfo:
         """The exchange's time zone."""
-        zone: dt.tzinfo = self._calendar.tz
+        zone: dt.tzinfo = self._built.tz
         return zone
 
     def is_session(self, day: dt.date) -> bool:
         """Return whether the exchange trades on a day."""
         self._reach(day)
-        return self._is_known(day) and bool(self._calendar.is_session(pd.Timestamp(day)))
+        return pd.Timestamp(day) in self._sessions
 
     def close_of(self, session: dt.date) -> dt.datetime:
         """Return the moment (UTC) at which a session's bar is final; early closes are known."""
         self._reach(session)
-        close: pd.Timestamp = self._calendar.session_close(pd.Timestamp(session))
+        close: pd.Timestamp = self._closes[pd.Timestamp(session)]
         return close.to_pydatetime()
 
     def opens_of(self, days: pd.Series) -> pd.Series:
@@ -72,7 +128,7 @@ class Calendar:
         """
         if len(days):
             self._reach(days.max().date())
-        opens = self._calendar.opens.reindex(pd.DatetimeIndex(days))
+        opens = self._opens.reindex(pd.DatetimeIndex(days))
         local = pd.DatetimeIndex(days).tz_localize(self.timezone, nonexistent="shift_forward")
         moments = opens.dt.tz_convert(None).to_numpy("datetime64[us]")
         midnights = local.tz_convert(None).to_numpy("datetime64[us]")
@@ -84,13 +140,10 @@ class Calendar:
         Empty when `first` is after `last`.
         """
         self._reach(last)
-        if (
-            first > last
-            or pd.Timestamp(last) < self._calendar.first_session
-            or pd.Timestamp(first) > self._calendar.last_session
-        ):
-            return []
-        return list(self._calendar.sessions_in_range(self._clip(first), self._clip(last)).date)
+        known = self._sessions
+        begin = known.searchsorted(pd.Timestamp(first))
+        end = known.searchsorted(pd.Timestamp(last), side="right")
+        return list(known[begin:end].date)
 
     def next_sessions(self, session: dt.date, count: int) -> list[dt.date]:
         """Return the `count` sessions after `session`, which need not be one itself.
@@ -99,7 +152,7 @@ class Calendar:
             SettingsError: the calendar does not know so many.
         """
         self._reach(session + dt.timedelta(days=2 * count))
-        known = self._calendar.sessions
+        known = self._sessions
         begin = int(known.searchsorted(pd.Timestamp(session), side="right"))
         if begin + count > len(known):
             raise SettingsError(
@@ -190,23 +243,42 @@ class Calendar:
 
     def _nearest_session(self, day: dt.date, direction: str) -> dt.date:
         self._reach(day)
-        session: pd.Timestamp = self._calendar.date_to_session(self._clip(day), direction=direction)
+        known, moment = self._sessions, self._clip(day)
+        place = known.searchsorted(moment)
+        if direction == "previous":
+            place = known.searchsorted(moment, side="right") - 1
+        session: pd.Timestamp = known[int(place)]
         return session.date()
 
     def _reach(self, day: dt.date) -> None:
         """Know the sessions up to a day, and some beyond, where the exchange has fixed them."""
-        known = self._calendar.last_session.date()
+        known = self._built.last_session.date()
         if known - _NEAR < day <= known + FARTHEST_AHEAD:
-            self._calendar = _calendar_until(self.name, day + _AHEAD)
+            built = _calendar_until(self.name, day + _AHEAD)
+            if built is not self._built:
+                self._follow(built)
 
     def _is_known(self, day: dt.date) -> bool:
         moment = pd.Timestamp(day)
-        return bool(self._calendar.first_session <= moment <= self._calendar.last_session)
+        return bool(self._sessions[0] <= moment <= self._sessions[-1])
 
     def _clip(self, day: dt.date) -> pd.Timestamp:
-        first: pd.Timestamp = self._calendar.first_session
-        last: pd.Timestamp = self._calendar.last_session
+        first: pd.Timestamp = self._sessions[0]
+        last: pd.Timestamp = self._sessions[-1]
         return min(max(pd.Timestamp(day), first), last)
+
+
+def calendar_of(universe: Universe) -> Calendar:
+    """Return a universe's calendar: its exchange's, without its closures, with its extra days."""
+    return amended_calendar(universe.calendar, universe.closures, universe.extra_sessions)
+
+
+@cache
+def amended_calendar(
+    name: str, closures: tuple[dt.date, ...], extra_sessions: tuple[dt.date, ...]
+) -> Calendar:
+    """Return this process's calendar of these days."""
+    return Calendar(name, closures, extra_sessions)
 
 
 #: The calendars of this process as far as any has been asked for, by name.

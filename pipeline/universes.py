@@ -48,6 +48,8 @@ class Universe:
         scheduled: whether Airflow runs it every session.
         data: the csv source's folder; "" for other sources.
         start: the day from which prices are asked for.
+        closures: sessions of the calendar on which the exchange was closed all the same.
+        extra_sessions: days on which it traded although the calendar has no session.
         sectors: the companies' sectors by ticker, for pictures only; tickers may be missing.
 
     Raises:
@@ -65,12 +67,15 @@ class Universe:
     scheduled: bool = False
     data: str = ""
     start: dt.date = dt.date(2010, 1, 1)
+    closures: tuple[dt.date, ...] = ()
+    extra_sessions: tuple[dt.date, ...] = ()
     sectors: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         where = f"Universe {self.name!r}"
         self._check_types(where)
-        object.__setattr__(self, "tickers", tuple(self.tickers))
+        for name in ("tickers", "closures", "extra_sessions"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if not NAME_PATTERN.fullmatch(declared_name(self.name)):
             raise SettingsError(
                 f"{where}: a name is small letters, digits and _, such as us_megacaps."
@@ -98,6 +103,13 @@ class Universe:
         _require_type(
             where, "start", self.start, (dt.date,), "a date such as 2010-01-04, without quotes"
         )
+        days = "a list of dates without quotes such as [2012-10-29, 2012-10-30]"
+        for name in ("closures", "extra_sessions"):
+            value = getattr(self, name)
+            _require_type(where, name, value, (list, tuple), days)
+            for day in value:
+                if type(day) is not dt.date:  # a moment is one of its kind, too
+                    raise SettingsError(f"{where}: {name} has {day!r}; {days} is expected.")
         example = "Information Technology"
         table = f'a table such as {{IBM = "{example}"}}'
         _require_type(where, "sectors", self.sectors, (Mapping,), table)

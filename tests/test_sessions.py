@@ -74,7 +74,7 @@ def test_a_process_that_lives_for_years_knows_the_sessions_of_its_day(monkeypatc
 
 def test_an_exchange_that_has_fixed_its_sessions_up_to_a_day_is_known_up_to_then():
     calendar = Calendar("XSHG")
-    fixed = calendar._calendar.bound_max().date()
+    fixed = exchange_calendars.get_calendar("XSHG").bound_max().date()
     with pytest.raises(SettingsError, match=r"3 sessions of XSHG after .* known up to"):
         calendar.next_sessions(fixed + dt.timedelta(days=20), 3)
     assert calendar.sessions(fixed - dt.timedelta(days=9), fixed + dt.timedelta(days=9))
@@ -147,3 +147,42 @@ def test_an_unknown_cadence_names_the_good_ones():
 def test_an_unknown_calendar_names_good_ones():
     with pytest.raises(SettingsError, match=r"no calendar 'XNYZ'.*XNYS"):
         Calendar("XNYZ")
+
+
+def test_closures_and_extra_sessions_of_a_universe_are_the_calendars_own():
+    mourning, saturday = day("2013-02-27"), day("2013-03-02")
+    amended = Calendar("XNYS", closures=[mourning], extra_sessions=[saturday])
+    assert amended.sessions(day("2013-02-26"), day("2013-03-04")) == [
+        *(day("2013-02-26"), day("2013-02-28"), day("2013-03-01")),
+        *(saturday, day("2013-03-04")),
+    ]
+    assert not amended.is_session(mourning) and amended.is_session(saturday)
+    assert amended.next_sessions(day("2013-02-26"), 1) == [day("2013-02-28")]
+    assert amended.last_session_until(day("2013-03-03")) == saturday
+    assert amended.first_session_from(mourning) == day("2013-02-28")
+    assert amended.close_of(saturday) == moment("2013-03-02T21:00:00+00:00")
+    assert amended.last_complete_session(moment("2013-03-02T21:00:00+00:00")) == saturday
+    [opens] = amended.opens_of(pd.Series(pd.to_datetime([saturday])))
+    assert opens == pd.Timestamp("2013-03-02 14:30")
+    assert amended.require_session(saturday, moment("2013-03-04T00:00:00+00:00")) == saturday
+    with pytest.raises(SettingsError, match="2013-02-27 is no session of XNYS"):
+        amended.require_session(mourning, moment("2013-03-04T00:00:00+00:00"))
+    # By New York's clocks, which summer time has moved since the Friday before.
+    assert Calendar("XNYS", extra_sessions=[day("2013-03-10")]).close_of(
+        day("2013-03-10")
+    ) == moment("2013-03-10T20:00:00+00:00")
+
+
+@pytest.mark.parametrize(
+    ("amendment", "message"),
+    [
+        ({"closures": [day("2013-03-02")]}, "2013-03-02 is no session of XNYS. Take it out of `c"),
+        (
+            {"extra_sessions": [day("2013-03-01")]},
+            "2013-03-01 is a session already of XNYS. Take it out of `extra_sessions`",
+        ),
+    ],
+)
+def test_a_day_that_amends_nothing_is_refused(amendment, message):
+    with pytest.raises(SettingsError, match=message):
+        Calendar("XNYS", **amendment)

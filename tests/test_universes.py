@@ -1,6 +1,7 @@
 """Universes, and the names that they allow."""
 
 import dataclasses
+import datetime as dt
 
 import pytest
 
@@ -63,6 +64,8 @@ def test_a_path_or_sql_is_no_ticker(ticker):
         ({"horizon": True}, "horizon is True; 1 to 60"),
         ({"scheduled": "no"}, "scheduled is 'no'; true or false"),
         ({"start": "2010"}, "start is '2010'; a date"),
+        ({"closures": dt.date(2012, 10, 29)}, "closures is datetime.*; a list of dates"),
+        ({"extra_sessions": ["2012-10-29"]}, "extra_sessions has '2012-10-29'; a list of dates"),
         ({"sectors": "Energy"}, "sectors is 'Energy'; a table"),
         ({"sectors": {"IBM": 7}}, "the sector of IBM is 7; a text"),
     ],

@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline.daily.admission import INGEST_FAILED, known_at_of, reasons_of, save_checks
 from pipeline.daily.shards import chunks
-from pipeline.errors import NothingStored, StockcastError, TryAgain
+from pipeline.errors import NothingStored, SourceUnavailable, StockcastError, TryAgain
 from pipeline.outcomes import (
     Outcomes,
     joined,
@@ -19,7 +19,7 @@ from pipeline.outcomes import (
     outcome_together,
     raise_together,
 )
-from pipeline.prices import Fetched, fetch
+from pipeline.prices import LATE, Fetched, fetch, may_be_late
 from pipeline.run import Run
 from pipeline.sessions import Calendar
 from pipeline.tables import ACTIONS, CHECKS, PRICES
@@ -33,16 +33,21 @@ STEP = "ingest"
 INGESTED_TOGETHER = 50
 
 
-def ingest(parts: Parts, run: Run, tickers: Sequence[str]) -> None:
+def ingest(parts: Parts, run: Run, tickers: Sequence[str]) -> list[str]:
     """Fetch and store each ticker's new bars and actions; one that fails does not stop the others.
+
+    Returns:
+        The tickers that are given up though a later try may help: the source did not answer, or has
+        no bar of the session yet.
 
     Raises:
         StockcastError: trying again may help, or all have failed; the others are stored.
     """
     failures = ingest_each(parts, run, tickers)
-    is_worth_trying = any(isinstance(error, TryAgain) for error in failures.values())
-    if len(failures) == len(tickers) or (parts.tries_left and is_worth_trying):
+    worth_trying = [t for t, error in failures.items() if isinstance(error, TryAgain)]
+    if len(failures) == len(tickers) or (parts.tries_left and worth_trying):
         raise_together(failures)
+    return worth_trying
 
 
 def ingest_each(parts: Parts, run: Run, tickers: Sequence[str]) -> dict[str, StockcastError]:
@@ -119,14 +124,36 @@ def _ingest_together(
         )
         for first in sorted(set(firsts.values()))
     )
+    late = _late(parts, run, list(stored.results))
     recovered = [
         ticker
         for ticker, reason in reasons_of(parts, run, list(stored.results)).items()
-        if reason.startswith(INGEST_FAILED)
+        if reason.startswith(INGEST_FAILED) and ticker not in late
     ]
     if recovered:
         parts.store.replace(CHECKS, CHECKS.empty(), **run.key, ticker=recovered)
-    return {**fetched.failures, **stored.failures}
+    return {**fetched.failures, **stored.failures, **late}
+
+
+def _late(parts: Parts, run: Run, tickers: Sequence[str]) -> dict[str, SourceUnavailable]:
+    """Return an error for each ticker whose bar of the session may still come this evening.
+
+    One that has had none for longer is not late: the gate judges that.
+    """
+    calendar, session = parts.calendar(run.universe), run.session
+    if not may_be_late(calendar, session, parts.store.prices.clock()):
+        return {}
+    before = calendar.last_session_until(session - dt.timedelta(days=1))
+    newest = parts.store.prices.last_sessions(run.universe.source_id, tickers, session, None)
+    return {
+        ticker: SourceUnavailable(
+            f"{ticker}: {run.universe.source} has no bar of {session} yet, which closed at "
+            f"{calendar.close_of(session):%H:%M} UTC. Try again later: from "
+            f"{calendar.close_of(session) + LATE:%H:%M} UTC on it counts as missing."
+        )
+        for ticker in tickers
+        if newest.get(ticker) == before
+    }
 
 
 def _fetch_each(parts: Parts, run: Run, firsts: Mapping[str, dt.date]) -> Outcomes[Fetched]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
-from pipeline.errors import SettingsError
+from pipeline.errors import SettingsError, SourceUnavailable
 from pipeline.models import statistical
-from pipeline.prices import newest_session, require_known
+from pipeline.prices import may_be_late, newest_session, require_known
 from pipeline.reporting import counted
 from pipeline.run import Run
 from pipeline.tables import FORECASTS
@@ -42,6 +42,7 @@ def plan(
 
     Raises:
         SettingsError: the request cannot be run; the message says what to ask for.
+        SourceUnavailable: the source has no bar of the session yet.
     """
     recipe = parts.recipes.for_price(universe.recipe)
     if universe.target not in recipe.targets:
@@ -61,6 +62,11 @@ def plan(
         raise SettingsError(
             f"{session} is before {universe.start}, where universe {universe.name} begins. "
             "Use that day or a later one (flag --session)."
+        )
+    if session > newest and may_be_late(calendar, session, now):
+        raise SourceUnavailable(
+            f"{session}: the {source.name} source has no bar of this session yet, which closed at "
+            f"{calendar.close_of(session):%H:%M} UTC; its last one is {newest}. Try again later."
         )
     if session > newest:
         raise SettingsError(

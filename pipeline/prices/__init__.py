@@ -13,16 +13,19 @@ from pipeline.prices.history import (
 from pipeline.prices.masking import mask
 from pipeline.prices.sample import SampleSource
 from pipeline.prices.source import (
+    LATE,
     Fetched,
     RawPrices,
     Source,
     fetch,
+    may_be_late,
     newest_session,
     require_known,
 )
 from pipeline.prices.yahoo import YahooSource
 
 __all__ = [
+    "LATE",
     "CsvSource",
     "Fetched",
     "Histories",
@@ -38,6 +41,7 @@ __all__ = [
     "histories_as_of",
     "mask",
     "masking",
+    "may_be_late",
     "newest_session",
     "on_calendar",
     "require_known",

@@ -23,6 +23,8 @@ from pipeline.sessions import Calendar
 from pipeline.tables import ACTIONS, PRICE_COLUMNS, PRICES
 
 BEFORE_ANY_PRICE = dt.date(1900, 1, 1)
+#: So long after its close a source may not have a session's bar yet.
+LATE = dt.timedelta(hours=4)
 #: Tickers that an error message lists before it says how many more there are.
 MOST_LISTED_TICKERS = 12
 
@@ -135,6 +137,12 @@ def newest_session(
             "expected. Look at its files."
         )
     return calendar.last_session_until(min(max(ends).date(), newest))
+
+
+def may_be_late(calendar: Calendar, session: dt.date, now: dt.datetime) -> bool:
+    """Return whether a source without a bar of a session may have it later this evening."""
+    newest = calendar.last_complete_session(now)
+    return session == newest and now - calendar.close_of(session) < LATE
 
 
 def require_known(source: Source, tickers: Iterable[str], all_of_them: bool = True) -> None:

@@ -127,6 +127,6 @@ def _follow(
 
 
 def _calendar(universe: Universe) -> Calendar:
-    from pipeline.sessions import Calendar
+    from pipeline.sessions import calendar_of
 
-    return Calendar(universe.calendar)
+    return calendar_of(universe)

@@ -133,9 +133,9 @@ def session_of(universe: Universe, params: Mapping[str, Any], dag_run: Requested
                 "a single run."
             )
         return _date(params["session"])
-    from pipeline.sessions import Calendar
+    from pipeline.sessions import calendar_of
 
-    return session_at(Calendar(universe.calendar), dag_run.logical_date or dag_run.run_after)
+    return session_at(calendar_of(universe), dag_run.logical_date or dag_run.run_after)
 
 
 def session_to_run(

@@ -7,12 +7,14 @@ marked the run.
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING
 
 from airflow.listeners import hookimpl
 
 from pipeline.scheduling.dag_run_owner import end_runs_of_marked
 from pipeline.scheduling.daily_names import is_daily
+from pipeline.scheduling.given_up_tasks import clear_given_up
 from pipeline.scheduling.notes import write_notes
 from pipeline.scheduling.stale_tasks import clear_stale
 
@@ -46,5 +48,7 @@ def _look_after(dag_run: DagRun, message: str) -> None:
     if message in BY_ITS_TASKS and clear_stale(dag_run):
         return  # it is queued again, and not at its end
     write_notes(dag_run)
+    if message in BY_ITS_TASKS:
+        clear_given_up(dag_run, dt.datetime.now(dt.UTC))
     if MARKED in message and is_daily(dag_run.dag_id):
         end_runs_of_marked(dag_run.dag_id, dag_run.run_id, str(dag_run.state))

@@ -46,7 +46,7 @@ def _day(universe: Universe, retry_source: dict[str, Any]) -> None:
     A shard that fails does not stop the others: `check` and `promote` go on with those that
     succeeded.
     """
-    shards = _plan_of(universe)
+    shards = _plan_of(universe, retry_source)
     run = shards["run"]
     with _group("prices", "Prices are fetched and checked"):
         admitted = check(run)
@@ -95,7 +95,9 @@ def build_daily_dag(universe: Universe, settings: Settings, retry: bool = True) 
         description=f"{len(universe.tickers)} tickers from {universe.source}, "
         f"{universe.horizon} sessions ahead",
         doc_md=daily_page(universe, settings),
-        schedule=SessionTimetable(universe.calendar, scheduled=universe.scheduled),
+        schedule=SessionTimetable(
+            universe.calendar, universe.scheduled, universe.closures, universe.extra_sessions
+        ),
         start_date=dt.datetime.combine(universe.start, dt.time(), dt.UTC),
         catchup=False,
         max_active_runs=4,
@@ -137,7 +139,7 @@ SHARD_NAME = (
 WARNING_NAME = "{{ task.op_kwargs['warning']['ticker'] }} {{ task.op_kwargs['warning']['kind'] }}"
 
 
-def _plan_of(universe: Universe) -> Any:
+def _plan_of(universe: Universe, retry_source: dict[str, Any]) -> Any:
     @task
     def plan() -> list[Shard]:
         """Decide the session, its training cutoffs and the shards; refuse what cannot be run."""
@@ -146,13 +148,17 @@ def _plan_of(universe: Universe) -> Any:
         context["ti"].xcom_push("run", run.to_json())
         return shards
 
-    return plan()
+    return plan.override(**retry_source)()
 
 
 @task(map_index_template=SHARD_NAME, pool=PRICE_POOL)
-def ingest(run: dict[str, Any], tickers: Shard) -> None:
-    """Fetch new prices and corporate actions; they are kept as revisions, append only."""
-    tasks.do_step("ingest", run, tickers)
+def ingest(run: dict[str, Any], tickers: Shard) -> list[str]:
+    """Fetch new prices and corporate actions; they are kept as revisions, append only.
+
+    Returns the tickers that are given up though a later try may help.
+    """
+    given_up: list[str] = tasks.do_step("ingest", run, tickers)
+    return given_up
 
 
 @task(trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)

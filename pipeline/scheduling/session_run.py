@@ -146,9 +146,9 @@ def _show_new_lines(follower: LogFollower, progress: Lines) -> list[str]:
 
 def _moment_of(planned: Run) -> dt.datetime:
     """Return the logical date of a session's DAG run."""
-    from pipeline.sessions import Calendar
+    from pipeline.sessions import calendar_of
 
-    return run_moment(Calendar(planned.universe.calendar), planned.session)
+    return run_moment(calendar_of(planned.universe), planned.session)
 
 
 def _is_published(parts: Parts, planned: Run) -> bool:

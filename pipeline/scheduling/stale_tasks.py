@@ -49,7 +49,7 @@ def clear_stale(dag_run: DagRun) -> bool:
     late = _passed_late(dag, [task for task in tasks if task.state in JUDGED])
     if not late:
         return False
-    stale = [task for task in _followers(dag, tasks, late) if task.state in OVER]
+    stale = [task for task in followers(dag, tasks, late) if task.state in OVER]
     names = ", ".join(sorted({task.task_id for task in late}))
     log.info(
         "%s: %s passed after what is behind had run; %d tasks are run again",
@@ -107,7 +107,7 @@ def _moment_of(attempt: UUID) -> dt.datetime:
     return dt.datetime.fromtimestamp((attempt.int >> 80) / 1000, dt.UTC)
 
 
-def _followers(
+def followers(
     dag: SerializedDAG, tasks: Sequence[TaskInstance], first: Iterable[TaskInstance]
 ) -> list[TaskInstance]:
     """Return all tasks behind the first ones, near and far."""

@@ -10,6 +10,7 @@ a date is asked for, never while a DAG file is parsed. Airflow learns of it thro
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import pendulum
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
     from pipeline.sessions import Calendar
 
+#: The days that a universe's calendar has besides its exchange's, or lacks.
+AMENDING = ("closures", "extra_sessions")
+
 
 class SessionTimetable(Timetable):
     """A run at close + `SETTLE` of every session of an exchange; that moment is its logical date.
@@ -33,11 +37,20 @@ class SessionTimetable(Timetable):
     Args:
         calendar: exchange_calendars name.
         scheduled: whether the scheduler makes runs by itself; backfills work either way.
+        closures, extra_sessions: as a universe has them.
     """
 
-    def __init__(self, calendar: str, scheduled: bool = True) -> None:
+    def __init__(
+        self,
+        calendar: str,
+        scheduled: bool = True,
+        closures: Iterable[dt.date] = (),
+        extra_sessions: Iterable[dt.date] = (),
+    ) -> None:
         self.calendar = calendar
         self.scheduled = scheduled
+        self.closures = tuple(closures)
+        self.extra_sessions = tuple(extra_sessions)
         self.description = self._described()
 
     @property
@@ -77,12 +90,18 @@ class SessionTimetable(Timetable):
 
     def serialize(self) -> dict[str, Any]:
         """Return what is stored of this timetable."""
-        return {"calendar": self.calendar, "scheduled": self.scheduled}
+        days = {
+            name: [day.isoformat() for day in getattr(self, name)]
+            for name in AMENDING
+            if getattr(self, name)
+        }
+        return {"calendar": self.calendar, "scheduled": self.scheduled, **days}
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> SessionTimetable:
         """Return the timetable that was stored."""
-        return cls(data["calendar"], data["scheduled"])
+        days = {name: map(dt.date.fromisoformat, data.get(name, ())) for name in AMENDING}
+        return cls(data["calendar"], data["scheduled"], **days)
 
     def validate(self) -> None:
         """Do nothing at parse time: the plan of a run checks the calendar."""
@@ -100,9 +119,9 @@ class SessionTimetable(Timetable):
         )
 
     def _calendar(self) -> Calendar:
-        from pipeline.sessions import Calendar
+        from pipeline.sessions import amended_calendar
 
-        return Calendar(self.calendar)
+        return amended_calendar(self.calendar, self.closures, self.extra_sessions)
 
 
 def _utc_day(moment: dt.datetime) -> dt.date:

@@ -1,4 +1,4 @@
-"""A failed task that a person clears alone: once it has passed, what is behind it is run again."""
+"""What is run again: all behind a cleared task that passes, and where tickers were given up."""
 
 from __future__ import annotations
 
@@ -67,6 +67,7 @@ with DAG("made", schedule=None, start_date=dt.datetime(2020, 1, 1, tzinfo=dt.UTC
 #: time the run's state, and each task's state and number of attempts.
 ROUNDS = """
 import json, sys
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -103,7 +104,8 @@ def go_on():
     for task in ready:
         _run_task(ti=task, task=dag.task_dict[task.task_id])
 
-run_id = dag.test().run_id
+moment = datetime.fromisoformat(sys.argv[3]) if sys.argv[3] else datetime.now(UTC)
+run_id = dag.test(logical_date=moment).run_id
 with create_session() as session:
     note()
     for gone, names, days_ahead in json.loads(sys.argv[2]):
@@ -122,11 +124,18 @@ print("FOUND" + json.dumps(rounds))
 """
 
 
-def rounds(home: Path, broken: list[str], requests: list[Any], tags: str = '["stockcast"]') -> Any:
+def rounds(
+    home: Path,
+    broken: list[str],
+    requests: list[Any],
+    tags: str = '["stockcast"]',
+    dag: str = MADE_DAG,
+    moment: str = "",
+) -> Any:
     """Return (state, {task: [state, attempts]}) of the run at first, and after each request."""
     folder = home / "dags"
     folder.mkdir()
-    (folder / "made.py").write_text(MADE_DAG.replace("TAGS", tags))
+    (folder / "made.py").write_text(dag.replace("TAGS", tags))
     for name in broken:
         (folder / name).touch()
     output = run_python(
@@ -134,6 +143,7 @@ def rounds(home: Path, broken: list[str], requests: list[Any], tags: str = '["st
         home,
         str(folder),
         json.dumps(requests),
+        moment,
         AIRFLOW__CORE__DAGS_FOLDER=str(folder),
     )
     print(output)
@@ -217,3 +227,41 @@ def test_dags_of_others_are_left_alone(dag_home):
         "upstream_failed",
         {"train 1"},
     )
+
+
+# Tickers that were given up
+
+#: The same with a source that has nothing of A while a file is there.
+LATE_DAG = (
+    MADE_DAG.replace("def fetch(", "def ingest(")
+    .replace("fetch.expand", "ingest.expand")
+    .replace("raise ValueError(name)", "return [name]", 1)
+    .replace("tags=TAGS", "tags=TAGS, default_args={'retries': RETRIES}")
+)
+
+
+def given_up(home: Path, retries: int, moment: str = "") -> Any:
+    """Return how often each task is run once a run without A has ended, and A is there."""
+    dag = LATE_DAG.replace("RETRIES", str(retries))
+    # Its end is the scheduler's once a task is cleared.
+    requests = [[["no A"], ["report -1"], 0]]
+    (_, before), (state, tasks) = rounds(home, ["no A"], requests, dag=dag, moment=moment)
+    assert state == "success" and states(before) == states(tasks) == {"success"}
+    return run_since(before, tasks)
+
+
+def test_a_day_that_ended_without_a_late_ticker_is_completed_once_it_is_there(dag_home):
+    counts = given_up(dag_home, retries=1)
+    assert counts.pop("report -1") == 2
+    assert counts == dict.fromkeys(
+        ["ingest 0", "check -1", "train 0", "train 1", "evaluate 0", "evaluate 1", "promote -1"], 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("retries", "moment"),
+    [(0, ""), (1, "2021-03-01T21:30:00+00:00")],
+    ids=["a person waits for it", "its close was long ago"],
+)
+def test_a_day_that_nothing_more_is_to_come_for_is_left_alone(dag_home, retries, moment):
+    assert given_up(dag_home, retries, moment) == {"report -1": 1}

@@ -6,7 +6,7 @@ import datetime as dt
 import pytest
 
 from pipeline.daily import STEPS, plan, probe
-from pipeline.errors import NothingStored, SourceUnavailable
+from pipeline.errors import NothingStored, SettingsError, SourceUnavailable
 from pipeline.tables import CHECKS, PRICE_REVISIONS
 from tests.daily.quick_days import quick_day, take_steps
 from tests.made_days import NOW, UNIVERSE
@@ -105,6 +105,66 @@ def test_a_replay_fetches_nothing_and_needs_the_session_to_have_been_known(parts
     reason = r"AAA 2013-03-01: at 2012-01-03T00:00:00\+00:00 the newest session known was None"
     with pytest.raises(NothingStored, match=reason):
         ingest(parts, unknown)
+
+
+#: An hour after the close of `LAST`.
+EVENING = dt.datetime(2013, 3, 1, 22, tzinfo=dt.UTC)
+
+
+def at(parts, moment, **changes):
+    """Return the run of `LAST` that is asked for at a moment, which is also the clock's."""
+    parts.store.prices.clock = lambda: moment
+    return plan(parts, dataclasses.replace(UNIVERSE, **changes), LAST, moment)
+
+
+def without_newest_bars(source, count, *tickers):
+    """Take the newest bars away; return them."""
+    gone = {ticker: source.bars[ticker] for ticker in tickers}
+    source.bars |= {ticker: bars.iloc[:-count] for ticker, bars in gone.items()}
+    return gone
+
+
+def test_a_bar_that_is_late_is_tried_again_and_the_day_goes_on_without_it_at_last(parts, source):
+    late = without_newest_bars(source, 1, "BBB")
+    run, parts.tries_left = at(parts, EVENING), True
+    message = "BBB: sample has no bar of 2013-03-01 yet, which closed at 21:00 UTC. Try again later"
+    with pytest.raises(SourceUnavailable, match=message):
+        ingest(parts, run)
+    parts.tries_left = False
+    assert STEPS["ingest"](parts, run, list(UNIVERSE.tickers)) == ["BBB"]
+    assert STEPS["check"](parts, run) == ["AAA", "CCC"]
+    assert message in parts.rows(CHECKS, run).set_index("ticker").loc["BBB", "reasons"]
+    source.bars |= late
+    assert STEPS["ingest"](parts, run, list(UNIVERSE.tickers)) == []
+    assert STEPS["check"](parts, run) == ["AAA", "BBB", "CCC"]
+
+
+@pytest.mark.parametrize(
+    ("hours", "count"), [(4, 1), (0, 2)], ids=["hours later", "missing the day before, too"]
+)
+def test_what_is_missing_for_longer_is_left_to_the_gate(parts, source, hours, count):
+    without_newest_bars(source, count, "BBB")
+    run = at(parts, EVENING + dt.timedelta(hours=hours))
+    assert STEPS["ingest"](parts, run, list(UNIVERSE.tickers)) == []
+    assert parts.rows(CHECKS, run).empty
+
+
+def test_a_session_that_the_source_has_of_no_ticker_yet_can_be_tried_again(parts, source):
+    without_newest_bars(source, 1, *source.bars)
+    with pytest.raises(SourceUnavailable, match="2013-03-01: the sample source has no bar of this"):
+        at(parts, EVENING)
+    with pytest.raises(SettingsError, match="2013-03-01 is after 2013-02-28, the last session"):
+        at(parts, EVENING + dt.timedelta(hours=4))
+
+
+def test_a_day_on_which_the_exchange_was_closed_all_the_same_is_no_hole(parts, source):
+    days = [bars["date"].iloc[-3] for bars in source.bars.values()]
+    source.bars = {t: bars.drop(bars.index[-3]) for t, bars in source.bars.items()}
+    closed = days[0].date()
+    run = at(parts, EVENING, closures=(closed,))
+    ingest(parts, run)
+    assert closed not in parts.calendar(run.universe).sessions(closed, LAST)
+    assert STEPS["check"](parts, run) == list(UNIVERSE.tickers)
 
 
 def test_a_probe_asks_for_a_few_sessions_and_stores_nothing(parts):

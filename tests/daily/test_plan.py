@@ -31,7 +31,7 @@ from tests.made_prices import LAST
         ({}, dt.date(2013, 3, 2), SettingsError, "2013-03-02 is no session"),
         (
             {},
-            dt.date(2013, 3, 8),
+            dt.date(2013, 3, 7),
             SettingsError,
             "after 2013-03-01, the last session that the sample source has",
         ),

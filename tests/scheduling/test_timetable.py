@@ -111,3 +111,15 @@ def test_it_is_the_same_after_it_was_stored():
     restored = type(original).deserialize(original.serialize())
     assert restored.serialize() == {"calendar": "24/7", "scheduled": False}
     assert (restored.summary, restored.description) == (original.summary, original.description)
+
+
+def test_a_universes_own_days_are_kept_and_have_no_run_or_one():
+    from pipeline.scheduling.timetable import SessionTimetable
+
+    mourning, saturday = dt.date(2013, 2, 27), dt.date(2013, 3, 2)
+    stored = SessionTimetable("XNYS", False, [mourning], [saturday]).serialize()
+    assert stored["closures"] == ["2013-02-27"]
+    restored = SessionTimetable.deserialize(stored)
+    assert restored.serialize() == stored
+    days = [moment.day for moment in moments(restored, "2013-02-26", "2013-03-04")]
+    assert days == [26, 28, 1, 2, 4]
