@@ -20,30 +20,32 @@
 A message is one line: the ticker and session, what happened, what was expected, and what to do.
 """
 
-#: Characters of a message.
-MOST_CHARACTERS = 20_000
+#: Characters of what a message quotes without a space.
+MOST_CHARACTERS = 200
 
 
 class StockcastError(Exception):
     """The root of the tree; any other error that escapes is a defect of the program.
 
     What a message quotes from a file or an answer is escaped where a terminal would obey it, and
-    left out in the middle where it is long.
+    cut short in the middle where it is long.
     """
 
     exit_code = 1
 
     def __init__(self, message: str = "") -> None:
-        line = " ".join(str(message).split())
+        line = " ".join(map(_shortened, str(message).split()))
         if not line.isprintable():
             escaped = (repr(each)[1:-1] for each in line)
             line = "".join(
                 own if own.isprintable() else code for own, code in zip(line, escaped, strict=True)
             )
-        if len(line) > MOST_CHARACTERS:
-            half = MOST_CHARACTERS // 2
-            line = f"{line[:half]} ... {line[-half:]}"
         super().__init__(line)
+
+
+def _shortened(word: str) -> str:
+    half = MOST_CHARACTERS // 2
+    return word if len(word) <= MOST_CHARACTERS else f"{word[:half]}...{word[-half:]}"
 
 
 class SettingsError(StockcastError):

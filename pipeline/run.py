@@ -60,7 +60,8 @@ class Run:
         """Return the run as JSON values."""
         values = _json_adapter().dump_python(self, mode="json")
         # Stored requests have +00:00, where pydantic would write Z.
-        return {**values, "known_at": self.known_at.isoformat()}
+        moment = self.known_at.isoformat()
+        return {**values, "universe": self.universe.to_json(), "known_at": moment}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Run:

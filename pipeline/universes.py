@@ -32,6 +32,9 @@ REHEARSAL = ".rehearsal"
 #: (Recipe and target make series of their own.)
 PUBLISHED_FIELDS = ("tickers", "horizon", "source", "data")
 
+#: The days that a universe's calendar has besides its exchange's, or lacks.
+AMENDING = ("closures", "extra_sessions")
+
 
 @dataclass(frozen=True)
 class Universe:
@@ -74,7 +77,7 @@ class Universe:
     def __post_init__(self) -> None:
         where = f"Universe {self.name!r}"
         self._check_types(where)
-        for name in ("tickers", "closures", "extra_sessions"):
+        for name in ("tickers", *AMENDING):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if not NAME_PATTERN.fullmatch(declared_name(self.name)):
             raise SettingsError(
@@ -104,7 +107,7 @@ class Universe:
             where, "start", self.start, (dt.date,), "a date such as 2010-01-04, without quotes"
         )
         days = "a list of dates without quotes such as [2012-10-29, 2012-10-30]"
-        for name in ("closures", "extra_sessions"):
+        for name in AMENDING:
             value = getattr(self, name)
             _require_type(where, name, value, (list, tuple), days)
             for day in value:
@@ -128,9 +131,14 @@ class Universe:
         if len(set(self.tickers)) < len(self.tickers):
             raise SettingsError(f"{where}: a ticker is named twice in {', '.join(self.tickers)}.")
 
+    def to_json(self) -> dict[str, object]:
+        """Return the universe as JSON values; those of `AMENDING` where there are any."""
+        values: dict[str, object] = _json_adapter().dump_python(self, mode="json")
+        return {name: value for name, value in values.items() if value or name not in AMENDING}
+
     @classmethod
     def from_json(cls, values: Mapping[str, object]) -> Universe:
-        """Return the universe that `Run.to_json` wrote."""
+        """Return the universe that `to_json` wrote."""
         return _json_adapter().validate_python(values)
 
     @property
@@ -145,6 +153,11 @@ class Universe:
     def as_declared(self) -> Universe:
         """Return the universe under the name that it is declared by."""
         return dataclasses.replace(self, name=declared_name(self.name))
+
+    @property
+    def amendments(self) -> list[str]:
+        """The days of `AMENDING` in words, for what depends on its calendar."""
+        return [f"{name} {day}" for name in AMENDING for day in getattr(self, name)]
 
     def differences(self, declared: Universe) -> list[str]:
         """Return those of `PUBLISHED_FIELDS` in which it differs from what is declared."""

@@ -118,7 +118,8 @@ def _stockcast(words: list[str]) -> str | None:
 
 def _export(words: list[str]) -> str | None:
     name = words[0].partition("=")[0]
-    return None if name == "PATH" or name in variables() else f"{name} is no setting"
+    others = ("PATH", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+    return None if name in (*others, *variables()) else f"{name} is no setting"
 
 
 def _copy(words: list[str]) -> str | None:

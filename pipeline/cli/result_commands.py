@@ -12,7 +12,7 @@ from pipeline.cli.flags import FormatFlag, date_flag
 from pipeline.cli.printing import print_rows
 from pipeline.errors import NothingStored, SettingsError
 from pipeline.settings import Settings
-from pipeline.universes import REHEARSAL
+from pipeline.universes import AMENDING, REHEARSAL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,8 +96,9 @@ def print_universes(settings: Settings, format: FormatFlag = "table") -> None:
         )
     chosen = [universes[name]] if name else list(universes.values())
     rows = pd.DataFrame([_universe_row(universe) for universe in chosen])
-    # Only universes of files have a folder.
-    print_rows(rows if rows["data"].any() else rows.drop(columns="data"), format)
+    # Only universes of files have a folder, and few have days of their own.
+    empty = [name for name in ("data", *AMENDING) if not rows[name].any()]
+    print_rows(rows.drop(columns=empty), format)
 
 
 def print_recipes(settings: Settings, format: FormatFlag = "table") -> None:
@@ -124,6 +125,7 @@ def _universe_row(universe: Universe) -> dict[str, object]:
         sectors.setdefault(sector, []).append(ticker)
     return {
         **dataclasses.asdict(universe),
+        **{name: " ".join(map(str, getattr(universe, name))) for name in AMENDING},
         "tickers": " ".join(universe.tickers),
         "dag": f"daily_forecast_{universe.name}",
         "sectors": "; ".join(f"{name}: {' '.join(tickers)}" for name, tickers in sectors.items()),

@@ -128,7 +128,8 @@ def _check_together(
     actions = parts.store.prices.actions(universe.source_id, tickers, run.session, moment)
     recipe = parts.recipes.for_price(universe.recipe)
     needed = spec_of(run, recipe, "", run.training_cutoff).needed_sessions
-    evidence = _evidence(bars, actions, parts.gate.rules_hash, str(needed))
+    rules = parts.gate.rules_hash, str(needed), *universe.amendments
+    evidence = _evidence(bars, actions, *rules)
     before = parts.rows(CHECKS, run, tickers)
     if len(before) == len(tickers) and set(before["evidence"]) == {evidence}:
         verdicts = dict(zip(before["ticker"], before["reasons"], strict=True))

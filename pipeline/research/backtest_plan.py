@@ -97,6 +97,7 @@ class BacktestPlan:
                     universe.target,
                     universe.horizon,
                     str(universe.start),
+                    *universe.amendments,
                 ],
                 [forecaster.identity for forecaster in self.forecasters],
                 [[str(day) for day in (*block.cutoffs, block.end)] for block in self.blocks],
@@ -166,7 +167,7 @@ class BacktestPlan:
     def encode(self) -> bytes:
         """Encode the plan as JSON."""
         values = {
-            "universe": {**dataclasses.asdict(self.universe), "start": str(self.universe.start)},
+            "universe": self.universe.to_json(),
             "forecasters": [forecaster.identity for forecaster in self.forecasters],
             "blocks": [block.to_json() for block in self.blocks],
             "step": self.step,

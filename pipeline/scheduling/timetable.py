@@ -17,14 +17,12 @@ import pendulum
 from airflow.timetables.base import DagRunInfo, DataInterval, Timetable
 
 from pipeline.scheduling.run_moments import SETTLE, next_session, run_moment, session_at
+from pipeline.universes import AMENDING
 
 if TYPE_CHECKING:
     from airflow.timetables.base import TimeRestriction
 
     from pipeline.sessions import Calendar
-
-#: The days that a universe's calendar has besides its exchange's, or lacks.
-AMENDING = ("closures", "extra_sessions")
 
 
 class SessionTimetable(Timetable):
