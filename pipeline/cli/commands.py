@@ -101,6 +101,16 @@ COMMANDS = {
         SERVICES_PANEL,
         "Print the password of the user `admin` of Airflow or MLflow.",
     ),
+    "backup": Command(
+        "service_commands:back_up",
+        SERVICES_PANEL,
+        "Write databases and files into one file; everything may run meanwhile.",
+    ),
+    "restore": Command(
+        "service_commands:restore_backup",
+        SERVICES_PANEL,
+        "Make an empty home what `stockcast backup` has written.",
+    ),
     "airflow": Command(
         "service_commands:call_airflow",
         SERVICES_PANEL,

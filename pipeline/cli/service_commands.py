@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -46,6 +47,30 @@ def print_password(
     from pipeline.scheduling import password_of
 
     print(password_of(settings, service))
+
+
+def back_up(
+    settings: Settings,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="New file; .tar.gz packs it, .tar does not.")
+    ],
+) -> None:
+    """Write a backup."""
+    from pipeline.scheduling import backup
+
+    print(backup(settings, file))
+
+
+def restore_backup(
+    settings: Settings,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="What `stockcast backup` has written.")
+    ],
+) -> None:
+    """Restore a backup."""
+    from pipeline.scheduling import restore
+
+    print(restore(settings, file))
 
 
 def call_airflow(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipeline.scheduling.airflow_command import run_airflow
     from pipeline.scheduling.backfills import backfill_sessions
     from pipeline.scheduling.backtest_dag import build_backtest_dag
+    from pipeline.scheduling.backups import backup, restore
     from pipeline.scheduling.daily_dag import build_daily_dag
     from pipeline.scheduling.databases import migrate
     from pipeline.scheduling.environment import (
@@ -51,6 +52,7 @@ else:
         "airflow_environment": "environment",
         "airflow_url": "environment",
         "backfill_sessions": "backfills",
+        "backup": "backups",
         "build_backtest_dag": "backtest_dag",
         "build_daily_dag": "daily_dag",
         "build_exercises_dag": "exercise_dag",
@@ -61,6 +63,7 @@ else:
         "migrate": "databases",
         "mlflow_server_environment": "environment",
         "password_of": "services",
+        "restore": "backups",
         "run_airflow": "airflow_command",
         "run_moment": "run_moments",
         "run_session": "session_run",
@@ -82,6 +85,7 @@ __all__ = [
     "airflow_environment",
     "airflow_url",
     "backfill_sessions",
+    "backup",
     "build_backtest_dag",
     "build_daily_dag",
     "build_exercises_dag",
@@ -92,6 +96,7 @@ __all__ = [
     "migrate",
     "mlflow_server_environment",
     "password_of",
+    "restore",
     "run_airflow",
     "run_moment",
     "run_session",

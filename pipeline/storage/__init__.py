@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pipeline.faces import loader_of
 
 if TYPE_CHECKING:
-    from pipeline.storage import embedded_postgres
+    from pipeline.storage import dumps, embedded_postgres
     from pipeline.storage.artifacts import Artifacts
     from pipeline.storage.filters import Span
     from pipeline.storage.naming import (
@@ -54,6 +54,7 @@ __all__ = [
     "Store",
     "content_digest",
     "digest_of",
+    "dumps",
     "embedded_postgres",
     "first_line",
     "pack_arrays",

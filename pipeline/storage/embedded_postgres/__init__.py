@@ -22,6 +22,7 @@ run as root. Started by root, the server runs as the system user `stockcast`. Th
 and must be able to pass (not to read) the folders above.
 """
 
+from pipeline.storage.embedded_postgres.cluster import tools
 from pipeline.storage.embedded_postgres.users import keep, running, stop, url
 
-__all__ = ["keep", "running", "stop", "url"]
+__all__ = ["keep", "running", "stop", "tools", "url"]

@@ -186,6 +186,16 @@ def find_binaries(data: Path) -> Path:
     return versions[version]
 
 
+def tools() -> Path:
+    """Return the folder of the newest PostgreSQL's own programs, such as pg_dump.
+
+    Raises:
+        SettingsError: there are none on this platform.
+    """
+    versions = _installed_versions()
+    return versions[max(versions)]
+
+
 def _installed_versions() -> dict[int, Path]:
     try:
         with warnings.catch_warnings():
