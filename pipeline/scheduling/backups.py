@@ -11,12 +11,12 @@ import json
 import os
 import shutil
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 from pipeline.errors import SettingsError
+from pipeline.leftovers import TemporaryFolder
 from pipeline.parts import artifact_root
 from pipeline.settings import Settings
 from pipeline.storage import dumps, embedded_postgres
@@ -68,8 +68,7 @@ def restore(settings: Settings, file: Path) -> str:
         raise SettingsError(
             f"{home} is not empty. A backup is restored into a new home: name one (--home)."
         )
-    with tempfile.TemporaryDirectory(dir=_parent(home)) as folder:
-        unpacked = Path(folder)
+    with TemporaryFolder("restore", _parent(home)) as unpacked:
         kinds = _unpack(file, unpacked)
         home.mkdir(parents=True, exist_ok=True)
         try:
@@ -93,7 +92,7 @@ def _write(settings: Settings, file: Path) -> int:
     file.touch(mode=0o600, exist_ok=False)
     is_packed = file.name.removesuffix(".draft").endswith("gz")
     mode: Literal["w:gz", "w"] = "w:gz" if is_packed else "w"
-    with tempfile.TemporaryDirectory() as folder, tarfile.open(file, mode) as archive:
+    with TemporaryFolder("backup") as folder, tarfile.open(file, mode) as archive:
         urls = _databases(settings)
         manifest = {
             "format": FORMAT,
@@ -101,11 +100,11 @@ def _write(settings: Settings, file: Path) -> int:
             "made_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             "databases": {name: dumps.kind_of(url) for name, url in urls.items()},
         }
-        named = Path(folder) / MANIFEST
+        named = folder / MANIFEST
         named.write_text(json.dumps(manifest, indent=1))
         archive.add(named, MANIFEST)
         for name, url in urls.items():
-            dumped = Path(folder) / name
+            dumped = folder / name
             dumps.dump(url, dumped)
             archive.add(dumped, f"{DATABASES}/{name}")
             dumped.unlink()
