@@ -224,6 +224,13 @@ def yahoo(stranger: Stranger, answer: tuple[int, str] | None) -> str:
     return stranger.raised(source.fetch_raw, "AAPL", LAST, LAST, NOW)
 
 
+def a_late_bar(stranger: Stranger) -> str:
+    parts, run = stranger.day()
+    parts.store.prices.clock = lambda: dt.datetime(2013, 3, 1, 22, tzinfo=dt.UTC)
+    parts.made.bars["AAA"] = parts.made.bars["AAA"].iloc[:-1]
+    return stranger.raised(STEPS["ingest"], parts, run, ["AAA"])
+
+
 def a_file_without_closes(stranger: Stranger) -> str:
     (stranger.home / "IBM.csv").write_text("Date,Open,High,Low,Volume\n2013-03-01,1,2,1,9\n")
     return stranger.stockcast(f"run --source csv --data {stranger.home} --session 2013-03-01")
@@ -382,6 +389,7 @@ PROVOKED: dict[str, Callable[[Stranger], str]] = {
     "There is no recipe": lambda stranger: stranger.stockcast("run --recipe defualt"),
     "Yahoo gave no answer": lambda stranger: yahoo(stranger, None),
     "Yahoo asks for fewer requests": lambda stranger: yahoo(stranger, (429, "Too Many Requests")),
+    "has no bar of 2013-03-01 yet": a_late_bar,
     "in the first line; expected": a_file_without_closes,
     "tickers quarantined (": nothing_ingested,
     "tickers are quarantined. `stockcast check`": a_step_after_that,
