@@ -342,10 +342,17 @@ def test_airflow_asks_who_one_is_and_its_grid_shows_the_run_and_the_backfill(bac
         # Cells look the same where their state is.
         assert len(looks) == len({look for _, look in looks}) == 2
         picture(page, "airflow-grid")
-        page.get_by_test_id(f"grid-backfill__{BEFORE[0]}T21:30:00+00:00-publish").hover()
-        expect(page.get_by_role("tooltip").filter(has_text="publish")).to_contain_text(
-            "State: Success"
-        )
+        cell = page.get_by_test_id(f"grid-backfill__{BEFORE[0]}T21:30:00+00:00-publish")
+        tooltip = page.get_by_role("tooltip").filter(has_text="publish")
+
+        def shown() -> str:
+            # Airflow draws the grid anew now and then, and forgets who is pointing at it.
+            page.mouse.move(0, 0)
+            cell.hover()
+            page.wait_for_timeout(1000)
+            return "".join(tooltip.all_inner_texts())
+
+        assert "State: Success" in servers.wait_for("the tooltip", shown)
 
 
 def test_the_days_verdict_is_a_note_in_airflow_and_a_run_of_mlflow_leads_back_to_it(

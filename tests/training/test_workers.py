@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -287,12 +288,11 @@ def test_workers_end_with_their_parent_however_it_ends(end):
 
 def _waiting_for(worker: int) -> bytes:
     """Return `SIGKILL` once the worker has asked the kernel to be killed with its parent."""
-    flags = [
-        int(line.split()[1], 8)
-        for file in Path(f"/proc/{worker}/fdinfo").iterdir()
-        for line in file.read_text().splitlines()
-        if line.startswith("flags:")
-    ]
+    flags = []
+    for file in Path(f"/proc/{worker}/fdinfo").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # it has closed that file meanwhile
+            lines = file.read_text().splitlines()
+            flags += [int(line.split()[1], 8) for line in lines if line.startswith("flags:")]
     return b"SIGKILL" if any(each & os.O_ASYNC for each in flags) else b""
 
 
