@@ -101,6 +101,11 @@ def as_own_error(name: str, error: Exception) -> StockcastError:
     return own
 
 
+def worth_trying(failures: Mapping[str, StockcastError]) -> list[str]:
+    """Return the names that a later try may help."""
+    return [name for name, error in failures.items() if isinstance(error, TryAgain)]
+
+
 def raise_together(failures: Mapping[str, StockcastError]) -> None:
     """Raise the one failure, or an error that names all; nothing where there is none.
 

@@ -20,7 +20,7 @@ from pipeline.errors import (
     TryAgain,
     UnknownTicker,
 )
-from pipeline.outcomes import raise_together
+from pipeline.outcomes import raise_together, worth_trying
 from pipeline.quality import WHOLE_TICKER
 from pipeline.reporting import counted
 from pipeline.run import Run
@@ -83,7 +83,7 @@ def admit(parts: Parts, run: Run, tickers: Sequence[str], step: str) -> list[str
     again = HOLDING_STEPS[HOLDING_STEPS.index(step) :]
     reasons = reasons_of(parts, run, tickers)
     released = {t for t, reason in reasons.items() if reason.startswith(_prefixes(again))}
-    save_checks(parts, run, dict.fromkeys(released, ""), known_at=judged_as_of(parts, run))
+    _save_verdicts(parts, run, dict.fromkeys(released, ""))
     return [ticker for ticker in tickers if ticker in admitted | released]
 
 
@@ -103,17 +103,14 @@ def hold_back(
     Raises:
         StockcastError: trying again may help, or the step has failed for all tickers.
     """
-    for ticker, error in failures.items():
-        parts.progress(step, ticker, str(error))
-    if parts.tries_left and any(isinstance(error, TryAgain) for error in failures.values()):
-        raise_together(failures)
+    _report(parts, step, failures)
     is_all = len(failures) >= len(tickers)
     reasons = {
         ticker: f"{step}: {error}"
         for ticker, error in failures.items()
         if not (is_all and is_everyones(error))
     }
-    save_checks(parts, run, reasons, known_at=judged_as_of(parts, run))
+    _save_verdicts(parts, run, reasons)
     withdraw_forecasts(parts, run, step, reasons)
     if is_all:
         raise_together(failures)
@@ -137,10 +134,8 @@ def note_failures(
     Raises:
         StockcastError: trying again may help, or the step has failed for all tickers.
     """
-    for ticker, error in failures.items():
-        parts.progress(step, ticker, str(error))
-    is_worth_trying = any(isinstance(error, TryAgain) for error in failures.values())
-    if len(failures) == len(tickers) or (parts.tries_left and is_worth_trying):
+    _report(parts, step, failures)
+    if len(failures) == len(tickers):
         raise_together(failures)
     rule = f"{step}_failed"
     findings = [
@@ -157,6 +152,20 @@ def note_failures(
     ]
     frame = FINDINGS.conform(pd.DataFrame(findings)) if findings else FINDINGS.empty()
     parts.store.replace(FINDINGS, frame, **run.key, ticker=list(run.universe.tickers), rule=rule)
+
+
+def _report(parts: Parts, step: str, failures: Mapping[str, StockcastError]) -> None:
+    """Print failures; raise them where the step is tried again and that may help."""
+    for ticker, error in failures.items():
+        parts.progress(step, ticker, str(error))
+    if parts.tries_left and worth_trying(failures):
+        raise_together(failures)
+
+
+def _save_verdicts(parts: Parts, run: Run, reasons: Mapping[str, str]) -> None:
+    """Store verdicts of a step after the gate, on the prices that the gate has judged."""
+    if reasons:
+        save_checks(parts, run, reasons, known_at=judged_as_of(parts, run))
 
 
 def is_everyones(error: StockcastError) -> bool:

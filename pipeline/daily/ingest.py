@@ -11,13 +11,14 @@ import pandas as pd
 
 from pipeline.daily.admission import INGEST_FAILED, known_at_of, reasons_of, save_checks
 from pipeline.daily.shards import chunks
-from pipeline.errors import NothingStored, SourceUnavailable, StockcastError, TryAgain
+from pipeline.errors import NothingStored, SourceUnavailable, StockcastError
 from pipeline.outcomes import (
     Outcomes,
     joined,
     outcome_of_each,
     outcome_together,
     raise_together,
+    worth_trying,
 )
 from pipeline.prices import LATE, Fetched, fetch, may_be_late
 from pipeline.run import Run
@@ -44,10 +45,10 @@ def ingest(parts: Parts, run: Run, tickers: Sequence[str]) -> list[str]:
         StockcastError: trying again may help, or all have failed; the others are stored.
     """
     failures = ingest_each(parts, run, tickers)
-    worth_trying = [t for t, error in failures.items() if isinstance(error, TryAgain)]
-    if len(failures) == len(tickers) or (parts.tries_left and worth_trying):
+    given_up = worth_trying(failures)
+    if len(failures) == len(tickers) or (parts.tries_left and given_up):
         raise_together(failures)
-    return worth_trying
+    return given_up
 
 
 def ingest_each(parts: Parts, run: Run, tickers: Sequence[str]) -> dict[str, StockcastError]:

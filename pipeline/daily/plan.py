@@ -54,7 +54,8 @@ def plan(
     calendar, source = parts.calendar(universe), parts.source(universe)
     # A ticker that is asked for is refused; one that its universe declares, and whose file has
     # gone, stops no other.
-    is_declared = _declared_tickers(parts, universe) == universe.tickers
+    declared = _declaration(parts, universe)
+    is_declared = declared is not None and declared.tickers == universe.tickers
     require_known(source, universe.tickers, all_of_them=not is_declared)
     newest = newest_session(source, list(universe.tickers), calendar, now)
     session = newest if session is None else calendar.require_session(session, now)
@@ -81,14 +82,14 @@ def plan(
     return run
 
 
-def _declared_tickers(parts: Parts, universe: Universe) -> tuple[str, ...]:
-    declared = load_universes(parts.settings.universes).get(declared_name(universe.name))
-    return declared.tickers if declared else ()
+def _declaration(parts: Parts, universe: Universe) -> Universe | None:
+    """Return a universe as it is declared; None: nothing of its name is."""
+    return load_universes(parts.settings.universes).get(declared_name(universe.name))
 
 
 def departures(parts: Parts, universe: Universe) -> list[str]:
     """Return in what a universe differs from its declaration; nothing where there is none."""
-    declared = load_universes(parts.settings.universes).get(declared_name(universe.name))
+    declared = _declaration(parts, universe)
     return [] if declared is None else universe.differences(declared)
 
 

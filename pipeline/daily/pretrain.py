@@ -13,9 +13,9 @@ from pipeline.daily.network_requests import pool_requests
 from pipeline.daily.shards import chunks
 from pipeline.daily.train import fit_networks
 from pipeline.daily.window_cuts import BUILT_TOGETHER, HistoryCut, cut_at, histories_of, write_cut
-from pipeline.errors import NotEnoughHistory, StockcastError, TryAgain
+from pipeline.errors import NotEnoughHistory, StockcastError
 from pipeline.models import PriceRecipe
-from pipeline.outcomes import outcome_of_each, raise_together
+from pipeline.outcomes import outcome_of_each, raise_together, worth_trying
 from pipeline.prices import Histories
 from pipeline.run import Run
 
@@ -36,7 +36,7 @@ def pretrain(parts: Parts, run: Run) -> None:
         shares = outcome_of_each(
             tickers, partial(_pool_rows, parts, run, recipe, histories), partial(_tell, parts)
         )
-        if any(isinstance(error, TryAgain) for error in shares.failures.values()):
+        if worth_trying(shares.failures):
             raise_together(shares.failures)  # without them, it would be another network
         rows = [row for own in shares.results.values() for row in own]
         save_datasets(parts, run, rows, tickers, list(POOL_ROLES))
