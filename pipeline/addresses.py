@@ -6,6 +6,16 @@ import os
 from urllib.parse import urlsplit
 
 LOOPBACK = "127.0.0.1"
+PLAIN_POSTGRES, POSTGRES_DRIVER = "postgresql://", "postgresql+psycopg2"
+
+
+def with_driver(url: str) -> str:
+    """Name PostgreSQL's driver in a database URL that leaves it out.
+
+    SQLAlchemy's default differs by version, and may be one that is not installed.
+    """
+    rest = url.removeprefix(PLAIN_POSTGRES)
+    return url if rest == url else f"{POSTGRES_DRIVER}://{rest}"
 
 
 def without_login(url: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pipeline.addresses import with_driver
 from pipeline.errors import SettingsError
 
 PREFIX = "STOCKCAST_"
@@ -230,6 +231,11 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().absolute()
+
+    @field_validator("store_url", "tracking_uri")
+    @classmethod
+    def _driven(cls, url: str) -> str:
+        return with_driver(url)
 
     @property
     def ticker_list(self) -> list[str]:

