@@ -15,6 +15,7 @@ import pandas as pd
 
 from pipeline.errors import MalformedPrices, SettingsError
 from pipeline.prices.csv_dates import is_day_first, parse_date
+from pipeline.prices.raw_rows import to_numbers
 from pipeline.tables import OHLCV
 from pipeline.universes import TICKER_PATTERN
 
@@ -254,7 +255,7 @@ def _converted(rows: pd.DataFrame) -> pd.DataFrame:
     """
     changes: dict[str, pd.Series] = {}
     for column in {"adj_close", *OHLCV} & {*rows.columns}:
-        numbers = pd.to_numeric(rows[column], errors="coerce").astype("float64")
+        numbers = to_numbers(rows[column])
         if not (numbers.isna() & rows[column].notna()).any():
             changes[column] = numbers
     texts = rows["date"].fillna("").str.strip()
@@ -274,7 +275,7 @@ def numbers_of(rows: pd.DataFrame, column: str, path: Path) -> pd.Series:
     cells = rows[column]
     if cells.dtype == "float64" and not np.isinf(cells.to_numpy()).any():
         return cells
-    numbers = pd.to_numeric(cells, errors="coerce").astype("float64")
+    numbers = to_numbers(cells)
     wrong = (numbers.isna() & cells.notna()) | (numbers.abs() == float("inf"))
     if wrong.any():
         row = rows[wrong].iloc[0]

@@ -92,12 +92,20 @@ def _numbers(cells: pd.Series, where: str) -> pd.Series:
     """
     if cells.dtype == "float64" and not np.isinf(cells.to_numpy()).any():
         return cells
-    numbers = pd.to_numeric(cells, errors="coerce").astype("float64")
+    numbers = to_numbers(cells)
     wrong = (numbers.isna() & cells.notna()) | np.isinf(numbers)
     if wrong.any():
         raise MalformedPrices(
             f"{where} holds {cells[wrong].iloc[0]!r}, where a number or nothing is expected."
         )
+    return numbers
+
+
+def to_numbers(cells: pd.Series) -> pd.Series:
+    """Return cells as float64, NaN where one is no number; true and false are none."""
+    numbers = pd.to_numeric(cells, errors="coerce").astype("float64")
+    if cells.dtype in (bool, object):
+        return numbers.mask(cells.map(lambda cell: isinstance(cell, bool)))
     return numbers
 
 

@@ -70,6 +70,8 @@ def test_cells_without_a_value_are_missing_not_zero(tmp_path):
             "2012-01-05,10,12,9,11,500\n2012-01-06,10,12,9,11,1,000,000\n",
             r"AAPL\.csv, line 3: more cells than",
         ),
+        ("2012-01-05,true,12,9,11,500\n", r"AAPL\.csv, line 2: open is 'True'"),
+        ("2012-01-05,10,,9,11,5\n2012-01-06,10,False,9,11,5\n", r"line 3: high is 'False'"),
         ("2012-01-05,10,12,9,inf,500\n", r"AAPL\.csv, line 2: close is 'inf'"),
         (
             "2012-01-05,1,1,1,1,1\n2012-01-05,1,1,1,1,1\n",

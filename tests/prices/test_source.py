@@ -123,7 +123,7 @@ def test_two_bars_for_one_session_are_refused(closes, likeness):
         july(bars("2024-07-02", "2024-07-02", close=closes))
 
 
-@pytest.mark.parametrize("cell", ["n/a", np.inf])
+@pytest.mark.parametrize("cell", ["n/a", np.inf, True, False])
 def test_a_price_that_is_no_number_is_refused(cell):
     message = r"A from scripted: close holds .*, where a number or nothing is expected"
     with pytest.raises(MalformedPrices, match=message):
