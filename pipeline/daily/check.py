@@ -55,7 +55,7 @@ def check(parts: Parts, run: Run) -> list[str]:
     ingested = [t for t in tickers if not reasons.get(t, "").startswith(INGEST_FAILED)]
     source_id = run.universe.source_id
     moment = parts.store.prices.newest_revision(source_id, tickers, run.session, known_at_of(run))
-    if ingested and not parts.store.prices.last_sessions(source_id, ingested, run.session, moment):
+    if ingested and moment is None:
         raise NothingStored(
             f"{run.universe.name} {run.session}: there are no prices to check. "
             "Run `ingest` for this session first."

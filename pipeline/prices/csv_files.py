@@ -28,7 +28,6 @@ from pipeline.prices.csv_reading import (
     READ_DATE_COLUMN,
     dates_of,
     numbers_of,
-    read_header,
     read_rows,
     ticker_of_name,
     tickers_of,
@@ -44,16 +43,13 @@ class CsvSource:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder).expanduser()
-        self._files: dict[str, Path] | None = None
+        self._files: dict[str, list[Path]] | None = None
 
     def tickers(self) -> list[str]:
         return sorted(self._files_by_ticker())
 
     def fetch_raw(self, ticker: str, first: dt.date, last: dt.date, now: dt.datetime) -> RawPrices:
-        files = self._files_by_ticker()
-        if ticker not in files:
-            raise unknown_ticker(ticker, f"csv ({self.folder})", self.tickers())
-        path = files[ticker]
+        path = self._file_of(ticker)
         rows = read_rows(path)[ticker]
         if READ_DATE_COLUMN in rows:
             end = pd.Timestamp(last) + pd.Timedelta(days=1)
@@ -71,7 +67,7 @@ class CsvSource:
         Raises:
             LookAtTheData: the file has no such column.
         """
-        path = self._files_by_ticker()[ticker]
+        path = self._file_of(ticker)
         rows = read_rows(path)[ticker]
         if "adj_close" not in rows:
             raise LookAtTheData(
@@ -82,22 +78,29 @@ class CsvSource:
         values = pd.Series(numbers, index=dates_of(rows, path))
         return values[~values.index.duplicated()]
 
-    def _files_by_ticker(self) -> dict[str, Path]:
+    def _file_of(self, ticker: str) -> Path:
+        """Return the one file of a ticker.
+
+        Raises:
+            UnknownTicker: no file has it.
+            MalformedPrices: several files have it.
+        """
+        files = self._files_by_ticker().get(ticker)
+        if not files:
+            raise unknown_ticker(ticker, f"csv ({self.folder})", self.tickers())
+        if len(files) > 1:
+            names = " and in ".join(path.name for path in files)
+            raise MalformedPrices(
+                f"{ticker} is in {names} of {self.folder}; one file is expected. Remove the others."
+            )
+        return files[0]
+
+    def _files_by_ticker(self) -> dict[str, list[Path]]:
         if self._files is None:
-            files: dict[str, Path] = {}
-            paths = _price_files(self.folder)
-            broken = _broken_files(paths)
-            for path in paths:
-                # Whoever fetches the ticker of a broken file learns why it cannot be read; the
-                # others can be had.
-                for ticker in [ticker_of_name(path)] if path in broken else tickers_of(path):
-                    if ticker in files:
-                        raise SettingsError(
-                            f"{ticker} is in {files[ticker].name} and in {path.name} of "
-                            f"{self.folder}; one file is expected. Remove one."
-                        )
-                    files[ticker] = path
-            self._files = files
+            self._files = {}
+            for path, tickers in _tickers_by_file(_price_files(self.folder)).items():
+                for ticker in tickers:
+                    self._files.setdefault(ticker, []).append(path)
         return self._files
 
 
@@ -117,18 +120,22 @@ def _price_files(folder: Path) -> list[Path]:
     return paths
 
 
-def _broken_files(paths: list[Path]) -> set[Path]:
-    """Return the files without a usable first line.
+def _tickers_by_file(paths: list[Path]) -> dict[Path, list[str]]:
+    """Return the tickers of each file; one that cannot be read has that of its name.
+
+    Whoever fetches this ticker learns why it cannot be read; the others can be had.
 
     Raises:
-        MalformedPrices: no other file is left.
+        MalformedPrices: no file can be read.
     """
-    errors: dict[Path, MalformedPrices] = {}
+    tickers: dict[Path, list[str]] = {}
+    errors: list[MalformedPrices] = []
     for path in paths:
         try:
-            read_header(path)
+            tickers[path] = tickers_of(path)
         except MalformedPrices as error:
-            errors[path] = error
+            errors.append(error)
+            tickers[path] = [ticker_of_name(path)]
     if len(errors) == len(paths):
-        raise next(iter(errors.values()))
-    return set(errors)
+        raise errors[0]
+    return tickers

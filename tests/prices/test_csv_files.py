@@ -97,10 +97,23 @@ def test_a_folder_without_price_files_is_a_setting_to_fix(tmp_path):
         CsvSource(tmp_path).tickers()
 
 
-def test_a_ticker_in_two_files_is_refused(tmp_path):
-    folder = folder_of(tmp_path, AAPL__csv=HEADER, AAPL_2012__csv=HEADER)
-    with pytest.raises(SettingsError, match=r"AAPL is in AAPL\.csv and in AAPL_2012\.csv"):
-        CsvSource(folder).tickers()
+def test_a_ticker_in_two_files_is_refused_and_no_other(tmp_path):
+    folder = folder_of(
+        tmp_path, AAPL__csv=HEADER, AAPL_2012__csv=HEADER, IBM__csv=HEADER + TWO_LINES
+    )
+    assert CsvSource(folder).tickers() == ["AAPL", "IBM"]
+    with pytest.raises(MalformedPrices, match=r"AAPL is in AAPL\.csv and in AAPL_2012\.csv"):
+        rows_of(folder, "AAPL")
+    assert rows_of(folder, "IBM") == TWO_BARS
+
+
+def test_a_broken_row_of_a_file_that_may_name_its_tickers_does_not_hide_the_others(tmp_path):
+    head, row = "Date,Open,High,Low,Close,Volume,Name\n", "2012-01-05,10,12,9,11,1,000,IBM\n"
+    folder = folder_of(tmp_path, AAPL__csv=HEADER + TWO_LINES, IBM__csv=head + row)
+    assert CsvSource(folder).tickers() == ["AAPL", "IBM"]
+    assert rows_of(folder) == TWO_BARS
+    with pytest.raises(MalformedPrices, match=r"IBM\.csv, line 2: more cells than the first line"):
+        rows_of(folder, "IBM")
 
 
 def test_a_name_that_is_no_ticker_is_refused(tmp_path):
