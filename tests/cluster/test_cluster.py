@@ -28,17 +28,17 @@ from tests.cluster.machines import Cluster, Machine, cluster
 from tests.made_prices import random_walk
 from tests.servers import has_read, wait_for
 
-TICKERS = [f"T{number:02d}" for number in range(12)]
+TICKERS = [f"T{number:02d}" for number in range(8)]
 #: Every second stock has enough history for networks of its own; the one that all train together is
 #: measured on the others.
 SESSIONS = {ticker: (160, 420)[number % 2] for number, ticker in enumerate(TICKERS)}
-SHARD, HORIZON = 6, 5
+SHARD, HORIZON = 4, 5
 SHARDS = shards(
     TICKERS, SHARD, workers=1, costs={ticker: float(count) for ticker, count in SESSIONS.items()}
 )
-#: The networks of a shard: a current and a previous one for three of its stocks.
-NETWORKS = 6
-DAG = "daily_forecast_dozen"
+#: The networks of a shard: a current and a previous one for two of its stocks.
+NETWORKS = 4
+DAG = "daily_forecast_eight"
 #: The first as a run of its own, the others as a backfill; all between two trainings.
 CUTOFF = dt.date(2013, 2, 1)
 FIRST, *REST = [dt.date(2013, 2, day) for day in (15, 19, 20)]
@@ -83,14 +83,14 @@ def universes(folder: Path) -> Path:
     for number, (ticker, count) in enumerate(SESSIONS.items()):
         random_walk(number, count).to_csv(prices / f"{ticker}.csv", index=False)
     file = folder / "universes.toml"
-    lines = ["[dozen]", 'source = "csv"', f'data = "{prices}"', f"tickers = {TICKERS}", ""]
+    lines = ["[eight]", 'source = "csv"', f'data = "{prices}"', f"tickers = {TICKERS}", ""]
     file.write_text("\n".join(lines).replace("'", '"'))
     return file
 
 
 @pytest.fixture(scope="module")
 def outcome(folder: Path, universes: Path) -> Iterator[Outcome]:
-    with cluster(folder, universes, "dozen", workers=1, shard_size=SHARD) as running:
+    with cluster(folder, universes, "eight", workers=1, shard_size=SHARD) as running:
         for name in ("one", "two"):
             running.add_worker(name)
         running.wait_until_up()
@@ -144,7 +144,7 @@ def _backfill_alone(machine: Machine, universes: Path):
     }
     chosen = {
         "universes": universes,
-        "universe": "dozen",
+        "universe": "eight",
         "workers": 1,
         "from": FIRST,
         "to": REST[-1],
