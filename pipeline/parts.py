@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pipeline.addresses import LOOPBACK, without_login
 from pipeline.errors import SettingsError
 from pipeline.models import DEFAULT, RECIPES, Recipes
+from pipeline.private_home import private_home
 from pipeline.settings import Settings
 from pipeline.universes import Universe, load_universes
 from pipeline.version import code_version
@@ -111,6 +112,8 @@ class Parts:
         """The files beside it."""
         from pipeline.storage import Artifacts
 
+        if not self.settings.artifacts:
+            private_home(self.settings.home)
         return Artifacts(artifact_root(self.settings))
 
     @cached_property
@@ -118,7 +121,7 @@ class Parts:
         """The quality gate."""
         from pipeline.quality import Gate
 
-        return Gate(suites_folder(), self.settings.home / "data_docs")
+        return Gate(suites_folder(), private_home(self.settings.home) / "data_docs")
 
     @property
     def workers(self) -> Workers:
@@ -285,7 +288,7 @@ def _source(name: str, data: str, settings: Settings) -> Source:
     if name == "csv":
         return CsvSource(Path(data))
     return YahooSource(
-        settings.home / "yahoo",
+        private_home(settings.home) / "yahoo",
         settings.fetch_attempts,
         settings.fetch_timeout,
         settings.fetch_rate,

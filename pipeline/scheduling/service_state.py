@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pipeline.private_home import private_home
 from pipeline.settings import Settings
 
 #: The settings that name a universe and change it.
@@ -82,7 +83,7 @@ def is_up(home: Path) -> bool:
 @contextlib.contextmanager
 def supervisor_lock(home: Path) -> Iterator[None]:
     """Hold the lock of the supervisor; `BlockingIOError` where another one holds it."""
-    lock_file(home).parent.mkdir(parents=True, exist_ok=True)
+    lock_file(private_home(home)).parent.mkdir(parents=True, exist_ok=True)
     with lock_file(home).open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

@@ -21,6 +21,7 @@ from pathlib import Path
 from pipeline.addresses import LOOPBACK
 from pipeline.errors import SettingsError
 from pipeline.parts import mlflow_url
+from pipeline.private_home import private_home
 from pipeline.scheduling.environment import (
     ADMIN_USER,
     admin_password,
@@ -94,7 +95,7 @@ def up(settings: Settings) -> str:
     forget_services(settings.home)
     for service in services_of(settings):
         require_free_port(service, settings)
-    log = service_log(settings.home, "supervisor")
+    log = service_log(private_home(settings.home), "supervisor")
     log.parent.mkdir(parents=True, exist_ok=True)
     started = dt.datetime.now(dt.UTC)
     with log.open("a") as file:

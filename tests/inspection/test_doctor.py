@@ -44,9 +44,33 @@ def test_a_wrong_setting_is_the_only_diagnosis():
 def test_without_a_universe_the_rest_is_looked_at_all_the_same(settings):
     diagnoses = examine(lambda: settings.replaced(universe="nope"), NOW)
     well = {diagnosis.what: diagnosis.is_well for diagnosis in diagnoses}
-    assert well == {"configuration": True, "universe": False, "store": True, "artifacts": True}
+    assert well == {
+        "configuration": True,
+        "home": True,
+        "universe": False,
+        "store": True,
+        "artifacts": True,
+    }
     [universe] = [each.message for each in diagnoses if each.what == "universe"]
     assert universe.startswith("There is no universe 'nope'. The universes are:")
+
+
+def test_a_home_that_others_may_enter_is_named_and_closed_or_says_how(settings, tmp_path):
+    settings.home.chmod(0o755)
+    first, second = ({each.what: each for each in examine(lambda: settings, NOW)} for _ in range(2))
+    assert first["home"] == Diagnosis(
+        "home", True, f"{settings.home}; it was open to others (mode 755), and is closed"
+    )
+    assert second["home"] == Diagnosis("home", True, str(settings.home))
+    settings.home.chmod(0o1777)  # as /tmp is: not ours to close
+    third = {each.what: each for each in examine(lambda: settings, NOW)}
+    assert third["home"] == Diagnosis(
+        "home",
+        False,
+        f"Others than its owner may enter {settings.home} (mode 1777), and it holds passwords. "
+        f"Close it as its owner: chmod 700 {settings.home}; or name a folder of your own "
+        "(flag --home).",
+    )
 
 
 @pytest.mark.slow
@@ -57,6 +81,7 @@ def test_runs_that_killed_processes_have_left_are_marked_and_counted(settings, m
     first, second = ({each.what: each for each in examine(lambda: settings, NOW)} for _ in range(2))
     assert list(first) == [
         "configuration",
+        "home",
         "universe",
         "store",
         "artifacts",

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
+import shutil
 import socket
 import subprocess
+import sys
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +23,7 @@ import pytest
 
 from pipeline.errors import SettingsError
 from pipeline.parts import mlflow_url
+from pipeline.private_home import is_open
 from pipeline.scheduling.airflow_client import AirflowClient
 from pipeline.scheduling.environment import PRICE_POOL_SLOTS, admin_password
 from pipeline.scheduling.processes import marked_processes
@@ -88,6 +92,27 @@ for change in ("SELECT 1", "UPDATE slot_pool SET slots = 5 WHERE pool = 'prices'
     with sa.create_engine(url).begin() as connection:
         print(*connection.scalars(sa.text("SELECT slots FROM slot_pool WHERE pool = 'prices'")))
 """
+
+
+#: Prints those of the paths on standard input that can be reached.
+REACHED = (
+    "import os, sys; print([path for path in sys.stdin.read().split() if os.path.lexists(path)])"
+)
+
+
+@pytest.mark.slow
+def test_nobody_else_reaches_what_a_run_has_made(deployment, first):
+    assert first.returncode == 0
+    made = list(deployment.home.rglob("*"))
+    names = {path.relative_to(deployment.home).parts[0] for path in made}
+    assert {"airflow", "artifacts", "data_docs", "logs", "postgres"} <= names
+    assert not is_open(deployment.home)
+    if os.geteuid() == 0:  # who may be anybody
+        everything = "\n".join(map(str, made))
+        command = [shutil.which("python3", path=os.defpath) or sys.executable, "-c", REACHED]
+        nobody = {"user": "nobody", "group": 65534, "extra_groups": []}
+        done = subprocess.run(command, input=everything, capture_output=True, text=True, **nobody)
+        assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 @pytest.mark.slow

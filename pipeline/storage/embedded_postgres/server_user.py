@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import TypedDict
 
 from pipeline.errors import SettingsError
+from pipeline.private_home import GROUP_MAY_PASS, OWNER_ONLY
 from pipeline.storage.embedded_postgres.running_server import last_line
 
 SYSTEM_USER = "stockcast"
@@ -64,12 +66,16 @@ def process_options(user: str | None) -> ProcessOptions:
 def admit(user: str | None, folder: Path, binaries: Path) -> None:
     """Let the server's user reach its data and its binaries.
 
-    It may pass the folders above them. It may also read the binaries, which an installation under a
-    strict umask forbids.
+    It may pass the folders above them, the home as its group only: no other user may. It may also
+    read the binaries, which an installation under a strict umask forbids.
     """
     if user is None:
         return
-    for above in [folder, *folder.parents, *binaries.parents]:
+    home, *above_home = folder.parents
+    for private in (folder, home):
+        shutil.chown(private, group=user)
+        private.chmod(OWNER_ONLY | GROUP_MAY_PASS)
+    for above in [*above_home, *binaries.parents]:
         _allow(above, MAY_PASS)
     if binaries.stat().st_mode & MAY_READ_AND_PASS != MAY_READ_AND_PASS:
         for path in [binaries.parent, *binaries.parent.rglob("*")]:

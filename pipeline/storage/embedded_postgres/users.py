@@ -15,6 +15,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from pipeline.errors import SettingsError, StoreUnavailable
+from pipeline.private_home import OWNER_ONLY, private_home, unusable_home
 from pipeline.storage.embedded_postgres.cluster import SECONDS_BETWEEN_POLLS, shut_down
 from pipeline.storage.embedded_postgres.file_lock import FileLock
 from pipeline.storage.embedded_postgres.running_server import (
@@ -190,14 +191,11 @@ def _end_useless_guard(folder: Path) -> None:
 
 
 def _make_folder(folder: Path) -> None:
+    private_home(folder.parent)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.mkdir(mode=OWNER_ONLY, exist_ok=True)
     except OSError as error:
-        raise SettingsError(
-            f"The home {folder.parent} cannot be written to ({error.strerror}). "
-            "Name a folder that can (flag --home or STOCKCAST_HOME)."
-        ) from None
+        raise unusable_home(folder.parent, error) from None
 
 
 def _create_if_missing(server: RunningServer, database: str) -> None:
