@@ -5,6 +5,9 @@ PYTHON ?= python3
 VENV ?= .venv
 PY = $(VENV)/bin/python
 INSTALLED = $(VENV)/.installed
+PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check
+COMPILE = uv pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-annotate --no-header \
+	--no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
 .PHONY: help run test unit browser fuzz cluster-test up down status lint format lock clean venv
@@ -64,14 +67,16 @@ $(INSTALLED): setup.py requirements.lock
 		echo "Python 3.11 to 3.13 is needed, but $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12"; exit 2; }
 	@echo "Installing into $(VENV) (some minutes, once) ..."
 	@{ $(PY) -m pip --version && test "$$($(PY) --version)" = "$$($(PYTHON) --version)"; } >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
-	@# The lock also pins the tools that build: nothing unpinned is fetched behind our back.
-	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint requirements.lock setuptools
-	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --no-build-isolation --editable ".[dev,cluster]"
+	@# Nothing but files of known content is fetched, and nothing is built: the lock has the build tools of this project too.
+	@# It is complete, so no dependencies are looked for: pip 23.0 would take another celery for `celery[redis]`, and refuse it.
+	@$(PIP_INSTALL) --no-deps --require-hashes --only-binary :all: --requirement requirements.lock
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-lock: ## pin the newest versions that setup.py allows, for all supported Pythons (needs uv)
-	uv pip compile --universal --python-version 3.11 --fork-strategy fewest --upgrade --extra dev --extra cluster setup.py \
-		-o requirements.lock --no-annotate --no-header --no-emit-index-url --no-emit-find-links
+# The image's lock is the part of the first that it needs: pip checks hashes of whole files of requirements only, never of constraints.
+lock: ## pin the newest versions that setup.py allows, with their hashes, for all supported Pythons (needs uv)
+	$(COMPILE) --upgrade --extra dev --extra cluster setup.py --output-file requirements.lock
+	$(COMPILE) --upgrade --extra cluster --constraint requirements.lock setup.py --output-file docker/requirements.lock
 
 clean: ## remove .venv and caches; var/, with all results, stays
 	rm -rf $(VENV) .pytest_cache .ruff_cache *.egg-info

@@ -56,6 +56,7 @@ setup(
         "scipy>=1.15,<2",
         "sqlalchemy>=2,<3",
         "statsforecast>=2.0.2,<3",
+        "statsforecast>=2.0.3; python_version>='3.13'",  # the first with wheels for it
         "tensorboard>=2.20,<3",  # the viewer, and what writes histograms
         "tensorflow>=2.21,<2.22",
         "tqdm>=4.67",  # the bar in a terminal

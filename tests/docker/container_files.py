@@ -199,10 +199,9 @@ def example(text: str) -> list[tuple[str, str, str]]:
 
 
 def locked() -> dict[str, str]:
-    """Return the versions of requirements.lock."""
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
-    pins = (line.split(";")[0].strip().partition("==") for line in lines)
-    return {name: version for name, _, version in pins}
+    """Return the versions that the image's lock pins."""
+    text = (DOCKER / "requirements.lock").read_text()
+    return dict(re.findall(r"^([\w.\[\]-]+)==([^\s;]+)", text, re.MULTILINE))
 
 
 def has_celery() -> bool:

@@ -10,7 +10,6 @@ from importlib.resources import files as resources_of
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from tests.docker.container_files import (
@@ -25,7 +24,6 @@ from tests.docker.container_files import (
     dockerfile,
     files,
     holds,
-    locked,
     parsed,
     services,
     values,
@@ -102,10 +100,8 @@ def test_the_dockerfile_copies_what_is_there_and_sent():
 def python_faults(texts: Files) -> list[str]:
     text = (ROOT / "setup.py").read_text()
     allowed = SpecifierSet(re.search(r'python_requires="([^"]+)"', text)[1])
-    extras = set(re.findall(r'^        "(\w+)": \[', text, re.MULTILINE))
     images = [line.split()[0] for line in dockerfile(texts, "FROM")]
     versions = {image: re.fullmatch(r"python:(3\.\d+)-slim-\w+", image) for image in images}
-    installed = re.findall(r'"\.\[([\w,]+)\]"', texts["Dockerfile"])
     faults = [
         f"{image} is no Python that setup.py allows"
         for image, version in versions.items()
@@ -113,21 +109,22 @@ def python_faults(texts: Files) -> list[str]:
     ]
     if len(versions) != 1:
         faults.append("the stages differ")
-    for extra in ",".join(installed).split(","):
-        if extra not in extras:
-            faults.append(f"setup.py has no extra {extra}")
-    if "--constraint requirements.lock" not in texts["Dockerfile"]:
-        faults.append("nothing is installed from the lock")
+    install = (
+        "pip install --no-deps --require-hashes --only-binary :all: --requirement requirements.lock"
+    )
+    if not all(step in texts["Dockerfile"] for step in ("COPY docker/requirements.lock", install)):
+        faults.append("what is installed is not checked by the image's lock")
     return faults
 
 
-def test_python_and_extras_are_those_of_setup():
+def test_python_is_one_of_setup_and_packages_are_those_of_the_lock():
     stage = "FROM python:3.12-slim-bookworm AS"
     holds(
         python_faults,
         ("Dockerfile", stage, "FROM python:3.9-slim-bookworm AS"),
         ("Dockerfile", stage, "FROM python:3.13-slim-bookworm AS"),
-        ("Dockerfile", '".[cluster]"', '".[clusters]"'),
+        ("Dockerfile", "--require-hashes ", ""),
+        ("Dockerfile", "COPY docker/requirements.lock", "COPY requirements.lock"),
     )
 
 
@@ -145,14 +142,6 @@ def test_images_of_others_are_pinned():
         (SHARED, "postgres:18-bookworm", "postgres"),
         ("values.yaml", "tag: 0.1.0", "tag: latest"),
     )
-
-
-def test_every_package_of_the_cluster_is_locked():
-    text = (ROOT / "setup.py").read_text()
-    extra = re.search(r'"cluster": \[(.*?)\]', text, re.DOTALL)[1]
-    wanted = [Requirement(line) for line in re.findall(r'"([^"]+)"', extra)]
-    pins = locked()
-    assert [str(need) for need in wanted if pins.get(need.name, "0") not in need.specifier] == []
 
 
 def test_the_documentation_starts_what_there_is():
