@@ -141,10 +141,12 @@ def _git(words: list[str]) -> str | None:
 
 
 def _docker(words: list[str]) -> str | None:
-    assert words[:2] == ["compose", "--file"] and words[3] == "up", words
+    assert words[:2] == ["compose", "--file"] and words[3] in ("up", "exec", "run"), words
     found = yaml.safe_load((ROOT / words[2]).read_text(encoding="utf-8"))["services"]
-    scaled = [word.partition("=")[0] for word in words[4:] if "=" in word]
-    return None if set(scaled) <= set(found) else f"{words[2]} has no {scaled}"
+    named = [word.partition("=")[0] for word in words[4:] if "=" in word]
+    if words[3] != "up":
+        named = [next(word for word in words[4:] if not word.startswith("-"))]
+    return None if set(named) <= set(found) else f"{words[2]} has no {named}"
 
 
 def _elsewhere(test: str) -> Callable[[list[str]], str | None]:

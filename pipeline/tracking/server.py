@@ -21,6 +21,8 @@ from pipeline.addresses import LOOPBACK
 from pipeline.settings import Settings
 from pipeline.tracking.mlflow_database import BACKEND_VARIABLE
 
+#: Names the file with the login's configuration; unset: one in the home.
+CONFIG_VARIABLE = "MLFLOW_AUTH_CONFIG_PATH"
 #: What accounts that an administrator adds may do with what is not theirs.
 DEFAULT_PERMISSION = "READ"
 #: Seconds for which a password that was right is not hashed again: the hash is slow on purpose.
@@ -30,9 +32,9 @@ SECONDS_OF_TRUST = 60
 def main() -> None:
     """Run `mlflow server` with the arguments of this process."""
     settings = Settings()
-    config = settings.home / "airflow" / "mlflow_auth.ini"
+    config = Path(os.environ.get(CONFIG_VARIABLE) or settings.home / "airflow" / "mlflow_auth.ini")
     write_config(config, os.environ[BACKEND_VARIABLE])
-    os.environ["MLFLOW_AUTH_CONFIG_PATH"] = str(config)
+    os.environ[CONFIG_VARIABLE] = str(config)
     os.environ["MLFLOW_SERVER_ALLOWED_HOSTS"] = ",".join(allowed_hosts(settings))
     if settings.mlflow_public_url:
         public = urlsplit(settings.mlflow_public_url)

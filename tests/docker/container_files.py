@@ -66,8 +66,13 @@ def services(texts: Files, name: str) -> dict[str, Service]:
 
     Every ${VARIABLE} is replaced by its default or a placeholder.
     """
+    return {key: _filled(service) for key, service in unfilled_services(texts, name).items()}
+
+
+def unfilled_services(texts: Files, name: str) -> dict[str, Service]:
+    """Return the services of a compose file with what they extend, and with their variables."""
     listed = parsed(texts[name])["services"]
-    return {key: _filled(_extended(texts, name, service)) for key, service in listed.items()}
+    return {key: _extended(texts, name, service) for key, service in listed.items()}
 
 
 def all_services(texts: Files) -> Iterator[tuple[str, str, Service]]:

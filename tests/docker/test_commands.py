@@ -182,7 +182,7 @@ def test_every_command_exists_in_the_image():
         (SINGLE, "--skip-serve-logs]", "--without-logs]"),
         (CLUSTER, "--artifacts-destination=", "--artifact-destination="),
         (CLUSTER, "import boto3;", "import boto3 and"),
-        (CLUSTER, "preloaded_airflow, celery", "preloading_airflow, celery"),
+        (SHARED, "preloaded_airflow, celery", "preloading_airflow, celery"),
         (SHARED, "[CMD, stockcast-heartbeat, scheduler]", "[CMD, stockcast-heart, scheduler]"),
         (SHARED, "[stockcast-api-server, --host", "[stockcast-api-server, --hosts"),
         ("values.yaml", "--job-type, TriggererJob", "--job-type, Triggerer"),
@@ -309,15 +309,14 @@ def test_mlflow_lets_in_those_who_ask_and_have_its_login():
 
 
 def database_faults(texts: Files) -> list[str]:
-    statement = r"^CREATE DATABASE (\w+);$"
+    statement = r"^CREATE DATABASE (\w+) OWNER \1;$"
     created = set(re.findall(statement, texts["databases.sql"], re.MULTILINE))
     faults = []
     for file in COMPOSE:
         there = services(texts, file)
-        made = created | {there["postgres"]["environment"]["POSTGRES_DB"]}
         text = "\n".join(strings(list(there.values())))
         asked = {*re.findall(r"@postgres/(\w+)", text), *re.findall(r"--dbname (\w+)", text)}
-        faults += [f"{file}: nobody makes the database {name}" for name in asked - made]
+        faults += [f"{file}: nobody makes the database {name}" for name in asked - created]
         buckets = set(re.findall(r"Bucket='(\w+)'", text))
         used = set(re.findall(r"s3://(\w+)", text))
         faults += [f"{file}: nobody makes the bucket {name}" for name in used - buckets]
@@ -327,7 +326,7 @@ def database_faults(texts: Files) -> list[str]:
 def test_databases_and_buckets_are_made():
     holds(
         database_faults,
-        ("databases.sql", "CREATE DATABASE mlflow;", ""),
+        ("databases.sql", "CREATE DATABASE mlflow OWNER mlflow;", ""),
         (CLUSTER, "s3://stockcast/logs", "s3://logs"),
     )
 

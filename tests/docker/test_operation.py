@@ -32,6 +32,8 @@ def volume_faults(texts: Files) -> list[str]:
         users: dict[str, list[str]] = {}
         for name, service in services(texts, file).items():
             for volume in service.get("volumes", []):
+                if volume == home:  # its own, without a name: nobody else has it
+                    continue
                 source, target = volume.split(":")[:2]
                 if source.startswith("."):
                     if not (DOCKER / source).exists():
@@ -63,7 +65,8 @@ def test_volumes_are_declared_used_and_where_the_image_writes():
 
 def path_faults(texts: Files) -> list[str]:
     workdirs = dockerfile(texts, "WORKDIR")
-    folders = (image_environment(texts)["STOCKCAST_HOME"], *workdirs, "/opt/stockcast/bin")
+    home = image_environment(texts)["STOCKCAST_HOME"]
+    folders = (home, *workdirs, "/opt/stockcast/bin", "/tmp")
     environments = [image_environment(texts), chart_environment(texts)]
     environments += [
         environment(service) for _, _, service in all_services(texts) if service["image"] == IMAGE
@@ -76,7 +79,7 @@ def path_faults(texts: Files) -> list[str]:
     paths = {
         text
         for each in environments
-        for text in each.values()
+        for text in map(str, each.values())
         if re.match(r"/(var|opt|home|tmp|srv)\b", str(text))
     }
     paths |= {chart["airflowHome"], dags["values.yaml"]}
@@ -146,6 +149,10 @@ def test_every_service_that_stays_has_a_health_check():
     )
 
 
+#: Rights to give folders to a user, and to become that user.
+BECOMING_POSTGRES = {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"}
+
+
 def right_faults(texts: Files) -> list[str]:
     [user] = dockerfile(texts, "USER") or [""]
     return [*_image_user_faults(texts, user), *_pod_faults(texts), *_service_faults(texts)]
@@ -169,10 +176,22 @@ def _image_user_faults(texts: Files, user: str) -> list[str]:
 
 def _pod_faults(texts: Files) -> list[str]:
     contexts = values(texts)["securityContexts"]
-    bound = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-    if contexts["pod"]["runAsNonRoot"] is True and contexts["containers"] == bound:
-        return []
-    return ["values.yaml: a pod may become root"]
+    bound = {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    faults = []
+    if contexts["pod"]["runAsNonRoot"] is not True or contexts["containers"] != bound:
+        faults.append("values.yaml: a pod may become root, or write to its image")
+    places = {mount["name"]: mount["mountPath"] for mount in values(texts)["volumeMounts"]}
+    written = {volume["name"] for volume in values(texts)["volumes"] if "emptyDir" in volume}
+    if places != dict.fromkeys(written, "/tmp"):
+        faults.append("values.yaml: a pod has nowhere to write")
+    for name in ("STOCKCAST_HOME", "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"):
+        if not chart_environment(texts)[name].startswith("/tmp/"):
+            faults.append(f"values.yaml: {name} cannot be written")
+    return faults
 
 
 def _service_faults(texts: Files) -> list[str]:
@@ -183,8 +202,12 @@ def _service_faults(texts: Files) -> list[str]:
             faults.append(f"{file}: {name} runs as root")
         options, dropped = service.get("security_opt"), service.get("cap_drop")
         bound = dropped == ["ALL"] and options == ["no-new-privileges:true"]
-        if not bound and name != "postgres":  # its image begins as root, then becomes postgres
+        kept = set(service.get("cap_add", []))
+        # PostgreSQL's image begins as root, owns its folders, and becomes another user.
+        if not bound or kept - (BECOMING_POSTGRES if name == "postgres" else set()):
             faults.append(f"{file}: {name} keeps its capabilities")
+        if service.get("read_only") is not True or "/tmp" not in service.get("tmpfs", []):
+            faults.append(f"{file}: {name} may write to its image, or to nothing")
     return faults
 
 
@@ -197,4 +220,10 @@ def test_nothing_of_ours_runs_as_root_or_may_become_root():
         ("values.yaml", "runAsNonRoot: true", "runAsNonRoot: false"),
         (CLUSTER, "    user: redis", "    user: root"),
         (SHARED, "    cap_drop: [ALL]\n", ""),
+        (SHARED, "    cap_add: [CHOWN,", "    cap_add: [SYS_ADMIN, CHOWN,"),
+        (SHARED, "    read_only: true\n    tmpfs: [/tmp]\n", "    tmpfs: [/tmp]\n"),
+        (CLUSTER, "    tmpfs: [/tmp]\n", ""),
+        ("values.yaml", "readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false"),
+        ("values.yaml", "mountPath: /tmp", "mountPath: /var/tmp"),
+        ("values.yaml", "value: /tmp/stockcast", "value: /var/lib/stockcast"),
     )

@@ -25,6 +25,8 @@ from tests.docker.container_files import (
     image_environment,
     interpolations,
     services,
+    strings,
+    unfilled_services,
     values,
 )
 from tests.made_settings import settings_of
@@ -100,6 +102,25 @@ def test_every_variable_of_the_example_is_explained_and_used():
     )
 
 
+def passing_faults(texts: Files) -> list[str]:
+    """Look for settings that somebody may set in .env, and no container hears of."""
+    fixed = {"STOCKCAST_HOME", "STOCKCAST_TRACKING_URI"}
+    faults = []
+    for file in COMPOSE:
+        used = {name for text in (file, SHARED) for name, _ in interpolations(texts[text])}
+        faults += [f"{file}: {name}" for name in sorted({*variables()} - fixed - used)]
+    return faults
+
+
+def test_every_setting_of_the_example_reaches_the_containers():
+    seed = "  STOCKCAST_SEED: ${STOCKCAST_SEED:-}\n"
+    holds(
+        passing_faults,
+        (SHARED, seed, ""),
+        (CLUSTER, "${STOCKCAST_ARTIFACTS:-s3://stockcast/artifacts}", "s3://stockcast/artifacts"),
+    )
+
+
 def secret_faults(texts: Files) -> list[str]:
     listed = {name: (value, mark) for name, value, mark in example(texts[".env.example"])}
     uses = [use for file in (*COMPOSE, SHARED) for use in interpolations(texts[file])]
@@ -132,7 +153,7 @@ def default_faults(texts: Files) -> list[str]:
     defaults: dict[str, set[str]] = {}
     for file in (*COMPOSE, SHARED):
         for name, rest in interpolations(texts[file]):
-            if rest.startswith(":-"):
+            if rest.startswith(":-") and rest != ":-":  # empty: not set, so Stockcast's own
                 defaults.setdefault(name, set()).add(rest[2:])
     return [
         f"{name} has {value!r}, not one of {sorted(defaults[name])}"
@@ -182,13 +203,6 @@ def test_every_airflow_variable_is_an_option_of_airflow():
 
 def sharing_faults(texts: Files) -> list[str]:
     """A component that signs with another key, or logs elsewhere, is not understood by the rest."""
-    shared = (
-        "AIRFLOW__API__SECRET_KEY",
-        "AIRFLOW__API_AUTH__JWT_SECRET",
-        "AIRFLOW__CORE__FERNET_KEY",
-        "AIRFLOW__CORE__EXECUTOR",
-    )
-    pattern = "AIRFLOW__(CELERY|LOGGING|DATABASE)__|STOCKCAST_|AWS_"
     faults = []
     for file in COMPOSE:
         ours = {
@@ -197,26 +211,101 @@ def sharing_faults(texts: Files) -> list[str]:
             if service["image"] == IMAGE
         }
         scheduler = ours["scheduler"]
-        keys = [*shared, *(key for key in scheduler if re.match(pattern, key))]
+        everywhere = "AIRFLOW__CORE__EXECUTOR|AIRFLOW__LOGGING__|STOCKCAST_|AWS_(ENDPOINT|DEFAULT)"
+        needed = [key for key in scheduler if re.match(everywhere, key) and key not in GIVEN]
         faults += [
             f"{file}: {name} has {key}={own.get(key)!r}"
             for name, own in ours.items()
-            for key in keys
+            for key in {*needed, *(own.keys() & scheduler.keys())}
             if own.get(key) != scheduler[key]
         ]
     return faults
 
 
+#: Variables that some components are not given.
+GIVEN = {"STOCKCAST_STORE_URL"}
+
+
 def test_every_component_has_the_settings_that_it_must_share():
     password = "      AIRFLOW_ADMIN_PASSWORD:"
-    worker = (
-        "    command: [python, -m, pipeline.scheduling.preloaded_airflow, celery, worker]"
-        " # imports once for all tasks\n"
-    )
     holds(
         sharing_faults,
-        (SHARED, password, f"      AIRFLOW__API__SECRET_KEY: other\n{password}"),
-        (CLUSTER, f"{worker}    environment: *environment\n", worker),
+        (SHARED, password, f"      AIRFLOW__API_AUTH__JWT_SECRET: other\n{password}"),
+        (CLUSTER, "<<: [*environment, *objects, *queue, *logs]", "<<: [*objects, *queue, *logs]"),
+    )
+
+
+#: The secrets of .env that a service is given, itself or as part of a URL.
+AIRFLOW_DATABASE, RESULTS = (
+    {"POSTGRES_AIRFLOW_PASSWORD"},
+    {"POSTGRES_STOCKCAST_PASSWORD", "MLFLOW_ADMIN_PASSWORD"},
+)
+CONNECTIONS, TOKENS = {"AIRFLOW_FERNET_KEY"}, {"AIRFLOW_JWT_SECRET"}
+LOGS, OBJECTS, QUEUE = (
+    {"AIRFLOW_API_SECRET_KEY"},
+    {"S3_ACCESS_KEY", "S3_SECRET_KEY"},
+    {"REDIS_PASSWORD"},
+)
+MLFLOW_DATABASE = {"POSTGRES_MLFLOW_PASSWORD"}
+SECRETS: dict[str, set[str]] = {
+    "postgres": {"POSTGRES_PASSWORD", "POSTGRES_STOCKCAST_PASSWORD"}
+    | AIRFLOW_DATABASE
+    | MLFLOW_DATABASE,
+    "migrate": AIRFLOW_DATABASE | MLFLOW_DATABASE | {"MLFLOW_ADMIN_PASSWORD"},
+    "mlflow": MLFLOW_DATABASE | {"MLFLOW_SECRET_KEY"},
+    "api-server": AIRFLOW_DATABASE
+    | CONNECTIONS
+    | TOKENS
+    | RESULTS
+    | LOGS
+    | {"AIRFLOW_ADMIN_PASSWORD"},
+    "scheduler": AIRFLOW_DATABASE | TOKENS | RESULTS,
+    "dag-processor": AIRFLOW_DATABASE | CONNECTIONS | RESULTS,
+    "triggerer": AIRFLOW_DATABASE | CONNECTIONS,
+}
+CLUSTER_SECRETS: dict[str, set[str]] = {
+    "postgres": SECRETS["postgres"],
+    "redis": QUEUE,
+    "s3": OBJECTS,
+    "bucket": OBJECTS,
+    "migrate": SECRETS["migrate"],
+    "mlflow": SECRETS["mlflow"] | OBJECTS,
+    "api-server": SECRETS["api-server"] | OBJECTS,
+    "scheduler": SECRETS["scheduler"] | OBJECTS | QUEUE,
+    "dag-processor": SECRETS["dag-processor"] | OBJECTS,
+    "triggerer": SECRETS["triggerer"] | OBJECTS | LOGS,
+    "worker": AIRFLOW_DATABASE | RESULTS | OBJECTS | QUEUE | LOGS,
+}
+
+
+def given_faults(texts: Files) -> list[str]:
+    """Look for every secret by its value: how it gets into a container does not matter."""
+    uses = [use for file in (*COMPOSE, SHARED) for use in interpolations(texts[file])]
+    secret = {name for name, rest in uses if rest.startswith(":?")}
+    faults = []
+    for file, expected in ((SINGLE, SECRETS), (CLUSTER, CLUSTER_SECRETS)):
+        for name, service in unfilled_services(texts, file).items():
+            if "env_file" in service:
+                faults.append(f"{file}: {name} is given all of .env")
+            given = {each for each, _ in interpolations("\n".join(strings(service)))} & secret
+            if given != expected[name]:
+                faults.append(f"{file}: {name} is given {sorted(given)}")
+            spoken = [service.get("command", []), service.get("healthcheck", {})]
+            told = {each for each, _ in interpolations("\n".join(strings(spoken)))} & secret
+            faults += [f"{file}: {name} has {each} on a command line" for each in told]
+    return faults
+
+
+def test_each_container_is_given_its_own_secrets_and_no_others():
+    start = "    tmpfs: [/tmp]\n    stop_grace_period: 1m"
+    everything = "<<: [*environment, *objects, *queue, *logs]"
+    holds(
+        given_faults,
+        (SHARED, start, f"    env_file: .env\n{start}"),
+        (SHARED, "<<: [*airflow-database, *connections]\n", "<<: [*airflow-database, *tokens]\n"),
+        (SHARED, "<<: [*airflow-database, *tokens, *results]", "<<: [*airflow-database, *results]"),
+        (CLUSTER, everything, "<<: [*environment, *queue, *logs]"),
+        (SINGLE, "--workers=1", "--workers=${MLFLOW_SECRET_KEY:?}"),
     )
 
 
@@ -234,7 +323,8 @@ def test_the_cluster_is_one_of_celery_and_keeps_nothing_on_a_workers_disk():
     worker = services(files(), CLUSTER)["worker"]
     own = environment(worker)
     # Or it could not be scaled.
-    assert not {"volumes", "container_name", "ports"} & set(worker)
+    assert not {"container_name", "ports"} & set(worker)
+    assert worker["volumes"] == ["/var/lib/stockcast"]  # without a name: each worker's own
     single = environment(services(files(), SINGLE)["scheduler"])
     executors = [each["AIRFLOW__CORE__EXECUTOR"] for each in (own, single)]
     assert executors == ["CeleryExecutor", "LocalExecutor"]
