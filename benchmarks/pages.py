@@ -43,6 +43,7 @@ from pipeline.tables import (
     FORECASTS,
     PROMOTIONS,
     PUBLICATIONS,
+    RUN_TICKERS,
     RUNS,
     SCORES,
     Table,
@@ -137,6 +138,7 @@ def rows_of(
     }
     drift = {name: 0.8 for name, dtype in DRIFT.columns.items() if dtype == "float64"}
     run = {
+        "run_id": str(by_ticker["cutoff"].iloc[0]),
         "source_id": SOURCE,
         "known_at": known_at,
         "request": request(tickers),
@@ -150,7 +152,8 @@ def rows_of(
         (SCORES, scores),
         (PROMOTIONS, by_ticker.assign(**figures, **promoted, training_cutoff=cutoff)),
         (DRIFT, by_ticker.assign(**drift, sessions=60, warnings="", backfilled=False)),
-        (RUNS, by_ticker.assign(**run, code_version="made", libraries="{}")),
+        (RUNS, by_ticker.head(1).assign(**run, code_version="made", libraries="{}")),
+        (RUN_TICKERS, by_ticker.assign(run_id=run["run_id"])),
     ]
 
 

@@ -371,14 +371,16 @@ PUBLICATIONS = Table(
     (*FORECASTS.key, "published_at"),
 )
 
-#: The request behind a published forecast, so that it can be made again: one row per ticker, as a
-#: later run may be of other tickers. `known_at` is when the newest of all its tickers' prices and
-#: actions up to the cutoff became known. `request` (a universe, all tickers of the run among them),
-#: `settings` (those that decide) and `libraries` (those that compute, by version) are JSON.
+#: A run that has published, so that its forecasts can be made again. `run_id` is a hash of all the
+#: other columns. `known_at` is when the newest of all its tickers' prices and actions up to the
+#: cutoff became known. `request` (a universe, all tickers of the run among them), `settings` (those
+#: that decide) and `libraries` (those that compute, by version) are JSON.
 RUNS = Table(
     "runs",
     {
-        **RUN_KEY,
+        "run_id": "str",
+        **dict.fromkeys(SERIES, "str"),
+        "cutoff": SESSION_DTYPE,
         "source_id": "str",
         "known_at": MOMENT_DTYPE,
         "request": "str",
@@ -386,8 +388,12 @@ RUNS = Table(
         "code_version": "str",
         "libraries": "str",
     },
-    tuple(RUN_KEY),
+    ("run_id",),
 )
+
+#: The run that has made what stands of a ticker: a row of RUNS, which all its tickers share. A
+#: later run of some tickers moves these alone.
+RUN_TICKERS = Table("run_tickers", {**RUN_KEY, "run_id": "str"}, tuple(RUN_KEY))
 
 #: The outcome of a forecast: of the first one published before its session opened, however often it
 #: was published again. Where none was, `backfilled`: of the one that stands now, which was made
@@ -473,6 +479,7 @@ STORED = (
     FORECASTS,
     PUBLICATIONS,
     RUNS,
+    RUN_TICKERS,
     SCORES,
     DRIFT,
     TRIALS,

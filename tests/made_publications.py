@@ -23,6 +23,7 @@ from pipeline.tables import (
     PRICES,
     PROMOTIONS,
     PUBLICATIONS,
+    RUN_TICKERS,
     RUNS,
     SCORES,
     Table,
@@ -52,6 +53,7 @@ PUBLISHED = (
     CALIBRATIONS,
     SCORES,
     DRIFT,
+    RUN_TICKERS,
     RUNS,
     FINDINGS,
 )
@@ -104,7 +106,9 @@ def _rows_of(ticker: str, cutoff: dt.date, closes: np.ndarray) -> Iterator[tuple
     figures = {"coverage_80": 0.8, "coverage_95": 0.95, "pinball_skill": 0.0, "psi": 0.31}
     figures["backfilled"] = False
     yield DRIFT, {**key, **figures, "sessions": 60, "warnings": warnings}
-    yield RUNS, _run(key, cutoff)
+    yield RUN_TICKERS, {**key, "run_id": str(cutoff)}
+    if ticker == TICKERS[0]:
+        yield RUNS, _run(cutoff)
 
 
 def _rows_at(key: Row, horizon: int, closes: np.ndarray) -> Iterator[tuple[Table, Row]]:
@@ -166,10 +170,12 @@ def _promotion(key: Row) -> Row:
     }
 
 
-def _run(key: Row, cutoff: dt.date) -> Row:
+def _run(cutoff: dt.date) -> Row:
     run = Run(UNIVERSE, cutoff, cutoff, cutoff, cutoff, cutoff, (), KNOWN_AT)
     return {
-        **key,
+        "run_id": str(cutoff),
+        **KEY,
+        "cutoff": cutoff,
         "source_id": "sample",
         "known_at": KNOWN_AT.replace(tzinfo=None),
         "settings": "{}",

@@ -24,7 +24,7 @@ from pipeline.outcomes import raise_together, worth_trying
 from pipeline.quality import WHOLE_TICKER
 from pipeline.reporting import counted
 from pipeline.run import Run
-from pipeline.tables import CALIBRATIONS, CHECKS, FINDINGS, PROMOTIONS, RUNS
+from pipeline.tables import CALIBRATIONS, CHECKS, FINDINGS, PROMOTIONS, RUN_TICKERS
 
 if TYPE_CHECKING:
     from pipeline.parts import Parts
@@ -246,7 +246,7 @@ def withdraw_forecasts(parts: Parts, run: Run, step: str, reasons: Mapping[str, 
     """
     if not reasons:
         return
-    beside = [(table, table.empty()) for table in (PROMOTIONS, CALIBRATIONS, RUNS)]
+    beside = [(table, table.empty()) for table in (PROMOTIONS, CALIBRATIONS, RUN_TICKERS)]
     count = parts.store.publications.withdraw(reasons, beside, parts.asked_by, **run.key)
     if count:
         parts.progress(step, "", f"{counted(count, 'published forecast')} withdrawn")

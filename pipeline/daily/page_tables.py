@@ -27,7 +27,6 @@ from pipeline.tables import (
     FORECASTS,
     PROMOTIONS,
     PUBLICATIONS,
-    RUNS,
     SCORES,
     SERIES,
     column,
@@ -162,7 +161,8 @@ def history(store: Store, series: Series, ticker: str, session: dt.date) -> pd.D
 
     There are at most `PAGE_SESSIONS` rows.
     """
-    source = store.load(RUNS, **series.key, ticker=ticker, cutoff=session)["source_id"]
+    run = store.publications.run_of(**series.key, ticker=ticker, cutoff=session)
+    source = run["source_id"]
     if source.empty:
         return pd.DataFrame(
             {"session": pd.Series(dtype="datetime64[s]"), "value": pd.Series(dtype="float64")}

@@ -24,7 +24,8 @@ from pipeline.errors import NothingStored, QualityGateFailed, StockcastError
 from pipeline.models import BASELINES
 from pipeline.outcomes import Outcomes, outcome_of_each, outcome_together
 from pipeline.run import Run
-from pipeline.tables import CALIBRATIONS, FORECASTS, PROMOTIONS, RUNS
+from pipeline.storage import digest_of
+from pipeline.tables import CALIBRATIONS, FORECASTS, PROMOTIONS, RUN_TICKERS, RUNS
 from pipeline.universes import load_universes
 from pipeline.version import code_version, library_versions
 
@@ -155,11 +156,13 @@ def _write(
     forecasts = _forecasts(passed.values())
     calibrations = [CALIBRATIONS.empty(), *(each.calibrations for each in passed.values())]
     known_at = judged_as_of(parts, run)
-    runs = _run_rows(parts, run, list(promotions["ticker"]), known_at)
+    asked = _run_row(parts, run, known_at)
+    members = [{**run.key, "ticker": t, "run_id": asked["run_id"]} for t in passed]
     beside = [
         (PROMOTIONS, promotions),
         (CALIBRATIONS, CALIBRATIONS.conform(pd.concat(calibrations))),
-        (RUNS, runs),
+        *([(RUNS, pd.DataFrame([asked]))] if members else []),
+        (RUN_TICKERS, pd.DataFrame(members) if members else RUN_TICKERS.empty()),
     ]
     changed = parts.store.publications.publish(
         forecasts, beside, known_at, parts.asked_by, **run.key, ticker=list(tickers)
@@ -170,12 +173,10 @@ def _write(
     _move_aliases(parts, run, promotions)
 
 
-def _run_rows(
-    parts: Parts, run: Run, tickers: Sequence[str], known_at: dt.datetime | None
-) -> pd.DataFrame:
-    """Return RUNS rows of these tickers.
+def _run_row(parts: Parts, run: Run, known_at: dt.datetime | None) -> dict[str, object]:
+    """Return the RUNS row.
 
-    They are the same whenever the same run is repeated on the same prices with the same program.
+    It is the same whenever the same run is repeated on the same prices with the same program.
     """
     row = {
         **run.key,
@@ -186,4 +187,9 @@ def _run_rows(
         "code_version": code_version(),
         "libraries": json.dumps(library_versions(), sort_keys=True),
     }
-    return RUNS.conform(pd.DataFrame([{**row, "ticker": ticker} for ticker in tickers]))
+    moment = known_at and pd.to_datetime(known_at, utc=True).tz_localize(None)
+    texts = {
+        "cutoff": run.session.isoformat(),
+        "known_at": moment and moment.isoformat(timespec="microseconds"),
+    }
+    return {"run_id": digest_of({**row, **texts}), **row, "known_at": moment}

@@ -49,7 +49,7 @@ SESSIONS_APART = 15
 CORRECTED_SESSIONS = 10
 _ONE_DAY = dt.timedelta(days=1)
 #: The tables of which all rows of the run are compared.
-COMPARED_TABLES = (CHECKS, FINDINGS, PROMOTIONS, CALIBRATIONS, FORECASTS, RUNS)
+COMPARED_TABLES = (CHECKS, FINDINGS, PROMOTIONS, CALIBRATIONS, FORECASTS)
 
 
 def needed_sessions(
@@ -177,6 +177,7 @@ def _outputs_of(parts: Parts, run: Run) -> Outputs:
             "predictions": parts.store.load(PREDICTIONS, dataset=sorted(set(datasets["dataset"]))),
             **_choice_files(parts, lineups),
         },
+        "runs": {"runs": parts.store.load(RUNS, **run.key)},
         **{table.name: {table.name: parts.rows(table, run)} for table in COMPARED_TABLES},
     }
 

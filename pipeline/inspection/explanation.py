@@ -21,7 +21,6 @@ from pipeline.tables import (
     FORECASTS,
     MODELS,
     PROMOTIONS,
-    RUNS,
     SERIES,
     Table,
 )
@@ -101,7 +100,7 @@ def find_explanation(parts: Parts, session: dt.date, ticker: str, **series: str)
             f"{ticker} {session}: its forecast has no decision in the store. Repeat `stockcast "
             "promote` and `stockcast publish`."
         )
-    request = _first_row(parts, RUNS, key)
+    request = _only_row(parts.store.publications.run_of(**key))
     own, records = None, []
     if request is not None:
         run = run_then(parts, request)
@@ -206,7 +205,10 @@ def _name_text(names: Mapping[Any, object]) -> str:
 
 
 def _first_row(parts: Parts, table: Table, key: Mapping[str, object]) -> Row | None:
-    rows = parts.store.load(table, **key)
+    return _only_row(parts.store.load(table, **key))
+
+
+def _only_row(rows: pd.DataFrame) -> Row | None:
     return None if rows.empty else {str(name): rows[name].iloc[0] for name in rows.columns}
 
 

@@ -18,8 +18,8 @@ from pipeline.storage.filters import Span, conditions_of
 from pipeline.storage.frames import fetch_frame, rows_of, utc_moment
 from pipeline.storage.moments import next_moment, now
 from pipeline.storage.schema import SQL_TABLES
-from pipeline.storage.statements import insert_all, insert_into, replace_group
-from pipeline.tables import FORECASTS, PUBLICATIONS, SCORES, Table
+from pipeline.storage.statements import insert_all, insert_into, replace_group, upsert
+from pipeline.tables import FORECASTS, PUBLICATIONS, RUN_TICKERS, RUNS, SCORES, Table
 
 #: What a revision says of a forecast that the same run, repeated, no longer makes.
 LEFT_OUT = "the session was repeated, and nothing was forecast"
@@ -54,7 +54,8 @@ class Publications:
 
         Args:
             forecasts: FORECASTS.
-            beside: other tables with all their rows of the group, for the same transaction.
+            beside: other tables with all their rows of the group, for the same transaction; to a
+                table that has no rows per ticker, they are added.
             known_at: when the newest price behind them became known.
             group: by column of `RUN_KEY` a value, or a list of values.
         """
@@ -80,6 +81,17 @@ class Publications:
         return self._replace(
             FORECASTS.empty(), beside, None, published_by, reasons.__getitem__, of_tickers
         )
+
+    def run_of(self, **key: object) -> pd.DataFrame:
+        """Return the RUNS row behind what stands of a ticker; none where it was not kept.
+
+        Args:
+            key: by column of `RUN_KEY` a value.
+        """
+        runs, members = SQL_TABLES[RUNS.name], SQL_TABLES[RUN_TICKERS.name]
+        query = sa.select(runs).join(members, runs.c.run_id == members.c.run_id)
+        with self._database.reader() as connection:
+            return fetch_frame(connection, query.where(*conditions_of(RUN_TICKERS, key)), RUNS)
 
     def unscored(self, first: dt.date, last: dt.date, **group: object) -> pd.DataFrame:
         """Return PUBLICATIONS of the sessions from `first` to `last` that have no score yet."""
@@ -116,7 +128,10 @@ class Publications:
             revisions += [{**row, **stamp, "withdrawn": reason_of(row["ticker"])} for row in gone]
             self._append(connection, group, revisions)
             for table, frame in beside:
-                replace_group(connection, table, frame, group)
+                if set(group) <= set(table.columns):
+                    replace_group(connection, table, frame, group)
+                else:
+                    upsert(connection, table, rows_of(table, frame))
             return replace_group(connection, FORECASTS, forecasts, group)
 
     def _append(

@@ -12,11 +12,11 @@ from pipeline.daily import forecasts_text, lineup, page_tables, publish
 from pipeline.errors import NothingStored, QualityGateFailed
 from pipeline.prices import Histories
 from pipeline.storage.publications import LEFT_OUT
-from pipeline.tables import CALIBRATIONS, FORECASTS, PROMOTIONS, PUBLICATIONS, RUNS
+from pipeline.tables import CALIBRATIONS, FORECASTS, PROMOTIONS, PUBLICATIONS, RUN_TICKERS, RUNS
 from tests.daily.quick_days import quick_day, take_steps
 from tests.made_days import TRAINED
 
-TABLES = (CALIBRATIONS, FORECASTS, RUNS)
+TABLES = (CALIBRATIONS, FORECASTS, RUN_TICKERS)
 
 
 def clear(parts, run):
@@ -125,11 +125,13 @@ def test_an_admitted_ticker_that_is_not_evaluated_again_is_withdrawn(done):
     assert "TWO" not in set(parts.rows(FORECASTS, run)["ticker"])
 
 
-def test_what_was_asked_for_is_kept_for_each_ticker(done):
+def test_what_was_asked_for_is_kept_once_and_named_by_each_ticker(done):
     parts, run = done
-    rows = parts.rows(RUNS, run)
-    assert rows["ticker"].tolist() == sorted(run.universe.tickers)
-    assert rows["settings"].iloc[0] == (
+    [row] = parts.store.load(RUNS).to_dict("records")
+    members = parts.rows(RUN_TICKERS, run)
+    assert members["ticker"].tolist() == sorted(run.universe.tickers)
+    assert set(members["run_id"]) == {row["run_id"]}
+    assert row["settings"] == (
         '{"max_quarantined": 0.5, "pool": "quarterly", "seed": 7, "test_floor": 0.05}'
     )
 

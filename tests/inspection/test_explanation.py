@@ -7,7 +7,7 @@ import pytest
 from pipeline.errors import NothingStored, SettingsError
 from pipeline.inspection import explanation_text, find_explanation
 from pipeline.models import RECIPES
-from pipeline.tables import LINEUPS, PRICE_REVISIONS, PROMOTIONS, RUNS
+from pipeline.tables import LINEUPS, PRICE_REVISIONS, PROMOTIONS, RUN_TICKERS
 from tests.made_days import SMALL, TRAINED
 from tests.made_prices import LAST
 
@@ -80,7 +80,7 @@ def test_without_a_lineup_the_published_network_alone_is_shown(copied_day):
 
 
 def test_without_its_request_the_text_says_how_to_keep_it(copied_day):
-    copied_day.store.replace(RUNS, RUNS.empty(), universe="trained", ticker="AAA")
+    copied_day.store.replace(RUN_TICKERS, RUN_TICKERS.empty(), universe="trained", ticker="AAA")
     text = explanation_text(copied_day, explained(copied_day, "AAA"))
     assert "not kept by the version that published it" in text
 

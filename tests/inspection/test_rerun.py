@@ -10,7 +10,7 @@ import pytest
 from pipeline.errors import NothingStored
 from pipeline.inspection import find_explanation, rerun
 from pipeline.models import RECIPES
-from pipeline.tables import FORECASTS, PRICE_REVISIONS, RUNS
+from pipeline.tables import FORECASTS, PRICE_REVISIONS, RUN_TICKERS
 from tests.made_days import SMALL
 from tests.made_prices import LAST
 
@@ -72,7 +72,7 @@ def test_a_recipe_changed_since_is_named(copied_day):
 
 
 def test_a_forecast_without_its_request_cannot_be_made_again(copied_day):
-    copied_day.store.replace(RUNS, RUNS.empty(), universe="trained", ticker="AAA")
+    copied_day.store.replace(RUN_TICKERS, RUN_TICKERS.empty(), universe="trained", ticker="AAA")
     message = r"AAA 2013-03-01: .* cannot be made again\. Repeat `stockcast run`"
     with pytest.raises(NothingStored, match=message):
         rerun(copied_day, explained(copied_day, "AAA"))

@@ -17,6 +17,8 @@ from pipeline.tables import (
     PRICE_REVISIONS,
     PRICE_SOURCES,
     PUBLICATIONS,
+    RUN_TICKERS,
+    RUNS,
     SCORES,
     STORED,
     Table,
@@ -189,6 +191,34 @@ def test_the_newest_moment_of_each_source_is_that_of_its_bars_or_actions(unused_
         "sample": acted["known_at"].iloc[2],
     }
     store.close()
+
+
+def test_each_run_is_kept_once_under_the_name_that_its_repetition_has(unused_url, made_day):
+    parts, run = made_day
+    [row] = parts.store.load(RUNS).to_dict("records")
+    members = parts.rows(RUN_TICKERS, run)
+    other = {"settings": "{}", "libraries": None}  # as an old version, or another run, has left it
+    old = [
+        {**row, "ticker": ticker, **(other if ticker == "TWO" else {})}
+        for ticker in members["ticker"]
+    ]
+    for each in old:
+        del each["run_id"]
+    make_version(unused_url, "0006")
+    engine = sa.create_engine(unused_url)
+    stored = sa.Table("runs", sa.MetaData(), autoload_with=engine)
+    with engine.begin() as connection:
+        connection.execute(sa.insert(stored), old)
+    engine.dispose()
+    for _ in range(2):
+        store = Store.open(unused_url)
+        runs = store.load(RUNS).set_index("run_id")
+        assert runs.loc[row["run_id"]].to_dict() == {k: v for k, v in row.items() if k != "run_id"}
+        assert len(runs) == 2 and runs["settings"].tolist().count("{}") == 1
+        named = store.load(RUN_TICKERS).set_index("ticker")["run_id"]
+        assert set(named.drop("TWO")) == {row["run_id"]} and named["TWO"] != row["run_id"]
+        assert sorted(named.index) == sorted(members["ticker"])
+        store.close()
 
 
 def test_a_store_of_the_first_version_comes_to_the_schema_of_a_new_one(unused_url):

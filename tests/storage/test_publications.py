@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pipeline.storage.publications import LEFT_OUT
-from pipeline.tables import FORECASTS, PUBLICATIONS, RUNS, SCORES
+from pipeline.tables import FORECASTS, PUBLICATIONS, RUN_TICKERS, RUNS, SCORES
 from tests.storage.made_rows import EVENING, HOUR, MONDAY, TUESDAY, WEDNESDAY
 
 KEY = {"universe": "u", "recipe": "r", "target": "close", "cutoff": MONDAY}
@@ -74,13 +74,14 @@ def test_the_same_again_changes_nothing(store, publish):
 
 def test_what_is_withdrawn_stands_no_more_and_comes_back_as_a_revision(store, publish):
     publish(A=[1.0], B=[5.0])
-    run = pd.DataFrame([{**KEY, "ticker": t} for t in "AB"]).reindex(columns=list(RUNS.columns))
-    store.save(RUNS, run)
+    store.save(RUN_TICKERS, pd.DataFrame([{**KEY, "ticker": t, "run_id": "1"} for t in "AB"]))
     store.publications.clock = lambda: EVENING + 5 * HOUR
-    gone = store.publications.withdraw({"A": "jump"}, [(RUNS, RUNS.empty())], "made", **KEY)
-    again = store.publications.withdraw({"A": "jump"}, [(RUNS, RUNS.empty())], "made", **KEY)
+    beside = [(RUN_TICKERS, RUN_TICKERS.empty())]
+    gone = store.publications.withdraw({"A": "jump"}, beside, "made", **KEY)
+    again = store.publications.withdraw({"A": "jump"}, beside, "made", **KEY)
     assert (gone, again) == (1, 0)
-    assert store.load(FORECASTS)["ticker"].tolist() == store.load(RUNS)["ticker"].tolist() == ["B"]
+    assert store.load(FORECASTS)["ticker"].tolist() == ["B"]
+    assert store.load(RUN_TICKERS)["ticker"].tolist() == ["B"]
     assert publish(A=[1.0], at=EVENING + 6 * HOUR) == 1
     assert [row for row in revisions(store) if row[0] == "A"] == [
         ["A", 1, 0.0, 1.0, ""],
@@ -106,10 +107,10 @@ def test_revisions_are_dated_in_their_order_though_the_clock_goes_back(store, pu
 
 def test_what_is_written_beside_is_written_with_it_or_not_at_all(store, publish):
     publish(A=[1.0])
-    run = pd.DataFrame([{**KEY, "ticker": "OTHER"}]).reindex(columns=list(RUNS.columns))
+    run = pd.DataFrame([{**KEY, "ticker": "OTHER", "run_id": "1"}])
     with pytest.raises(ValueError, match="outside the group"):
         store.publications.publish(
-            forecasts(A=[2.0]), [(RUNS, run)], EVENING, "made", **KEY, ticker=["A"]
+            forecasts(A=[2.0]), [(RUN_TICKERS, run)], EVENING, "made", **KEY, ticker=["A"]
         )
     assert store.load(FORECASTS)["y_hat"].tolist() == [1.0] and len(revisions(store)) == 1
 
@@ -123,3 +124,23 @@ def test_what_has_no_score_is_found_with_all_its_revisions(store, publish):
     found = store.publications.unscored(MONDAY, WEDNESDAY, universe="u")
     assert found["y_hat"].tolist() == [1.0, 1.5]
     assert store.publications.unscored(WEDNESDAY, WEDNESDAY).empty
+
+
+def test_a_later_run_moves_its_own_tickers_and_every_run_stays(store):
+    def publish(run_id: str, **medians: list[float]) -> None:
+        run = pd.DataFrame([{"run_id": run_id, **KEY}]).reindex(columns=list(RUNS.columns))
+        members = pd.DataFrame([{**KEY, "ticker": t, "run_id": run_id} for t in medians])
+        store.publications.publish(
+            forecasts(**medians),
+            [(RUNS, run), (RUN_TICKERS, members)],
+            EVENING,
+            "made",
+            **KEY,
+            ticker=list(medians),
+        )
+
+    publish("first", A=[1.0], B=[5.0])
+    publish("later", B=[5.0])
+    behind = {t: store.publications.run_of(**KEY, ticker=t)["run_id"].tolist() for t in "ABC"}
+    assert behind == {"A": ["first"], "B": ["later"], "C": []}
+    assert store.load(RUNS)["run_id"].tolist() == ["first", "later"]

@@ -16,7 +16,7 @@ from pipeline.parts import Parts, mlflow_url
 from pipeline.scheduling.daily_names import daily_dag_id
 from pipeline.scheduling.environment import run_page
 from pipeline.scheduling.run_moments import run_moment
-from pipeline.tables import PROMOTIONS, PUBLICATIONS, RUNS
+from pipeline.tables import PROMOTIONS, PUBLICATIONS
 from pipeline.universes import Universe
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _requested_universe(
 ) -> Universe | None:
     """Return the universe as it was asked for when the session was published."""
     at = {**series.key, "ticker": ticker, "cutoff": session}
-    runs = parts.store.load(RUNS, **at)
+    runs = parts.store.publications.run_of(**at)
     return None if runs.empty else Universe.from_json(json.loads(runs["request"].iloc[0]))
 
 
