@@ -46,7 +46,14 @@ SETTING_GROUPS = {
         "horizon",
         "publish",
     ),
-    "Where things are": ("home", "store_url", "tracking_uri", "artifacts", "universes"),
+    "Where things are": (
+        "home",
+        "store_url",
+        "tracking_uri",
+        "artifacts",
+        "universes",
+        "keep_days",
+    ),
     "Training and decisions": (
         "workers",
         "shard_size",
@@ -125,6 +132,12 @@ class Settings(BaseSettings):
     )
     universes: str = Field(
         "", description="File of universes. Empty: the shipped `pipeline/universes.toml`."
+    )
+    keep_days: int = Field(
+        30,
+        ge=1,
+        description="Days for which everything is kept. `stockcast prune` removes what nobody has "
+        "used for longer, what can be made again and explains no publication.",
     )
 
     workers: int = Field(

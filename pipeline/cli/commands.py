@@ -111,6 +111,11 @@ COMMANDS = {
         SERVICES_PANEL,
         "Make an empty home what `stockcast backup` has written.",
     ),
+    "prune": Command(
+        "service_commands:prune_deployment",
+        SERVICES_PANEL,
+        "Show what nobody needs any more, kind by kind; with --yes, remove it.",
+    ),
     "airflow": Command(
         "service_commands:call_airflow",
         SERVICES_PANEL,

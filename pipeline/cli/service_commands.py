@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from pipeline.cli.flags import FormatFlag
+from pipeline.cli.printing import print_rows, progress_lines
 from pipeline.settings import Settings
 
 
@@ -71,6 +75,30 @@ def restore_backup(
     from pipeline.scheduling import restore
 
     print(restore(settings, file))
+
+
+def prune_deployment(
+    settings: Settings,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Remove it; without, nothing is changed.")
+    ] = False,
+    format: FormatFlag = "table",
+) -> None:
+    """Show or remove what nobody needs any more."""
+    import pandas as pd
+
+    from pipeline.parts import Parts
+    from pipeline.scheduling import prune
+
+    with Parts(settings, progress=progress_lines(sys.stderr)) as parts:
+        pruned = prune(parts, dt.datetime.now(dt.UTC), is_rehearsed=not yes)
+    rows = pd.DataFrame([vars(each) for each in pruned])
+    print_rows(rows.rename(columns={"goes": "gone" if yes else "would go"}), format)
+    if format == "table" and not yes:
+        print(
+            f"\nNothing was removed. All of the last {settings.keep_days} days stays "
+            "(--keep-days); `stockcast prune --yes` removes the rest."
+        )
 
 
 def call_airflow(

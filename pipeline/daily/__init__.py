@@ -2,7 +2,7 @@
 
 from pipeline.daily import lineup, page_tables
 from pipeline.daily.admission import INGEST_FAILED, passed
-from pipeline.daily.dataset_files import dataset_file, read_dataset
+from pipeline.daily.dataset_files import OWN_ROLES, POOL_ROLES, dataset_file, read_dataset
 from pipeline.daily.ingest import probe
 from pipeline.daily.lineup import Lineup, NetworkEntry
 from pipeline.daily.network_requests import DATASET_ROLES
@@ -11,6 +11,7 @@ from pipeline.daily.prediction_files import spread_of_changes
 from pipeline.daily.prepare_run import prepare_run
 from pipeline.daily.report import (
     forecasts_text,
+    page_file,
     reading_commands,
     report_file,
     report_text,
@@ -26,6 +27,8 @@ __all__ = [
     "DATASET_ROLES",
     "INGEST_FAILED",
     "MOST_SHARDS",
+    "OWN_ROLES",
+    "POOL_ROLES",
     "STEPS",
     "TICKER_STEPS",
     "VALIDATION",
@@ -36,6 +39,7 @@ __all__ = [
     "forecasts_text",
     "lineup",
     "make_forecasts",
+    "page_file",
     "page_tables",
     "passed",
     "plan",

@@ -76,6 +76,8 @@ def _choices(
         each.ticker: each for each in lineups if not _is_done(parts, each, parent_of[each.ticker])
     }
     choice_files = {each.ticker: each.choice_file for each in lineups}
+    for file in choice_files.values():
+        parts.artifacts.renew(file)  # later steps read them
     measured = measure(parts, run, list(missing.values()))
     if measured.results:
         rows = [evaluation.rows for evaluation in measured.results.values()]

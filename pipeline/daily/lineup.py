@@ -148,6 +148,16 @@ def stored(parts: Parts, run: Run, tickers: Sequence[str]) -> dict[str, Lineup]:
     return {ticker: lineups[ticker] for ticker in tickers if ticker in lineups}
 
 
+def every(parts: Parts, **key: object) -> list[Lineup]:
+    """Return all lineups of a session, also that of `SHARED`.
+
+    Args:
+        key: universe, recipe, target, cutoff.
+    """
+    adapter = _adapter()
+    return [adapter.validate_json(text) for text in parts.store.load(LINEUPS, **key)["lineup"]]
+
+
 def load(parts: Parts, run: Run, tickers: Sequence[str]) -> dict[str, Lineup]:
     """Return the lineups of all these tickers.
 

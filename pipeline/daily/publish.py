@@ -23,6 +23,7 @@ from pipeline.decisions import Choice, ChoiceReplay, Publication, decode_replay,
 from pipeline.errors import NothingStored, QualityGateFailed, StockcastError
 from pipeline.models import BASELINES
 from pipeline.outcomes import Outcomes, outcome_of_each, outcome_together
+from pipeline.reporting import first_names
 from pipeline.run import Run
 from pipeline.storage import digest_of
 from pipeline.tables import CALIBRATIONS, FORECASTS, PROMOTIONS, RUN_TICKERS, RUNS
@@ -90,16 +91,31 @@ def _move_aliases(parts: Parts, run: Run, promotions: pd.DataFrame) -> None:
 
 
 def _publications(parts: Parts, run: Run, promotions: pd.DataFrame) -> Outcomes[Publication]:
-    """Blend and calibrate what was decided, by ticker."""
+    """Blend and calibrate what was decided, by ticker.
+
+    Raises:
+        NothingStored: a replay was removed (`stockcast prune`): what stands is left alone.
+    """
     rows = {row["ticker"]: row for row in row_dicts(promotions)}
     lineups = lineup.load_each(parts, run, list(rows))
 
+    unreplayed: list[str] = []
+
     def read(ticker: str) -> tuple[Choice, ChoiceReplay]:
         own = lineups.results[ticker]
-        replay = decode_replay(parts.artifacts.read_derived(own.replay_file))
+        try:
+            replay = decode_replay(parts.artifacts.read_derived(own.replay_file))
+        except NothingStored:
+            unreplayed.append(ticker)
+            raise
         return choice_of(parts, run, ticker, own), replay
 
     files = outcome_of_each(lineups.results, read)
+    if unreplayed:  # no fault of theirs, for which they would be held back
+        raise NothingStored(
+            f"{run.universe.name} {run.session}: the replays of {first_names(unreplayed)} are not "
+            "there (any more). Run `evaluate` for this session first."
+        )
 
     def made(tickers: list[str]) -> dict[str, Publication]:
         choices = {ticker: files.results[ticker][0] for ticker in tickers}

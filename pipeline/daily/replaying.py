@@ -49,8 +49,7 @@ def replay_choices(
 
     What it and the baselines forecast at the cutoff itself goes to table PREDICTIONS.
     """
-    has = parts.artifacts.has_derived
-    missing = {own.ticker: own for own in lineups if not has(own.replay_file)}
+    missing = {own.ticker: own for own in lineups if not _has_replay(parts, own)}
     replayed = _replay_each(parts, run, recipe, list(missing.values()), choices)
     newest = outcome_of_each(
         replayed.results,
@@ -65,6 +64,13 @@ def replay_choices(
         kept = ChoiceReplay(Observed.of(replay.windows), replay.forecasts, replay.inputs)
         parts.artifacts.write_derived(missing[ticker].replay_file, encode_replay(kept))
     return {**replayed.failures, **newest.failures}
+
+
+def _has_replay(parts: Parts, own: Lineup) -> bool:
+    """Return whether a replay is kept; it stays until it is published."""
+    has = parts.artifacts.has_derived(own.replay_file)
+    parts.artifacts.renew(own.replay_file)
+    return has
 
 
 def _at_cutoff(own: Lineup, choice: Choice, replay: _Replayed) -> dict[tuple[str, str], np.ndarray]:

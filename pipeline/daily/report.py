@@ -59,8 +59,16 @@ def report(parts: Parts, run: Run) -> str:
 
 def report_file(run: Run) -> str:
     """Return the artifact that is the day's page."""
-    universe = run.universe
-    return f"reports/{universe.name}/{run.session}-{universe.recipe}-{universe.target}.html"
+    return page_file(run.key)
+
+
+def page_file(key: Mapping[str, object]) -> str:
+    """Return the artifact that is the page of a session.
+
+    Args:
+        key: universe, recipe, target, cutoff.
+    """
+    return f"reports/{key['universe']}/{key['cutoff']}-{key['recipe']}-{key['target']}.html"
 
 
 def reading_commands(run: Run) -> str:

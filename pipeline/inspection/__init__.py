@@ -13,24 +13,43 @@ from pipeline.inspection.comparing import ComparedOutput
 from pipeline.inspection.doctor import Diagnosis, examine
 from pipeline.inspection.explanation import Explanation, find_explanation
 from pipeline.inspection.explanation_text import explanation_text
+from pipeline.inspection.needed_files import NeededFiles, needed_files
 from pipeline.inspection.rerun import RerunCheck, RerunComparison, rerun
+from pipeline.inspection.retention import (
+    MLFLOW_FILES,
+    KindUsage,
+    Usage,
+    oldest_kept,
+    remove_unneeded,
+    size_text,
+    usage_of,
+)
 
 __all__ = [
     "AUDITED_CUTOFFS",
     "AUDITED_EPOCHS",
     "AUDIT_LEVELS",
+    "MLFLOW_FILES",
     "AuditReport",
     "ComparedOutput",
     "Diagnosis",
     "Explanation",
+    "KindUsage",
+    "NeededFiles",
     "RerunCheck",
     "RerunComparison",
     "TradedPrices",
+    "Usage",
     "audit",
     "bars_of",
     "examine",
     "explanation_text",
     "find_explanation",
+    "needed_files",
     "nothing_to_audit",
+    "oldest_kept",
+    "remove_unneeded",
     "rerun",
+    "size_text",
+    "usage_of",
 ]

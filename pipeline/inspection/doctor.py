@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.daily import plan, probe
 from pipeline.errors import SettingsError, StockcastError
+from pipeline.inspection.retention import Usage, size_text, usage_of
 from pipeline.leftovers import sweep_folders
 from pipeline.parts import Parts, store_name, universe_of
 from pipeline.private_home import is_open, private_home
@@ -65,6 +66,7 @@ def _examine_parts(settings: Settings, now: dt.datetime) -> Iterator[Diagnosis]:
         yield diagnosis
         yield _try("store", lambda: _store(parts))[0]
         yield _try("artifacts", lambda: _artifacts(parts))[0]
+        yield _try("sizes", lambda: _sizes(parts))[0]
         if universe is None:
             return
         yield _try("tracking", lambda: _tracking(parts, universe))[0]
@@ -127,6 +129,16 @@ def _artifacts(parts: Parts) -> tuple[str, Artifacts]:
     count = len(sweep_folders()) + parts.artifacts.sweep(thoroughly=True)
     left = f"; {counted(count, 'leftover')} of killed processes removed" if count else ""
     return f"{parts.artifacts.url('')}{left}", parts.artifacts
+
+
+def _sizes(parts: Parts) -> tuple[str, Usage]:
+    """Count the files of each kind, the largest first."""
+    usage = usage_of(parts)
+    kinds = sorted(usage.kinds, key=lambda each: -each.size)
+    texts = [f"{each.kind.name} {size_text(each.size)} ({each.files:,})" for each in kinds]
+    total, count = sum(each.size for each in kinds), sum(each.files for each in kinds)
+    texts = [f"{size_text(total)} in {count:,} files", *texts]
+    return f"{'; '.join(texts)}; the store {size_text(parts.store.size())}", usage
 
 
 def _tracking(parts: Parts, universe: Universe) -> tuple[str, Tracker]:

@@ -144,6 +144,9 @@ def _data_lines(parts: Parts, explanation: Explanation) -> Iterator[str]:
             f"{row['role']}: {row['sessions']} sessions up to {row['dataset_cutoff']:%Y-%m-%d}, "
             f"known at {row['known_at']} UTC{reason}"
         )
+        if row["role"] == "live":  # nobody learns from it, so `stockcast prune` may have removed it
+            yield f"    dataset {row['dataset']}, cut from the prices whenever it is needed"
+            continue
         missing = "" if parts.artifacts.exists(file) else ": NOT THERE"
         yield f"    {parts.artifacts.url(file)}{missing}"
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from pipeline.scheduling.exercise_dag import build_exercises_dag
     from pipeline.scheduling.pages import PAGES_PREFIX
     from pipeline.scheduling.processes import SERVICES_MARK, is_marked
+    from pipeline.scheduling.prune_dag import build_prune_dag
+    from pipeline.scheduling.pruning import PrunedKind, prune
     from pipeline.scheduling.run_moments import run_moment
     from pipeline.scheduling.service_state import is_up
     from pipeline.scheduling.services import (
@@ -47,6 +49,7 @@ else:
         "ADMIN_USER": "environment",
         "AirflowClient": "airflow_client",
         "PAGES_PREFIX": "pages",
+        "PrunedKind": "pruning",
         "SERVICES_MARK": "processes",
         "admin_password": "environment",
         "airflow_environment": "environment",
@@ -56,6 +59,7 @@ else:
         "build_backtest_dag": "backtest_dag",
         "build_daily_dag": "daily_dag",
         "build_exercises_dag": "exercise_dag",
+        "build_prune_dag": "prune_dag",
         "build_tune_dag": "tune_dag",
         "down": "services",
         "is_marked": "processes",
@@ -63,6 +67,7 @@ else:
         "migrate": "databases",
         "mlflow_server_environment": "environment",
         "password_of": "services",
+        "prune": "pruning",
         "restore": "backups",
         "run_airflow": "airflow_command",
         "run_moment": "run_moments",
@@ -81,6 +86,7 @@ __all__ = [
     "PAGES_PREFIX",
     "SERVICES_MARK",
     "AirflowClient",
+    "PrunedKind",
     "admin_password",
     "airflow_environment",
     "airflow_url",
@@ -89,6 +95,7 @@ __all__ = [
     "build_backtest_dag",
     "build_daily_dag",
     "build_exercises_dag",
+    "build_prune_dag",
     "build_tune_dag",
     "down",
     "is_marked",
@@ -96,6 +103,7 @@ __all__ = [
     "migrate",
     "mlflow_server_environment",
     "password_of",
+    "prune",
     "restore",
     "run_airflow",
     "run_moment",

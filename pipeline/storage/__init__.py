@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from pipeline.storage.price_revisions import PriceRevisions
     from pipeline.storage.schema import sql_metadata
     from pipeline.storage.store import Store
+    from pipeline.storage.stored_files import (
+        StoredFile,
+        files_below,
+        remove_empty_parents,
+        remove_unused,
+    )
 else:
     #: The module of each name.
     _MODULES = {
@@ -34,11 +40,15 @@ else:
         "PriceRevisions": "price_revisions",
         "Span": "filters",
         "Store": "store",
+        "StoredFile": "stored_files",
         "content_digest": "naming",
         "digest_of": "naming",
+        "files_below": "stored_files",
         "first_line": "naming",
         "pack_arrays": "naming",
         "pack_table": "naming",
+        "remove_empty_parents": "stored_files",
+        "remove_unused": "stored_files",
         "sql_metadata": "schema",
         "unpack_arrays": "naming",
         "unpack_table": "naming",
@@ -52,13 +62,17 @@ __all__ = [
     "PriceRevisions",
     "Span",
     "Store",
+    "StoredFile",
     "content_digest",
     "digest_of",
     "dumps",
     "embedded_postgres",
+    "files_below",
     "first_line",
     "pack_arrays",
     "pack_table",
+    "remove_empty_parents",
+    "remove_unused",
     "sql_metadata",
     "unpack_arrays",
     "unpack_table",

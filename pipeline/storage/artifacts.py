@@ -8,9 +8,11 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -19,6 +21,12 @@ from pipeline.errors import DamagedFile, NothingStored, SettingsError, StoreUnav
 from pipeline.leftovers import UnfinishedFile, sweep_files, sweep_unlocked_files
 from pipeline.storage.naming import content_digest, first_line
 from pipeline.storage.seals import sealed, unsealed
+from pipeline.storage.stored_files import (
+    RENEWED_AFTER,
+    StoredFile,
+    files_below,
+    remove_unused,
+)
 
 #: The folder below a root that is a folder in which files lie until they are whole.
 UNFINISHED_FOLDER = ".unfinished"
@@ -81,11 +89,83 @@ class Artifacts:
         problem = f"{self.url(name)} cannot be written"
         with self._one_line_errors(problem, "Is there space, and permission?"):
             if self._holds(path, data):
+                self.renew(name)
                 return
             if isinstance(self._files, LocalFileSystem):
                 _write_file(Path(path), data, self._unfinished)
             else:
                 self._files.pipe_file(path, data)  # object stores show an object once it is whole
+
+    def renew(self, name: str) -> None:
+        """Mark a file as used, so that `stockcast prune` leaves it to whoever works with it now.
+
+        A file that was made or marked within half a day, one that is not there, and one that only
+        somebody else may write is left alone.
+
+        Raises:
+            StoreUnavailable: the object store does not answer.
+        """
+        path = self._path(name)
+        with self._one_line_errors(f"{self.url(name)} cannot be marked as used"):
+            try:
+                if time.time() - _modified(self._files.info(path)) < RENEWED_AFTER:
+                    return
+                if isinstance(self._files, LocalFileSystem):
+                    os.utime(path)
+                else:  # an object store dates what is written
+                    self._files.pipe_file(path, self._files.cat_file(path))
+            except (FileNotFoundError, PermissionError):
+                return
+
+    def files(self) -> Iterator[StoredFile]:
+        """Yield every file below the root, in one walk.
+
+        Raises:
+            StoreUnavailable: no permission, or the object store does not answer.
+        """
+        with self._one_line_errors(f"{self.url('')} cannot be listed"):
+            if isinstance(self._files, LocalFileSystem):
+                yield from files_below(Path(self._root))
+                return
+            try:
+                found = self._files.find(self._root, detail=True)
+            except FileNotFoundError:
+                return
+            for path, about in found.items():
+                name = path[len(self._root) :].lstrip("/")
+                yield StoredFile(name, int(about["size"] or 0), _modified(about))
+
+    def remove(self, names: Sequence[str], before: float) -> list[str]:
+        """Remove files; return those that are gone.
+
+        One that was made or used again since is left: each is looked at right before it goes.
+
+        Args:
+            before: seconds since 1970.
+
+        Raises:
+            StoreUnavailable: no permission, or the object store does not answer.
+        """
+        gone = []
+        for name in names:
+            path = self._path(name)
+            with self._one_line_errors(f"{self.url(name)} cannot be removed"):
+                if isinstance(self._files, LocalFileSystem):
+                    is_gone = remove_unused(Path(path), before)
+                else:
+                    is_gone = self._remove_object(path, before)
+            if is_gone:
+                gone.append(name)
+        return gone
+
+    def _remove_object(self, path: str, before: float) -> bool:
+        try:
+            if _modified(self._files.info(path)) >= before:
+                return False
+            self._files.rm_file(path)
+        except FileNotFoundError:  # another process was faster
+            return True
+        return True
 
     def sweep(self, thoroughly: bool = False) -> int:
         """Remove what killed processes were writing into a folder; return how many files that were.
@@ -246,6 +326,13 @@ class Artifacts:
         except FileNotFoundError:
             return False
         return bool(same)
+
+
+def _modified(about: Mapping[str, Any]) -> float:
+    """Return when a file was written (seconds since 1970), by what its file system says of it."""
+    names = ("mtime", "LastModified", "last_modified", "updated", "created")
+    moment = next((about[name] for name in names if about.get(name) is not None), time.time())
+    return float(moment.timestamp() if hasattr(moment, "timestamp") else moment)
 
 
 def _write_file(path: Path, data: bytes, unfinished: Path) -> None:

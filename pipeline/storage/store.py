@@ -21,7 +21,7 @@ from pipeline.storage.publications import Publications
 from pipeline.storage.schema import SQL_TABLES
 from pipeline.storage.score_sums import score_sums
 from pipeline.storage.statements import delete_keys, distinct_prefixes, replace_group, upsert
-from pipeline.tables import PROMOTIONS, PUBLICATIONS, SERIES, Table
+from pipeline.tables import PROMOTIONS, PUBLICATIONS, RUN_KEY, SERIES, Table
 
 
 class Store:
@@ -60,6 +60,16 @@ class Store:
         """The address for people: without a password, a socket as its folder."""
         return self.database.url
 
+    def size(self) -> int:
+        """Return how many bytes the database takes."""
+        statement = (
+            "SELECT pg_database_size(current_database())"
+            if self.database.engine.dialect.name == "postgresql"
+            else "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
+        )
+        with self.database.reader() as connection:
+            return int(connection.scalar(sa.text(statement)) or 0)
+
     # Any table
 
     def load(self, table: Table, **filters: object) -> pd.DataFrame:
@@ -88,6 +98,24 @@ class Store:
         query = query.order_by(values.desc() if newest else values).limit(count)
         with self.database.reader() as connection:
             return sorted(connection.scalars(query))
+
+    def distinct(
+        self, table: Table, columns: Sequence[str], beside: Table | None = None, **filters: object
+    ) -> list[tuple[Any, ...]]:
+        """Return the different values that columns have together, in no order.
+
+        Args:
+            beside: only rows count that this table has a row for, with the same `RUN_KEY`.
+            filters: as in `load`.
+        """
+        stored = SQL_TABLES[table.name].c
+        query = sa.select(*(stored[name] for name in columns)).distinct()
+        conditions = conditions_of(table, filters)
+        if beside is not None:
+            other = SQL_TABLES[beside.name].c
+            conditions.append(sa.exists().where(*(stored[n] == other[n] for n in RUN_KEY)))
+        with self.database.reader() as connection:
+            return [tuple(row) for row in connection.execute(query.where(*conditions))]
 
     def save(self, table: Table, frame: pd.DataFrame) -> int:
         """Insert new keys and update rows whose values differ; return how many rows changed."""

@@ -1,11 +1,14 @@
 """Tracking: experiments, runs and registered models in MLflow."""
 
 from pipeline.tracking.entries import Origin, TrackedDataset, TrackedModel, TrackedRun
+from pipeline.tracking.mlflow_pruning import MlflowDeleted, MlflowPruning
 from pipeline.tracking.moved_artifacts import follow_moved_artifacts
 from pipeline.tracking.owners import this_process
 from pipeline.tracking.tracker import Tracker
 
 __all__ = [
+    "MlflowDeleted",
+    "MlflowPruning",
     "Origin",
     "TrackedDataset",
     "TrackedModel",

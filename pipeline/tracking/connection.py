@@ -22,6 +22,7 @@ from pipeline.tracking.locks import Locks
 from pipeline.tracking.mlflow_database import (
     CONNECT_SECONDS,
     database_of,
+    has_tables,
     make_folder,
     prepare_tables,
 )
@@ -98,6 +99,11 @@ class MlflowConnection:
 
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
+    @property
+    def has_tables(self) -> bool:
+        """True where this program reaches MLflow's database, and MLflow has been used."""
+        return self._database is not None and has_tables(self._database)
+
     @cached_property
     def experiment_id(self) -> str:
         """The experiment's id; it is made where it is missing.
@@ -156,8 +162,14 @@ class MlflowConnection:
             TrackingUnavailable: MLflow or its database does not answer.
             SettingsError: MLflow refuses our credentials.
         """
-        try:
+        with self.translated_errors():
             _ = self.experiment_id
+            yield
+
+    @contextlib.contextmanager
+    def translated_errors(self) -> Iterator[None]:
+        """Turn what MLflow and its database raise into one line; see `answering`."""
+        try:
             yield
         except (sqlalchemy.exc.OperationalError, OSError) as error:
             raise self._unavailable(error) from error

@@ -87,6 +87,13 @@ def prepare_tables(database: sqlalchemy.URL, address: str, upgrade: bool) -> Non
         _upgrade_tables(engine, address)
 
 
+def has_tables(database: sqlalchemy.URL) -> bool:
+    """Return whether MLflow has ever been used with a database; an absent file stays absent."""
+    if database.get_backend_name() == "sqlite" and not Path(database.database or "").is_file():
+        return False
+    return _schema_revision(engine_of(database, sqlalchemy.NullPool)) is not None
+
+
 def _upgrade_tables(engine: sqlalchemy.Engine, address: str) -> None:
     from alembic.util import CommandError
     from mlflow.store.db import utils

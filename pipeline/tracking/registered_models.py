@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from pipeline.errors import NothingStored
@@ -20,6 +20,8 @@ CHAMPION_ALIAS = "champion"
 CHAMPION_TAG, NO_CHAMPION = "stockcast.champion", "none"
 #: Registered models that are read at once.
 MODELS_A_PAGE = 500
+#: Versions of models that are read at once.
+VERSIONS_A_PAGE = 5000
 #: Seconds that a new version may take to be ready.
 REGISTRATION_SECONDS = 30
 #: How MLflow addresses a logged model.
@@ -138,6 +140,51 @@ class RegisteredModels:
         for tag, value in tags.items():
             if model is None or model.tags.get(tag) != value:
                 client.set_registered_model_tag(name, tag, value)
+
+    def superseded(self, needed: Collection[str], before: int) -> list[ModelVersion]:
+        """Return the versions of networks that nobody needs: no alias is on them.
+
+        Args:
+            needed: the model_ids of networks that are needed.
+            before: those that were made since stay; milliseconds since 1970.
+        """
+        aliases = {
+            (model.name, str(version))
+            for model in self._registered().values()
+            for version in model.aliases.values()
+        }
+        return [
+            version
+            for version in self._versions()
+            if version.creation_timestamp < before
+            and version.tags.get("model_id") not in needed
+            and (version.name, str(version.version)) not in aliases
+        ]
+
+    def delete(self, version: ModelVersion) -> None:
+        """Delete a version and the logged model behind it, which `mlflow gc` then removes."""
+        from mlflow.exceptions import MlflowException
+
+        client = self._connection.client
+        try:
+            client.delete_logged_model(logged_id(version))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # a killed process came so far
+                raise
+        client.delete_model_version(version.name, version.version)
+
+    def _versions(self) -> Iterator[ModelVersion]:
+        """Yield all versions of all registered models of this experiment."""
+        token: str | None = None
+        while True:
+            page = self._connection.client.search_model_versions(
+                f"name LIKE '{self._connection.experiment}.%'",
+                max_results=VERSIONS_A_PAGE,
+                page_token=token,
+            )
+            yield from page
+            if not (token := page.token):
+                return
 
     def _name_of(self, ticker: str) -> str:
         return f"{self._connection.experiment}.{ticker}"

@@ -202,7 +202,7 @@ class Networks:
 
     def has(self, model_id: str) -> bool:
         """Return whether a network has been trained, and its files are whole."""
-        return all(map(self._artifacts.has_derived, self._files_of(model_id)))
+        return all(map(self._artifacts.has_derived, self.files_of(model_id)))
 
     def model(self, model_id: str) -> bytes:
         """Return a network's `.keras` file; `NothingStored` where it has not been trained."""
@@ -210,10 +210,11 @@ class Networks:
 
     def training(self, model_id: str) -> TrainingRecord:
         """Return how a network's training went."""
-        return TrainingRecord.decode(self._artifacts.read_derived(self._files_of(model_id)[0]))
+        return TrainingRecord.decode(self._artifacts.read_derived(self.files_of(model_id)[0]))
 
     @classmethod
-    def _files_of(cls, model_id: str) -> tuple[str, str]:
+    def files_of(cls, model_id: str) -> tuple[str, str]:
+        """Return the artifacts of a network: how its training went, and the network."""
         return f"models/{model_id}.json", cls.file_of(model_id)
 
     def fit(
@@ -238,6 +239,8 @@ class Networks:
         missing: dict[str, NetworkRequest] = {}
         for request in requests:
             if self.has(request.model_id) and not self._tensorboard:
+                for file in self.files_of(request.model_id):
+                    self._artifacts.renew(file)  # later steps forecast with it
                 report(request, self.training(request.model_id), False)
             else:
                 missing.setdefault(request.model_id, request)
@@ -278,7 +281,7 @@ class Networks:
         record = TrainingRecord(
             trained.history, trained.best_epoch, trained.seconds, trained.weights, code_version()
         )
-        record_file, model_file = self._files_of(request.model_id)
+        record_file, model_file = self.files_of(request.model_id)
         self._artifacts.write_derived(record_file, record.encode())
         # Last: where the model file is, its record is too.
         self._artifacts.write_derived(model_file, trained.model)

@@ -15,8 +15,8 @@ import pytest
 import sqlalchemy as sa
 
 from pipeline.storage import Store
-from pipeline.tables import MODELS, PREDICTIONS, STORED
-from tests.storage.made_rows import any_rows, predictions
+from pipeline.tables import DATASETS, MODELS, PREDICTIONS, RUN_TICKERS, STORED
+from tests.storage.made_rows import MONDAY, TUESDAY, any_rows, predictions
 
 ROOT = Path(__file__).parents[2]
 
@@ -151,3 +151,18 @@ def test_four_replacements_of_one_group_at_once_leave_one_of_them(store, store_u
     stored = store.load(PREDICTIONS)["dataset"].tolist()
     names = predictions(200)["dataset"].tolist()
     assert stored in [names[begin : begin + 50] for begin in (0, 50, 100, 150)]
+
+
+def test_different_values_are_found_once_and_only_beside_rows_of_another_table(store):
+    run = {"universe": "u", "recipe": "r", "target": "close"}
+    keys = [{**run, "ticker": t, "cutoff": day} for t in "AB" for day in (MONDAY, TUESDAY)]
+    live = [{**key, "role": "live", "dataset": f"{key['ticker']}1"} for key in keys]
+    rows = pd.DataFrame(live).reindex(columns=list(DATASETS.columns)).assign(sessions=1)
+    store.save(DATASETS, rows)
+    store.save(RUN_TICKERS, pd.DataFrame(keys[:1]).assign(run_id="1"))
+    every = store.distinct(DATASETS, ["dataset", "cutoff"], universe="u")
+    assert sorted(every) == [(f"{t}1", day) for t in "AB" for day in (MONDAY, TUESDAY)]
+    assert sorted(store.distinct(DATASETS, ["dataset"])) == [("A1",), ("B1",)]
+    assert store.distinct(DATASETS, ["dataset"], RUN_TICKERS, role=["live"]) == [("A1",)]
+    assert store.distinct(DATASETS, ["dataset"], RUN_TICKERS, role=["training"]) == []
+    assert store.size() > 100_000
