@@ -10,11 +10,13 @@ import datetime as dt
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.inspection.needed_files import MEASURED_FOLDERS, NeededFiles
 from pipeline.storage import StoredFile, files_below, remove_empty_parents, remove_unused
+from pipeline.training import BOARD_FILES
 
 if TYPE_CHECKING:
     from pipeline.parts import Parts
@@ -31,6 +33,7 @@ class FileKind:
         folders: below the artifact root, or below the home where `is_artifact` is False.
         stays: why some stay, or all.
         is_removed: whether those that nobody needs are removed here.
+        patterns: of the names of the files that count; a folder that people chose has others too.
         depth: how many folders an artifact of this kind is below. MLflow's files, which are below a
             folder per experiment, are deeper: an experiment may be named like one of these folders.
     """
@@ -40,6 +43,7 @@ class FileKind:
     stays: str
     is_removed: bool = True
     is_artifact: bool = True
+    patterns: tuple[str, ...] = ("*",)
     depth: int = 1
 
 
@@ -71,7 +75,11 @@ HOME_KINDS = (
     ),
 )
 TENSORBOARD = FileKind(
-    "TensorBoard", ("",), "written within the days that all is kept", is_artifact=False
+    "TensorBoard",
+    ("",),
+    "written within the days that all is kept",
+    is_artifact=False,
+    patterns=BOARD_FILES,
 )
 
 
@@ -147,7 +155,7 @@ def usage_of(parts: Parts, needed: NeededFiles | None = None, before: float = 0.
     for kind, root in _other_kinds(parts):
         usages.append(KindUsage(kind))
         for folder in kind.folders:
-            for name, file in _below(root, folder):
+            for name, file in _below(root, folder, kind.patterns):
                 is_old = needed is not None and file.modified < before
                 stays = needed is not None and _is_newest_docs(kind, name, needed)
                 usages[-1].add(StoredFile(name, file.size, file.modified), is_old and not stays)
@@ -182,10 +190,11 @@ def _other_kinds(parts: Parts) -> Iterator[tuple[FileKind, Path]]:
         yield TENSORBOARD, Path(parts.settings.tensorboard)
 
 
-def _below(root: Path, folder: str) -> Iterator[tuple[str, StoredFile]]:
+def _below(root: Path, folder: str, patterns: tuple[str, ...]) -> Iterator[tuple[str, StoredFile]]:
     prefix = f"{folder}/" if folder else ""
     for file in files_below(root / folder):
-        yield f"{prefix}{file.name}", file
+        if any(fnmatch(file.name.rpartition("/")[2], pattern) for pattern in patterns):
+            yield f"{prefix}{file.name}", file
 
 
 def _is_newest_docs(kind: FileKind, name: str, needed: NeededFiles) -> bool:

@@ -20,6 +20,7 @@ from pipeline.training.network_cache import (
     PriceNetworkRequest,
     training_digest,
 )
+from pipeline.training.tensorboard import BOARD_FILES
 from pipeline.training.workers import (
     WORKER_ENVIRONMENT,
     Workers,
@@ -28,6 +29,7 @@ from pipeline.training.workers import (
 )
 
 __all__ = [
+    "BOARD_FILES",
     "SHARED",
     "WORKER_ENVIRONMENT",
     "AnswerJob",

@@ -24,6 +24,8 @@ EVENT_FILES = "events.out.tfevents.*"
 #: TensorBoard looks for it among event files.
 PROJECTOR_FILE = "projector_config.pbtxt"
 TENSORS_FILE, METADATA_FILE = "symbol_tensors.tsv", "symbol_metadata.tsv"
+#: Patterns of all files that are written.
+BOARD_FILES = (EVENT_FILES, PROJECTOR_FILE, TENSORS_FILE, METADATA_FILE)
 UNKNOWN_LABEL = "unknown"
 
 
@@ -136,7 +138,7 @@ class _Events:
     def _clear(self) -> None:
         """Remove the files of an earlier training, and nothing else."""
         (self._folder / "train").mkdir(parents=True, exist_ok=True)
-        for name in (EVENT_FILES, PROJECTOR_FILE, TENSORS_FILE, METADATA_FILE):
+        for name in BOARD_FILES:
             for run in BOARD_RUNS:
                 for old in (self._folder / run).glob(name):
                     old.unlink()

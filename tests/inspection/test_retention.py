@@ -234,6 +234,21 @@ def test_old_pages_and_logs_go_and_leave_no_empty_folders(kept):
     assert names == [f"reports/trained/{NEWEST}-default-close.html"]
 
 
+def test_of_a_folder_that_people_chose_for_tensorboard_only_its_own_files_go(kept_home, tmp_path):
+    shutil.copytree(kept_home, tmp_path / "copy")
+    board = tmp_path / "documents"
+    events, letter = board / "IBM/train/events.out.tfevents.1.host", board / "IBM/letter.txt"
+    for path in (events, letter):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, (0, 0))
+    source = made_source(swing=0.015)
+    with QuickParts(tmp_path / "copy", source, tensorboard=str(board)) as parts:
+        assert prune(parts, "TensorBoard") == 1
+    assert letter.exists()
+    assert not events.parent.exists()
+
+
 def test_files_in_an_object_store_are_listed_renewed_and_removed_one_by_one():
     artifacts = Artifacts("memory://retention")
     artifacts.write("replays/a.npz", b"a")
