@@ -85,7 +85,11 @@ class Database:
     def _unavailable_when_lost(self) -> Iterator[None]:
         try:
             yield
-        except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
+        except sa.exc.DBAPIError as error:
+            # One that breaks in the middle of an answer is none of both by psycopg2's names.
+            refused = isinstance(error, (sa.exc.OperationalError, sa.exc.InterfaceError))
+            if not (refused or error.connection_invalidated):
+                raise
             raise StoreUnavailable(
                 f"The store {self.url} does not answer: {self._reason(error)}. "
                 "Is it running and writable?"

@@ -17,6 +17,7 @@ from pipeline.tables import FORECASTS, PREDICTIONS
 from tests.storage.made_rows import predictions
 
 ROOT = Path(__file__).parents[2]
+LOST = Exception("server closed the connection\nunexpectedly")
 
 
 def test_several_processes_may_make_the_schema_at_once(unused_url):
@@ -100,7 +101,20 @@ def test_a_file_that_is_no_database_is_named(tmp_path):
         Store.open(f"sqlite:///{path}")
 
 
-def test_a_store_that_stops_answering_is_unavailable(store):
-    lost = Exception("server closed the connection\nunexpectedly")
+@pytest.mark.parametrize(
+    "error",
+    [
+        sa.exc.OperationalError("SELECT 1", {}, LOST),
+        # As psycopg2 calls it in the middle of an answer, and SQLAlchemy marks it.
+        sa.exc.DatabaseError("SELECT 1", {}, LOST, connection_invalidated=True),
+    ],
+    ids=["before an answer", "within an answer"],
+)
+def test_a_store_that_stops_answering_is_unavailable(store, error):
     with pytest.raises(StoreUnavailable, match="does not answer"), store.database.reader():
-        raise sa.exc.OperationalError("SELECT 1", {}, lost)
+        raise error
+
+
+def test_a_fault_of_a_statement_is_no_outage(store):
+    with pytest.raises(sa.exc.IntegrityError), store.database.writer():
+        raise sa.exc.IntegrityError("INSERT", {}, Exception("duplicate key"))
