@@ -193,12 +193,24 @@ def test_a_crashed_server_is_started_again_with_its_data_even_if_its_process_id_
         connection.execute(sa.text("CREATE TABLE facts (fact TEXT)"))
         connection.execute(sa.text("INSERT INTO facts VALUES ('kept')"))
     engine.dispose()
-    pid_file = home / "postgres" / "data" / "postmaster.pid"
-    os.kill(int(pid_file.read_text().splitlines()[0]), signal.SIGKILL)
+    data = home / "postgres" / "data"
+    lines = (data / "postmaster.pid").read_text().splitlines()
+    files = [data / "postmaster.pid", Path(lines[4], ".s.PGSQL.5432.lock")]
+    os.kill(int(lines[0]), signal.SIGKILL)
     assert until(lambda: not embedded_postgres.running(home))
-    pid_file.write_text("\n".join([str(os.getppid()), *pid_file.read_text().splitlines()[1:], ""]))
+    for file in files:
+        file.write_text("\n".join([str(os.getppid()), *file.read_text().splitlines()[1:], ""]))
     assert embedded_postgres.url(home, "two") == url, "who still has the URL can go on"
     assert ask(url, "SELECT fact FROM facts") == "kept"
+    assert embedded_postgres.stop(home)
+
+
+def test_a_server_whose_disk_was_full_as_it_started_is_started_again(home):
+    embedded_postgres.keep(home)
+    assert embedded_postgres.stop(home)
+    (home / "postgres" / "data" / "postmaster.pid").touch()
+    embedded_postgres.keep(home)
+    assert embedded_postgres.running(home)
     assert embedded_postgres.stop(home)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from pipeline.errors import SettingsError, StoreUnavailable
 from pipeline.storage.embedded_postgres.running_server import (
+    POSTMASTER_FILE,
     SOCKET_NAME,
     SOCKET_PORT,
     find_server,
@@ -58,7 +60,7 @@ def start_server(folder: Path) -> subprocess.Popen[bytes]:
     if not data.exists():
         _make_cluster(folder, binaries, user)
     sockets = _socket_folder(data, user)
-    _forget_dead_process(data)
+    _forget_dead_process(data, sockets)
     options = [f"-c{name}={value}" for name, value in SERVER_OPTIONS.items()]
     command: list[str | Path] = [binaries / "postgres", "-D", data, "-k", sockets]
     command += ["-p", str(SOCKET_PORT), *options]
@@ -125,7 +127,7 @@ def shut_down(folder: Path) -> None:
         return
     os.kill(server.pid, signal.SIGINT)  # "fast": open transactions are rolled back
     deadline = time.monotonic() + SECONDS_TO_STOP
-    while (folder / "data" / "postmaster.pid").exists():
+    while (folder / "data" / POSTMASTER_FILE).exists():
         if time.monotonic() > deadline:
             os.kill(server.pid, signal.SIGQUIT)  # recovers from its log at the next start
             break
@@ -156,16 +158,20 @@ def _remove_sockets(folder: Path, sockets: Path) -> None:
         shutil.rmtree(sockets, ignore_errors=True)
 
 
-def _forget_dead_process(data: Path) -> None:
+def _forget_dead_process(data: Path, sockets: Path) -> None:
     """Put this process's id in the place of a crashed server's.
 
-    After a container's restart another process may well have that id, and the server would refuse
-    to start. The server ignores its parent's id. The other interlock in that file, on shared
-    memory, stays in force.
+    After a container's restart another process may well have that id, and where nobody waits for
+    orphans a killed server keeps it; the new one would refuse to start. The server ignores its
+    parent's id. The other interlock of the data, on shared memory, stays in force.
     """
-    lines = postmaster_lines(data)
-    if lines:
-        (data / "postmaster.pid").write_text("\n".join([str(os.getpid()), *lines[1:], ""]))
+    for file in (data / POSTMASTER_FILE, sockets / f"{SOCKET_NAME}.lock"):
+        # In place, as a full disk would leave an empty file, which the server refuses as well.
+        with contextlib.suppress(FileNotFoundError), file.open("r+") as opened:
+            lines = opened.read().splitlines()
+            opened.seek(0)
+            opened.write("\n".join([str(os.getpid()), *lines[1:], ""]))
+            opened.truncate()
 
 
 def find_binaries(data: Path) -> Path:

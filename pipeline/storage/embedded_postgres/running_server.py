@@ -11,6 +11,8 @@ from pathlib import Path
 SOCKET_PORT = 5432
 #: Name of the socket file.
 SOCKET_NAME = f".s.PGSQL.{SOCKET_PORT}"
+#: Name of the file in the data folder that describes the server that runs.
+POSTMASTER_FILE = "postmaster.pid"
 #: Lines of a `postmaster.pid` that is complete; the last is the server's status.
 POSTMASTER_LINES = 8
 
@@ -51,7 +53,7 @@ def postmaster_lines(data: Path) -> list[str]:
     status.
     """
     try:
-        return (data / "postmaster.pid").read_text().splitlines()
+        return (data / POSTMASTER_FILE).read_text().splitlines()
     except FileNotFoundError:
         return []
 
