@@ -10,7 +10,7 @@ COMPILE = uv pip compile --universal --python-version 3.11 --fork-strategy fewes
 	--no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit browser fuzz cluster-test up down status lint format lock clean venv
+.PHONY: help run test unit browser fuzz chaos cluster-test up down status lint format lock clean venv
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ cluster-test: $(INSTALLED) ## two Celery workers on PostgreSQL, Redis, S3 and ML
 
 fuzz: $(INSTALLED) ## ten thousand broken files, answers, command lines and addresses (`make test` tries 300)
 	FUZZ_EXAMPLES=2000 $(PY) -m pytest tests/fuzz --numprocesses 2 $(ARGS)
+
+chaos: $(INSTALLED) ## runs with a fault each, then without, and all must be right: make chaos [ROUNDS=100] [SEED=1]
+	$(PY) -m tests.chaos.rounds $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))
 
 up: $(INSTALLED) ## start Airflow, MLflow and PostgreSQL on loopback, in the background
 	@$(PY) -m pipeline up

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
+FIRST_DAY = dt.datetime(2010, 1, 1, tzinfo=dt.UTC)
+
 
 def make_certificates(folder: Path) -> tuple[Path, Path]:
     """Make a CA, and a leaf for Yahoo's hosts signed by it (a self-signed leaf is refused).
@@ -21,13 +23,14 @@ def make_certificates(folder: Path) -> tuple[Path, Path]:
         return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
     def builder(subject: str, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+        # A client's clock may be set back as far as the made market goes.
         today = dt.datetime.now(dt.UTC)
         certificate = (
             x509.CertificateBuilder()
             .subject_name(named(subject))
             .issuer_name(named("Yahoo test CA"))
         )
-        certificate = certificate.not_valid_before(today - dt.timedelta(days=1)).not_valid_after(
+        certificate = certificate.not_valid_before(FIRST_DAY).not_valid_after(
             today + dt.timedelta(days=30)
         )
         return certificate.public_key(key.public_key()).serial_number(x509.random_serial_number())

@@ -11,6 +11,7 @@ import datetime as dt
 import itertools
 import zlib
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 
@@ -62,7 +63,7 @@ class Market:
     dividends: dict[str, list[tuple[dt.date, float]]] | None = None
 
     def calendar(self, ticker: str) -> Calendar:
-        return Calendar("24/7" if ticker.endswith("-USD") else "XNYS")
+        return _calendar("24/7" if ticker.endswith("-USD") else "XNYS")
 
     def opened(self, ticker: str) -> list[dt.date]:
         """Return the sessions that have opened by `now`."""
@@ -212,3 +213,9 @@ class Market:
 
     def _all_sessions(self, ticker: str) -> list[dt.date]:
         return self.calendar(ticker).sessions(self.first_day, LAST_DAY)
+
+
+@cache
+def _calendar(name: str) -> Calendar:
+    """Return a calendar, made once: an answer asks for it at every bar."""
+    return Calendar(name)

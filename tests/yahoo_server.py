@@ -43,6 +43,8 @@ FAILURES = (
     "cut",
     "nan-bar",
     "no-bars",
+    "wrong-bar",
+    "restated-bar",
 )
 JSON = "application/json"
 
@@ -205,6 +207,11 @@ def _spoil(result: dict, how: str) -> None:
     elif how == "nan-bar":  # the third bar from the end
         for values in quote.values():
             values[-3] = None
+    elif how in ("wrong-bar", "restated-bar"):  # the last one, or the third from the end
+        at = 1 if how == "wrong-bar" else 3  # some answers have a single bar
+        for name in ("close", "high"):
+            if len(quote[name]) >= at:
+                quote[name][-at] *= 1.5
 
 
 class _Handler(BaseHTTPRequestHandler):
