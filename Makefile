@@ -44,6 +44,7 @@ fuzz: $(INSTALLED) ## ten thousand broken files, answers, command lines and addr
 
 chaos: $(INSTALLED) ## runs with a fault each, then without, and all must be right: make chaos [ROUNDS=100] [SEED=1]
 	$(PY) -m tests.chaos.rounds $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))
+	$(PY) -m tests.chaos.services $(if $(SEED),--seed $(SEED))
 
 up: $(INSTALLED) ## start Airflow, MLflow and PostgreSQL on loopback, in the background
 	@$(PY) -m pipeline up

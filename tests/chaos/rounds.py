@@ -32,16 +32,14 @@ class Struck:
         moment: seconds after the run's beginning.
         met: what the fault says of itself.
         code: the exit code of the run.
-        end: the last line that it printed.
-        is_worse: whether it should have gone on, and has not.
+        wrong: what is wrong with its end; "" where it has healed, or failed in one line.
     """
 
     name: str
     moment: float
     met: str
     code: int
-    end: str
-    is_worse: bool
+    wrong: str
 
     def __str__(self) -> str:
         return f"{self.name:17}  at {self.moment:4.1f} s  {self.met}; exit code {self.code}"
@@ -95,7 +93,7 @@ class Rounds:
             self._lengths[universe] = self._took
         self._world.go_to(next(self._sessions))
         struck = [self._strike(name, self._lengths[universe]) for name in names]
-        broken = [f"{each.name} did not heal: {each.end}" for each in struck if each.is_worse]
+        broken = [f"{each.name}: {each.wrong}" for each in struck if each.wrong]
         broken += self._heal(universe)
         seconds = time.monotonic() - began
         return Round(self._world.store, str(self._world.session), struck, broken, seconds)
@@ -109,8 +107,7 @@ class Rounds:
             _wait(command, moment)
             met = strike(command)
             code = self._world.end_of(command)
-        is_worse = fault.heals and code != 0
-        return Struck(name, moment, met, code, _last_line(command), is_worse)
+        return Struck(name, moment, met, code, _wrong_of(fault, command, code))
 
     def _heal(self, universe: str) -> list[str]:
         """Run the session; return what is wrong then."""
@@ -138,6 +135,13 @@ def _wait(command: Command, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while command.runs and time.monotonic() < deadline:
         time.sleep(0.02)
+
+
+def _wrong_of(fault: Fault, command: Command, code: int) -> str:
+    """Return what is wrong with the end of a run with a fault."""
+    if "Traceback (most recent call last)" in command.output.read_text():
+        return f"a traceback, and {_last_line(command)}"
+    return f"it did not heal: {_last_line(command)}" if fault.heals and code else ""
 
 
 def _last_line(command: Command) -> str:
