@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -18,7 +17,14 @@ from dataclasses import dataclass
 
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.invariants import INVARIANTS, Rows
-from tests.chaos.world import CALENDAR, FIRST_SESSION, Command, World, made_world
+from tests.chaos.world import (
+    CALENDAR,
+    FIRST_SESSION,
+    Command,
+    World,
+    end_on_termination,
+    made_world,
+)
 
 #: Every so many rounds, one has SQLite files in place of PostgreSQL.
 SQLITE_EVERY = 6
@@ -165,7 +171,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the worlds are to go
+    end_on_termination()
     chance, began = random.Random(options.seed), time.monotonic()
     print(f"seed {options.seed}, {options.rounds} rounds", flush=True)
     played: list[Round] = []

@@ -40,7 +40,7 @@ from tests.chaos.invariants import (
     nothing_is_published_twice,
     nothing_published_is_lost_or_changed,
 )
-from tests.chaos.world import CALENDAR
+from tests.chaos.world import CALENDAR, end_on_termination
 from tests.servers import Deployment, has_read, wait_for
 
 #: A real stock that is too young for a network: its day takes seconds.
@@ -151,7 +151,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the services are to go
+    end_on_termination()
     chance, broken = random.Random(options.seed), 0
     sessions = iter(CALENDAR.sessions(FIRST_SESSION, LAST_SESSION))
     with servers.deployment(UNIVERSE, universe="one") as deployed:
