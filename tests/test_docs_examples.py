@@ -12,7 +12,6 @@ text     what a command prints, or a drawing
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import re
 import shlex
@@ -22,7 +21,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import yaml
 from typer import TyperException
@@ -31,8 +29,6 @@ from pipeline.cli.commands import COMMANDS, find_command
 from pipeline.errors import StockcastError
 from pipeline.models import RECIPES
 from pipeline.settings import Settings, variables
-from pipeline.storage import Store, embedded_postgres
-from pipeline.tables import ACTIONS, PRICES
 from pipeline.universes import declared_name, load_universes
 
 ROOT = Path(__file__).parent.parent
@@ -300,52 +296,6 @@ def test_benchmarks_that_a_page_names_are_there_and_take_what_it_gives():
 
 
 # Examples that are run
-
-FRIDAY = dt.date(2013, 3, 1)
-BAR = {
-    "ticker": "IBM",
-    "session": FRIDAY,
-    "open": 200.65,
-    "high": 202.94,
-    "low": 199.36,
-    "close": 202.91,
-    "volume": 3309400.0,
-}
-
-
-@pytest.mark.slow
-def test_what_the_readme_copies_into_ones_own_postgresql_arrives(postgres_home, tmp_path):
-    """Copy a home's store to another database of the same server, in the place of one's own.
-
-    MLflow's is copied the same way.
-    """
-    mine = embedded_postgres.url(postgres_home, "readme_from")
-    theirs = embedded_postgres.url(postgres_home, "readme_to", driver="postgresql")
-    store = Store.open(mine)
-    store.prices.save(
-        "sample",
-        PRICES.conform(pd.DataFrame([BAR])),
-        ACTIONS.empty(),
-        FRIDAY,
-        FRIDAY,
-    )
-    store.close()
-    path, copy_store, copy_mlflow = block_with("pg_dump").splitlines()
-    assert copy_mlflow == copy_store.replace("stockcast", "mlflow").replace(
-        "db.example.com/stockcast", "db.example.com/mlflow"
-    )
-    script = "\n".join([path, copy_store]).replace("$PWD/var", str(postgres_home))
-    script = script.replace("--no-owner stockcast", "--no-owner readme_from")
-    script = re.sub(r"postgresql://user\S+", shlex.quote(theirs), script)
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script], env=environment, capture_output=True, text=True
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    moved = Store.open(embedded_postgres.url(postgres_home, "readme_to"))
-    rows = moved.prices.bars("sample", "IBM", FRIDAY, None)
-    moved.close()
-    assert rows["close"].tolist() == [202.91]
 
 
 @pytest.mark.slow

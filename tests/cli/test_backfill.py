@@ -16,6 +16,7 @@ import pytest
 from pipeline.storage import Store, embedded_postgres
 from pipeline.tables import STORED
 from tests.made_prices import random_walk
+from tests.made_stores import rows_without_moments
 
 ROOT = Path(__file__).parents[2]
 SESSIONS = ("2013-02-28", "2013-03-01")
@@ -59,10 +60,7 @@ def stored_rows(home):
     try:
         store = Store.open(embedded_postgres.url(home, "stockcast"))
         tables = {
-            table.name: store.load(table)
-            .drop(columns=["known_at", "published_at"], errors="ignore")
-            .drop_duplicates()
-            for table in STORED
+            table.name: rows_without_moments(store, table).drop_duplicates() for table in STORED
         }
         store.close()
     finally:
@@ -87,4 +85,4 @@ def test_sessions_at_once_leave_the_same_rows_as_one_after_the_other(homes, tmp_
         pd.testing.assert_frame_equal(in_turn[name], together[name], obj=name)
     assert len(in_turn["forecasts"]) == len(SESSIONS) * 2 * 5
     assert in_turn["models"]["recipe"].value_counts().to_dict() == {"default": 3, "default.pool": 1}
-    assert len(in_turn["scores"]) == 2 * (2 + 1)
+    assert len(in_turn["scores"]) == 2 * 1

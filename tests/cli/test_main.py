@@ -65,7 +65,10 @@ ROOT = Path(__file__).parents[2]
             "backtest --recipes naive --from 2150-02-01 --to 2150-03-01",
             "There is no session of XNYS from 2150-02-01 to 2150-03-01",
         ),
-        ("runn", "No such command 'runn'. Did you mean 'run'? `stockcast --help` lists"),
+        (
+            "forcasts",
+            "No such command 'forcasts'. Did you mean 'forecasts'? `stockcast --help` lists",
+        ),
         ("run --sesion 2013-03-01", "No such option: --sesion"),
         ("run --format xml", "'xml' is not one of"),
         ("run --airflow --format json", "--format cannot be combined with --airflow"),

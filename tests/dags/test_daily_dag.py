@@ -26,6 +26,7 @@ def test_every_file_loads_without_errors_and_imports_nothing_heavy(parsed):
     assert {dag_id: dag["file"] for dag_id, dag in parsed["dags"].items()} == {
         "backtest": "backtest.py",
         "exercises": "exercises.py",
+        "prune": "prune.py",
         "tune": "tune.py",
         **{f"daily_forecast_{name}": "daily_forecast.py" for name in UNIVERSES},
     }

@@ -17,6 +17,7 @@ from pipeline.training import Workers
 from pipeline.training.jobs import FitJob
 from tests.made_days import NOW, TRAINED, UNIVERSE, MadeParts, made_source, run_made_day
 from tests.made_prices import LAST, MadeSource
+from tests.made_stores import rows_without_moments
 
 pytestmark = pytest.mark.slow
 #: One ticker with networks of its own, one with the pooled one, one with none.
@@ -26,16 +27,11 @@ CUTOFF = dt.date(2013, 2, 20)
 #: Folders of artifacts that are compared; but for seconds of training, and run ids of MLflow.
 COMPARED_FOLDERS = ("datasets", "models", "predictions", "reports", "choices", "replays")
 NOT_COMPARED = (".json", ".tracked")
-#: When prices were known, and when forecasts were published.
-MOMENTS = ["known_at", "published_at"]
 
 
 def everything(parts):
     """Return all tables but for their moments, what MLflow shows, and all artifacts."""
-    tables = {
-        table.name: parts.store.load(table).drop(columns=MOMENTS, errors="ignore")
-        for table in STORED
-    }
+    tables = {table.name: rows_without_moments(parts.store, table) for table in STORED}
     root = parts.settings.home / "artifacts"
     paths = [
         path
