@@ -139,12 +139,7 @@ def save(parts: Parts, run: Run, lineups: Iterable[Lineup]) -> None:
 
 def stored(parts: Parts, run: Run, tickers: Sequence[str]) -> dict[str, Lineup]:
     """Return the lineups that are stored, by ticker, in the order asked for."""
-    adapter = _adapter()
-    rows = parts.rows(LINEUPS, run, tickers)
-    lineups = {
-        ticker: adapter.validate_json(text)
-        for ticker, text in zip(rows["ticker"], rows["lineup"], strict=True)
-    }
+    lineups = _decoded(parts.rows(LINEUPS, run, tickers))
     return {ticker: lineups[ticker] for ticker in tickers if ticker in lineups}
 
 
@@ -154,8 +149,16 @@ def every(parts: Parts, **key: object) -> list[Lineup]:
     Args:
         key: universe, recipe, target, cutoff.
     """
+    return list(_decoded(parts.store.load(LINEUPS, **key)).values())
+
+
+def _decoded(rows: pd.DataFrame) -> dict[str, Lineup]:
+    """Return the lineups of LINEUPS rows of one session, by ticker."""
     adapter = _adapter()
-    return [adapter.validate_json(text) for text in parts.store.load(LINEUPS, **key)["lineup"]]
+    return {
+        ticker: adapter.validate_json(text)
+        for ticker, text in zip(rows["ticker"], rows["lineup"], strict=True)
+    }
 
 
 def load(parts: Parts, run: Run, tickers: Sequence[str]) -> dict[str, Lineup]:

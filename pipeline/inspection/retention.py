@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -150,16 +150,23 @@ def usage_of(parts: Parts, needed: NeededFiles | None = None, before: float = 0.
             usage = mlflow_usage
         if usage is mlflow_usage:
             mlflow[file.name] = file.size
-        is_old = needed is not None and usage.kind.is_removed and file.modified < before
-        usage.add(file, is_old and needed is not None and not needed.has(file.name))
+        usage.add(file, _is_unneeded(usage.kind, file, needed, before))
     for kind, root in _other_kinds(parts):
         usages.append(KindUsage(kind))
         for folder in kind.folders:
-            for name, file in _below(root, folder, kind.patterns):
-                is_old = needed is not None and file.modified < before
-                stays = needed is not None and _is_newest_docs(kind, name, needed)
-                usages[-1].add(StoredFile(name, file.size, file.modified), is_old and not stays)
+            for file in _below(root, folder, kind.patterns):
+                usages[-1].add(file, _is_unneeded(kind, file, needed, before))
     return Usage(tuple(usage for usage in usages if usage.files), mlflow)
+
+
+def _is_unneeded(
+    kind: FileKind, file: StoredFile, needed: NeededFiles | None, before: float
+) -> bool:
+    if needed is None or not kind.is_removed or file.modified >= before:
+        return False
+    if kind.is_artifact:
+        return not needed.has(file.name)
+    return not _is_newest_docs(kind, file.name, needed)
 
 
 def remove_unneeded(parts: Parts, usage: KindUsage, before: float) -> int:
@@ -190,11 +197,12 @@ def _other_kinds(parts: Parts) -> Iterator[tuple[FileKind, Path]]:
         yield TENSORBOARD, Path(parts.settings.tensorboard)
 
 
-def _below(root: Path, folder: str, patterns: tuple[str, ...]) -> Iterator[tuple[str, StoredFile]]:
+def _below(root: Path, folder: str, patterns: tuple[str, ...]) -> Iterator[StoredFile]:
+    """Yield the files of a folder, named below the root."""
     prefix = f"{folder}/" if folder else ""
     for file in files_below(root / folder):
         if any(fnmatch(file.name.rpartition("/")[2], pattern) for pattern in patterns):
-            yield f"{prefix}{file.name}", file
+            yield replace(file, name=f"{prefix}{file.name}")
 
 
 def _is_newest_docs(kind: FileKind, name: str, needed: NeededFiles) -> bool:

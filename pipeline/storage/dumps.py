@@ -8,6 +8,7 @@ import re
 import shutil
 import sqlite3
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -129,6 +130,7 @@ def _newest(tool: str) -> str:
     return max(programs, key=_major_version)
 
 
+@cache
 def _major_version(program: str) -> int:
     text = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
     found = re.search(r"\d+", text)

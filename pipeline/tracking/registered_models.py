@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.errors import NothingStored
 from pipeline.leftovers import TemporaryFolder
@@ -13,6 +13,9 @@ from pipeline.tracking.model_folder import write_model_folder
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+    from mlflow.store.entities.paged_list import PagedList
+
+Found = TypeVar("Found")
 
 CHAMPION_ALIAS = "champion"
 #: Tag of a registered model: the version that the alias points at and its model_id, or that no
@@ -175,33 +178,24 @@ class RegisteredModels:
 
     def _versions(self) -> Iterator[ModelVersion]:
         """Yield all versions of all registered models of this experiment."""
-        token: str | None = None
-        while True:
-            page = self._connection.client.search_model_versions(
-                f"name LIKE '{self._connection.experiment}.%'",
-                max_results=VERSIONS_A_PAGE,
-                page_token=token,
-            )
-            yield from page
-            if not (token := page.token):
-                return
+        return self._found(self._connection.client.search_model_versions, VERSIONS_A_PAGE)
 
     def _name_of(self, ticker: str) -> str:
         return f"{self._connection.experiment}.{ticker}"
 
     def _registered(self) -> dict[str, RegisteredModel]:
         """Return all registered models of this experiment by name."""
-        models: dict[str, RegisteredModel] = {}
-        token: str | None = None
+        models = self._found(self._connection.client.search_registered_models, MODELS_A_PAGE)
+        return {model.name: model for model in models}
+
+    def _found(self, search: Callable[..., PagedList[Found]], a_page: int) -> Iterator[Found]:
+        """Yield all that one of the client's searches finds of this experiment's models."""
+        query, token = f"name LIKE '{self._connection.experiment}.%'", None
         while True:
-            page = self._connection.client.search_registered_models(
-                f"name LIKE '{self._connection.experiment}.%'",
-                max_results=MODELS_A_PAGE,
-                page_token=token,
-            )
-            models |= {model.name: model for model in page}
+            page = search(query, max_results=a_page, page_token=token)
+            yield from page
             if not (token := page.token):
-                return models
+                return
 
     def _version(
         self, name: str, model_id: str, known: Iterable[ModelVersion] = ()
