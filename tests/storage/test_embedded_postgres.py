@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from pipeline.errors import SettingsError, StoreUnavailable
 from pipeline.storage import embedded_postgres
+from pipeline.storage.embedded_postgres.file_lock import FileLock
 
 pytestmark = pytest.mark.slow
 
@@ -212,6 +213,22 @@ def test_a_server_whose_disk_was_full_as_it_started_is_started_again(home):
     embedded_postgres.keep(home)
     assert embedded_postgres.running(home)
     assert embedded_postgres.stop(home)
+
+
+def test_a_guard_that_ends_between_two_looks_is_no_other_user(home, monkeypatch):
+    embedded_postgres.keep(home)
+    guard, take = guard_of(home), FileLock.take
+
+    def take_slowly(lock: FileLock, kind: int, wait: bool = True) -> bool:
+        was_free = take(lock, kind, wait)
+        if not was_free and os.path.sameopenfile(lock.fd, users.fd):
+            assert until(lambda: gone(guard))
+        return was_free
+
+    with FileLock(home / "postgres" / "users.lock") as users:
+        monkeypatch.setattr(FileLock, "take", take_slowly)
+        assert embedded_postgres.stop(home)
+    assert not embedded_postgres.running(home)
 
 
 def test_a_killed_guard_is_replaced_by_the_next_user_or_not_missed(home):

@@ -106,7 +106,8 @@ def _end_if_unused(folder: Path) -> bool | None:
             return True
         # The guard, while it stops the server, would not share the lock; other users do.
         if not unused and users.take(fcntl.LOCK_SH, wait=False):
-            return False
+            # It may also have ended since; then nobody has the lock now.
+            return None if users.take(fcntl.LOCK_EX, wait=False) else False
     return None
 
 
