@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.quantiles import QUANTILE_COLUMNS
 
@@ -47,6 +47,11 @@ class Table:
             {column: pd.Series(dtype=dtype) for column, dtype in self.columns.items()}
         )
 
+    @cached_property
+    def _dtypes(self) -> dict[str, Any]:
+        """The dtypes themselves: comparing with their names would parse these each time."""
+        return dict(zip(self.columns, self._empty.dtypes, strict=True))
+
     def conform(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return a copy with exactly these columns and dtypes, sorted by key.
 
@@ -60,7 +65,7 @@ class Table:
             frame = frame[names]
         wrong = {
             name: dtype
-            for (name, dtype), found in zip(self.columns.items(), frame.dtypes, strict=True)
+            for (name, dtype), found in zip(self._dtypes.items(), frame.dtypes, strict=True)
             if found != dtype
         }
         frame = frame.astype(wrong) if wrong else frame

@@ -23,6 +23,7 @@ from pipeline.tables import (
     STORED,
     Table,
 )
+from tests.daily.quick_days import QuickParts, quick_day
 from tests.storage.made_rows import any_rows
 
 #: Tables whose rows no migration may lose, with the columns that they got later.
@@ -193,10 +194,11 @@ def test_the_newest_moment_of_each_source_is_that_of_its_bars_or_actions(unused_
     store.close()
 
 
-def test_each_run_is_kept_once_under_the_name_that_its_repetition_has(unused_url, made_day):
-    parts, run = made_day
-    [row] = parts.store.load(RUNS).to_dict("records")
-    members = parts.rows(RUN_TICKERS, run)
+def test_each_run_is_kept_once_under_the_name_that_its_repetition_has(unused_url, tmp_path):
+    with QuickParts(tmp_path / "day") as parts:
+        run = quick_day(parts, last="publish")
+        [row] = parts.store.load(RUNS).to_dict("records")
+        members = parts.rows(RUN_TICKERS, run)
     other = {"settings": "{}", "libraries": None}  # as an old version, or another run, has left it
     old = [
         {**row, "ticker": ticker, **(other if ticker == "TWO" else {})}
