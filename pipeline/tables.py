@@ -69,15 +69,28 @@ class Table:
             if found != dtype
         }
         frame = frame.astype(wrong) if wrong else frame
-        # Most frames are of one ticker, cutoff or recipe: sorting only by the columns that differ
-        # takes a fraction of the time.
-        keys = {name: frame[name].array for name in self.key} if len(frame) > 1 else {}
-        differing = [name for name, values in keys.items() if not (values == values[0]).all()]
-        is_ordered = not differing or (
-            len(differing) == 1 and frame[differing[0]].is_monotonic_increasing
+        return self._sorted(frame).reset_index(drop=True)
+
+    def _sorted(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows by their key; those of the same key stay in their order.
+
+        Most frames are of a few rows, for which pandas' own sort takes four times as long.
+        """
+        if len(frame) < 2:
+            return frame
+        import pyarrow as pa
+        from pyarrow import compute
+
+        columns = {name: frame[name].array for name in self.key}
+        keys = pa.table(
+            {
+                name: pa.array(values if self.columns[name] == "str" else values.to_numpy())
+                for name, values in columns.items()
+            }
         )
-        ordered = frame if is_ordered else frame.sort_values(differing, kind="stable")
-        return ordered.reset_index(drop=True)
+        by = [(name, "ascending") for name in self.key]
+        order = compute.sort_indices(keys, sort_keys=by).to_numpy()  # a stable sort
+        return frame if (order[1:] > order[:-1]).all() else frame.take(order)
 
 
 #: Prices as they were traded that day (splits undone). NaN marks a cell that the source did not
