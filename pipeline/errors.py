@@ -8,6 +8,7 @@
         ├── TryAgain                 wait and repeat (the only branch that Airflow retries)
         │   ├── SourceUnavailable        the price source is down, or its answer makes no sense
         │   │   └── RateLimited              it asks for fewer requests
+        │   ├── MachineExhausted         the disk is full, or memory or open files have run out
         │   ├── StoreUnavailable         the database cannot be reached
         │   └── TrackingUnavailable      the tracking server cannot be reached
         └── LookAtTheData            repeating gives the same; a person has to look
@@ -76,6 +77,10 @@ class SourceUnavailable(TryAgain):
 
 class RateLimited(SourceUnavailable):
     """A price source that asks for fewer requests."""
+
+
+class MachineExhausted(TryAgain):
+    """A machine without room: on its disk, in its memory, or for open files."""
 
 
 class StoreUnavailable(TryAgain):

@@ -7,15 +7,23 @@ others need not wait until that is mended.
 
 from __future__ import annotations
 
+import errno
 import logging
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from pipeline.errors import RunError, StockcastError, TryAgain
+from pipeline.errors import MachineExhausted, RunError, StockcastError, TryAgain
 
 Result = TypeVar("Result")
+
+#: What the operating system reports where the machine, not a file, is at fault.
+EXHAUSTED = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN),
+}
+_FREE = "Free some, and repeat."
 
 log = logging.getLogger(__name__)
 
@@ -68,9 +76,10 @@ def outcome_together(
     """
     try:
         return Outcomes(work(list(names)) if names else {})
-    except TryAgain as error:
-        return Outcomes(failures=dict.fromkeys(names, error))
     except Exception as error:
+        everyones = error if isinstance(error, TryAgain) else _exhaustion(error)
+        if everyones is not None:
+            return Outcomes(failures=dict.fromkeys(names, everyones))
         if len(names) == 1:
             return Outcomes(failures={names[0]: as_own_error(names[0], error)})
     half = len(names) // 2
@@ -91,6 +100,8 @@ def as_own_error(name: str, error: Exception) -> StockcastError:
     """Return an error that work on a ticker has raised; an unexpected one is logged and wrapped."""
     if isinstance(error, StockcastError):
         return error
+    if exhausted := _exhaustion(error):
+        return exhausted
     log.error("%s: unexpected %s", name, type(error).__name__, exc_info=error)
     first_line = (str(error).strip().splitlines() or [""])[0].rstrip(".")
     own = RunError(
@@ -99,6 +110,16 @@ def as_own_error(name: str, error: Exception) -> StockcastError:
     )
     own.add_note("".join(traceback.format_exception(error)))
     return own
+
+
+def _exhaustion(error: Exception) -> MachineExhausted | None:
+    """Return the error where it is the machine that lacks something, not the data."""
+    if isinstance(error, MemoryError):
+        return MachineExhausted(f"There is no memory left. {_FREE}")
+    if isinstance(error, OSError) and error.errno in EXHAUSTED:
+        file = f" ({error.filename})" if error.filename else ""
+        return MachineExhausted(f"{error.strerror}{file}. {_FREE}")
+    return None
 
 
 def worth_trying(failures: Mapping[str, StockcastError]) -> list[str]:

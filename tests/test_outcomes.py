@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
-from pipeline.errors import LookAtTheData, RunError, SourceUnavailable, TryAgain
+from pipeline.errors import LookAtTheData, MachineExhausted, RunError, SourceUnavailable, TryAgain
 from pipeline.outcomes import outcome_of_each, outcome_together, raise_together
 
 NAMES = [f"T{number}" for number in range(9)]
@@ -53,6 +55,35 @@ def test_an_outage_is_everyones_and_is_not_looked_for_ticker_by_ticker():
     assert tried == [NAMES]
     with pytest.raises(SourceUnavailable, match=r"^The store does not answer\.$"):
         raise_together(outcomes.failures)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device. Free some"),
+        (OSError(errno.EMFILE, "Too many open files", "/a"), "Too many open files (/a). Free some"),
+        (MemoryError(), "There is no memory left. Free some"),
+    ],
+)
+def test_what_the_machine_lacks_is_everyones_and_can_be_tried_again(error, message, caplog):
+    def work(_: object) -> dict[str, str]:
+        raise error
+
+    each, together = outcome_of_each(NAMES, work), outcome_together(NAMES, work)
+    for failures in (each.failures, together.failures):
+        assert [*failures] == NAMES
+        assert {type(failure) for failure in failures.values()} == {MachineExhausted}
+        assert {str(failure) for failure in failures.values()} == {f"{message}, and repeat."}
+    assert caplog.text == ""
+
+
+def test_a_file_that_is_not_there_is_its_tickers_alone():
+    def work(name: str) -> str:
+        if name == "T3":
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", "/a")
+        return name
+
+    assert {*outcome_of_each(NAMES, work).failures} == {"T3"}
 
 
 def test_failures_are_raised_as_one_that_can_be_tried_again_where_one_of_them_can():

@@ -157,8 +157,10 @@ def _check_together(
     )
     parts.store.replace(FINDINGS, findings, **run.key, ticker=tickers)
     reasons = {ticker: reason for ticker, (reason, _) in judged.results.items()}
-    reasons |= {ticker: str(error) for ticker, error in judged.failures.items()}
     save_checks(parts, run, reasons, evidence, moment)
+    # Without the evidence: what could not be judged is judged again when the step is repeated.
+    failed = {ticker: str(error) for ticker, error in judged.failures.items()}
+    save_checks(parts, run, failed, known_at=moment)
 
 
 def _evidence(bars: pd.DataFrame, actions: pd.DataFrame, *rules: str) -> str:

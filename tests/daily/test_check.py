@@ -2,15 +2,16 @@
 
 import dataclasses
 import datetime as dt
+import errno
 
 import pandas as pd
 import pytest
 
 from pipeline.daily import STEPS, passed, plan
-from pipeline.errors import NothingStored, QualityGateFailed
+from pipeline.errors import MachineExhausted, NothingStored, QualityGateFailed
 from pipeline.tables import CHECKS, FINDINGS, FORECASTS
 from tests.daily.quick_days import quick_day, take_steps
-from tests.made_days import NOW, UNIVERSE, run_made_day
+from tests.made_days import NOW, TRAINED, UNIVERSE, run_made_day
 from tests.made_prices import LAST
 
 
@@ -52,6 +53,34 @@ def test_the_same_evidence_is_judged_once_and_new_prices_again(parts, source):
     source.bars["AAA"].loc[source.bars["AAA"].index[-1], "close"] *= 1.001
     quick_day(parts, universe=UNIVERSE, last="check", now=NOW + dt.timedelta(days=1))
     assert parts.gate.judged["prices"] == 2
+
+
+def test_what_could_not_be_judged_is_judged_again(parts, monkeypatch):
+    """As where the program had a defect, which a newer version has not."""
+    run = plan(parts, TRAINED, LAST, NOW)
+    take_steps(parts, run, last="ingest")
+
+    def judge(bars, actions, tickers, *_, **__):
+        raise ZeroDivisionError("a defect")
+
+    with monkeypatch.context() as patch, pytest.raises(QualityGateFailed, match="a defect"):
+        patch.setattr(parts.gate, "check_prices", judge)
+        take_steps(parts, run, "check", "check")
+    take_steps(parts, run, "check", "check")
+    assert set(parts.rows(CHECKS, run)["verdict"]) == {"passed"}
+
+
+def test_a_full_disk_quarantines_nobody(parts, monkeypatch):
+    run = plan(parts, TRAINED, LAST, NOW)
+    take_steps(parts, run, last="ingest")
+
+    def judge(bars, actions, tickers, *_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(MachineExhausted, match="No space left"):
+        patch.setattr(parts.gate, "check_prices", judge)
+        take_steps(parts, run, "check", "check")
+    assert parts.rows(CHECKS, run).empty
 
 
 def test_what_arrives_after_the_check_changes_nothing_until_it_is_repeated(parts, source):
