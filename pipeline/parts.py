@@ -240,6 +240,7 @@ def universe_of(settings: Settings) -> Universe:
     overrides = {
         "source": source,
         "data": settings.data,
+        "calendar": settings.calendar,
         "tickers": tickers,
         "target": settings.target,
         "recipe": settings.recipe,
@@ -259,6 +260,10 @@ def universe_of(settings: Settings) -> Universe:
     for key in ("source", "data", "tickers"):
         if key in chosen:
             base[key] = chosen.pop(key)
+    from pipeline.prices import ending_calendar
+
+    if named := ending_calendar(base["tickers"]):
+        base["calendar"] = named
     return overridden(Universe(**base), **chosen)
 
 

@@ -7,6 +7,7 @@ exchange_calendars.
 from __future__ import annotations
 
 import datetime as dt
+import textwrap
 from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING
@@ -63,6 +64,12 @@ class Calendar:
             ) from None
         self._require_amendments(built)
         self._follow(built)
+
+    @property
+    def first_known(self) -> dt.date:
+        """The first session that the calendar knows."""
+        first: pd.Timestamp = self._sessions[0]
+        return first.date()
 
     def _follow(self, built: xcals.ExchangeCalendar) -> None:
         """Take the sessions, opens and closes (UTC) of a built calendar, with what is amended."""
@@ -157,7 +164,8 @@ class Calendar:
         if begin + count > len(known):
             raise SettingsError(
                 f"{count} sessions of {self.name} after {session} are asked for; they are known "
-                f"up to {known[-1].date()}. Use an earlier day."
+                f"up to {known[-1].date()}. Use an earlier day or fewer sessions (--horizon), or a "
+                "newer exchange_calendars, which knows more once the exchange has fixed them."
             )
         return list(known[begin : begin + count].date)
 
@@ -303,8 +311,28 @@ def _calendar_until(name: str, until: dt.date | None = None) -> xcals.ExchangeCa
 
 
 def _built(name: str, end: pd.Timestamp | None = None) -> xcals.ExchangeCalendar:
-    """Return a calendar from the earliest session on; `end` None: to a year ahead."""
+    """Return a calendar from the earliest session on; `end` None: to a year ahead.
+
+    Raises:
+        InvalidCalendarName: there is none of that name.
+        SettingsError: exchange_calendars cannot build it; 4.13 has five such (ASEX, XTAE ...).
+    """
     try:
-        return xcals.get_calendar(name, start=EARLIEST_SESSION, end=end)
-    except ValueError:  # some are known from a later day on: XTKS from 1997
-        return xcals.get_calendar(name, start=xcals.get_calendar(name).bound_min(), end=end)
+        try:
+            return xcals.get_calendar(name, start=EARLIEST_SESSION, end=end)
+        except ValueError:  # some are known from a later day on: XTKS from 1997
+            return xcals.get_calendar(name, start=xcals.get_calendar(name).bound_min(), end=end)
+    except xcals.errors.InvalidCalendarName:
+        raise
+    except (NotImplementedError, ValueError, TypeError) as error:
+        reason = textwrap.shorten(str(error), 80, placeholder=" ...")
+        raise SettingsError(
+            f"The installed exchange_calendars cannot build {name} ({type(error).__name__}: "
+            f"{reason}). Use a calendar with the same sessions, and list the days in which they "
+            "differ under `closures` and `extra_sessions` of the universe."
+        ) from None
+
+
+def calendar_names() -> list[str]:
+    """Return the names of all calendars, each exchange once."""
+    return sorted(xcals.get_calendar_names(include_aliases=False))

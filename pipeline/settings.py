@@ -40,6 +40,7 @@ SETTING_GROUPS = {
         "universe",
         "source",
         "data",
+        "calendar",
         "tickers",
         "target",
         "recipe",
@@ -100,6 +101,9 @@ class Settings(BaseSettings):
         "", description="Source of prices: sample, yahoo or csv. Empty: the universe's."
     )
     data: str = Field("", description="Folder of price files, for the csv source.")
+    calendar: str = Field(
+        "", description="Calendar of exchange_calendars, such as XBOM. Empty: the universe's."
+    )
     tickers: str = Field("", description="Tickers, comma-separated. Empty: the universe's.")
     target: str = Field("", description="Column to forecast. Empty: the universe's.")
     recipe: str = Field(
@@ -112,7 +116,7 @@ class Settings(BaseSettings):
     publish: bool = Field(
         False,
         description="Publish also what differs from the universe's declaration (other tickers, "
-        "horizon, source, data or --known-at), which is a rehearsal otherwise.",
+        "horizon, source, data, calendar or --known-at), which is a rehearsal otherwise.",
     )
 
     home: Path = Field(

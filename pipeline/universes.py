@@ -30,7 +30,7 @@ NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,39}")
 REHEARSAL = ".rehearsal"
 #: What decides which forecasts a universe publishes: a run in which it differs is a rehearsal.
 #: (Recipe and target make series of their own.)
-PUBLISHED_FIELDS = ("tickers", "horizon", "source", "data")
+PUBLISHED_FIELDS = ("tickers", "horizon", "source", "data", "calendar")
 
 #: The days that a universe's calendar has besides its exchange's, or lacks.
 AMENDING = ("closures", "extra_sessions")

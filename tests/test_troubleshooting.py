@@ -202,6 +202,13 @@ def a_service_that_does_not_stay_up(stranger: Stranger) -> str:
 # Which session, which ticker
 
 
+def files_of_each_day(stranger: Stranger) -> str:
+    days = pd.date_range("2012-01-02", "2012-12-31")
+    bars = pd.DataFrame({"Date": days, **dict.fromkeys(["Open", "High", "Low", "Close"], 5)})
+    bars.assign(Volume=1).to_csv(stranger.home / "COIN.csv", index=False)
+    return stranger.stockcast(f"run --source csv --data {stranger.home}")
+
+
 def too_early(stranger: Stranger) -> str:
     return stranger.raised(
         Calendar("XNYS").require_session, LAST, dt.datetime(2013, 3, 1, 15, tzinfo=dt.UTC)
@@ -387,6 +394,7 @@ PROVOKED: dict[str, Callable[[Stranger], str]] = {
         settings_of, {"STOCKCAST_TICKER": "IBM"}
     ),
     "is no session of": lambda stranger: stranger.stockcast("run --session 2013-02-18"),
+    "days without a session of XNYS": files_of_each_day,
     "is not over yet": too_early,
     "the last session that the sample source has": lambda stranger: stranger.stockcast(
         "run --session 2013-03-04"

@@ -2,6 +2,7 @@
 
 from pipeline.prices import adjustment, masking
 from pipeline.prices.adjustment import adjust
+from pipeline.prices.calendar_fit import ending_calendar, misfit_of
 from pipeline.prices.csv_files import CsvSource
 from pipeline.prices.history import (
     Histories,
@@ -36,12 +37,14 @@ __all__ = [
     "YahooSource",
     "adjust",
     "adjustment",
+    "ending_calendar",
     "fetch",
     "fetch_histories",
     "histories_as_of",
     "mask",
     "masking",
     "may_be_late",
+    "misfit_of",
     "newest_session",
     "on_calendar",
     "require_known",

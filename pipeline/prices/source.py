@@ -18,6 +18,7 @@ import pandas as pd
 
 from pipeline.errors import MalformedPrices, UnknownTicker
 from pipeline.outcomes import outcome_of_each, raise_together
+from pipeline.prices.calendar_fit import require_fitting, require_own_calendar
 from pipeline.prices.raw_rows import action_rows, named_columns, price_rows, to_sessions
 from pipeline.sessions import Calendar
 from pipeline.tables import ACTIONS, PRICE_COLUMNS, PRICES
@@ -114,29 +115,31 @@ def newest_session(
     read has none.
 
     Raises:
+        SettingsError: the tickers, or their dates, are of another calendar.
         MalformedPrices: the source has no bar of any of them.
         StockcastError: none of them can be read.
     """
     newest = calendar.last_complete_session(now)
     if source.tickers() is None:
+        require_own_calendar(tickers, calendar, source.name)
         return newest
 
-    def newest_of(ticker: str) -> pd.Timestamp:
+    def days_of(ticker: str) -> pd.Series:
         raw = source.fetch_raw(ticker, BEFORE_ANY_PRICE, newest, now).prices
         dates = named_columns(raw, ["date"], source.name)["date"]
-        end: pd.Timestamp = to_sessions(dates, f"{ticker} from {source.name}", calendar).max()
-        return end
+        return to_sessions(dates, f"{ticker} from {source.name}", calendar)
 
-    found = outcome_of_each(tickers, newest_of)
+    found = outcome_of_each(tickers, days_of)
     if not found.results:
         raise_together(found.failures)
-    ends = [end for end in found.results.values() if not pd.isna(end)]
-    if not ends:
+    days = pd.DatetimeIndex(pd.concat(found.results.values()).unique())
+    if days.empty:
         raise MalformedPrices(
             f"The {source.name} source has no bar of {', '.join(tickers)}; at least one is "
             "expected. Look at its files."
         )
-    return calendar.last_session_until(min(max(ends).date(), newest))
+    require_fitting(days, tickers, calendar, source.name)
+    return calendar.last_session_until(min(days.max().date(), newest))
 
 
 def may_be_late(calendar: Calendar, session: dt.date, now: dt.datetime) -> bool:

@@ -22,7 +22,7 @@ from pipeline.settings import Settings
 
 #: The settings that name a universe and change it.
 UNIVERSE_SETTINGS = (
-    *("universe", "universes", "source", "data"),
+    *("universe", "universes", "source", "data", "calendar"),
     *("tickers", "target", "recipe", "horizon"),
 )
 #: The others that decide what comes out of a run.

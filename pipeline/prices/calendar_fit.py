@@ -1,0 +1,172 @@
+"""The calendar that dates of bars, or the endings of tickers, point to."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+from pipeline.errors import SettingsError
+from pipeline.sessions import Calendar, calendar_names
+
+#: The calendars of exchanges by the endings that Yahoo gives their tickers
+#: (help.yahoo.com/kb/SLN2310.html), as far as exchange_calendars has them. Mumbai's is the National
+#: Stock Exchange's, too.
+CALENDARS_BY_ENDING = {
+    **dict.fromkeys((".NS", ".BO"), "XBOM"),
+    **dict.fromkeys((".L", ".IL"), "XLON"),
+    **dict.fromkeys((".SS", ".SZ"), "XSHG"),
+    **dict.fromkeys((".KS", ".KQ"), "XKRX"),
+    **dict.fromkeys((".TW", ".TWO"), "XTAI"),
+    **dict.fromkeys((".TO", ".V"), "XTSE"),
+    **{".T": "XTKS", ".HK": "XHKG", ".AX": "XASX", ".NZ": "XNZE", ".SI": "XSES", ".KL": "XKLS"},
+    **{".BK": "XBKK", ".JK": "XIDX", ".PS": "XPHS", ".KA": "XKAR", ".SR": "XSAU", ".TA": "XTAE"},
+    **{".MX": "XMEX", ".SA": "BVMF", ".BA": "XBUE", ".SN": "XSGO", ".JO": "XJSE", ".IS": "XIST"},
+    **{".DE": "XETR", ".F": "XFRA", ".DU": "XDUS", ".HM": "XHAM", ".VI": "XWBO", ".SW": "XSWX"},
+    **{".PA": "XPAR", ".AS": "XAMS", ".BR": "XBRU", ".LS": "XLIS", ".MI": "XMIL", ".MC": "XMAD"},
+    **{".IR": "XDUB", ".ST": "XSTO", ".OL": "XOSL", ".CO": "XCSE", ".HE": "XHEL", ".IC": "XICE"},
+    **{".TL": "XTAL", ".RG": "XRIS", ".VS": "XLIT", ".WA": "XWAR", ".PR": "XPRA", ".BD": "XBUD"},
+    **{".RO": "XBSE", ".AT": "ASEX", "=X": "24/5"},
+    **dict.fromkeys(("-USD", "-EUR", "-GBP", "-JPY", "-BTC"), "24/7"),
+}
+#: Bars on days without a session from which another calendar is looked for, and days without a bar
+#: on a session: fewer may be the source's, or the calendar's, own.
+FEWEST_DAYS = 2
+#: The share of the days in dispute between two calendars that the better one must be right about.
+NEEDED_SHARE = 0.75
+#: Calendars that fit equally well, of which a message names so many.
+MOST_ALIKE = 3
+#: The days of a week that are not traded at most exchanges.
+SATURDAY = 5
+
+
+@dataclass(frozen=True)
+class CalendarMisfit:
+    """Dates that are not a calendar's, and the one that they are nearer to.
+
+    Attributes:
+        extra: days with a bar that are no session.
+        lacking: sessions without any bar, from the first bar to the last.
+        better: names of calendars that fit equally well and better; none where none does.
+        right, disputed: of the days that are a session in one of both, those that the better
+            calendar is right about, and all.
+    """
+
+    extra: int
+    lacking: int
+    better: tuple[str, ...]
+    right: int
+    disputed: int
+
+
+def require_fitting(
+    days: pd.DatetimeIndex, tickers: Sequence[str], calendar: Calendar, source_name: str
+) -> None:
+    """Require that no other calendar fits the days much better.
+
+    Args:
+        days: those with a bar of any ticker; midnights without a zone.
+
+    Raises:
+        SettingsError: one does; the message names it, and how to set it.
+    """
+    misfit = misfit_of(days, tickers, calendar)
+    if misfit is None or not misfit.better:
+        return
+    best, *others = misfit.better
+    alike = f" (or of {', '.join(others[:MOST_ALIKE])})" if others else ""
+    raise SettingsError(
+        f"The {source_name} source has bars on {misfit.extra} days without a session of "
+        f"{calendar.name}, and none on {misfit.lacking} with one: its dates are those of {best}"
+        f"{alike}, which is right about {misfit.right} of the {misfit.disputed} days in which both "
+        f"differ. Set it: --calendar {best}, or `calendar` of the universe."
+    )
+
+
+def misfit_of(
+    days: pd.DatetimeIndex, tickers: Sequence[str], calendar: Calendar
+) -> CalendarMisfit | None:
+    """Return how dates depart from a calendar; None: hardly."""
+    first = max(days.min().date(), calendar.first_known) if len(days) else calendar.first_known
+    days = days[days >= pd.Timestamp(first)]
+    if days.empty:
+        return None
+    last = days.max().date()
+    own = _sessions(calendar, first, last)
+    extra, lacking = days.difference(own), own.difference(days)
+    is_at_weekends = len(extra) and np.mean(extra.day_of_week >= SATURDAY) > NEEDED_SHARE
+    if len(extra) < FEWEST_DAYS or (len(lacking) < FEWEST_DAYS and not is_at_weekends):
+        return None
+    scores = {
+        name: _comparison(days, calendar, other, max(first, other.first_known), last)
+        for name, other in _calendars().items()
+        if name != calendar.name
+    }
+    margins = {
+        name: 2 * right - disputed
+        for name, (right, disputed) in scores.items()
+        if right >= FEWEST_DAYS and right >= NEEDED_SHARE * disputed
+    }
+    named = ending_calendar(tickers)
+    best = [name for name in margins if margins[name] == max(margins.values())]
+    usual = {"XNYS", *CALENDARS_BY_ENDING.values()}
+    better = tuple(sorted(best, key=lambda name: (name != named, name not in usual, name)))
+    right, disputed = scores[better[0]] if better else (0, 0)
+    return CalendarMisfit(len(extra), len(lacking), better, right, disputed)
+
+
+def _comparison(
+    days: pd.DatetimeIndex, calendar: Calendar, other: Calendar, first: dt.date, last: dt.date
+) -> tuple[int, int]:
+    """Return about how many of the days in dispute the other calendar is right, and all."""
+    theirs = _sessions(other, first, last)
+    disputed = _sessions(calendar, first, last).symmetric_difference(theirs)
+    return int((disputed.isin(days) == disputed.isin(theirs)).sum()), len(disputed)
+
+
+def _sessions(calendar: Calendar, first: dt.date, last: dt.date) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(calendar.sessions(first, last)).as_unit("s")
+
+
+@cache
+def _calendars() -> dict[str, Calendar]:
+    """Return every calendar that can be built, by name."""
+    calendars: dict[str, Calendar] = {}
+    for name in calendar_names():
+        try:
+            calendars[name] = Calendar(name)
+        except SettingsError:  # exchange_calendars has some that it cannot build
+            continue
+    return calendars
+
+
+def ending_calendar(tickers: Sequence[str]) -> str | None:
+    """Return the calendar that all tickers' endings name; None: they name none, or several."""
+    named = Counter(_ending_calendar(ticker) for ticker in tickers)
+    [most] = named if len(named) == 1 else [None]
+    return most
+
+
+def require_own_calendar(tickers: Sequence[str], calendar: Calendar, source_name: str) -> None:
+    """Require that tickers of one exchange have its calendar, as far as their endings tell.
+
+    Raises:
+        SettingsError: their endings name another one.
+    """
+    named = ending_calendar(tickers)
+    if named is not None and named != calendar.name:
+        raise SettingsError(
+            f"{', '.join(tickers[:3])}{' ...' if len(tickers) > 3 else ''}: the {source_name} "
+            f"source's tickers with this ending trade on {named}, and the calendar is "
+            f"{calendar.name}. Set it: --calendar {named}, or `calendar` of the universe."
+        )
+
+
+def _ending_calendar(ticker: str) -> str | None:
+    endings = (ending for ending in CALENDARS_BY_ENDING if ticker.endswith(ending))
+    return next((CALENDARS_BY_ENDING[ending] for ending in endings), None)

@@ -1,0 +1,112 @@
+"""The calendar that dates or tickers point to is named, and a wrong one is refused."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pandas as pd
+import pytest
+
+from pipeline.errors import SettingsError
+from pipeline.prices import calendar_fit, ending_calendar, misfit_of, newest_session
+from pipeline.prices.calendar_fit import CALENDARS_BY_ENDING, CalendarMisfit, require_own_calendar
+from pipeline.sessions import Calendar, calendar_names
+from tests.made_prices import MadeSource, random_walk
+
+FIRST, LAST = dt.date(2016, 1, 4), dt.date(2017, 6, 30)
+XNYS = Calendar("XNYS")
+
+
+@pytest.fixture(autouse=True)
+def few_calendars(monkeypatch):
+    """Compare with some calendars only: building all of them takes seconds."""
+    names = ("XNYS", "XBOM", "XLON", "XPAR", "XAMS", "24/7", "24/5")
+    some = {name: Calendar(name) for name in names}
+    monkeypatch.setattr(calendar_fit, "_calendars", lambda: some)
+
+
+def days_of(name: str, last: dt.date = LAST) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(Calendar(name).sessions(FIRST, last))
+
+
+@pytest.mark.parametrize(
+    ("name", "tickers", "expected"),
+    [
+        ("XNYS", ["IBM"], None),
+        ("XBOM", ["INFY"], CalendarMisfit(10, 19, ("XBOM",), 29, 29)),
+        ("XLON", ["VOD"], CalendarMisfit(7, 6, ("XLON",), 13, 13)),
+        ("24/7", ["BTC"], CalendarMisfit(167, 0, ("24/7",), 167, 167)),
+    ],
+)
+def test_dates_name_their_calendar(name, tickers, expected):
+    assert misfit_of(days_of(name), tickers, XNYS) == expected
+
+
+def test_a_ticker_decides_between_calendars_with_the_same_sessions():
+    dates = days_of("XPAR")
+    by_ticker = {ticker: misfit_of(dates, [ticker], XNYS).better for ticker in ("MC.PA", "ASML.AS")}
+    assert by_ticker["MC.PA"][0] == "XPAR" and by_ticker["ASML.AS"][0] == "XAMS"
+    assert {*by_ticker["MC.PA"]} == {*by_ticker["ASML.AS"]}
+
+
+def test_holidays_that_a_source_fills_are_no_other_calendar():
+    """No session lacks a bar: the calendar is right, and the gate judges the bars on days off."""
+    weekdays = pd.bdate_range(FIRST, LAST)
+    assert len(weekdays.difference(days_of("XNYS"))) == 13
+    assert misfit_of(weekdays, ["IBM"], XNYS) is None
+
+
+def test_two_days_off_among_tickers_that_trade_in_new_york_are_no_other_calendar():
+    both = days_of("XNYS").union(days_of("XLON"))
+    assert misfit_of(both, ["IBM", "VOD"], XNYS) is None
+
+
+def test_a_few_bars_name_nothing():
+    assert misfit_of(days_of("XBOM", dt.date(2016, 1, 29)), ["INFY"], XNYS) is None
+    assert misfit_of(pd.DatetimeIndex([]), [], XNYS) is None
+
+
+def test_a_source_with_the_dates_of_another_calendar_is_refused_with_the_flag_that_helps():
+    bars = random_walk(1, 400).assign(date=days_of("24/7", dt.date(2017, 2, 6)))
+    message = (
+        r"bars on 124 days without a session of XNYS, and none on 0 with one: its dates are those "
+        r"of 24/7, which is right about 124 of the 124 days .* Set it: --calendar 24/7"
+    )
+    source, now = MadeSource({"COIN": bars}), dt.datetime(2017, 3, 1, tzinfo=dt.UTC)
+    with pytest.raises(SettingsError, match=message):
+        newest_session(source, ["COIN"], XNYS, now)
+    assert newest_session(source, ["COIN"], Calendar("24/7"), now) == dt.date(2017, 2, 6)
+
+
+def test_tickers_of_one_exchange_name_its_calendar():
+    assert ending_calendar(["INFY.NS", "TCS.BO"]) == "XBOM"
+    assert ending_calendar(["BTC-USD"]) == "24/7"
+    assert ending_calendar(["BRK-B"]) is None
+    assert ending_calendar(["INFY.NS", "IBM"]) is None
+    message = r"INFY.NS, TCS.NS: the yahoo source's tickers .* trade on XBOM, and the calendar is"
+    with pytest.raises(SettingsError, match=message):
+        require_own_calendar(["INFY.NS", "TCS.NS"], XNYS, "yahoo")
+    require_own_calendar(["INFY.NS", "IBM"], XNYS, "yahoo")
+
+
+@pytest.mark.slow
+def test_the_calendar_is_found_among_all_that_there_are(monkeypatch):
+    monkeypatch.undo()
+    misfit = misfit_of(days_of("XTKS"), ["7203.T"], XNYS)
+    assert misfit.better == ("XTKS",) and misfit.right == misfit.disputed
+
+
+@pytest.mark.slow
+def test_every_calendar_works_or_is_refused_in_one_line():
+    refused = []
+    for name in calendar_names():
+        try:
+            calendar = Calendar(name)
+        except SettingsError as error:
+            refused.append(name)
+            assert str(error).startswith(f"The installed exchange_calendars cannot build {name} (")
+            continue
+        session = calendar.last_complete_session(dt.datetime(2026, 6, 1, tzinfo=dt.UTC))
+        assert calendar.next_sessions(session, 5)[0] > session
+    assert set(CALENDARS_BY_ENDING.values()) <= set(calendar_names())
+    assert len(refused) < 6
