@@ -62,16 +62,17 @@ class Services:
         self.home, self.settings = deployed.settings.home, deployed.settings
         self.airflow = AirflowClient(deployed.settings)
 
-    def kill(self, victim: str) -> str:
+    def kill(self, victim: str, run_id: str) -> str:
         """Kill a service, or the processes of the tasks at work; say what was met."""
         if victim == "task":
-            pids = wait_for("a task", self._tasks, SECONDS_TO_HEAL)
+            wait_for("a task", lambda: self._tasks() or self._state_of(run_id), SECONDS_TO_HEAL)
+            pids = self._tasks()
         else:
             pids = [self._pid_of(victim)]
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        return f"killed {len(pids)} processes of {victim}"
+        return f"killed {len(pids)} processes of {victim}" if pids else f"met no {victim}"
 
     def run(self, session: dt.date) -> str:
         """Trigger a session's run, or clear all its tasks; return its id."""
@@ -80,14 +81,16 @@ class Services:
 
     def end_of(self, run_id: str) -> str:
         """Wait until a run has ended, and return its state."""
+        return wait_for(
+            f"the end of {run_id}", lambda: self._state_of(run_id), SECONDS_TO_RUN, pause=0.5
+        )
 
-        def state() -> str:
-            with contextlib.suppress(StockcastError):  # the API server is being started again
-                state = self.airflow.state_of(DAG, run_id)
-                return state if state in ("success", "failed") else ""
-            return ""
-
-        return wait_for(f"the end of {run_id}", state, SECONDS_TO_RUN, pause=0.5)
+    def _state_of(self, run_id: str) -> str:
+        """Return the state of a run that has ended; "": it has not, or nobody answers."""
+        with contextlib.suppress(StockcastError):  # the API server is being started again
+            state = self.airflow.state_of(DAG, run_id)
+            return state if state in ("success", "failed") else ""
+        return ""
 
     def wait_until_healthy(self) -> None:
         """Wait until all services are."""
@@ -169,7 +172,8 @@ def main() -> int:
             began, moment = time.monotonic(), chance.uniform(0, length)
             run_id = services.run(session)
             time.sleep(moment)
-            met, states = services.kill(victim), [services.end_of(run_id)]
+            met, states = services.kill(victim, run_id), [services.end_of(run_id)]
+            length = min(length, time.monotonic() - began)  # the first run imports, too
             services.wait_until_healthy()
             if states[0] == "failed":
                 states.append(services.end_of(services.run(session)))
