@@ -139,7 +139,15 @@ def _check_together(
 
     def judge(some: list[str]) -> dict[str, tuple[str, pd.DataFrame]]:
         verdict = parts.gate.check_prices(
-            bars, actions, some, sessions, run.session, needed, universe.name, others=recent
+            bars,
+            actions,
+            some,
+            sessions,
+            run.session,
+            needed,
+            universe.name,
+            others=recent,
+            target=universe.target,
         )
         found = {str(ticker): rows for ticker, rows in verdict.findings.groupby("ticker")}
         nothing = verdict.findings[:0]

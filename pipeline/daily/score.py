@@ -36,6 +36,8 @@ STEP = "score"
 RESCORED_DAYS = 21
 #: Days over which forecasts without a score are looked for.
 UNSCORED_DAYS = 400
+#: Days before the first forecast from which prices are read: they say which of its are wrong.
+DAYS_BEFORE = 40
 
 
 def score(parts: Parts, run: Run) -> None:
@@ -82,7 +84,7 @@ def _score_together(
         counted: those of them that count; see `measures.scores.counted`.
     """
     revisions, rows = (each[each["ticker"].isin(tickers)] for each in (due, counted))
-    first = revisions["cutoff"].min().date()
+    first = revisions["cutoff"].min().date() - dt.timedelta(days=DAYS_BEFORE)
     histories = histories_as_of(
         parts.store.prices, run.universe.source_id, tickers, until, None, first
     )

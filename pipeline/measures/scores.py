@@ -63,8 +63,8 @@ def score(
         forecasts: FORECASTS of any number of tickers, with published_at and backfilled.
         baseline: the EWMA random walk's forecasts (ticker, cutoff, horizon and the quantiles as
             PREDICTIONS has them).
-        history: HISTORY from the first of the cutoffs on, adjusted as of any session at or after
-            the last that is forecast.
+        history: HISTORY from the first of the cutoffs on, or longer, adjusted as of any session at
+            or after the last that is forecast.
         usable: the same, NaN where a price must not be compared with.
         tape: PRICES as traded, up to the same session.
         target: the column that is forecast.

@@ -1,6 +1,6 @@
 """Prices: sources, the one treatment of their rows, and the histories that a model may see."""
 
-from pipeline.prices import adjustment, masking
+from pipeline.prices import adjustment, masking, misprints, usual
 from pipeline.prices.adjustment import adjust
 from pipeline.prices.calendar_fit import ending_calendar, misfit_of
 from pipeline.prices.csv_files import CsvSource
@@ -45,7 +45,9 @@ __all__ = [
     "masking",
     "may_be_late",
     "misfit_of",
+    "misprints",
     "newest_session",
     "on_calendar",
     "require_known",
+    "usual",
 ]

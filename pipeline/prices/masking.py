@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.arrays import Bools, Floats, Ints
+from pipeline.prices.misprints import misprints
 from pipeline.tables import OHLCV, PRICE_COLUMNS
 
 #: Prices are rounded, and adjusted ones twice: an open or close may lie this fraction outside the
@@ -39,6 +40,7 @@ MASKING_RULES = (
     "volume_negative",
     "copied_bar",
     "wrong_print",
+    "wrong_range",
     "outside_range",
 )
 
@@ -89,7 +91,7 @@ def _judge(prices: pd.DataFrame) -> dict[str, Bools]:
     """
     values: Floats = prices[OHLCV].to_numpy("float64", copy=True)
     tickers = pd.factorize(prices["ticker"])[0]
-    judges = (_not_positive, _negative_volume, _copied, _wrong_print, _outside_range)
+    judges = (_not_positive, _negative_volume, _copied, _wrong_print, misprints, _outside_range)
     condemned = {}
     for rule, judge in zip(MASKING_RULES, judges, strict=True):
         condemned[rule] = judge(values, tickers)

@@ -46,6 +46,8 @@ def price_table(
     for derived in (
         _condemned_columns(unusable, "copied_bar", "copied_cells"),
         _condemned_columns(unusable, "wrong_print", "wrong_cells"),
+        _condemned_columns(_misprinted(unusable, "high"), "wrong_range", "wrong_high"),
+        _condemned_columns(_misprinted(unusable, "low"), "wrong_range", "wrong_low"),
         dividends,
         _jumps(masking.mask(history), dividends),
         _same_prices(single, others),
@@ -128,6 +130,10 @@ def _condemned_columns(unusable: pd.DataFrame, rule: str, name: str) -> pd.DataF
     cells = unusable[unusable["rule"] == rule]
     columns = cells.groupby(["ticker", "session"])["column"].agg(", ".join)
     return columns.rename(name).reset_index()
+
+
+def _misprinted(unusable: pd.DataFrame, column: str) -> pd.DataFrame:
+    return unusable[unusable["column"] == column]
 
 
 def _copied_beside(table: pd.DataFrame) -> pd.Series:

@@ -13,13 +13,21 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.prices import adjustment, masking
+from pipeline.prices import adjustment, masking, misprints, usual
 from pipeline.quality import data_docs, derived_columns, quarantine, validation
 from pipeline.quality.quarantine import GateVerdict
 from pipeline.storage import content_digest
 
 #: The modules that decide a verdict, next to this one and the rules themselves.
-DECIDING_MODULES = (adjustment, masking, derived_columns, validation, quarantine)
+DECIDING_MODULES = (
+    adjustment,
+    masking,
+    misprints,
+    usual,
+    derived_columns,
+    validation,
+    quarantine,
+)
 #: Hexadecimal digits of `Gate.rules_hash`.
 RULES_HASH_DIGITS = 16
 
@@ -53,6 +61,7 @@ class Gate:
         needed_sessions: int,
         universe: str,
         others: pd.DataFrame | None = None,
+        target: str = "close",
     ) -> GateVerdict:
         """Judge a shard's prices up to the cutoff.
 
@@ -65,6 +74,8 @@ class Gate:
             universe: its name, a folder of the Data Docs.
             others: PRICES of the universe's other tickers, the last few sessions; they are compared
                 with for equal prices only.
+            target: the column that is forecast; a fault of cells that it does not stand on holds no
+                ticker back.
 
         Raises:
             SettingsError: the rules cannot be read or run.
@@ -85,7 +96,7 @@ class Gate:
             folder = self._docs / universe / cutoff.isoformat()
             data_docs.write_page(folder, tickers, data_docs.render_page(result, style))
         failures = validation.failing_cells(result, table)
-        return quarantine.verdict_of(quarantine.weigh(failures, unusable, sessions), cutoff)
+        return quarantine.verdict_of(quarantine.weigh(failures, unusable, sessions, target), cutoff)
 
     def check_forecasts(
         self, forecasts: pd.DataFrame, forecast_sessions: Sequence[dt.date]

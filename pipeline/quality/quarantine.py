@@ -89,7 +89,7 @@ def on_one_day(findings: pd.DataFrame) -> list[str]:
 
 
 def weigh(
-    failures: pd.DataFrame, unusable: pd.DataFrame, sessions: Sequence[dt.date]
+    failures: pd.DataFrame, unusable: pd.DataFrame, sessions: Sequence[dt.date], target: str
 ) -> pd.DataFrame:
     """Return the failing cells of prices with a `severity` each.
 
@@ -97,6 +97,7 @@ def weigh(
         failures: see `validation.failing_cells`.
         unusable: the cells that masking blanks (see `masking.unusable`).
         sessions: the calendar's, up to the cutoff.
+        target: the column that is forecast.
     """
     untrusted = set(zip(unusable["ticker"], unusable["session"], unusable["column"], strict=True))
     cells = zip(failures["ticker"], failures["session"], failures["column"], strict=True)
@@ -112,7 +113,7 @@ def weigh(
     by_rule = failures[is_recent].groupby(["ticker", "rule"])["session"]
     recent_failures = by_rule.transform("nunique").reindex(failures.index, fill_value=0)
     severities = [
-        _severity(rule, int(count), cell in untrusted)
+        _severity(rule, int(count), cell in untrusted, target)
         for rule, count, cell in zip(failures["definition"], recent_failures, cells, strict=True)
     ]
     return failures.assign(severity=severities)
@@ -125,7 +126,7 @@ def _is_recent(session: pd.Timestamp, rule: Rule, sessions: Sequence[dt.date]) -
     return bool(window) and (len(sessions) < window or session >= pd.Timestamp(sessions[-window]))
 
 
-def _severity(rule: Rule, recent_failures: int, untrusted: bool) -> str:
+def _severity(rule: Rule, recent_failures: int, untrusted: bool, target: str) -> str:
     """Return the severity of a cell's failure.
 
     Args:
@@ -134,7 +135,8 @@ def _severity(rule: Rule, recent_failures: int, untrusted: bool) -> str:
     """
     if rule.severity == "record" or (rule.name in masking.MASKING_RULES and not untrusted):
         return "record"
-    if recent_failures >= rule.recent_failures:
+    concerns_target = not rule.targets or target in rule.targets
+    if concerns_target and recent_failures >= rule.recent_failures:
         return "quarantine"
     return rule.otherwise
 

@@ -35,6 +35,7 @@ class Rule:
         otherwise: the severity of a finding that does not quarantine its ticker.
         recent_sessions: the last sessions in which a finding quarantines; None: any age.
         recent_failures: the fewest failing sessions among them that do so.
+        targets: the targets that stand on the cell; a finding quarantines for no other. Empty: all.
     """
 
     name: str
@@ -45,20 +46,25 @@ class Rule:
     otherwise: str = "record"
     recent_sessions: int | None = 0
     recent_failures: int = 1
+    targets: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, result: ExpectationValidationResult) -> Rule:
         """Return the rule behind an expectation's result."""
         config: Any = result.expectation_config
         meta: Mapping[str, Any] = config.meta
-        optional = ("severity", "otherwise", "recent_sessions", "recent_failures")
+        optional = ("severity", "otherwise", "recent_sessions", "recent_failures", "targets")
         return cls(
             name=meta["rule"],
             reason=meta["reason"],
             message=meta["message"],
             column=meta.get("column", config.kwargs.get("column", "session")),
-            **{name: meta[name] for name in optional if name in meta},
+            **{name: _frozen(meta[name]) for name in optional if name in meta},
         )
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def load_suite(path: Path) -> dict[str, Any]:

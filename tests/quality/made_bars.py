@@ -99,11 +99,12 @@ def judge(
     tickers: list[str] | None = None,
     gate: Gate = GATE,
     others: pd.DataFrame | None = None,
+    target: str = "close",
 ) -> GateVerdict:
     tickers = tickers or sorted(prices["ticker"].unique())
     table = ACTIONS.empty() if actions is None else ACTIONS.conform(pd.DataFrame(actions))
     return gate.check_prices(
-        prices, table, tickers, SESSIONS, CUTOFF, NEEDED_SESSIONS, "made", others
+        prices, table, tickers, SESSIONS, CUTOFF, NEEDED_SESSIONS, "made", others, target
     )
 
 

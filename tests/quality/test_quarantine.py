@@ -33,7 +33,7 @@ def failures_of(rule: Rule, *cells: tuple[str, dt.date]) -> pd.DataFrame:
 
 def severities(failures: pd.DataFrame, *unusable: tuple[str, dt.date, str, str]) -> list[str]:
     cells = [(ticker, pd.Timestamp(day), *names) for ticker, day, *names in unusable]
-    weighed = weigh(failures, pd.DataFrame(cells, columns=UNUSABLE_COLUMNS), SESSIONS)
+    weighed = weigh(failures, pd.DataFrame(cells, columns=UNUSABLE_COLUMNS), SESSIONS, "close")
     return list(weighed["severity"])
 
 
@@ -80,7 +80,9 @@ def test_a_masking_rule_is_held_only_against_cells_that_masking_blanks():
 
 
 def test_no_failures_are_no_findings():
-    verdict = verdict_of(weigh(failures_of(Rule("", "", "", "")), _no_cells(), SESSIONS), CUTOFF)
+    verdict = verdict_of(
+        weigh(failures_of(Rule("", "", "", "")), _no_cells(), SESSIONS, "close"), CUTOFF
+    )
     assert verdict.findings.empty and verdict.quarantined == {}
     assert verdict.broken == {}
 
@@ -92,7 +94,7 @@ def _no_cells() -> pd.DataFrame:
 def test_the_newest_findings_are_kept_and_the_rest_is_summed_up():
     rule = Rule("volume_zero", "", "", "volume", severity="record")
     failures = failures_of(rule, *(("FLAT", session) for session in SESSIONS))
-    verdict = verdict_of(weigh(failures, _no_cells(), SESSIONS), CUTOFF)
+    verdict = verdict_of(weigh(failures, _no_cells(), SESSIONS, "close"), CUTOFF)
     assert len(verdict.findings) == MOST_FINDINGS + 1
     assert verdict.findings["session"].iloc[0].date() == SESSIONS[-MOST_FINDINGS]
     count = len(SESSIONS) - MOST_FINDINGS
@@ -104,7 +106,7 @@ def test_the_newest_findings_are_kept_and_the_rest_is_summed_up():
 def test_a_verdict_names_the_newest_reasons_of_a_quarantine():
     rule = Rule("value_missing", "", "", "open", recent_sessions=5)
     failures = failures_of(rule, *(("A", session) for session in SESSIONS[-5:]))
-    verdict = verdict_of(weigh(failures, _no_cells(), SESSIONS), CUTOFF)
+    verdict = verdict_of(weigh(failures, _no_cells(), SESSIONS, "close"), CUTOFF)
     newest = "; ".join(f"{session}: wrong" for session in SESSIONS[:-4:-1])
     assert verdict.quarantined == {"A": f"{newest}; and 2 more"}
     assert verdict.broken == {"A": f"A breaks value_missing: {newest}; and 2 more"}
@@ -160,6 +162,31 @@ def test_findings_read_as_sentences_and_conform_to_the_table():
         "NOOPEN": "NOOPEN 2017-05-26: open is missing (expected a price); masked, not used as a "
         "feature or target.",
     }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["close", "open", "adj_close", "high"])
+def test_a_misprinted_low_is_masked_and_holds_no_target_back_that_is_no_low(target):
+    verdict = judge(times(0.8, ("low",))(clean("ODD"), len(SESSIONS) - 2), target=target)
+    assert findings_of(verdict, "ODD", "wrong_range") == [("low", "mask")]
+    assert verdict.quarantined == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["low", "mid"])
+def test_a_misprinted_low_holds_its_targets_back_for_five_sessions(target):
+    last = len(SESSIONS) - 1
+    edit = times(0.8, ("low",))
+    prices = pd.concat([edit(clean("NOW"), last), edit(clean("THEN"), last - 5)])
+    verdict = judge(prices, target=target)
+    assert findings_of(verdict, "NOW", "wrong_range") == [("low", "quarantine")]
+    assert findings_of(verdict, "THEN", "wrong_range") == [("low", "mask")]
+    assert sorted(verdict.quarantined) == ["NOW"]
+    low, open_, close = (clean("NOW")[name][last] for name in ("low", "open", "close"))
+    assert verdict.quarantined["NOW"] == (
+        f"{CUTOFF}: low {low * 0.8:g} is a misprint: open {open_:g}, close {close:g} (expected a "
+        "low that its neighbours or the volume confirm)"
+    )
 
 
 @pytest.mark.slow
