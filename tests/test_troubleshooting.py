@@ -37,7 +37,7 @@ from pipeline.sessions import Calendar
 from pipeline.settings import Settings
 from pipeline.storage import Artifacts, Store
 from pipeline.storage.embedded_postgres import cluster, server_user
-from pipeline.tables import CHECKS, FORECASTS
+from pipeline.tables import CHECKS, FORECASTS, PRICE_COLUMNS
 from pipeline.tracking import Tracker
 from pipeline.universes import Universe
 from tests.made_days import NOW, MadeParts, made_source
@@ -273,6 +273,16 @@ def a_step_after_that(stranger: Stranger) -> str:
     return stranger.raised(passed_tickers, parts, run)
 
 
+def half_a_split(stranger: Stranger) -> str:
+    parts, run = stranger.day()
+    bars = parts.made.bars["AAA"]
+    bars.loc[bars.index[-30:], PRICE_COLUMNS] /= 2
+    STEPS["ingest"](parts, run, list(run.universe.tickers))
+    STEPS["check"](parts, run)
+    [reason] = parts.store.load(CHECKS, ticker="AAA")["reasons"]
+    return reason
+
+
 # Steps
 
 
@@ -410,6 +420,7 @@ PROVOKED: dict[str, Callable[[Stranger], str]] = {
     "has no bar of 2013-03-01 yet": a_late_bar,
     "in the first line; expected": a_file_without_closes,
     "tickers quarantined (": nothing_ingested,
+    "prices are 1/2 of those before": half_a_split,
     "tickers are quarantined. `stockcast check`": a_step_after_that,
     "no ticker has been checked": lambda stranger: stranger.stockcast("train"),
     "nothing has been promoted": published_before_promoted,
@@ -440,8 +451,9 @@ PROVOKED: dict[str, Callable[[Stranger], str]] = {
     "is damaged": a_changed_file,
 }
 
-#: Those for which MLflow is imported.
-WITH_MLFLOW = (
+#: Those for which MLflow or Great Expectations is imported.
+SLOW_WORDS = (
+    "prices are 1/2 of those before",
     "or set STOCKCAST_TRACKING_URI to one that",
     "Set MLFLOW_TRACKING_USERNAME",
     "and MLflow wants at least",
@@ -450,8 +462,7 @@ WITH_MLFLOW = (
     "was written by a newer MLflow",
 )
 WAYS = [
-    pytest.param(words, marks=pytest.mark.slow if words in WITH_MLFLOW else ())
-    for words in PROVOKED
+    pytest.param(words, marks=pytest.mark.slow if words in SLOW_WORDS else ()) for words in PROVOKED
 ]
 
 

@@ -16,6 +16,7 @@ from pipeline.measures import scores
 from pipeline.models import EWMA
 from pipeline.outcomes import joined, outcome_together, raise_together
 from pipeline.prices import histories_as_of
+from pipeline.quality import BASIS_RULE
 from pipeline.run import Run
 from pipeline.storage import Span
 from pipeline.tables import (
@@ -44,7 +45,8 @@ def score(parts: Parts, run: Run) -> None:
     """Give each forecast of this series its realised error, once its session has closed.
 
     A price that the gate has masked or condemned gives no score, and takes back the one that it has
-    given; once it is corrected, or has proved right, the score is made.
+    given; once it is corrected, or has proved right, the score is made. So does a forecast from
+    one side of a change of the basis of prices for a session on its other side.
 
     The forecast that counts is the first one published before its session opened; see
     `measures.scores.counted`. It looks at all sessions that have been run, not at this one alone,
@@ -92,10 +94,12 @@ def _score_together(
         raise_together(unadjusted)
     baseline = _ewma_predictions(parts, run, tickers, list(revisions["cutoff"].unique()))
     history = histories.all_of(until, masked=False)
-    usable = _without_condemned(parts, run, until, histories.all_of(until))
+    condemned = _condemned(parts, run, until, tickers)
+    usable = _without(condemned, histories.all_of(until))
+    across = _across_basis_changes(condemned, rows)
     target = run.universe.target
-    scored = scores.score(rows, baseline, history, usable, histories.bars, target)
-    withheld = scores.count_withheld(rows, history, usable, target)
+    scored = scores.score(rows[~across], baseline, history, usable, histories.bars, target)
+    withheld = scores.count_withheld(rows[~across], history, usable, target) + int(across.sum())
     return parts.store.replace_keys(SCORES, scored, revisions), withheld
 
 
@@ -140,28 +144,43 @@ def _findings(
     )
 
 
-def _without_condemned(
-    parts: Parts, run: Run, until: dt.date, history: pd.DataFrame
-) -> pd.DataFrame:
-    """Return a HISTORY with NaN where the newest verdict on a ticker condemns a price.
+def _condemned(parts: Parts, run: Run, until: dt.date, tickers: Sequence[str]) -> pd.DataFrame:
+    """Return the FINDINGS for which the newest verdict holds a ticker back.
 
     Only the next session shows whether a jump was a wrong print, which is masked then, or genuine:
     until then, the gate holds the ticker back for it.
     """
-    tickers, recent = list(history["ticker"].unique()), Span(until - dt.timedelta(RESCORED_DAYS))
-    checks = parts.store.load(CHECKS, **run.series, ticker=tickers, cutoff=recent)
+    recent = Span(until - dt.timedelta(RESCORED_DAYS))
+    checks = parts.store.load(CHECKS, **run.series, ticker=list(tickers), cutoff=recent)
     judged = checks[~checks["reasons"].str.startswith(INGEST_FAILED)]
     newest = judged.groupby("ticker", as_index=False)["cutoff"].max()
     found = _findings(parts, run, tickers, recent, Span(last=until))
-    decisive = found[found["severity"] == "quarantine"].merge(newest, on=["ticker", "cutoff"])
-    condemned = pd.MultiIndex.from_frame(decisive[["ticker", "session", "column"]])
+    return found[found["severity"] == "quarantine"].merge(newest, on=["ticker", "cutoff"])
+
+
+def _without(condemned: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """Return a HISTORY with NaN in the cells that FINDINGS condemn."""
+    of_finding = pd.MultiIndex.from_frame(condemned[["ticker", "session", "column"]])
     usable = history.copy()
     rows = pd.MultiIndex.from_frame(usable[["ticker", "session"]])
     for name in PRICE_COLUMNS:
-        cells = condemned[condemned.get_level_values("column") == name].droplevel("column")
+        cells = of_finding[of_finding.get_level_values("column") == name].droplevel("column")
         affected = [name, "adj_close"] if name == "close" else [name]
         usable.loc[rows.isin(cells), affected] = float("nan")
     return usable
+
+
+def _across_basis_changes(condemned: pd.DataFrame, forecasts: pd.DataFrame) -> pd.Series:
+    """Return whether a forecast's cutoff is before, and its session after, a change of the basis.
+
+    Such a pair of prices says nothing about the forecast.
+    """
+    changes = condemned.loc[condemned["rule"] == BASIS_RULE, ["ticker", "session"]]
+    pairs = forecasts[["ticker", "cutoff", "session"]].reset_index()
+    pairs = pairs.merge(changes, on="ticker", suffixes=("", "_of_change"))
+    change = pairs["session_of_change"]
+    crossing = pairs.loc[(pairs["cutoff"] < change) & (change <= pairs["session"]), "index"]
+    return pd.Series(forecasts.index.isin(crossing), index=forecasts.index)
 
 
 def _ewma_predictions(

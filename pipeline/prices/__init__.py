@@ -1,6 +1,6 @@
 """Prices: sources, the one treatment of their rows, and the histories that a model may see."""
 
-from pipeline.prices import adjustment, masking, misprints, usual
+from pipeline.prices import adjustment, masking, misprints, price_basis, usual
 from pipeline.prices.adjustment import adjust
 from pipeline.prices.calendar_fit import ending_calendar, misfit_of
 from pipeline.prices.csv_files import CsvSource
@@ -48,6 +48,7 @@ __all__ = [
     "misprints",
     "newest_session",
     "on_calendar",
+    "price_basis",
     "require_known",
     "usual",
 ]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from pipeline.prices import adjust, masking
+from pipeline.prices import adjust, masking, price_basis
 from pipeline.tables import PRICE_COLUMNS, PRICES
 
 #: Share of the tickers without a bar from which a hole is the calendar's or the source's, and how
@@ -42,14 +42,14 @@ def price_table(
     single = bars.drop_duplicates(["ticker", "session"], keep="last")
     history = adjust(single, actions[actions["kind"] == "split"], cutoff)
     unusable = masking.unusable(history)
-    dividends = _dividend_shares(prices, actions)
+    trusted, dividends = masking.mask(history), _dividend_shares(prices, actions)
     for derived in (
         _condemned_columns(unusable, "copied_bar", "copied_cells"),
         _condemned_columns(unusable, "wrong_print", "wrong_cells"),
         _condemned_columns(_misprinted(unusable, "high"), "wrong_range", "wrong_high"),
         _condemned_columns(_misprinted(unusable, "low"), "wrong_range", "wrong_low"),
         dividends,
-        _jumps(masking.mask(history), dividends),
+        _jumps(trusted, dividends, actions[actions["kind"] == "split"]),
         _same_prices(single, others),
     ):
         table = table.merge(derived, on=["ticker", "session"], how="left", validate="many_to_one")
@@ -146,22 +146,32 @@ def _copied_beside(table: pd.DataFrame) -> pd.Series:
     return table["session"].map(words).astype("str").fillna("")
 
 
-def _jumps(trusted: pd.DataFrame, dividends: pd.DataFrame) -> pd.DataFrame:
-    """Return per ticker and session `close_before`, the last trusted one, and `jump` from it.
+def _jumps(trusted: pd.DataFrame, dividends: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
+    """Return per ticker and session `close_before`, the last trusted one, `basis` and `jump`.
 
-    A jump has dividends added; 0.5 is half as much again, or 1/1.5.
+    A basis says in words that prices change theirs (see `price_basis`); there is no jump then.
+    A jump is from the close before; 0.5 is half as much again, or 1/1.5. Dividends that explain a
+    change are added, and a dividend that the price does not show makes none.
 
     Args:
         trusted: a masked history, adjusted for splits.
         dividends: see `_dividend_shares`.
+        splits: ACTIONS.
     """
     before = trusted.groupby("ticker")["close"].transform(lambda close: close.shift().ffill())
     ratio = trusted["close"] / before
     jumps = trusted[["ticker", "session"]].assign(close_before=before, ratio=ratio)
     jumps = jumps.merge(dividends, on=["ticker", "session"], how="left")
-    ratio = jumps["ratio"] + jumps["dividend_share"].fillna(0)
-    jump = np.maximum(ratio, 1 / ratio) - 1
-    return jumps[["ticker", "session", "close_before"]].assign(jump=jump)
+    paid = jumps["dividend_share"].where(jumps["dividend_share"] < 1)
+    jump = np.minimum(_size(jumps["ratio"]), _size(jumps["ratio"] + paid.fillna(0)))
+    changes = price_basis.basis_changes(trusted, paid, splits)
+    jumps = jumps.assign(jump=jump).merge(changes, on=["ticker", "session"], how="left")
+    jumps["jump"] = jumps["jump"].where(jumps["basis"].isna())
+    return jumps[["ticker", "session", "close_before", "basis", "jump"]]
+
+
+def _size(ratio: pd.Series) -> pd.Series:
+    return ratio.where(ratio > 1, 1 / ratio) - 1
 
 
 def _split_factors(table: pd.DataFrame, history: pd.DataFrame) -> pd.Series:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.prices import adjustment, masking, misprints, usual
+from pipeline.prices import adjustment, masking, misprints, price_basis, usual
 from pipeline.quality import data_docs, derived_columns, quarantine, validation
 from pipeline.quality.quarantine import GateVerdict
 from pipeline.storage import content_digest
@@ -23,6 +23,7 @@ DECIDING_MODULES = (
     adjustment,
     masking,
     misprints,
+    price_basis,
     usual,
     derived_columns,
     validation,

@@ -33,6 +33,8 @@ TICKERS_NAMED_OF_DAY = 3
 MOST_REASONS = 3
 #: `column` of a finding about a ticker as a whole.
 WHOLE_TICKER = "(all)"
+#: The rule on changes of the basis of prices: no forecast is scored across its finding's session.
+BASIS_RULE = "basis_changed"
 #: The end of a finding's message, by severity.
 CONSEQUENCES = {
     "record": "recorded",
@@ -113,7 +115,9 @@ def weigh(
     by_rule = failures[is_recent].groupby(["ticker", "rule"])["session"]
     recent_failures = by_rule.transform("nunique").reindex(failures.index, fill_value=0)
     severities = [
-        _severity(rule, int(count), cell in untrusted, target)
+        "record"
+        if f"{cell[0]} {cell[1]:%Y-%m-%d}" in rule.accepted
+        else _severity(rule, int(count), cell in untrusted, target)
         for rule, count, cell in zip(failures["definition"], recent_failures, cells, strict=True)
     ]
     return failures.assign(severity=severities)

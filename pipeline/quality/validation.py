@@ -36,6 +36,7 @@ class Rule:
         recent_sessions: the last sessions in which a finding quarantines; None: any age.
         recent_failures: the fewest failing sessions among them that do so.
         targets: the targets that stand on the cell; a finding quarantines for no other. Empty: all.
+        accepted: findings that somebody has looked at and found right, such as "AMD 2016-04-22".
     """
 
     name: str
@@ -47,24 +48,23 @@ class Rule:
     recent_sessions: int | None = 0
     recent_failures: int = 1
     targets: tuple[str, ...] = ()
+    accepted: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, result: ExpectationValidationResult) -> Rule:
         """Return the rule behind an expectation's result."""
         config: Any = result.expectation_config
         meta: Mapping[str, Any] = config.meta
-        optional = ("severity", "otherwise", "recent_sessions", "recent_failures", "targets")
+        optional = ("severity", "otherwise", "recent_sessions", "recent_failures")
         return cls(
             name=meta["rule"],
             reason=meta["reason"],
             message=meta["message"],
             column=meta.get("column", config.kwargs.get("column", "session")),
-            **{name: _frozen(meta[name]) for name in optional if name in meta},
+            **{name: meta[name] for name in optional if name in meta},
+            targets=tuple(meta.get("targets", ())),
+            accepted=tuple(meta.get("accepted", ())),
         )
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def load_suite(path: Path) -> dict[str, Any]:

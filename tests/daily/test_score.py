@@ -94,6 +94,22 @@ def test_a_price_gives_no_score_while_the_newest_verdict_condemns_it(scored):
     pd.testing.assert_frame_equal(scored.store.load(SCORES, **of_day), first)
 
 
+def test_no_forecast_is_scored_across_a_change_of_the_basis_until_the_source_mends_it(scored):
+    """The newest verdict finds that the 28th changes it; forecasts of the 28th are after that."""
+    first = scored.store.load(SCORES)
+    run = plan(scored, ONE, LAST, NOW)
+    change = {"rule": "basis_changed", "session": SESSIONS[1], "message": "1/100 of those before"}
+    cell = {**run.key, **change, "ticker": "AAA", "column": "close", "severity": "quarantine"}
+    scored.store.save(FINDINGS, pd.DataFrame([cell]))
+    take_steps(scored, run, "score", "score")
+    left = scored.store.load(SCORES)
+    assert left["cutoff"].dt.date.unique().tolist() == [SESSIONS[1]]
+    assert scored.messages[-1][2].endswith("2 withheld: their price is masked or condemned")
+    scored.store.replace(FINDINGS, FINDINGS.empty(), **run.key, ticker=["AAA"])
+    take_steps(scored, run, "score", "score")
+    pd.testing.assert_frame_equal(scored.store.load(SCORES), first)
+
+
 def test_the_first_publication_before_the_open_counts_whatever_is_published_later(parts, source):
     """The session is repeated after a correction of its bar, when its outcome is known."""
     evening, next_evening = (

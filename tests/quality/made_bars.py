@@ -88,9 +88,18 @@ def stale(bars: pd.DataFrame, i: int) -> pd.DataFrame:
     return bars
 
 
+def jumping(ratio: float) -> Edit:
+    """Return the edit that multiplies all prices from a bar on."""
+
+    def edit(bars: pd.DataFrame, i: int) -> pd.DataFrame:
+        bars.loc[i:, PRICE_COLUMNS] *= ratio
+        return bars
+
+    return edit
+
+
 def split_unannounced(bars: pd.DataFrame, i: int) -> pd.DataFrame:
-    bars.loc[i:, PRICE_COLUMNS] /= 2
-    return bars
+    return jumping(0.5)(bars, i)
 
 
 def judge(

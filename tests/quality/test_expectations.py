@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.prices import masking
+from pipeline.quality import BASIS_RULE
 
 FOLDER = Path(__file__).parents[2] / "expectations"
 SEVERITIES = {"record", "mask", "quarantine"}
@@ -49,7 +50,7 @@ def test_one_rule_weighs_all_of_its_columns_alike():
 
 def test_every_mask_is_reported_by_a_rule_with_the_same_tolerance():
     by_rule = {expectation["meta"]["rule"]: expectation["meta"] for expectation in rules("prices")}
-    assert set(masking.MASKING_RULES) <= set(by_rule)
+    assert {*masking.MASKING_RULES, BASIS_RULE} <= set(by_rule)
     assert by_rule["outside_range"]["tolerance"] == masking.RANGE_TOLERANCE
 
 

@@ -24,6 +24,7 @@ from tests.quality.made_bars import (
     copied,
     findings_of,
     judge,
+    jumping,
     on_a_holiday,
     out_of_order,
     put,
@@ -49,7 +50,7 @@ CASES: dict[str, tuple[Edit, str, list[str], str]] = {
     "BELOW": (put("close", lambda bar: bar["low"] * 0.99), "outside_range", ["close"], "mask"),
     "COPY": (copied, "copied_bar", ["close"], "mask"),
     "STALE": (stale, "stale_price", ["close"], "record"),
-    "SPLIT": (split_unannounced, "jump_unexplained", ["close"], "record"),
+    "JUMP": (jumping(1.42), "jump_unexplained", ["close"], "record"),
 }
 #: Never held against a ticker, at any age.
 HARMLESS: dict[str, tuple[Edit, str, list[str], str]] = {
@@ -163,18 +164,12 @@ def test_a_split_and_a_large_dividend_explain_their_jumps():
     assert (list(verdict.findings["rule"]), verdict.quarantined) == ([], {})
 
 
-def test_a_split_that_the_prices_do_not_show_is_a_jump():
-    split = {"ticker": ["SPLIT"], "session": [SESSIONS[-1]], "kind": ["split"], "value": [2.0]}
-    verdict = judge(clean("SPLIT"), split)
-    assert findings_of(verdict, "SPLIT", "jump_unexplained") == [("close", "quarantine")]
-
-
 def test_a_jump_is_described_in_the_prices_of_its_day_despite_later_splits():
-    bars = split_unannounced(clean("SPLIT"), 100)
+    bars = jumping(1.42)(clean("SPLIT"), 100)
     before, after = bars["close"][99], bars["close"][100]
     later = {"ticker": ["SPLIT"], "session": [SESSIONS[200]], "kind": ["split"], "value": [4.0]}
     messages = " ".join(judge(bars, later).findings["message"])
-    jump = f"a jump of {before / after - 1:.0%} after"
+    jump = f"a jump of {after / before - 1:.0%} after"
     assert f"SPLIT {SESSIONS[100]}: close goes from {before:g} to {after:g}, {jump}" in messages
 
 
