@@ -42,7 +42,7 @@ Fault = Callable[[QuickParts, Run], None]
 def store_action(
     store: Store, source_id: str, ticker: str, kind: str, run: Run, days: int = 60
 ) -> None:
-    """Store an impossible dividend or split, days before a run's session."""
+    """Store a dividend above the price, or an impossible split, days before a run's session."""
     value = {"dividend": 1e6, "split": 1e-320}[kind]
     day = pd.Timestamp(run.session) - pd.Timedelta(days=days)
     row = {"ticker": ticker, "session": day, "kind": kind, "value": value}
@@ -122,11 +122,8 @@ def _gate_that_raises(parts: QuickParts, run: Run) -> None:
     parts.gate.check_prices = failing
 
 
-def _impossible(kind: str) -> Fault:
-    def fault(parts: QuickParts, run: Run) -> None:
-        store_action(parts.store, run.universe.source_id, FAULTY, kind, run)
-
-    return fault
+def _impossible_split(parts: QuickParts, run: Run) -> None:
+    store_action(parts.store, run.universe.source_id, FAULTY, "split", run)
 
 
 def _own(parts: QuickParts, run: Run) -> lineup.Lineup:
@@ -195,14 +192,9 @@ HOLDING_FAULTS: dict[str, tuple[str, Fault, str]] = {
         _gate_that_raises,
         f"{FAULTY}: unexpected ZeroDivisionError: division by zero",
     ),
-    "an impossible dividend": (
-        "check",
-        _impossible("dividend"),
-        f"build_windows: {FAULTY}: a dividend of 1000000.0 on ",
-    ),
     "an impossible split": (
         "check",
-        _impossible("split"),
+        _impossible_split,
         f"build_windows: {FAULTY}: a split of 9.99989e-321 on ",
     ),
     "a training that crashes": (

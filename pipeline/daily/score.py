@@ -16,7 +16,7 @@ from pipeline.measures import scores
 from pipeline.models import EWMA
 from pipeline.outcomes import joined, outcome_together, raise_together
 from pipeline.prices import histories_as_of
-from pipeline.quality import BASIS_RULE
+from pipeline.quality import BASIS_RULES
 from pipeline.run import Run
 from pipeline.storage import Span
 from pipeline.tables import (
@@ -175,7 +175,7 @@ def _across_basis_changes(condemned: pd.DataFrame, forecasts: pd.DataFrame) -> p
 
     Such a pair of prices says nothing about the forecast.
     """
-    changes = condemned.loc[condemned["rule"] == BASIS_RULE, ["ticker", "session"]]
+    changes = condemned.loc[condemned["rule"].isin(BASIS_RULES), ["ticker", "session"]]
     pairs = forecasts[["ticker", "cutoff", "session"]].reset_index()
     pairs = pairs.merge(changes, on="ticker", suffixes=("", "_of_change"))
     change = pairs["session_of_change"]

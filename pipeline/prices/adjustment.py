@@ -21,7 +21,9 @@ def adjust(prices: pd.DataFrame, actions: pd.DataFrame, cutoff: dt.date) -> pd.D
 
     Only actions with an ex-date up to `cutoff` are applied: splits to prices and volume, and to
     `adj_close` dividends too, by the method of CRSP: closes before the ex-date shrink by the factor
-    1 - dividend / previous close. On `cutoff` itself every price is the traded one.
+    1 - dividend / previous close. On `cutoff` itself every price is the traded one. Before a
+    dividend no smaller than the close before it, which is in another unit of money, no `adj_close`
+    is known.
 
     Args:
         prices: PRICES of any number of tickers.
@@ -31,8 +33,7 @@ def adjust(prices: pd.DataFrame, actions: pd.DataFrame, cutoff: dt.date) -> pd.D
         HISTORY of the sessions up to `cutoff`.
 
     Raises:
-        MalformedPrices: a dividend is no smaller than the close before it, or a split leaves no
-            number of a price.
+        MalformedPrices: a split leaves no number of a price.
     """
     prices = PRICES.conform(prices[prices["session"] <= pd.Timestamp(cutoff)])
     actions = _in_force(actions, pd.Timestamp(cutoff))
@@ -105,6 +106,9 @@ def _later_dividends(
 
     Dividend and previous close are both taken in the shares that `adjusted` counts in, so a split
     between the two, or on the ex-date itself, is in both.
+
+    Returns:
+        NaN before a dividend that is no smaller than the close before it.
     """
     closes = adjusted[adjusted["close"].notna()]
     positions = closes["session"].searchsorted(dividends["session"], side="left") - 1
@@ -113,12 +117,7 @@ def _later_dividends(
     factors = (
         1 - dividends["value"].to_numpy() / _later_splits(dividends["session"], splits) / previous
     )
-    if not (factors > 0).all():
-        wrong = dividends[~(factors > 0)].iloc[0]
-        raise MalformedPrices(
-            f"{wrong['ticker']}: a dividend of {wrong['value']} on {wrong['session'].date()} is no "
-            "smaller than the close before it. Look at the price and the dividend."
-        )
+    factors = np.where(factors > 0, factors, np.nan)
     return _product_of_later(adjusted["session"], dividends["session"], factors)
 
 

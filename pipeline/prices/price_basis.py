@@ -18,6 +18,8 @@ from pipeline.tables import OHLCV
 SPLIT_RATIOS = (1.5, 2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 50)
 #: Subunits of currencies, and slips of the decimal point.
 UNIT_RATIOS = (10, 100, 1000, 10_000, 100_000, 1_000_000)
+#: The smallest and the largest value of a split that is looked at.
+SPLITS = (1e-6, 1e6)
 #: The least change of a close that is looked at, as a ratio.
 LEAST_CHANGE = 1.3
 #: How far (in logs) the open may be from the close before times the ratio, and the close: a stock
@@ -56,7 +58,7 @@ def basis_changes(
     changes = np.log([bars[:, 3] / before, bars[:, 3] / before + shares, opened / before + shares])
     found = []
     for at in map(int, np.nonzero((np.abs(changes[:2]) > np.log(LEAST_CHANGE)).all(axis=0))[0]):
-        own = splits[(splits["ticker"] == names[owner[at]]) & (splits["value"] > 0)]
+        own = splits[(splits["ticker"] == names[owner[at]]) & splits["value"].between(*SPLITS)]
         ratio = _nearest(changes[2, at], own["value"].tolist())
         away = np.abs(changes[1:, at] - np.log(ratio))
         if (away <= [CLOSE_TOLERANCE, OPEN_TOLERANCE]).all() and _is_ordinary(bars, owner, at):

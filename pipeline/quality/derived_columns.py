@@ -18,6 +18,11 @@ from pipeline.tables import PRICE_COLUMNS, PRICES
 #: many tickers that takes: of two stocks, both may be halted.
 SHARED_HOLE = 0.9
 FEWEST_TICKERS_OF_HOLE = 3
+#: Share of the price above which a dividend cannot be: the limit of the rule `dividend_too_large`.
+MOST_PAID = 0.99
+#: Share of the price from which the price has to show a dividend, and the part of it that it shows.
+LARGE_DIVIDEND = 0.1
+LEAST_SHOWN = 1 / 3
 
 
 def price_table(
@@ -147,11 +152,13 @@ def _copied_beside(table: pd.DataFrame) -> pd.Series:
 
 
 def _jumps(trusted: pd.DataFrame, dividends: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
-    """Return per ticker and session `close_before`, the last trusted one, `basis` and `jump`.
+    """Return per ticker and session how the close gets there from the last trusted one.
+
+    Columns are `close_before`, `basis`, `jump` and `unshown_dividend`.
 
     A basis says in words that prices change theirs (see `price_basis`); there is no jump then.
     A jump is from the close before; 0.5 is half as much again, or 1/1.5. Dividends that explain a
-    change are added, and a dividend that the price does not show makes none.
+    change are added, and a dividend that the price does not show makes none; it is unshown.
 
     Args:
         trusted: a masked history, adjusted for splits.
@@ -162,12 +169,14 @@ def _jumps(trusted: pd.DataFrame, dividends: pd.DataFrame, splits: pd.DataFrame)
     ratio = trusted["close"] / before
     jumps = trusted[["ticker", "session"]].assign(close_before=before, ratio=ratio)
     jumps = jumps.merge(dividends, on=["ticker", "session"], how="left")
-    paid = jumps["dividend_share"].where(jumps["dividend_share"] < 1)
+    paid = jumps["dividend_share"].where(jumps["dividend_share"] <= MOST_PAID)
     jump = np.minimum(_size(jumps["ratio"]), _size(jumps["ratio"] + paid.fillna(0)))
     changes = price_basis.basis_changes(trusted, paid, splits)
     jumps = jumps.assign(jump=jump).merge(changes, on=["ticker", "session"], how="left")
     jumps["jump"] = jumps["jump"].where(jumps["basis"].isna())
-    return jumps[["ticker", "session", "close_before", "basis", "jump"]]
+    is_shown = 1 - jumps["ratio"] >= LEAST_SHOWN * paid
+    jumps["unshown_dividend"] = paid.where((paid >= LARGE_DIVIDEND) & ~is_shown)
+    return jumps[["ticker", "session", "close_before", "basis", "jump", "unshown_dividend"]]
 
 
 def _size(ratio: pd.Series) -> pd.Series:

@@ -15,6 +15,7 @@ import pandas as pd
 from pipeline.prices import masking
 from pipeline.quality.validation import Rule
 from pipeline.tables import FINDINGS, RUN_KEY
+from pipeline.universes import TARGETS
 
 #: Columns that the gate returns: `tables.FINDINGS` before the run's key is added.
 FINDING_COLUMNS = {
@@ -33,8 +34,8 @@ TICKERS_NAMED_OF_DAY = 3
 MOST_REASONS = 3
 #: `column` of a finding about a ticker as a whole.
 WHOLE_TICKER = "(all)"
-#: The rule on changes of the basis of prices: no forecast is scored across its finding's session.
-BASIS_RULE = "basis_changed"
+#: The rules on changes of the basis of prices: no forecast is scored across a finding's session.
+BASIS_RULES = ("basis_changed", "dividend_too_large", "dividend_not_shown")
 #: The end of a finding's message, by severity.
 CONSEQUENCES = {
     "record": "recorded",
@@ -114,13 +115,26 @@ def weigh(
     # Several columns of one rule may fail on one session, so sessions are counted.
     by_rule = failures[is_recent].groupby(["ticker", "rule"])["session"]
     recent_failures = by_rule.transform("nunique").reindex(failures.index, fill_value=0)
+    spoils = (
+        failures["definition"]
+        .map(_spoilt)
+        .where(recent_failures >= failures["definition"].map(lambda rule: rule.recent_failures), "")
+    )
     severities = [
         "record"
         if f"{cell[0]} {cell[1]:%Y-%m-%d}" in rule.accepted
         else _severity(rule, int(count), cell in untrusted, target)
         for rule, count, cell in zip(failures["definition"], recent_failures, cells, strict=True)
     ]
-    return failures.assign(severity=severities)
+    return failures.assign(severity=severities, message=failures["message"] + spoils)
+
+
+def _spoilt(rule: Rule) -> str:
+    """Return in words which targets a rule's recent finding is about; "": all of them."""
+    if not rule.targets:
+        return ""
+    others = [target for target in TARGETS if target not in rule.targets]
+    return f"; not good for {' and '.join(rule.targets)}, but for {', '.join(others)}"
 
 
 def _is_recent(session: pd.Timestamp, rule: Rule, sessions: Sequence[dt.date]) -> bool:

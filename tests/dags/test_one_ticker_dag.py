@@ -31,7 +31,7 @@ def test_a_history_that_cannot_be_adjusted_withdraws_its_ticker_alone(dag_home: 
     with Parts(Settings(), progress=lambda *_: None) as parts:
         run = plan(parts, universe_of(parts.settings), None, NOW)
         run_day(parts, run)
-        store_action(parts.store, run.universe.source_id, FAULTY, "dividend", run)
+        store_action(parts.store, run.universe.source_id, FAULTY, "split", run)
     assert what_is_left(dag_home)[0] == list(FIVE)
 
     settings = {name: value for name, value in variables.items() if name != "STOCKCAST_HOME"}
@@ -40,5 +40,5 @@ def test_a_history_that_cannot_be_adjusted_withdraws_its_ticker_alone(dag_home: 
     assert (state, set(states.values())) == ("success", {"success"})
     published, reason, withdrawn, page = what_is_left(dag_home)
     assert published == [ticker for ticker in FIVE if ticker != FAULTY]
-    assert "a dividend of " in reason and withdrawn == ["", reason]
+    assert "a split of " in reason and withdrawn == ["", reason]
     assert f"1 ticker quarantined: {FAULTY} (" in page

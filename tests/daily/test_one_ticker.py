@@ -114,12 +114,23 @@ def test_what_cannot_be_scored_of_one_ticker_is_noted_and_the_others_are_scored(
     quick_day(parts, dt.date(2013, 2, 28))
     run = plan(parts, TRAINED, LAST, NOW)
     take_steps(parts, run, last="publish")
-    store_action(parts.store, run.universe.source_id, FAULTY, "dividend", run, days=0)
+    store_action(parts.store, run.universe.source_id, FAULTY, "split", run, days=0)
     take_steps(parts, run, "score", "score")
     assert sorted(parts.store.load(SCORES)["ticker"].unique()) == OTHERS
     [finding] = parts.store.load(FINDINGS, rule="score_failed").to_dict("records")
-    assert finding["ticker"] == FAULTY and "a dividend of 1000000.0" in finding["message"]
+    assert finding["ticker"] == FAULTY and "a split of 9.99989e-321" in finding["message"]
     assert FAULTY in set(parts.rows(FORECASTS, run)["ticker"]), "what is published stands"
+
+
+def test_a_dividend_in_another_unit_keeps_no_forecast_of_a_close_back(done):
+    parts, run = done
+    prices = ["y_hat", "lower_80", "upper_80"]
+    before = parts.rows(FORECASTS, run, [FAULTY])[prices]
+    store_action(parts.store, run.universe.source_id, FAULTY, "dividend", run)
+    for name in list(STEPS)[list(STEPS).index("check") : list(STEPS).index("report")]:
+        STEPS[name](parts, run, *([list(TRAINED.tickers)] if name in TICKER_STEPS else []))
+    assert set(parts.rows(CHECKS, run)["verdict"]) == {"passed"}
+    pd.testing.assert_frame_equal(parts.rows(FORECASTS, run, [FAULTY])[prices], before)
 
 
 def test_inputs_that_cannot_be_compared_are_missing_for_one_ticker_alone(done):

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import MalformedPrices
 from pipeline.prices.adjustment import adjust, undo_splits
 from pipeline.tables import ACTIONS, HISTORY, OHLCV, PRICE_COLUMNS, PRICES
 from tests.prices.oracles import adjusted_by_loop
@@ -179,9 +178,11 @@ def test_inputs_are_left_as_they_were():
     pd.testing.assert_frame_equal(actions, before[1])
 
 
-def test_a_dividend_larger_than_the_price_is_refused_by_name():
-    with pytest.raises(
-        MalformedPrices,
-        match=r"A: a dividend of 90\.0 on 2020-01-02 is no smaller than the close before it",
-    ):
-        adjust(prices_of([80.0, 40.0]), actions_of((1, "dividend", 90.0)), day(1))
+@pytest.mark.parametrize("dividend", [80.0, 90.0, 1e6])
+def test_before_a_dividend_no_smaller_than_the_price_no_adjusted_close_is_known(dividend):
+    prices = prices_of([70.0, 80.0, 40.0, 41.0])
+    actions = actions_of((2, "dividend", dividend), (3, "dividend", 1.0), (1, "split", 2.0))
+    seen = adjust(prices, actions, day(3))
+    np.testing.assert_array_equal(seen["adj_close"], [np.nan, np.nan, 40 * (1 - 1 / 40), 41.0])
+    without = adjust(prices, actions[actions["kind"] == "split"], day(3))
+    pd.testing.assert_frame_equal(seen[["session", *OHLCV]], without[["session", *OHLCV]])

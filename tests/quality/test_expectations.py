@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.prices import masking
-from pipeline.quality import BASIS_RULE
+from pipeline.quality import BASIS_RULES, derived_columns
+from pipeline.universes import TARGETS
 
 FOLDER = Path(__file__).parents[2] / "expectations"
 SEVERITIES = {"record", "mask", "quarantine"}
@@ -50,8 +51,18 @@ def test_one_rule_weighs_all_of_its_columns_alike():
 
 def test_every_mask_is_reported_by_a_rule_with_the_same_tolerance():
     by_rule = {expectation["meta"]["rule"]: expectation["meta"] for expectation in rules("prices")}
-    assert {*masking.MASKING_RULES, BASIS_RULE} <= set(by_rule)
+    assert {*masking.MASKING_RULES, *BASIS_RULES} <= set(by_rule)
     assert by_rule["outside_range"]["tolerance"] == masking.RANGE_TOLERANCE
+
+
+def test_a_dividend_that_is_too_large_explains_no_jump():
+    [rule] = [each for each in rules("prices") if each["meta"]["rule"] == "dividend_too_large"]
+    assert rule["kwargs"]["max_value"] == derived_columns.MOST_PAID
+
+
+def test_rules_name_targets_that_there_are():
+    named = {target for each in rules("prices") for target in each["meta"].get("targets", [])}
+    assert named <= set(TARGETS)
 
 
 @pytest.mark.slow

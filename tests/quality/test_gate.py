@@ -173,15 +173,22 @@ def test_a_jump_is_described_in_the_prices_of_its_day_despite_later_splits():
     assert f"SPLIT {SESSIONS[100]}: close goes from {before:g} to {after:g}, {jump}" in messages
 
 
-def test_a_dividend_above_the_price_quarantines_at_any_age_instead_of_ending_the_run():
-    dividend = {
-        "ticker": ["ODD"],
-        "session": [SESSIONS[40]],
-        "kind": ["dividend"],
-        "value": [500.0],
-    }
-    verdict = judge(clean("ODD"), dividend)
-    assert findings_of(verdict, "ODD", "dividend_too_large") == [("close", "quarantine")]
+@pytest.mark.parametrize("age", [1, 3, 190])
+@pytest.mark.parametrize(
+    ("share", "rule"), [(5.0, "dividend_too_large"), (0.6, "dividend_not_shown")]
+)
+def test_a_dividend_in_another_unit_holds_back_what_stands_on_dividends_alone(share, rule, age):
+    bars, i = clean("ODD"), len(SESSIONS) - age
+    value = share * bars["close"][i - 1]
+    dividend = {"ticker": ["ODD"], "session": [SESSIONS[i]], "kind": ["dividend"], "value": [value]}
+    for target, severity in (("adj_close", "quarantine"), ("close", "record"), ("mid", "record")):
+        verdict = judge(bars, dividend, target=target)
+        assert [tuple(row) for row in verdict.findings[["rule", "column", "severity"]].values] == [
+            (rule, "adj_close", severity)
+        ]
+        assert list(verdict.quarantined) == ["ODD"] * (severity == "quarantine")
+        good = "; not good for adj_close, but for close, open, high, low, mid; "
+        assert good in verdict.findings["message"][0]
 
 
 def test_a_close_of_zero_before_a_dividend_is_masked_like_any_other():

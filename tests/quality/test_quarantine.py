@@ -185,7 +185,8 @@ def test_a_misprinted_low_holds_its_targets_back_for_five_sessions(target):
     low, open_, close = (clean("NOW")[name][last] for name in ("low", "open", "close"))
     assert verdict.quarantined["NOW"] == (
         f"{CUTOFF}: low {low * 0.8:g} is a misprint: open {open_:g}, close {close:g} (expected a "
-        "low that its neighbours or the volume confirm)"
+        "low that its neighbours or the volume confirm); not good for low and mid, but for close, "
+        "open, high, adj_close"
     )
 
 
