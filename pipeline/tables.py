@@ -133,7 +133,8 @@ def column(history: pd.DataFrame, name: str) -> pd.Series:
 
 
 #: A bar as known at a moment. Append only: a corrected bar is a new row with a later `known_at`
-#: (UTC). `source_id` keeps Yahoo, the sample and each folder of files apart.
+#: (UTC); one without a price and with volume -1 says that the source no longer has the bar.
+#: `source_id` keeps Yahoo, the sample and each folder of files apart.
 PRICE_REVISIONS = Table(
     "price_revisions",
     {"source_id": "str", **PRICES.columns, "known_at": MOMENT_DTYPE},
@@ -152,6 +153,20 @@ ACTION_REVISIONS = Table(
 #: actions: the next ones are dated after it, whatever the clock says.
 PRICE_SOURCES = Table(
     "price_sources", {"source_id": "str", "known_at": MOMENT_DTYPE}, ("source_id",)
+)
+
+#: What was last compared of a source that is read as a whole, such as a file: the stored bars and
+#: actions of a ticker from `first` to `last` are those of the source while they have this digest.
+PRICE_READINGS = Table(
+    "price_readings",
+    {
+        "source_id": "str",
+        "ticker": "str",
+        "first": SESSION_DTYPE,
+        "last": SESSION_DTYPE,
+        "digest": "str",
+    },
+    ("source_id", "ticker"),
 )
 
 #: The names of a series: all that is published for one universe, recipe and target.
@@ -485,6 +500,7 @@ STORED = (
     PRICE_REVISIONS,
     ACTION_REVISIONS,
     PRICE_SOURCES,
+    PRICE_READINGS,
     FINDINGS,
     CHECKS,
     DATASETS,

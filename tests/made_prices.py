@@ -52,6 +52,7 @@ class MadeSource:
     """
 
     name = "sample"
+    reads_all = True
 
     def __init__(
         self, bars: dict[str, pd.DataFrame], actions: dict[str, pd.DataFrame] | None = None

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 PASSED, QUARANTINED = "passed", "quarantined"
 #: What the reason of a ticker begins with that could not be fetched.
 INGEST_FAILED = "ingest: "
+#: The rule of a finding about a source that has changed its old bars.
+RESTATED = "restated"
 #: The steps after the gate that hold tickers back, in the order of the day.
 HOLDING_STEPS = ("build_windows", "train", "evaluate", "promote", "publish")
 
@@ -138,7 +140,24 @@ def note_failures(
     if len(failures) == len(tickers):
         raise_together(failures)
     rule = f"{step}_failed"
-    findings = [
+    frame = _findings(run, rule, {ticker: str(error) for ticker, error in failures.items()})
+    parts.store.replace(FINDINGS, frame, **run.key, ticker=list(run.universe.tickers), rule=rule)
+
+
+def note(parts: Parts, run: Run, rule: str, messages: Mapping[str, str]) -> None:
+    """Note as findings what is to be known about some tickers.
+
+    Args:
+        messages: by ticker.
+    """
+    if messages:
+        lines = {ticker: f"{ticker}: {message}." for ticker, message in messages.items()}
+        parts.store.save(FINDINGS, _findings(run, rule, lines))
+
+
+def _findings(run: Run, rule: str, messages: Mapping[str, str]) -> pd.DataFrame:
+    """Return FINDINGS that hold nobody back, about tickers as a whole."""
+    rows = [
         {
             **run.key,
             "ticker": ticker,
@@ -146,12 +165,11 @@ def note_failures(
             "severity": "record",
             "session": pd.Timestamp(run.session),
             "column": WHOLE_TICKER,
-            "message": str(error),
+            "message": message,
         }
-        for ticker, error in failures.items()
+        for ticker, message in messages.items()
     ]
-    frame = FINDINGS.conform(pd.DataFrame(findings)) if findings else FINDINGS.empty()
-    parts.store.replace(FINDINGS, frame, **run.key, ticker=list(run.universe.tickers), rule=rule)
+    return FINDINGS.conform(pd.DataFrame(rows)) if rows else FINDINGS.empty()
 
 
 def _report(parts: Parts, step: str, failures: Mapping[str, StockcastError]) -> None:

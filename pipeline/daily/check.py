@@ -12,6 +12,7 @@ import pandas as pd
 from pipeline.daily.admission import (
     INGEST_FAILED,
     QUARANTINED,
+    RESTATED,
     is_everyones,
     known_at_of,
     passed,
@@ -157,7 +158,9 @@ def _check_together(
     if judged.failures and all(map(is_everyones, judged.failures.values())):
         raise_together(judged.failures)
     found = [rows for _, rows in judged.results.values() if len(rows)]
-    findings = pd.concat(found or [FINDINGS.empty()], ignore_index=True).assign(
+    # What `ingest` has noted of these tickers stays.
+    found.append(parts.store.load(FINDINGS, **run.key, ticker=tickers, rule=RESTATED))
+    findings = pd.concat(found, ignore_index=True).assign(
         universe=universe.name,
         recipe=universe.recipe,
         target=universe.target,

@@ -9,21 +9,27 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pipeline.daily.admission import INGEST_FAILED, known_at_of, reasons_of, save_checks
+from pipeline.daily.admission import (
+    INGEST_FAILED,
+    RESTATED,
+    known_at_of,
+    note,
+    reasons_of,
+    save_checks,
+)
+from pipeline.daily.price_readings import PriceReader, PriceReading, first_wanted
 from pipeline.daily.shards import chunks
 from pipeline.errors import NothingStored, SourceUnavailable, StockcastError
 from pipeline.outcomes import (
-    Outcomes,
     joined,
     outcome_of_each,
     outcome_together,
     raise_together,
     worth_trying,
 )
-from pipeline.prices import LATE, Fetched, fetch, may_be_late
+from pipeline.prices import LATE, fetch, may_be_late
 from pipeline.run import Run
-from pipeline.sessions import Calendar
-from pipeline.tables import ACTIONS, CHECKS, PRICES
+from pipeline.tables import ACTIONS, CHECKS, PRICE_READINGS, PRICES
 
 if TYPE_CHECKING:
     from pipeline.parts import Parts
@@ -66,8 +72,7 @@ def ingest_each(parts: Parts, run: Run, tickers: Sequence[str]) -> dict[str, Sto
         }
     failures: dict[str, StockcastError] = {}
     for batch in chunks(tickers, INGESTED_TOGETHER):
-        firsts = {ticker: _first_wanted(parts, run, newest.get(ticker)) for ticker in batch}
-        failed = _ingest_together(parts, run, firsts)
+        failed = _ingest_together(parts, run, batch, newest)
         for ticker, error in failed.items():
             parts.progress(STEP, ticker, str(error))
         save_checks(parts, run, {t: f"{INGEST_FAILED}{error}" for t, error in failed.items()})
@@ -82,8 +87,7 @@ def probe(parts: Parts, run: Run) -> int:
     """
     universe, ticker = run.universe, run.universe.tickers[0]
     calendar = parts.calendar(universe)
-    count = parts.settings.refetch_sessions
-    first = _sessions_before(calendar, run.session, count, universe.start)
+    first = first_wanted(parts, run, run.session)
     source = parts.source(universe)
     return len(fetch(source, ticker, first, run.session, calendar, run.known_at).prices)
 
@@ -95,33 +99,19 @@ def _unknown_then(run: Run, ticker: str, known: dt.date | None) -> NothingStored
     )
 
 
-def _first_wanted(parts: Parts, run: Run, newest: dt.date | None) -> dt.date:
-    """Return the first session to fetch: a few before the newest bar, which may be corrected."""
-    start = run.universe.start
-    if newest is None:
-        return start
-    count = parts.settings.refetch_sessions
-    return _sessions_before(parts.calendar(run.universe), newest, count, start)
-
-
-def _sessions_before(calendar: Calendar, session: dt.date, count: int, start: dt.date) -> dt.date:
-    begin = max(start, session - dt.timedelta(days=3 * count + 10))
-    earlier = calendar.sessions(begin, session)
-    return earlier[max(len(earlier) - 1 - count, 0)] if earlier else start
-
-
 def _ingest_together(
-    parts: Parts, run: Run, firsts: Mapping[str, dt.date]
+    parts: Parts, run: Run, tickers: Sequence[str], newest: Mapping[str, dt.date]
 ) -> dict[str, StockcastError]:
-    """Fetch each ticker from its first session on, and store the fetched; return what failed.
+    """Read what is new of each ticker, and store what was read; return what failed.
 
     All that begin on the same session are stored in one transaction.
     """
-    fetched = _fetch_each(parts, run, firsts)
+    read = outcome_of_each(tickers, PriceReader(parts, run, tickers, newest).read)
+    firsts = {ticker: reading.first for ticker, reading in read.results.items()}
     stored = joined(
         outcome_together(
-            [ticker for ticker in fetched.results if firsts[ticker] == first],
-            partial(_store, parts, run, fetched.results, first),
+            [ticker for ticker in firsts if firsts[ticker] == first],
+            partial(_store, parts, run, read.results, first),
         )
         for first in sorted(set(firsts.values()))
     )
@@ -133,7 +123,7 @@ def _ingest_together(
     ]
     if recovered:
         parts.store.replace(CHECKS, CHECKS.empty(), **run.key, ticker=recovered)
-    return {**fetched.failures, **stored.failures, **late}
+    return {**read.failures, **stored.failures, **late}
 
 
 def _late(parts: Parts, run: Run, tickers: Sequence[str]) -> dict[str, SourceUnavailable]:
@@ -157,27 +147,31 @@ def _late(parts: Parts, run: Run, tickers: Sequence[str]) -> dict[str, SourceUna
     }
 
 
-def _fetch_each(parts: Parts, run: Run, firsts: Mapping[str, dt.date]) -> Outcomes[Fetched]:
-    calendar, source = parts.calendar(run.universe), parts.source(run.universe)
-    return outcome_of_each(
-        firsts,
-        lambda ticker: fetch(source, ticker, firsts[ticker], run.session, calendar, run.known_at),
-    )
-
-
 def _store(
-    parts: Parts, run: Run, every: Mapping[str, Fetched], first: dt.date, tickers: Sequence[str]
+    parts: Parts,
+    run: Run,
+    every: Mapping[str, PriceReading],
+    first: dt.date,
+    tickers: Sequence[str],
 ) -> dict[str, int]:
-    """Store what was fetched of these tickers from a session on, in one transaction.
+    """Store what was read of these tickers from a session on, in one transaction.
 
     Returns:
         By ticker, the number of bars that were new or corrected.
     """
-    fetched = {ticker: every[ticker] for ticker in tickers}
-    prices = pd.concat([PRICES.empty(), *(each.prices for each in fetched.values())])
-    actions = pd.concat([ACTIONS.empty(), *(each.actions for each in fetched.values())])
-    added = parts.store.prices.save(run.universe.source_id, prices, actions, first, run.session)
-    for ticker, each in fetched.items():
-        bars = f"{len(each.prices)} bars from {first}"
+    readings = {ticker: every[ticker] for ticker in tickers}
+    prices, actions, kept = (
+        pd.concat([table.empty(), *(getattr(each, name) for each in readings.values())])
+        for name, table in (("prices", PRICES), ("actions", ACTIONS), ("kept", PRICE_READINGS))
+    )
+    changes = {t: str(each.restatement) for t, each in readings.items() if each.restatement}
+    # Before what they tell of: a step that is killed in between finds it again.
+    note(parts, run, RESTATED, changes)
+    source_id = run.universe.source_id
+    added = parts.store.prices.save(source_id, prices, actions, first, run.session, kept)
+    for ticker, each in readings.items():
+        bars = f"{each.count} bars from {first}"
         parts.progress(STEP, ticker, f"{bars}, {added[ticker]} new or corrected")
-    return {ticker: added[ticker] for ticker in fetched}
+        if ticker in changes:
+            parts.progress(STEP, ticker, changes[ticker])
+    return {ticker: added[ticker] for ticker in readings}

@@ -11,6 +11,7 @@ import pandas as pd
 from pipeline.daily.admission import INGEST_FAILED, note_failures
 from pipeline.daily.check import READ_TOGETHER
 from pipeline.daily.replaying import baseline_model
+from pipeline.daily.score_bases import bases_of
 from pipeline.daily.shards import chunks
 from pipeline.measures import scores
 from pipeline.models import EWMA
@@ -46,7 +47,9 @@ def score(parts: Parts, run: Run) -> None:
 
     A price that the gate has masked or condemned gives no score, and takes back the one that it has
     given; once it is corrected, or has proved right, the score is made. So does a forecast from
-    one side of a change of the basis of prices for a session on its other side.
+    one side of a change of the basis of prices for a session on its other side. Where the source
+    has restated the prices that a forecast was made from, its outcome is brought to their level;
+    where only a part of them was, there is none.
 
     The forecast that counts is the first one published before its session opened; see
     `measures.scores.counted`. It looks at all sessions that have been run, not at this one alone,
@@ -57,7 +60,7 @@ def score(parts: Parts, run: Run) -> None:
     due = _due(parts, run, until)
     counted = scores.counted(due, parts.calendar(run.universe).opens_of(due["session"]))
     tickers = [str(ticker) for ticker in due["ticker"].unique()]
-    counts: list[tuple[int, int]] = []
+    counts: list[tuple[int, int, int]] = []
 
     def score_some(some: list[str]) -> dict[str, None]:
         counts.append(_score_together(parts, run, until, due, counted, some))
@@ -65,10 +68,13 @@ def score(parts: Parts, run: Run) -> None:
 
     scored = joined(outcome_together(some, score_some) for some in chunks(tickers, READ_TOGETHER))
     note_failures(parts, run, STEP, scored.failures, tickers)
-    changed, withheld = map(sum, zip(*counts, strict=True)) if counts else (0, 0)
+    changed, withheld, restated = map(sum, zip(*counts, strict=True)) if counts else (0, 0, 0)
     message = f"{len(counted)} forecasts whose session has closed, {changed} scores new or changed"
-    held = f", {withheld} withheld: their price is masked or condemned" if withheld else ""
-    parts.progress(STEP, "", message + held)
+    if restated:
+        message += f", {restated} withheld: a part of the prices they were made from is restated"
+    if withheld:
+        message += f", {withheld} withheld: their price is masked or condemned"
+    parts.progress(STEP, "", message)
 
 
 def _score_together(
@@ -78,8 +84,12 @@ def _score_together(
     due: pd.DataFrame,
     counted: pd.DataFrame,
     tickers: list[str],
-) -> tuple[int, int]:
-    """Store the scores of these tickers; return how many are new or changed, and withheld.
+) -> tuple[int, int, int]:
+    """Store the scores of these tickers.
+
+    Returns:
+        How many are new or changed, how many withheld for their price, and how many as the prices
+        that they were made from are restated in part.
 
     Args:
         due: the PUBLICATIONS to score.
@@ -98,9 +108,11 @@ def _score_together(
     usable = _without(condemned, histories.all_of(until))
     across = _across_basis_changes(condemned, rows)
     target = run.universe.target
-    scored = scores.score(rows[~across], baseline, history, usable, histories.bars, target)
-    withheld = scores.count_withheld(rows[~across], history, usable, target) + int(across.sum())
-    return parts.store.replace_keys(SCORES, scored, revisions), withheld
+    same_basis = rows[~across]
+    bases = bases_of(parts, run, same_basis, histories.bars)
+    scored = scores.score(same_basis, baseline, history, usable, histories.bars, target, bases)
+    withheld = scores.count_withheld(same_basis, history, usable, target) + int(across.sum())
+    return parts.store.replace_keys(SCORES, scored, revisions), withheld, int(bases.isna().sum())
 
 
 def _due(parts: Parts, run: Run, until: dt.date) -> pd.DataFrame:

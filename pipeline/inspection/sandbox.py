@@ -117,6 +117,7 @@ class NoSource:
     """A source that has nothing: all prices of a sandbox are in its store already."""
 
     name = "store"
+    reads_all = False
 
     def tickers(self) -> list[str] | None:
         """Return None: it cannot list them."""

@@ -27,7 +27,7 @@ def counted(publications: pd.DataFrame, opens: pd.Series) -> pd.DataFrame:
         opens: when each row's session opens (UTC, without a zone).
 
     Returns:
-        FORECASTS with published_at and backfilled, at most one row per forecast.
+        FORECASTS with published_at, known_at and backfilled, at most one row per forecast.
     """
     key = list(FORECASTS.key)
     rows = publications.assign(backfilled=publications["published_at"] >= opens)
@@ -40,7 +40,7 @@ def counted(publications: pd.DataFrame, opens: pd.Series) -> pd.DataFrame:
     newest = rows.drop_duplicates(key, keep="last")
     standing = newest[newest["withdrawn"] == ""].assign(backfilled=True)
     chosen = pd.concat([first, standing]).drop_duplicates(key)
-    return chosen[[*FORECASTS.columns, "published_at", "backfilled"]].sort_values(
+    return chosen[[*FORECASTS.columns, "published_at", "known_at", "backfilled"]].sort_values(
         key, ignore_index=True
     )
 
@@ -52,6 +52,7 @@ def score(
     usable: pd.DataFrame,
     tape: pd.DataFrame,
     target: str,
+    bases: pd.Series | float = 1.0,
 ) -> pd.DataFrame:
     """Return SCORES rows of forecasts; one without a usable bar has none yet.
 
@@ -68,8 +69,10 @@ def score(
         usable: the same, NaN where a price must not be compared with.
         tape: PRICES as traded, up to the same session.
         target: the column that is forecast.
+        bases: by row, the level of the prices that a forecast was made from over that of the same
+            prices today (see `prices.basis_factor`); where it is NaN there is no score.
     """
-    traded_target = "close" if target == "adj_close" else target
+    traded_target = traded_column(target)
     adjusted = column(history.set_index(["ticker", "session"]), target)
     traded = column(tape.set_index(["ticker", "session"]), traded_target)
     session = pd.MultiIndex.from_frame(forecasts[["ticker", "session"]])
@@ -80,7 +83,7 @@ def score(
         * traded.reindex(cutoff).to_numpy()
         / adjusted.reindex(cutoff).to_numpy()
     )
-    actual = pd.Series(prices, index=forecasts.index)
+    actual = pd.Series(prices, index=forecasts.index) * bases
     key = ["ticker", "cutoff", "horizon"]
     walk = forecasts[key].merge(baseline, on=key, how="left")[list(QUANTILE_COLUMNS)]
     last = forecasts["last_value"].to_numpy()
@@ -94,6 +97,11 @@ def score(
         inside_95=actual.between(forecasts["lower_95"], forecasts["upper_95"]),
     )
     return SCORES.conform(scored[actual.notna()])
+
+
+def traded_column(target: str) -> str:
+    """Return the column of prices as traded that a target is at its cutoff."""
+    return "close" if target == "adj_close" else target
 
 
 def count_withheld(

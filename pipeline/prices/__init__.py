@@ -12,6 +12,14 @@ from pipeline.prices.history import (
     on_calendar,
 )
 from pipeline.prices.masking import mask
+from pipeline.prices.restating import (
+    Restatement,
+    absent_bars,
+    basis_factor,
+    is_behind,
+    restatement,
+    without_taken_back,
+)
 from pipeline.prices.sample import SampleSource
 from pipeline.prices.source import (
     LATE,
@@ -31,16 +39,20 @@ __all__ = [
     "Fetched",
     "Histories",
     "RawPrices",
+    "Restatement",
     "Revisions",
     "SampleSource",
     "Source",
     "YahooSource",
+    "absent_bars",
     "adjust",
     "adjustment",
+    "basis_factor",
     "ending_calendar",
     "fetch",
     "fetch_histories",
     "histories_as_of",
+    "is_behind",
     "mask",
     "masking",
     "may_be_late",
@@ -50,5 +62,7 @@ __all__ = [
     "on_calendar",
     "price_basis",
     "require_known",
+    "restatement",
     "usual",
+    "without_taken_back",
 ]

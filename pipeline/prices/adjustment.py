@@ -13,6 +13,7 @@ import pandas as pd
 
 from pipeline.arrays import Array, Floats
 from pipeline.errors import MalformedPrices
+from pipeline.prices.restating import without_taken_back
 from pipeline.tables import ACTIONS, HISTORY, OHLCV, PRICE_COLUMNS, PRICES
 
 
@@ -26,7 +27,7 @@ def adjust(prices: pd.DataFrame, actions: pd.DataFrame, cutoff: dt.date) -> pd.D
     is known.
 
     Args:
-        prices: PRICES of any number of tickers.
+        prices: PRICES of any number of tickers; bars that were taken back are ignored.
         actions: ACTIONS; those of other tickers are ignored.
 
     Returns:
@@ -35,7 +36,7 @@ def adjust(prices: pd.DataFrame, actions: pd.DataFrame, cutoff: dt.date) -> pd.D
     Raises:
         MalformedPrices: a split leaves no number of a price.
     """
-    prices = PRICES.conform(prices[prices["session"] <= pd.Timestamp(cutoff)])
+    prices = without_taken_back(PRICES.conform(prices[prices["session"] <= pd.Timestamp(cutoff)]))
     actions = _in_force(actions, pd.Timestamp(cutoff))
     acted_on = prices["ticker"].isin(actions["ticker"].unique()).to_numpy()
     untouched = prices[~acted_on]

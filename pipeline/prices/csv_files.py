@@ -40,6 +40,7 @@ class CsvSource:
     """Prices from a folder of files; the folder is looked through once, at first use."""
 
     name = "csv"
+    reads_all = True
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder).expanduser()

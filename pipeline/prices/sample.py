@@ -29,6 +29,7 @@ class SampleSource:
     """Five stocks that need no network."""
 
     name = "sample"
+    reads_all = True
 
     def tickers(self) -> list[str]:
         return list(SAMPLE_TICKERS)

@@ -63,9 +63,12 @@ class Source(Protocol):
 
     Attributes:
         name: as `--source` takes it.
+        reads_all: whether a request for a few sessions costs as much as one for all, as where all
+            of a file is read. What is stored is then compared with all that it has in every run.
     """
 
     name: str
+    reads_all: bool
 
     def tickers(self) -> list[str] | None:
         """Return all tickers, sorted; None: the source cannot list them."""

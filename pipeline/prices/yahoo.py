@@ -48,6 +48,7 @@ class YahooSource:
     """
 
     name = "yahoo"
+    reads_all = False
 
     def __init__(
         self,

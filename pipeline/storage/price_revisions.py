@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import pandas as pd
 import sqlalchemy as sa
 
+from pipeline.prices import without_taken_back
 from pipeline.storage.database import Database
 from pipeline.storage.filters import Span, conditions_of
 from pipeline.storage.frames import are_many, fetch_frame, rows_of
@@ -20,7 +21,15 @@ from pipeline.storage.moments import next_moment, now
 from pipeline.storage.revision_queries import known_by, newest_revisions
 from pipeline.storage.schema import SQL_TABLES
 from pipeline.storage.statements import insert_all, insert_into, upsert
-from pipeline.tables import ACTION_REVISIONS, ACTIONS, PRICE_REVISIONS, PRICE_SOURCES, PRICES, Table
+from pipeline.tables import (
+    ACTION_REVISIONS,
+    ACTIONS,
+    PRICE_READINGS,
+    PRICE_REVISIONS,
+    PRICE_SOURCES,
+    PRICES,
+    Table,
+)
 
 
 class PriceRevisions:
@@ -42,12 +51,16 @@ class PriceRevisions:
         actions: pd.DataFrame,
         first: dt.date,
         last: dt.date,
+        readings: pd.DataFrame | None = None,
     ) -> Counter[str]:
         """Append what a source reports about `first` to `last` where it differs from the newest.
 
         An action in that range that the source no longer reports, of a ticker that it gave prices
         for, is taken back. The revisions are dated after all others of the source: what a read as
         of a moment gives does not change once anything later is stored.
+
+        Args:
+            readings: PRICE_READINGS that are true once this is stored; None: none.
 
         Returns:
             How many new price revisions each ticker has.
@@ -63,6 +76,8 @@ class PriceRevisions:
             added = report.append_bars(prices)
             if added + report.append_actions(actions, first, last):
                 upsert(connection, PRICE_SOURCES, [{"source_id": source_id, "known_at": known_at}])
+            if readings is not None:
+                upsert(connection, PRICE_READINGS, rows_of(PRICE_READINGS, readings))
         return added
 
     def _next_moment(self, connection: sa.Connection, source_id: str) -> dt.datetime:
@@ -78,12 +93,16 @@ class PriceRevisions:
         known_at: dt.datetime | None,
         first: dt.date | None = None,
     ) -> pd.DataFrame:
-        """Return bars as traded, from `first` (None: the beginning) to the cutoff; PRICES."""
+        """Return bars as traded, from `first` (None: the beginning) to the cutoff; PRICES.
+
+        Without those that the source has taken back.
+        """
         query = newest_revisions(
             PRICE_REVISIONS, PRICES, source_id, ticker, known_at, cutoff, first
         )
         with self._database.reader() as connection:
-            return fetch_frame(connection, query, PRICES, many=are_many(ticker))
+            bars = fetch_frame(connection, query, PRICES, many=are_many(ticker))
+        return without_taken_back(bars).reset_index(drop=True)
 
     def actions(
         self,

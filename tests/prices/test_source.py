@@ -20,6 +20,7 @@ class Scripted:
     """A source that hands over the same rows every time, and counts the calls."""
 
     name = "scripted"
+    reads_all = False
 
     def __init__(self, prices: pd.DataFrame, actions: pd.DataFrame = NO_ACTIONS) -> None:
         self.raw = RawPrices(prices, actions)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from pipeline.prices import histories_as_of
 from pipeline.storage import PriceRevisions, Store
-from pipeline.tables import ACTIONS, PRICE_REVISIONS, PRICES
+from pipeline.tables import ACTIONS, PRICE_COLUMNS, PRICE_READINGS, PRICE_REVISIONS, PRICES
 from tests.storage.made_rows import (
     EVENING,
     HOUR,
@@ -245,3 +245,28 @@ def test_the_bars_of_each_ticker_are_counted_up_to_a_cutoff(prices):
     assert prices.bar_counts("made", WEDNESDAY) == {"AAA": 3, "BBB": 1}
     assert prices.bar_counts("made", MONDAY) == {"AAA": 1}
     assert prices.bar_counts("other", WEDNESDAY) == {}
+
+
+def test_a_bar_that_was_taken_back_is_none_from_then_on(prices):
+    save_at(EVENING, prices, "csv", THREE_DAYS, NO_ACTIONS, MONDAY, WEDNESDAY)
+    gone = THREE_DAYS.iloc[1:2].assign(**dict.fromkeys(PRICE_COLUMNS, np.nan), volume=-1.0)
+    later = EVENING + HOUR
+    save_at(later, prices, "csv", gone, NO_ACTIONS, MONDAY, WEDNESDAY)
+    assert prices.bars("csv", "IBM", WEDNESDAY, None)["close"].tolist() == [10.0, 12.0]
+    assert prices.bars("csv", "IBM", WEDNESDAY, EVENING)["close"].tolist() == [10.0, 11.0, 12.0]
+    histories = histories_as_of(prices, "csv", ["IBM"], WEDNESDAY, None)
+    for masked in (True, False):
+        assert histories.of("IBM", WEDNESDAY, masked)["close"].tolist() == [10.0, 12.0]
+    # Its revision is among those that a reader of this moment has seen.
+    assert histories.newest_revision("IBM", WEDNESDAY) == later.replace(tzinfo=None)
+
+
+def test_what_was_read_is_kept_with_the_bars_or_not_at_all(prices, store):
+    row = {"source_id": "csv", "ticker": "IBM", "first": MONDAY, "last": WEDNESDAY, "digest": "d"}
+    reading = PRICE_READINGS.conform(pd.DataFrame([row]))
+    twice = pd.concat([THREE_DAYS, THREE_DAYS.assign(close=1.0)])
+    with pytest.raises(ValueError, match="the same key"):
+        save_at(EVENING, prices, "csv", twice, NO_ACTIONS, MONDAY, WEDNESDAY, reading)
+    assert store.load(PRICE_READINGS).empty
+    save_at(EVENING, prices, "csv", THREE_DAYS, NO_ACTIONS, MONDAY, WEDNESDAY, reading)
+    pd.testing.assert_frame_equal(store.load(PRICE_READINGS), reading)
