@@ -291,7 +291,7 @@ def _source(name: str, data: str, settings: Settings) -> Source:
     if name == "sample":
         return SampleSource()
     if name == "csv":
-        return CsvSource(Path(data))
+        return CsvSource(data)
     return YahooSource(
         private_home(settings.home) / "yahoo",
         settings.fetch_attempts,

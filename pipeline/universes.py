@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.addresses import without_login
 from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Universe:
         horizon: sessions ahead, 1 to `MOST_HORIZONS`.
         retrain: one of `RETRAIN_CADENCES`.
         scheduled: whether Airflow runs it every session.
-        data: the csv source's folder; "" for other sources.
+        data: the csv source's folder, file or URL; "" for other sources.
         start: the day from which prices are asked for.
         closures: sessions of the calendar on which the exchange was closed all the same.
         extra_sessions: days on which it traded although the calendar has no session.
@@ -173,6 +174,8 @@ class Universe:
 
         A folder of files never mixes with another folder or with Yahoo.
         """
+        if self.source == "csv" and "://" in self.data:
+            return f"csv:{without_login(self.data)}"
         if self.source == "csv":
             return f"csv:{Path(self.data).expanduser().absolute()}"
         return self.source

@@ -40,7 +40,7 @@ HOMES = {
     "bokeh_sampledata": {"prices"},
     "exchange_calendars": {"words"},
     "fastapi": {"scheduling"},
-    "fsspec": {"storage"},
+    "fsspec": {"prices", "storage"},
     "great_expectations": {"quality"},
     "h5py": {"training"},
     "httpx": {"scheduling"},

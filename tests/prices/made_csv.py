@@ -28,12 +28,12 @@ def folder_of(folder: Path, **files: str) -> Path:
     return folder
 
 
-def fetch_all(folder: Path, ticker: str = "AAPL") -> Fetched:
+def fetch_all(folder: Path | str, ticker: str = "AAPL") -> Fetched:
     first, last = dt.date(1990, 1, 1), dt.date(2023, 12, 31)
     return fetch(CsvSource(folder), ticker, first, last, Calendar("XNYS"), LATER)
 
 
-def rows_of(folder: Path, ticker: str = "AAPL") -> list[list[object]]:
+def rows_of(folder: Path | str, ticker: str = "AAPL") -> list[list[object]]:
     """Return a ticker's bars: session, open, high, low, close, volume."""
     prices = fetch_all(folder, ticker).prices
     return prices.assign(session=prices["session"].astype("str")).iloc[:, 1:].values.tolist()

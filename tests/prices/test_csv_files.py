@@ -1,11 +1,24 @@
 """The csv source: the tickers of a folder, and its errors."""
 
 import datetime as dt
+import io
+import threading
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 
+import fsspec
 import pandas as pd
 import pytest
 
-from pipeline.errors import LookAtTheData, MalformedPrices, SettingsError, UnknownTicker
+from pipeline.errors import (
+    LookAtTheData,
+    MalformedPrices,
+    SettingsError,
+    SourceUnavailable,
+    UnknownTicker,
+)
 from pipeline.prices.csv_files import CsvSource
 from pipeline.prices.source import fetch, newest_session, require_known
 from pipeline.sessions import Calendar
@@ -14,7 +27,6 @@ from tests.prices.made_csv import (
     LATER,
     TWO_BARS,
     TWO_LINES,
-    fetch_all,
     folder_of,
     rows_of,
 )
@@ -50,11 +62,6 @@ def test_long_files_and_single_files_live_side_by_side(tmp_path):
     assert rows_of(folder, "BF.B") == [["2012-01-05", 5.0, 6.0, 5.0, 6.0, 9.0]]
 
 
-def test_a_csv_folder_has_no_corporate_actions(tmp_path):
-    text = "Date,Open,High,Low,Close,Volume,Dividends,Stock Splits\n2012-01-05,1,1,1,1,1,0.5,2\n"
-    assert fetch_all(folder_of(tmp_path, AAPL__csv=text)).actions.empty
-
-
 def test_the_adjusted_close_has_one_value_for_a_date(tmp_path):
     """Nobody has to know which of two is right for a range without them."""
     rows = (("05", 5), ("05", 6), ("17", 7))
@@ -80,7 +87,7 @@ def test_a_broken_file_does_not_hide_the_others(tmp_path):
     folder = folder_of(tmp_path, AAPL__csv=HEADER + TWO_LINES, IBM__csv="Date,Open\n")
     assert CsvSource(folder).tickers() == ["AAPL", "IBM"]
     assert rows_of(folder) == TWO_BARS
-    with pytest.raises(MalformedPrices, match=r"IBM\.csv: no column high, low, close, volume"):
+    with pytest.raises(MalformedPrices, match=r"IBM\.csv: no column high, low, close in"):
         rows_of(folder, "IBM")
 
 
@@ -93,7 +100,7 @@ def test_a_quote_that_is_never_closed_in_the_first_line_is_refused_in_one_line(t
 def test_a_folder_without_price_files_is_a_setting_to_fix(tmp_path):
     with pytest.raises(SettingsError, match="is no folder; the csv source needs one"):
         CsvSource(tmp_path / "nowhere").tickers()
-    with pytest.raises(SettingsError, match=r"has no \.csv or \.csv\.gz files"):
+    with pytest.raises(SettingsError, match=r"has no \.csv, \.txt, .* or \.zip files of prices"):
         CsvSource(tmp_path).tickers()
 
 
@@ -159,3 +166,64 @@ def test_the_newest_session_is_the_last_bar_of_any_ticker(tmp_path):
     message = "The csv source has no bar of NEW; at least one is expected"
     with pytest.raises(MalformedPrices, match=message):
         newest_session(CsvSource(folder), ["NEW"], Calendar("XNYS"), LATER)
+
+
+def test_a_folder_may_be_a_file_or_a_url(tmp_path):
+    folder = folder_of(tmp_path, AAPL__csv=HEADER + TWO_LINES, IBM__csv=HEADER)
+    assert CsvSource(folder / "AAPL.csv").tickers() == ["AAPL"]
+    assert rows_of(folder / "AAPL.csv") == TWO_BARS
+    fsspec.filesystem("memory").pipe("/prices/AAPL.csv", (HEADER + TWO_LINES).encode())
+    for place in ("memory://prices", "memory://prices/AAPL.csv", f"file://{folder}/AAPL.csv"):
+        assert CsvSource(place).tickers() == ["AAPL"]
+        assert rows_of(place) == TWO_BARS
+    with pytest.raises(SettingsError, match=r"memory://nowhere does not exist; the csv source"):
+        CsvSource("memory://nowhere").tickers()
+    with pytest.raises(SettingsError, match=r"nothing://x cannot be read \(Protocol not known"):
+        CsvSource("nothing://x").tickers()
+
+
+def test_a_url_without_an_answer_is_to_be_tried_again_and_shows_no_login():
+    with pytest.raises(SourceUnavailable, match=r"^http://127\.0\.0\.1:1/.*: no answer") as error:
+        CsvSource("http://me:secret@127.0.0.1:1/AAPL.csv").tickers()
+    assert "secret" not in str(error.value)
+
+
+def test_files_of_a_server_are_read(tmp_path):
+    folder_of(tmp_path, AAPL__csv=HEADER + TWO_LINES)
+    handler = partial(QuietHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        root = f"http://127.0.0.1:{server.server_port}"
+        assert rows_of(f"{root}/AAPL.csv") == TWO_BARS
+        assert CsvSource(f"{root}/").tickers() == ["AAPL"]
+        server.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        return
+
+
+def test_an_archive_of_several_files_has_all_their_tickers(tmp_path):
+    with zipfile.ZipFile(tmp_path / "stocks.zip", "w") as archive:
+        for ticker in ("AAPL", "IBM"):
+            archive.writestr(f"stocks/{ticker}.csv", HEADER + TWO_LINES)
+    assert CsvSource(tmp_path).tickers() == ["AAPL", "IBM"]
+    assert rows_of(tmp_path, "IBM") == TWO_BARS
+
+
+def test_a_workbook_needs_a_package_that_is_named(tmp_path):
+    (tmp_path / "AAPL.xlsx").write_bytes(workbook())
+    if find_spec("openpyxl"):
+        assert rows_of(tmp_path) == TWO_BARS
+        return
+    with pytest.raises(SettingsError, match=r"AAPL\.xlsx is a workbook.*pip install openpyxl"):
+        CsvSource(tmp_path).tickers()
+
+
+def workbook() -> bytes:
+    """Return the smallest archive that pandas takes for a workbook."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("xl/workbook.xml", "<workbook/>")
+    return content.getvalue()

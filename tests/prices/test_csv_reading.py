@@ -38,7 +38,10 @@ def test_columns_may_be_written_in_many_ways(tmp_path, text):
 
 
 def test_cells_without_a_value_are_missing_not_zero(tmp_path):
-    folder = folder_of(tmp_path, AAPL__csv=HEADER + "2012-01-05,,NaN,null,11,N/A\n")
+    folder = folder_of(
+        tmp_path,
+        AAPL__csv=HEADER + "2012-01-05,,NaN,null,11,N/A\n" + "2012-01-17,11,13,10,12,600\n",
+    )
     row = fetch_all(folder).prices.iloc[0]
     assert row.drop(["ticker", "session"]).isna().to_dict() == {
         "open": True,
@@ -58,10 +61,10 @@ def test_cells_without_a_value_are_missing_not_zero(tmp_path):
             "expected",
         ),
         (
-            "2012-01-04,1,1,1,1,1\n\n2012-01-05,10,12,9,$11,500\n",
-            r"AAPL\.csv, line 4: close is '\$11'",
+            "2012-01-04,1,1,1,1,1\n\n2012-01-05,10,12,9,$1x,500\n",
+            r"AAPL\.csv, line 4: close is '\$1x'",
         ),
-        ('2012-01-05,10,12,9,11,"1,000"\n', r"AAPL\.csv, line 2: volume is '1,000'"),
+        ('2012-01-05,10,12,9,11,"1,0,0"\n', r"AAPL\.csv, line 2: volume is '1,0,0'"),
         (
             "2012-01-05,10,12,9,11,1,000\n",
             r"AAPL\.csv, line 2: more cells than the first line has columns",

@@ -1,0 +1,25 @@
+"""Price files as their producers write them: content, layout, cells, and rows by ticker.
+
+- `file_content`: where a file is (folder, archive, URL) and its text
+- `file_names`: which names are price files, and of which ticker
+- `columns`: the spellings of each column, and the producers known by theirs
+- `file_layout`: separator, title lines and header
+- `number_cells`, `date_cells`: numbers and dates in all their spellings
+- `file_actions`: splits and dividends of the file's own, and the basis of its prices
+- `file_rows`: all of it together
+"""
+
+from pipeline.prices.formats.file_content import PriceFile, files_at
+from pipeline.prices.formats.file_names import is_surely_prices, name_ticker
+from pipeline.prices.formats.file_rows import FileTable, TickerRows, read_table, tickers_of
+
+__all__ = [
+    "FileTable",
+    "PriceFile",
+    "TickerRows",
+    "files_at",
+    "is_surely_prices",
+    "name_ticker",
+    "read_table",
+    "tickers_of",
+]

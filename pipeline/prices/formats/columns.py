@@ -1,0 +1,129 @@
+"""Columns of price files: the spellings of each, and the producers that are known by theirs."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+#: Spellings of a column once its case, accents and all but its letters are gone, the likeliest
+#: first: a file that has several (unix and date, Stuecke and Volumen) means the first of them.
+COLUMN_SPELLINGS: dict[str, tuple[str, ...]] = {
+    "date": (
+        *("date", "datum", "fecha", "data", "day", "datetime", "tradingday", "tradedate"),
+        *("traddt", "timeopen", "opentime", "time", "timestamp", "unix", "unixtimestamp"),
+    ),
+    "open": (
+        *("open", "openprice", "opnpric", "erster", "eroffn", "eroffnung", "eroffnungskurs"),
+        *("ouv", "ouverture", "apertura", "abertura"),
+    ),
+    "high": (
+        *("high", "highprice", "hghpric", "hoch", "hochst", "tageshoch", "plushaut", "haut"),
+        *("maximo", "maxima", "massimo"),
+    ),
+    "low": (
+        *("low", "lowprice", "lwpric", "tief", "tiefst", "tagestief", "plusbas", "bas"),
+        *("minimo", "minima"),
+    ),
+    "close": (
+        *("close", "closelast", "closeprice", "clspric", "closingprice", "schlusskurs"),
+        *("schluss", "cierre", "chiusura", "fechamento", "cloture", "clot", "zuletzt"),
+        *("dernier", "ultimo", "price"),
+    ),
+    "volume": (
+        *("volume", "vol", "stuecke", "stucke", "tottrdqty", "ttltrdqnty", "ttltradgvol"),
+        *("totaltradedquantity", "volumen", "tickvol", "tickvolume"),
+    ),
+    "adj_close": ("adjclose", "adjustedclose"),
+    "ticker": ("ticker", "symbol", "tckrsymb"),
+    "name": ("name",),
+    "split": (
+        *("stocksplits", "splitratio", "splitcoefficient", "splitfactor", "stocksplit"),
+        *("splits", "split"),
+    ),
+    "dividend": ("dividends", "dividend", "exdividend", "divcash", "dividendamount"),
+    "series": ("series", "sctysrs"),
+    "currency": ("currency",),
+}
+#: Rank of a spelling with a unit: of several (Volume BTC, Volume USD), the first is meant.
+UNIT_RANK = 50
+TEXT_COLUMNS = ("date", "ticker", "name", "series", "currency")
+EXPECTED_COLUMNS = "Date, Open, High, Low, Close, Volume"
+CURRENCY_CODES = ("usdt", "usd", "eur", "gbp", "jpy", "inr", "krw", "chf", "cad", "aud", "btc")
+CURRENCY_SIGNS = {"$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY", "₹": "INR", "₩": "KRW"}
+
+#: Producers by what no other one writes: all of these spellings are in the header. The first that
+#: fits is taken.
+PRODUCERS: tuple[tuple[str, frozenset[str]], ...] = tuple(
+    (name, frozenset(spellings.split()))
+    for name, spellings in (
+        ("yfinance, history", "date open high low close volume dividends stocksplits"),
+        ("Quandl WIKI", "exdividend splitratio adjclose"),
+        ("Alpha Vantage, adjusted", "timestamp adjustedclose dividendamount splitcoefficient"),
+        ("Tiingo", "adjclose divcash splitfactor"),
+        ("Alpaca", "timestamp close tradecount vwap"),
+        ("CoinMarketCap", "timeopen timeclose timehigh marketcap"),
+        ("CryptoDataDownload", "unix date symbol close volumeusd"),
+        ("CryptoDataDownload", "unix date symbol close volumeusdt"),
+        ("Investing.com", "date price open high low change"),
+        ("Nasdaq", "date closelast volume open high low"),
+        ("Stooq, bulk", "ticker per date time open high low close vol openint"),
+        ("MetaTrader 5", "date open high low close tickvol vol spread"),
+        ("NSE, Kaggle's NIFTY-50", "date symbol series prevclose vwap deliverablevolume"),
+        ("NSE, bhavcopy", "symbol series open high low close tottrdqty timestamp"),
+        ("NSE, bhavcopy", "symbol series date closeprice ttltrdqnty"),
+        ("NSE, bhavcopy", "traddt tckrsymb opnpric hghpric lwpric clspric"),
+        ("NSE, one stock", "date series open high low prevclose ltp close"),
+        ("ariva.de", "datum erster hoch tief schlusskurs stuecke volumen"),
+        ("Yahoo, web table", "date open high low close adjclose volume *"),
+        ("Yahoo", "date open high low close adjclose volume"),
+    )
+)
+#: A header that only its small letters tell from others.
+ALPHA_VANTAGE = ["timestamp", "open", "high", "low", "close", "volume"]
+
+
+def letters_of(name: str) -> str:
+    """Return a column's name as its plain small letters: `Eröffn.` is eroffn."""
+    plain = unicodedata.normalize("NFKD", name)
+    return re.sub(r"[^a-z]", "", plain.lower().replace("ß", "ss"))
+
+
+def column_of(name: str) -> tuple[str, int] | None:
+    """Return the column that a name spells, and how likely (0 is best); None: another one.
+
+    A unit may follow: `Close (USD)`, `Volume BTC`.
+    """
+    letters = letters_of(name)
+    base = next(
+        (letters.removesuffix(code) for code in CURRENCY_CODES if letters.endswith(code)), letters
+    )
+    for column, spellings in COLUMN_SPELLINGS.items():
+        for spelling, rank in ((letters, 0), (base, UNIT_RANK)):
+            if spelling in spellings:
+                return column, rank + spellings.index(spelling)
+    if re.fullmatch(r"[Vv]olume[ _(]+\w{2,6}\)?", name.strip()):
+        return "volume", 2 * UNIT_RANK
+    return None
+
+
+def producer_of(names: list[str]) -> str:
+    """Return who writes a header like this; "": many do."""
+    spellings = {letters_of(name) for name in names}
+    if any("**" in name for name in names):
+        spellings.add("*")
+    for producer, typical in PRODUCERS:
+        if typical <= spellings:
+            return producer
+    return "Alpha Vantage" if names == ALPHA_VANTAGE else ""
+
+
+def currency_of(names: list[str]) -> str:
+    """Return the currency that a header names; "": it names none."""
+    for name in names:
+        for sign, code in CURRENCY_SIGNS.items():
+            if sign in name:
+                return code
+        match = re.search(r"\b(USD|EUR|GBP|GBp|GBX|JPY|INR|KRW|CHF|CAD|AUD)\b", name)
+        if match and (column_of(name) or ("", 0))[0] in ("open", "high", "low", "close"):
+            return match[1]
+    return ""

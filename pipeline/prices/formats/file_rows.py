@@ -1,0 +1,389 @@
+"""Rows of price files by ticker: dates and numbers read, and what is wrong with a row beside it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from pipeline.errors import MalformedPrices
+from pipeline.prices.formats.columns import TEXT_COLUMNS
+from pipeline.prices.formats.date_cells import DateStyle, date_style, iso_days, parse_date
+from pipeline.prices.formats.file_actions import Basis, as_traded, stated_events
+from pipeline.prices.formats.file_content import PriceFile
+from pipeline.prices.formats.file_layout import Layout, layout_of, not_csv
+from pipeline.prices.formats.file_names import as_ticker, ticker_of_name
+from pipeline.prices.formats.number_cells import (
+    MISSING_CELLS,
+    UNDECIDED,
+    NumberStyle,
+    number_style,
+    to_floats,
+)
+from pipeline.tables import OHLCV, PRICE_COLUMNS
+from pipeline.universes import TICKER_PATTERN
+
+#: A column of this program for cells beyond a file's last column.
+SURPLUS = "surplus"
+NUMBER_COLUMNS = (*OHLCV, "adj_close", "split", "dividend")
+#: A price that moves by this factor within a file may be one with and without thousands.
+MIXED_THOUSANDS = 100
+#: What files write as the volume of a series that has none.
+UNKNOWN_VOLUME = -1
+
+
+@dataclass(frozen=True, eq=False)
+class TickerRows:
+    """The rows of one ticker in one file.
+
+    Attributes:
+        bars: columns date, OHLCV, adj_close where the file has it, `line`, and where a cell of the
+            file cannot be read, `fault` and `adj_fault` with the reason. As traded.
+        actions: as `RawPrices.actions`.
+        basis: what the file's prices were adjusted for.
+    """
+
+    bars: pd.DataFrame
+    actions: pd.DataFrame
+    basis: Basis
+
+    def require_readable(self, file: PriceFile, rows: pd.DataFrame, fault: str = "fault") -> None:
+        """Raise `MalformedPrices` where one of these rows has a fault; it names the line."""
+        if fault not in rows:
+            return
+        wrong = rows[rows[fault].notna()]
+        if len(wrong):
+            row = wrong.iloc[0]
+            raise MalformedPrices(f"{file}, line {row['line']}: {row[fault]}")
+
+
+@dataclass(frozen=True, eq=False)
+class FileTable:
+    """All that a price file has.
+
+    Attributes:
+        dates: how it writes them.
+        left_out: how many lines have neither a date nor a number.
+    """
+
+    layout: Layout
+    dates: DateStyle
+    numbers: NumberStyle
+    tickers: Mapping[str, TickerRows]
+    left_out: int
+
+
+def tickers_of(file: PriceFile) -> list[str]:
+    """Return a file's tickers; its rows are only read when their names may be in them."""
+    if not _layout(file, file.version()).has_ticker_column:
+        return [ticker_of_name(file.name, str(file))]
+    return list(read_table(file).tickers)
+
+
+def read_table(file: PriceFile) -> FileTable:
+    """Read a file; once per process and version of the file.
+
+    Raises:
+        MalformedPrices, SettingsError, SourceUnavailable: it cannot be read.
+    """
+    return _table(file, file.version())
+
+
+@lru_cache(maxsize=4096)
+def _layout(file: PriceFile, version: object) -> Layout:
+    return layout_of(file.text(), str(file))
+
+
+@lru_cache(maxsize=64)
+def _table(file: PriceFile, version: object) -> FileTable:
+    text, place = file.text(), str(file)
+    layout = layout_of(text, place)
+    # Only numbers are parsed here: a bad cell must not stand in the way of the other tickers of a
+    # long file.
+    rows = _read_csv(text, layout, place)
+    numbers = _style_of(rows, layout)
+    if numbers.decimal == "," or numbers.dots_group:
+        rows = _read_csv(text, layout, place, as_text=True)
+    del text
+    if layout.tickers:
+        rows = _uncrossed(rows, layout)
+    rows = rows[~rows[_present(rows, ("date", *OHLCV, "adj_close"))].isna().all(axis=1)]
+    days = iso_days(rows["date"])
+    dates = DateStyle() if days is not None else date_style(rows["date"], place)
+    events = stated_events(rows["open"]) if "open" in rows else None
+    parsed = _parsed(rows, numbers, days, dates, events)
+    says_nothing = parsed["date"].isna()
+    if says_nothing.any():
+        says_nothing &= parsed[_numbers_in(parsed)].isna().all(axis=1)
+        parsed = parsed[~says_nothing]
+    _refuse_surplus(parsed, place)
+    parsed = _one_series(parsed).drop(columns=[SURPLUS, "series"], errors="ignore")
+    tickers = _ticker_column(parsed, place)
+    if tickers is None:
+        groups = {ticker_of_name(file.name, place): parsed}
+    else:
+        groups = {str(name): rows for name, rows in parsed.groupby(tickers, sort=True)}
+    return FileTable(
+        layout,
+        dates,
+        numbers,
+        {ticker: _of_ticker(rows, layout, ticker, place) for ticker, rows in groups.items()},
+        int(says_nothing.sum()),
+    )
+
+
+def _read_csv(text: str, layout: Layout, place: str, as_text: bool = False) -> pd.DataFrame:
+    """Return the cells that are read, by this program's names, and each row's `line`.
+
+    Of a file that has several tickers in one line, columns are named by their place.
+    """
+    crossed = bool(layout.tickers)
+    known = {
+        f"c{position}": f"c{position}" if crossed and position else column
+        for position, column in enumerate(layout.columns)
+        if column
+    }
+    missing = {
+        name: MISSING_CELLS for name, column in known.items() if column not in ("ticker", "name")
+    }
+    is_text = {name: "str" for name, column in known.items() if as_text or column in TEXT_COLUMNS}
+    head = [*(f"c{position}" for position in range(len(layout.columns))), SURPLUS]
+    try:
+        rows = pd.read_csv(
+            io.StringIO(f"{layout.separator.join(head)}\n{text[layout.offset :]}"),
+            sep=layout.separator,
+            dtype={**is_text, SURPLUS: "str"},
+            na_values=missing,
+            keep_default_na=False,
+            skip_blank_lines=False,  # lines are counted for messages
+            skipinitialspace=True,
+            index_col=False,
+            low_memory=False,
+            usecols=[*known, SURPLUS],
+        )
+    except (ValueError, OSError, EOFError) as error:
+        raise not_csv(place, error) from None
+    rows = rows.rename(columns=known)
+    for name in rows.columns[rows.dtypes == "object"]:  # true and false among missing cells
+        rows[name] = rows[name].map(str, na_action="ignore").astype("str")
+    rows["line"] = rows.index + layout.line
+    return rows
+
+
+def _uncrossed(rows: pd.DataFrame, layout: Layout) -> pd.DataFrame:
+    """Return the bars of a table with several tickers in one line, one below the other.
+
+    A ticker has no bar where its cells are empty: another one's calendar made that line.
+    """
+    parts = []
+    for ticker in dict.fromkeys(name for name in layout.tickers if name):
+        names = {
+            f"c{position}": column
+            for position, column in enumerate(layout.columns)
+            if column and layout.tickers[position] == ticker
+        }
+        own = rows[["date", *names, SURPLUS, "line"]].rename(columns=names)
+        own = own[~own[list(names.values())].isna().all(axis=1)]
+        parts.append(own.assign(ticker=ticker))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _style_of(rows: pd.DataFrame, layout: Layout) -> NumberStyle:
+    """Return how numbers are written, from the columns that pandas took for text or numbers."""
+    text = [rows[name] for name in _numeric_names(rows) if _is_text(rows[name])]
+    plain = [rows[name] for name in _numeric_names(rows) if rows[name].dtype == "float64"]
+    prices = [column for column in plain if column.name in PRICE_COLUMNS]
+    if not text:
+        return NumberStyle(dots_group=_may_mix_thousands(prices))
+    has_points = any(map(_has_decimals, plain))
+    style = number_style(text, has_points, layout.separator)
+    if style.decimal == ",":
+        return style
+    return NumberStyle(".", style.commas_group, _may_mix_thousands(prices))
+
+
+def _has_decimals(column: pd.Series) -> bool:
+    """Return whether points are sure to be decimal: not each has a group of three behind it."""
+    values = column[column % 1 > 0].to_numpy()
+    thousandths = np.round(values * 1000, 6)
+    may_be_groups = (values < 1000).all() and (thousandths % 1 == 0).all()
+    return len(values) > 0 and not (may_be_groups and (thousandths % 10 > 0).any())
+
+
+def _may_mix_thousands(columns: list[pd.Series]) -> bool:
+    """Return whether 999 and 1.002 may follow each other in a file: a thousand, not one."""
+    for column in columns:
+        values = column.dropna().to_numpy()
+        values = values[np.isfinite(values) & (values > 0)]
+        if len(values) == 0 or values.max() < MIXED_THOUSANDS * values.min():
+            continue
+        is_small = values < values.max() / MIXED_THOUSANDS
+        thousandths = np.round(values[is_small] * 1000, 6)
+        if (values[~is_small] % 1 == 0).all() and (thousandths % 1 == 0).all():
+            return True
+    return False
+
+
+def _numeric_names(rows: pd.DataFrame) -> list[str]:
+    text = (*TEXT_COLUMNS, SURPLUS, "line")
+    return [str(name) for name in rows.columns if name not in text]
+
+
+def _numbers_in(rows: pd.DataFrame) -> list[str]:
+    return _present(rows, NUMBER_COLUMNS)
+
+
+def _present(rows: pd.DataFrame, names: tuple[str, ...]) -> list[str]:
+    return [name for name in names if name in rows]
+
+
+def _is_text(cells: pd.Series) -> bool:
+    return cells.dtype in ("str", "object")
+
+
+def _parsed(
+    rows: pd.DataFrame,
+    style: NumberStyle,
+    days: pd.Series | None,
+    dates: DateStyle,
+    events: pd.DataFrame | None,
+) -> pd.DataFrame:
+    """Return the rows with numbers and dates, and the reasons where a cell is neither."""
+    rows = rows.copy()
+    stated = None if events is None else events["kind"].notna()
+    if stated is not None and stated.any():
+        assert events is not None
+        for kind in ("split", "dividend"):
+            own = events["value"].where(events["kind"] == kind)
+            rows[kind] = own if kind not in rows else own.fillna(rows[kind])
+        rows.loc[stated, "open"] = None
+        rows["is_event"] = stated
+    if _is_mixed(rows, style):
+        style = NumberStyle(style.decimal, style.commas_group, dots_group=True)
+    elif style.dots_group:
+        style = NumberStyle(style.decimal, style.commas_group)
+    reasons: dict[str, list[pd.Series]] = {"fault": [], "adj_fault": []}
+    for column in _numbers_in(rows):
+        cells = rows[column]
+        if column == "split" and _is_text(cells):
+            cells = _ratios(cells)
+        numbers = to_floats(cells, style, column == "volume")
+        if numbers is cells and not np.isinf(cells.to_numpy()).any():
+            continue
+        wrong = (numbers.isna() & cells.notna()) | np.isinf(numbers)
+        if wrong.any():
+            reason = "where a number such as 1234.5 or nothing is expected."
+            fault = column + " is '" + cells[wrong].astype("str") + f"', {reason}"
+            reasons["adj_fault" if column == "adj_close" else "fault"].append(fault)
+        rows[column] = numbers.mask(np.isinf(numbers))
+    if days is None:
+        days, faults = _days(rows["date"], dates)
+        reasons["fault"].insert(0, faults)
+    rows["date"] = days
+    for name, found in reasons.items():
+        every = pd.concat(found) if found else pd.Series(dtype="str")
+        if len(every):
+            rows[name] = every[~every.index.duplicated()].reindex(rows.index)
+    return rows
+
+
+def _days(cells: pd.Series, style: DateStyle) -> tuple[pd.Series, pd.Series]:
+    """Return dates without a zone, or moments in UTC where one has a time in a zone; and faults."""
+    texts = cells.fillna("").str.strip()
+    days = {text: parse_date(text, style) for text in texts.unique()}
+    has_zone = any(day is not None and day.tzinfo is not None for day in days.values())
+    moments = texts.map(days)
+    unread = moments.isna()
+    faults = "date is " + cells[unread].fillna("").map(repr).astype("str")
+    faults += ", where one such as 2006-01-03 is expected."
+    return pd.to_datetime(moments, utc=has_zone), faults
+
+
+def _is_mixed(rows: pd.DataFrame, style: NumberStyle) -> bool:
+    """Return whether thousands have a dot where smaller numbers have nothing: 999, 1.002."""
+    if not style.dots_group:
+        return False
+    names = [name for name in _present(rows, tuple(PRICE_COLUMNS)) if _is_text(rows[name])]
+    cells = pd.concat([rows[name].dropna().str.strip() for name in names]) if names else None
+    if cells is None:
+        return False
+    plain, grouped = cells.str.fullmatch(r"[1-9]\d{0,2}"), cells.str.fullmatch(UNDECIDED)
+    return bool(plain.any() and grouped.any() and (plain | grouped).all())
+
+
+def _ratios(cells: pd.Series) -> pd.Series:
+    """Return splits as numbers where they are written 7:1 or 7/1."""
+    parts = cells.str.strip().str.extract(r"^(?P<new>\d+\.?\d*) ?[:/] ?(?P<old>\d+\.?\d*)$")
+    ratio = parts["new"].astype("float64") / parts["old"].astype("float64")
+    return cells.where(ratio.isna() | np.isinf(ratio), ratio.astype("str"))
+
+
+def _refuse_surplus(rows: pd.DataFrame, place: str) -> None:
+    """Refuse rows that are longer than the header.
+
+    A thousands separator makes two cells of one, which would pass for another, smaller number.
+    """
+    surplus = rows[SURPLUS].fillna("").str.strip() != ""
+    if surplus.any():
+        raise MalformedPrices(
+            f"{place}, line {rows['line'][surplus].iloc[0]}: more cells than the first line has "
+            "columns. Write 1234.5, not 1,234.5."
+        )
+
+
+def _one_series(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of NSE's series EQ where a file has several: the others are other papers."""
+    if "series" not in rows:
+        return rows
+    series = rows["series"].fillna("").str.strip()
+    return rows[series == "EQ"] if (series == "EQ").any() else rows
+
+
+def _ticker_column(rows: pd.DataFrame, place: str) -> pd.Series | None:
+    """Return the tickers of a long file's rows; None: it is a file of one ticker.
+
+    A column Name of other things (Apple Inc.) does not hold tickers.
+    """
+    if "ticker" in rows:
+        names = {text: as_ticker(text) for text in rows["ticker"].unique()}
+        tickers = rows["ticker"].map(names)
+        if tickers.isna().any():
+            row = rows[tickers.isna()].iloc[0]
+            raise MalformedPrices(
+                f"{place}, line {row['line']}: ticker is {row['ticker']!r}, where one such as "
+                "BRK.B is expected."
+            )
+        return tickers
+    if "name" in rows:
+        owners = rows["name"].str.strip()
+        return owners if all(map(_is_named_ticker, owners.unique())) else None
+    return None
+
+
+def _is_named_ticker(name: str) -> bool:
+    """Return whether a Name is a ticker; CoinMarketCap's are numbers."""
+    return TICKER_PATTERN.fullmatch(name) is not None and not name.isdigit()
+
+
+def _of_ticker(rows: pd.DataFrame, layout: Layout, ticker: str, place: str) -> TickerRows:
+    """Return a ticker's bars as traded, with the actions that its file has."""
+    if "is_event" in rows:
+        is_event = rows["is_event"].astype(bool)
+        bars, events = rows[~is_event], rows[is_event]
+    else:
+        bars, events = rows, rows[:0]
+    if "close" not in bars:
+        bars = bars.assign(close=bars["adj_close"])
+        if "adj_fault" in bars:
+            own = bars["adj_fault"]
+            bars = bars.assign(fault=bars["fault"].fillna(own) if "fault" in bars else own)
+    bars = bars.assign(**{name: np.nan for name in OHLCV if name not in bars})
+    volume = bars["volume"]
+    if (volume.isna() | (volume == UNKNOWN_VOLUME)).all():
+        # As Yahoo does for indices and exchange rates, which have none.
+        bars = bars.assign(volume=0.0)
+    return TickerRows(*as_traded(bars, events, layout, ticker, place))
