@@ -171,7 +171,8 @@ def _store(
     added = parts.store.prices.save(source_id, prices, actions, first, run.session, kept)
     for ticker, each in readings.items():
         bars = f"{each.count} bars from {first}"
-        parts.progress(STEP, ticker, f"{bars}, {added[ticker]} new or corrected")
+        unused = "".join(f"; not used: {what}" for what in each.unused)
+        parts.progress(STEP, ticker, f"{bars}, {added[ticker]} new or corrected{unused}")
         if ticker in changes:
             parts.progress(STEP, ticker, changes[ticker])
     return {ticker: added[ticker] for ticker in readings}

@@ -51,6 +51,7 @@ class PriceReading:
         first: the session that it was asked from.
         count: how many bars it gave.
         prices, actions: PRICES and ACTIONS to store, bars that it no longer has among them.
+        unused: see `prices.RawPrices`.
         kept: PRICE_READINGS that are true once they are stored.
         restatement: what they change, where all was asked for; None: nothing.
     """
@@ -59,6 +60,7 @@ class PriceReading:
     count: int
     prices: pd.DataFrame
     actions: pd.DataFrame
+    unused: tuple[str, ...]
     kept: pd.DataFrame
     restatement: Restatement | None = None
 
@@ -97,7 +99,7 @@ class PriceReader:
         first = min(first_wanted(self.parts, self.run, newest), last + _ONE_DAY)
         newer = _between(every, first, self.run.session)
         kept = row if last >= self.run.session else self._row(ticker, begin, every)
-        return PriceReading(first, len(newer.prices), newer.prices, newer.actions, _frame(kept))
+        return _reading(first, newer, every.unused, _frame(kept))
 
     def _is_as_read(self, every: Fetched, row: pd.Series, begin: dt.date) -> bool:
         """Return whether a file's rows, as far as they were read last time, are still the same."""
@@ -139,9 +141,7 @@ class PriceReader:
             first = first_wanted(self.parts, self.run, newest)
             fetched = self._fetch(ticker, first, self.run.session)
             if first == start or not self._tells_of_older(ticker, first, newest, fetched):
-                return PriceReading(
-                    first, len(fetched.prices), fetched.prices, fetched.actions, _frame()
-                )
+                return _reading(first, fetched, fetched.unused, _frame())
         # Another universe of the same source may begin earlier.
         stored = self._stored(ticker)["session"]
         begin = min(start, stored.min().date()) if len(stored) else start
@@ -193,7 +193,7 @@ class PriceReader:
             gone, others = absent_bars(stored, prices) if is_complete else (PRICES.empty(), 0)
             changes = restatement(stored, prices, len(gone), others)
             prices = PRICES.conform(pd.concat([prices, gone]))
-        return PriceReading(begin, count, prices, fetched.actions, kept, changes)
+        return PriceReading(begin, count, prices, fetched.actions, fetched.unused, kept, changes)
 
     def _stored(self, ticker: str, first: dt.date | None = None) -> pd.DataFrame:
         source_id, session = self.run.universe.source_id, self.run.session
@@ -209,6 +209,14 @@ class PriceReader:
     @cached_property
     def _calendar(self) -> Calendar:
         return self.parts.calendar(self.run.universe)
+
+
+def _reading(
+    first: dt.date, fetched: Fetched, unused: tuple[str, ...], kept: pd.DataFrame
+) -> PriceReading:
+    """Return a report of what was fetched, and nothing else."""
+    prices = fetched.prices
+    return PriceReading(first, len(prices), prices, fetched.actions, unused, kept)
 
 
 def first_wanted(parts: Parts, run: Run, newest: dt.date) -> dt.date:

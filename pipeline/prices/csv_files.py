@@ -55,7 +55,7 @@ class CsvSource:
         file, rows = self._rows_of(ticker)
         bars = _around(rows.bars, first, last)
         rows.require_readable(file, bars)
-        return RawPrices(bars[["date", *OHLCV]], rows.actions)
+        return RawPrices(bars[["date", *OHLCV]], rows.actions, rows.basis.unused)
 
     def adjusted_close(self, ticker: str) -> pd.Series:
         """Return the file's column Adj Close by its dates.

@@ -39,10 +39,12 @@ class RawPrices:
             Prices and volume as they were traded that day. A date is anything that pandas reads as
             one; a moment with a zone counts as the exchange's day.
         actions: columns date (the ex-date), kind, value as in `tables.ACTIONS`. May have no rows.
+        unused: what the source has of corporate actions and does not give, in words.
     """
 
     prices: pd.DataFrame
     actions: pd.DataFrame
+    unused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,12 @@ class Fetched:
     Attributes:
         prices: PRICES.
         actions: ACTIONS.
+        unused: see `RawPrices`.
     """
 
     prices: pd.DataFrame
     actions: pd.DataFrame
+    unused: tuple[str, ...] = ()
 
 
 class Source(Protocol):
@@ -106,7 +110,7 @@ def fetch(
     actions = wanted.of(action_rows(raw.actions, ticker, where, calendar))
     prices = _without_empty_off_days(prices, calendar)
     _refuse_repeated(prices, where)
-    return Fetched(PRICES.conform(prices), ACTIONS.conform(actions))
+    return Fetched(PRICES.conform(prices), ACTIONS.conform(actions), raw.unused)
 
 
 def newest_session(

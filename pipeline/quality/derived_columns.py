@@ -70,16 +70,23 @@ def _with_absent_sessions(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the bars, and all rows of the table, with what the calendar says of them.
 
-    The columns are `has_bar`, `in_order`, `is_session` and `is_shared_hole`.
+    The columns are `has_bar`, `has_range`, `in_order`, `is_session` and `is_shared_hole`.
     """
     calendar = pd.DatetimeIndex(pd.to_datetime([*sessions, cutoff])).as_unit("s").unique()
     bars = prices[list(PRICES.columns)].assign(has_bar=True, in_order=_in_order(prices))
+    bars["has_range"] = ~bars["ticker"].map(_closes_alone(bars)).astype(bool)
     bars["is_session"] = bars["session"].isin(calendar) | (bars["session"] < calendar[0])
     absent = _absent_sessions(bars, tickers, calendar)
-    absent = absent.assign(has_bar=False, in_order=True, is_session=True)
+    absent = absent.assign(has_bar=False, has_range=False, in_order=True, is_session=True)
     table = pd.concat([bars, absent]).sort_values(["ticker", "session"], kind="stable")
     table = table.reset_index(drop=True)
     return bars, table.assign(is_shared_hole=_is_shared_hole(table))
+
+
+def _closes_alone(bars: pd.DataFrame) -> pd.Series:
+    """Return by ticker whether it never had an open, high or low: nothing is missing then."""
+    has_one = bars[PRICE_COLUMNS[:3]].notna().any(axis=1)
+    return ~has_one.groupby(bars["ticker"]).any()
 
 
 def _is_shared_hole(table: pd.DataFrame) -> pd.Series:

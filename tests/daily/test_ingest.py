@@ -57,6 +57,18 @@ def test_where_all_tickers_fail_the_step_fails(parts, interrupted):
         ingest(parts, interrupted, ["BBB"])
 
 
+def test_the_line_of_a_ticker_says_what_of_its_file_is_not_used(parts, source):
+    class File(MadeSource):
+        def fetch_raw(self, ticker, first, last, now):
+            raw = super().fetch_raw(ticker, first, last, now)
+            return dataclasses.replace(raw, unused=("Adj Close",))
+
+    parts.made = File(source.bars)
+    ingest(parts, plan(parts, UNIVERSE, LAST, NOW))
+    line = "120 bars from 2000-01-03, 120 new or corrected; not used: Adj Close"
+    assert ("ingest", "AAA", line) in parts.messages
+
+
 def test_a_ticker_that_is_fetched_again_is_judged_again(parts, interrupted):
     STEPS["check"](parts, interrupted)
     parts.made.is_down = False

@@ -250,3 +250,13 @@ def test_histories_that_are_short_late_behind_or_absent_are_found():
     }
     assert sorted(verdict.quarantined) == ["BEHIND", "NEW", "NOTHING"]
     assert verdict.quarantined["NEW"] == f"{CUTOFF}: 20 sessions of history (expected at least 30)"
+
+
+def test_closes_alone_are_a_series_and_not_a_table_with_holes():
+    """No source has an open, high or low of them; one that has some lacks the others."""
+    closes = clean("CLOSES").assign(open=np.nan, high=np.nan, low=np.nan, volume=0.0)
+    verdict = judge(pd.concat([closes, clean("GOOD")]))
+    assert set(verdict.findings["rule"]) == {"volume_zero"}
+    assert not verdict.quarantined
+    mixed = closes.assign(open=closes["open"].where(closes.index != 3, closes["close"]))
+    assert list(judge(mixed).quarantined) == ["CLOSES"]
