@@ -179,6 +179,11 @@ COMMANDS = {
         INSPECTION_PANEL,
         "Show what made a published forecast; --rerun makes it again and compares every bit.",
     ),
+    "inspect": Command(
+        "inspection_commands:inspect_price_files",
+        INSPECTION_PANEL,
+        "Show what would be read of price files, and what quarantined; nothing is stored.",
+    ),
     "doctor": Command(
         "inspection_commands:examine_deployment",
         INSPECTION_PANEL,

@@ -14,6 +14,7 @@ from pipeline.inspection.doctor import Diagnosis, examine
 from pipeline.inspection.explanation import Explanation, find_explanation
 from pipeline.inspection.explanation_text import explanation_text
 from pipeline.inspection.needed_files import NeededFiles, needed_files
+from pipeline.inspection.price_files import FilesReport, TickerReport, inspect_files
 from pipeline.inspection.rerun import RerunCheck, RerunComparison, rerun
 from pipeline.inspection.retention import (
     MLFLOW_FILES,
@@ -34,10 +35,12 @@ __all__ = [
     "ComparedOutput",
     "Diagnosis",
     "Explanation",
+    "FilesReport",
     "KindUsage",
     "NeededFiles",
     "RerunCheck",
     "RerunComparison",
+    "TickerReport",
     "TradedPrices",
     "Usage",
     "audit",
@@ -45,6 +48,7 @@ __all__ = [
     "examine",
     "explanation_text",
     "find_explanation",
+    "inspect_files",
     "needed_files",
     "nothing_to_audit",
     "oldest_kept",

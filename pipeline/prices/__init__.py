@@ -4,6 +4,7 @@ from pipeline.prices import adjustment, masking, misprints, price_basis, usual
 from pipeline.prices.adjustment import adjust
 from pipeline.prices.calendar_fit import ending_calendar, misfit_of
 from pipeline.prices.csv_files import CsvSource
+from pipeline.prices.formats import FileSurvey, FolderSurvey, survey
 from pipeline.prices.history import (
     Histories,
     Revisions,
@@ -37,6 +38,8 @@ __all__ = [
     "LATE",
     "CsvSource",
     "Fetched",
+    "FileSurvey",
+    "FolderSurvey",
     "Histories",
     "RawPrices",
     "Restatement",
@@ -63,6 +66,7 @@ __all__ = [
     "price_basis",
     "require_known",
     "restatement",
+    "survey",
     "usual",
     "without_taken_back",
 ]

@@ -7,19 +7,24 @@
 - `number_cells`, `date_cells`: numbers and dates in all their spellings
 - `file_actions`: splits and dividends of the file's own, and the basis of its prices
 - `file_rows`: all of it together
+- `file_survey`: what files are taken for, for people
 """
 
 from pipeline.prices.formats.file_content import PriceFile, files_at
 from pipeline.prices.formats.file_names import is_surely_prices, name_ticker
 from pipeline.prices.formats.file_rows import FileTable, TickerRows, read_table, tickers_of
+from pipeline.prices.formats.file_survey import FileSurvey, FolderSurvey, survey
 
 __all__ = [
+    "FileSurvey",
     "FileTable",
+    "FolderSurvey",
     "PriceFile",
     "TickerRows",
     "files_at",
     "is_surely_prices",
     "name_ticker",
     "read_table",
+    "survey",
     "tickers_of",
 ]
