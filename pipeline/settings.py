@@ -100,7 +100,7 @@ class Settings(BaseSettings):
     source: str = Field(
         "", description="Source of prices: sample, yahoo or csv. Empty: the universe's."
     )
-    data: str = Field("", description="Folder of price files, for the csv source.")
+    data: str = Field("", description="Folder, file or URL of price files, for the csv source.")
     calendar: str = Field(
         "", description="Calendar of exchange_calendars, such as XBOM. Empty: the universe's."
     )

@@ -104,3 +104,9 @@ def test_a_universes_file_that_cannot_be_read_names_the_entry(tmp_path, text, me
 def test_a_missing_universes_file_is_named(tmp_path):
     with pytest.raises(SettingsError, match=r"nowhere\.toml cannot be read"):
         load_universes(tmp_path / "nowhere.toml")
+
+
+def test_prices_at_a_url_have_its_name_without_the_login():
+    url = "https://me:secret@example.org/prices"
+    universe = Universe("a", "csv", ("IBM",), data=url)
+    assert universe.source_id == "csv:https://example.org/prices"

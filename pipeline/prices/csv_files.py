@@ -21,6 +21,7 @@ import pandas as pd
 
 from pipeline.errors import LookAtTheData, MalformedPrices, RunError, SettingsError
 from pipeline.prices.formats import (
+    NO_ACTIONS,
     PriceFile,
     TickerRows,
     files_at,
@@ -52,10 +53,14 @@ class CsvSource:
         return sorted(self._files_by_ticker())
 
     def fetch_raw(self, ticker: str, first: dt.date, last: dt.date, now: dt.datetime) -> RawPrices:
-        file, rows = self._rows_of(ticker)
-        bars = _around(rows.bars, first, last)
-        rows.require_readable(file, bars)
-        return RawPrices(bars[["date", *OHLCV]], rows.actions, rows.basis.unused)
+        bars, actions, unused = [], [NO_ACTIONS], dict[str, None]()
+        for file, rows in self._rows_of(ticker):
+            wanted = _around(rows.bars, first, last)
+            rows.require_readable(file, wanted)
+            bars.append(wanted[["date", *OHLCV]])
+            actions.append(rows.actions)
+            unused |= dict.fromkeys(rows.basis.unused)
+        return RawPrices(_together(bars), _together(actions), tuple(unused))
 
     def adjusted_close(self, ticker: str) -> pd.Series:
         """Return the file's column Adj Close by its dates.
@@ -66,35 +71,42 @@ class CsvSource:
         Raises:
             LookAtTheData: the file has no such column.
         """
-        file, rows = self._rows_of(ticker)
-        if "adj_close" not in rows.bars:
-            raise LookAtTheData(
-                f"{ticker}: {file} has no column Adj Close, which the target adj_close is. Add it, "
-                "or ask for the close: --target close."
-            )
-        rows.require_readable(file, rows.bars, "adj_fault")
-        values = pd.Series(rows.bars["adj_close"].to_numpy(), index=rows.bars["date"])
+        columns = []
+        for file, rows in self._rows_of(ticker):
+            if "adj_close" not in rows.bars:
+                raise LookAtTheData(
+                    f"{ticker}: {file} has no column Adj Close, which the target adj_close is. "
+                    "Add it, or ask for the close: --target close."
+                )
+            rows.require_readable(file, rows.bars, "adj_fault")
+            columns.append(rows.bars[["date", "adj_close"]])
+        values = _together(columns).set_index("date")["adj_close"].rename(None)
         return values[~values.index.duplicated()]
 
-    def _rows_of(self, ticker: str) -> tuple[PriceFile, TickerRows]:
-        """Return the one file of a ticker, and its rows.
+    def _rows_of(self, ticker: str) -> list[tuple[PriceFile, TickerRows]]:
+        """Return the file of a ticker and its rows; files of many tickers may each have some.
 
         Raises:
             UnknownTicker: no file has it.
-            MalformedPrices: several files have it, or its own cannot be read.
+            MalformedPrices: several files of one ticker have it, or its own cannot be read.
         """
         files = self._files_by_ticker().get(ticker)
         if not files:
             raise unknown_ticker(ticker, f"csv ({self.folder})", self.tickers())
-        if len(files) > 1:
+        tables = [read_table(file) for file in files]
+        if len(files) > 1 and not all(table.layout.has_ticker_column for table in tables):
             names = " and in ".join(file.name for file in files)
             raise MalformedPrices(
                 f"{ticker} is in {names} of {self.folder}; one file is expected. Remove the others."
             )
-        tables = read_table(files[0]).tickers
-        if ticker not in tables:  # the file has changed since the folder was looked through
-            raise unknown_ticker(ticker, f"csv ({files[0]})", list(tables))
-        return files[0], tables[ticker]
+        found = [
+            (file, table.of(ticker))
+            for file, table in zip(files, tables, strict=True)
+            if ticker in table.rows
+        ]
+        if not found:  # the file has changed since the folder was looked through
+            raise unknown_ticker(ticker, f"csv ({files[0]})", list(tables[0].rows))
+        return found
 
     def _files_by_ticker(self) -> dict[str, list[PriceFile]]:
         if self._files is None:
@@ -103,6 +115,12 @@ class CsvSource:
                 for ticker in tickers:
                     self._files.setdefault(ticker, []).append(file)
         return self._files
+
+
+def _together(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return the rows of some tables, in their order."""
+    with_rows = [table for table in tables if len(table)] or tables[:1]
+    return with_rows[0] if len(with_rows) == 1 else pd.concat(with_rows, ignore_index=True)
 
 
 def _around(bars: pd.DataFrame, first: dt.date, last: dt.date) -> pd.DataFrame:

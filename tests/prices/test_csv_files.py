@@ -227,3 +227,20 @@ def workbook() -> bytes:
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("xl/workbook.xml", "<workbook/>")
     return content.getvalue()
+
+
+def test_files_of_a_day_make_one_history(tmp_path):
+    """NSE's bhavcopy is a file of all tickers for each day."""
+    head = "SYMBOL,SERIES,OPEN,HIGH,LOW,CLOSE,LAST,PREVCLOSE,TOTTRDQTY,TOTTRDVAL,TIMESTAMP\n"
+    folder = folder_of(
+        tmp_path,
+        cm05JAN2012bhav__csv=f"{head}AAPL,EQ,10,12,9,11,1,1,500,1,05-JAN-2012\n",
+        cm17JAN2012bhav__csv=f"{head}AAPL,EQ,11,13,10,12,1,1,600,1,17-JAN-2012\n"
+        "IBM,EQ,1,2,1,2,1,1,9,1,17-JAN-2012\n",
+    )
+    assert CsvSource(folder).tickers() == ["AAPL", "IBM"]
+    assert rows_of(folder) == TWO_BARS
+    assert rows_of(folder, "IBM") == [["2012-01-17", 1.0, 2.0, 1.0, 2.0, 9.0]]
+    folder_of(tmp_path, copy__csv=f"{head}AAPL,EQ,11,13,10,12,1,1,600,1,17-JAN-2012\n")
+    with pytest.raises(MalformedPrices, match=r"AAPL from csv: 2 bars for 2012-01-17, identical"):
+        rows_of(folder)

@@ -10,12 +10,14 @@
 - `file_survey`: what files are taken for, for people
 """
 
+from pipeline.prices.formats.file_actions import NO_ACTIONS
 from pipeline.prices.formats.file_content import PriceFile, files_at
 from pipeline.prices.formats.file_names import is_surely_prices, name_ticker
 from pipeline.prices.formats.file_rows import FileTable, TickerRows, read_table, tickers_of
 from pipeline.prices.formats.file_survey import FileSurvey, FolderSurvey, survey
 
 __all__ = [
+    "NO_ACTIONS",
     "FileSurvey",
     "FileTable",
     "FolderSurvey",

@@ -21,6 +21,8 @@ SEPARATORS = ",;\t|"
 #: Lines that may stand before the header: titles, comments, `sep=;`.
 MOST_LINES_BEFORE = 30
 METATRADER_LINE = re.compile(r"\d{4}\.\d{2}\.\d{2}[,;\t]\d{2}:\d{2}(?:[,;\t][\d.]+){5}\s*")
+#: Names of a header that a message lists.
+MOST_NAMES = 12
 NUMBER = re.compile(r"[-+]?[\d.,]+")
 METATRADER_COLUMNS = ("date", "", "open", "high", "low", "close", "volume")
 RANGE = ("open", "high", "low")
@@ -157,9 +159,12 @@ def _require_range(columns: dict[str, int], names: tuple[str, ...], place: str) 
 
 
 def _no_columns(place: str, names: list[str], missing: list[str]) -> MalformedPrices:
+    found = ", ".join(names[:MOST_NAMES]) or "nothing"
+    if len(names) > MOST_NAMES:
+        found += f" and {len(names) - MOST_NAMES} more"
+    lacking = f"no column {', '.join(missing)}" if missing else "numbers among the columns"
     return MalformedPrices(
-        f"{place}: no column {', '.join(missing)} in the first line; expected "
-        f"{EXPECTED_COLUMNS}, found {', '.join(names) or 'nothing'}."
+        f"{place}: {lacking} in the first line; expected {EXPECTED_COLUMNS}, found {found}."
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -66,22 +66,35 @@ class FileTable:
     """All that a price file has.
 
     Attributes:
+        place: the file, for messages.
         dates: how it writes them.
+        rows: by ticker, with dates and numbers read.
         left_out: how many lines have neither a date nor a number.
     """
 
+    place: str
     layout: Layout
     dates: DateStyle
     numbers: NumberStyle
-    tickers: Mapping[str, TickerRows]
+    rows: Mapping[str, pd.DataFrame]
     left_out: int
+    _of: dict[str, TickerRows] = field(default_factory=dict, init=False, repr=False)
+
+    def of(self, ticker: str) -> TickerRows:
+        """Return a ticker's bars as traded, with the actions that the file has.
+
+        They are made when asked for: a file of a day has thousands of tickers.
+        """
+        if ticker not in self._of:
+            self._of[ticker] = _of_ticker(self.rows[ticker], self.layout, ticker, self.place)
+        return self._of[ticker]
 
 
 def tickers_of(file: PriceFile) -> list[str]:
     """Return a file's tickers; its rows are only read when their names may be in them."""
     if not _layout(file, file.version()).has_ticker_column:
         return [ticker_of_name(file.name, str(file))]
-    return list(read_table(file).tickers)
+    return list(read_table(file).rows)
 
 
 def read_table(file: PriceFile) -> FileTable:
@@ -98,7 +111,7 @@ def _layout(file: PriceFile, version: object) -> Layout:
     return layout_of(file.text(), str(file))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=512)
 def _table(file: PriceFile, version: object) -> FileTable:
     text, place = file.text(), str(file)
     layout = layout_of(text, place)
@@ -127,13 +140,7 @@ def _table(file: PriceFile, version: object) -> FileTable:
         groups = {ticker_of_name(file.name, place): parsed}
     else:
         groups = {str(name): rows for name, rows in parsed.groupby(tickers, sort=True)}
-    return FileTable(
-        layout,
-        dates,
-        numbers,
-        {ticker: _of_ticker(rows, layout, ticker, place) for ticker, rows in groups.items()},
-        int(says_nothing.sum()),
-    )
+    return FileTable(place, layout, dates, numbers, groups, int(says_nothing.sum()))
 
 
 def _read_csv(text: str, layout: Layout, place: str, as_text: bool = False) -> pd.DataFrame:

@@ -84,7 +84,7 @@ def _of_file(file: PriceFile) -> FileSurvey:
         numbers=_numbers_text(table),
         currency=layout.currency,
         left_out=table.left_out,
-        adjustments={ticker: _basis_text(rows) for ticker, rows in table.tickers.items()},
+        adjustments={ticker: _basis_text(table.of(ticker)) for ticker in table.rows},
     )
 
 
