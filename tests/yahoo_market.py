@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -41,6 +42,9 @@ MARKET_TICKERS = (
     "BTC-USD",
 )
 
+#: What Yahoo does to the bars that it shows: their sessions and rows, to other rows.
+Fault = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
 
 @dataclass
 class Market:
@@ -51,6 +55,8 @@ class Market:
             perhaps unfinished.
         splits: ticker -> [(ex-date, ratio)].
         dividends: ticker -> [(ex-date, dollars as paid)].
+        faults: ticker -> what Yahoo does to the bars that it shows, given their sessions, and open,
+            high, low, close, volume in rows.
     """
 
     now: dt.datetime
@@ -61,6 +67,7 @@ class Market:
         default_factory=lambda: {ticker: [split] for ticker, split in SPLITS.items()}
     )
     dividends: dict[str, list[tuple[dt.date, float]]] | None = None
+    faults: dict[str, Fault] = field(default_factory=dict)
 
     def calendar(self, ticker: str) -> Calendar:
         return _calendar("24/7" if ticker.endswith("-USD") else "XNYS")
@@ -129,6 +136,7 @@ class Market:
         )
         bars = self.traded(ticker)
         bars = np.column_stack([bars[:, :4] / after[:, None], np.round(bars[:, 4] * after)])
+        bars = self.faults.get(ticker, _as_it_is)(np.array(sessions), bars)
         rows = [
             i for i, session in enumerate(sessions) if first <= self.opening(ticker, session) < end
         ]
@@ -213,6 +221,10 @@ class Market:
 
     def _all_sessions(self, ticker: str) -> list[dt.date]:
         return self.calendar(ticker).sessions(self.first_day, LAST_DAY)
+
+
+def _as_it_is(sessions: np.ndarray, bars: np.ndarray) -> np.ndarray:
+    return bars
 
 
 @cache

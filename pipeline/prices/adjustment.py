@@ -100,25 +100,37 @@ def _later_splits(sessions: pd.Series, splits: pd.DataFrame) -> Floats:
     return _product_of_later(sessions, splits["session"], splits["value"].to_numpy())
 
 
+def dividend_shares(
+    adjusted: pd.DataFrame, dividends: pd.DataFrame, splits: pd.DataFrame
+) -> pd.Series:
+    """Return each dividend as a share of the close before it; NaN: there is none before it.
+
+    Dividend and previous close are both taken in the shares that `adjusted` counts in, so a split
+    between the two, or on the ex-date itself, is in both.
+
+    Args:
+        adjusted: bars of one ticker, adjusted for splits.
+        dividends: ACTIONS of that ticker, as paid.
+        splits: its ACTIONS in the order of their dates.
+    """
+    closes = adjusted[adjusted["close"].notna()]
+    positions = closes["session"].searchsorted(dividends["session"], side="left") - 1
+    previous = np.concatenate([closes["close"].to_numpy("float64"), [np.nan]])[positions]
+    shares: pd.Series = dividends["value"] / _later_splits(dividends["session"], splits) / previous
+    return shares
+
+
 def _later_dividends(
     adjusted: pd.DataFrame, dividends: pd.DataFrame, splits: pd.DataFrame
 ) -> Floats:
     """Return per session the product of the dividend factors with a later ex-date.
 
-    Dividend and previous close are both taken in the shares that `adjusted` counts in, so a split
-    between the two, or on the ex-date itself, is in both.
-
     Returns:
         NaN before a dividend that is no smaller than the close before it.
     """
-    closes = adjusted[adjusted["close"].notna()]
-    positions = closes["session"].searchsorted(dividends["session"], side="left") - 1
-    dividends, positions = dividends[positions >= 0], positions[positions >= 0]
-    previous = closes["close"].to_numpy()[positions]
-    factors = (
-        1 - dividends["value"].to_numpy() / _later_splits(dividends["session"], splits) / previous
-    )
-    factors = np.where(factors > 0, factors, np.nan)
+    shares = dividend_shares(adjusted, dividends, splits)
+    dividends, shares = dividends[shares.notna()], shares.dropna()
+    factors = (1 - shares).where(shares < 1).to_numpy()
     return _product_of_later(adjusted["session"], dividends["session"], factors)
 
 

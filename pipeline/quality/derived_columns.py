@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from pipeline.prices import adjust, masking, price_basis
+from pipeline.prices import adjust, adjustment, masking, price_basis
 from pipeline.tables import PRICE_COLUMNS, PRICES
 
 #: Share of the tickers without a bar from which a hole is the calendar's or the source's, and how
@@ -47,7 +47,7 @@ def price_table(
     single = bars.drop_duplicates(["ticker", "session"], keep="last")
     history = adjust(single, actions[actions["kind"] == "split"], cutoff)
     unusable = masking.unusable(history)
-    trusted, dividends = masking.mask(history), _dividend_shares(prices, actions)
+    trusted, dividends = masking.mask(history), _dividend_shares(history, actions)
     for derived in (
         _condemned_columns(unusable, "copied_bar", "copied_cells"),
         _condemned_columns(unusable, "wrong_print", "wrong_cells"),
@@ -128,13 +128,24 @@ def _absent_sessions(
     return pd.concat(absent)
 
 
-def _dividend_shares(prices: pd.DataFrame, actions: pd.DataFrame) -> pd.DataFrame:
-    """Return per ticker and session the dividend over the last close before it, as traded."""
-    paid = actions[(actions["kind"] == "dividend") & (actions["value"] != 0)].sort_values("session")
-    closes = prices.loc[prices["close"] > 0, ["ticker", "session", "close"]].sort_values("session")
-    before = pd.merge_asof(paid, closes, on="session", by="ticker", allow_exact_matches=False)
-    share = before["value"] / before["close"]
-    return before[["ticker", "session"]].assign(dividend_share=share)
+def _dividend_shares(history: pd.DataFrame, actions: pd.DataFrame) -> pd.DataFrame:
+    """Return per ticker and session the dividend over the last close before it.
+
+    Args:
+        history: adjusted for splits.
+    """
+    paid = actions[(actions["kind"] == "dividend") & (actions["value"] != 0)]
+    splits = actions[(actions["kind"] == "split") & (actions["value"] != 0)]
+    closes = {str(ticker): bars for ticker, bars in history[history["close"] > 0].groupby("ticker")}
+    shares = [
+        adjustment.dividend_shares(
+            closes[str(ticker)], rows, splits[splits["ticker"] == ticker].sort_values("session")
+        )
+        for ticker, rows in paid.groupby("ticker")
+        if ticker in closes
+    ]
+    share = pd.concat([pd.Series(dtype="float64"), *shares])
+    return paid[["ticker", "session"]].assign(dividend_share=share)
 
 
 def _condemned_columns(unusable: pd.DataFrame, rule: str, name: str) -> pd.DataFrame:

@@ -164,6 +164,22 @@ def test_a_split_and_a_large_dividend_explain_their_jumps():
     assert (list(verdict.findings["rule"]), verdict.quarantined) == ([], {})
 
 
+def test_a_consolidation_and_a_dividend_of_half_the_price_on_one_day_explain_each_other():
+    """CNE.L on 2023-05-16: 33 shares for 70, and 115 pence of 217 paid on each of the 70."""
+    i, bars = 150, clean("CNE")
+    ratio, close = 33 / 70, bars["close"][149]
+    paid = close * 115 / 217 / ratio  # on each new share
+    bars.loc[i:, PRICE_COLUMNS] = bars.loc[i:, PRICE_COLUMNS] / ratio - paid
+    actions = {
+        "ticker": ["CNE", "CNE"],
+        "session": [SESSIONS[i]] * 2,
+        "kind": ["split", "dividend"],
+        "value": [ratio, paid],
+    }
+    for target in ("close", "adj_close"):
+        assert judge(bars, actions, target=target).findings.empty
+
+
 def test_a_jump_is_described_in_the_prices_of_its_day_despite_later_splits():
     bars = jumping(1.42)(clean("SPLIT"), 100)
     before, after = bars["close"][99], bars["close"][100]
