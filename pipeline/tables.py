@@ -155,8 +155,8 @@ PRICE_SOURCES = Table(
     "price_sources", {"source_id": "str", "known_at": MOMENT_DTYPE}, ("source_id",)
 )
 
-#: What was last compared of a source that is read as a whole, such as a file: the stored bars and
-#: actions of a ticker from `first` to `last` are those of the source while they have this digest.
+#: When all of a ticker was last asked for: from `first` to `last`. The stored bars and actions of
+#: one that is read from a file are those of the file while they have this digest.
 PRICE_READINGS = Table(
     "price_readings",
     {

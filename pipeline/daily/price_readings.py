@@ -137,12 +137,15 @@ class PriceReader:
 
     def _from_service(self, ticker: str) -> PriceReading:
         start, newest = self.run.universe.start, self.newest.get(ticker)
-        if newest is not None and not self._is_due(ticker, newest):
+        row = self._rows.get(ticker)
+        # Another universe of the same source, which the stored bars are of, may begin later.
+        reaches_back = row is not None and row["first"].date() <= start
+        if newest is not None and reaches_back and not self._is_due(ticker, newest):
             first = first_wanted(self.parts, self.run, newest)
             fetched = self._fetch(ticker, first, self.run.session)
             if first == start or not self._tells_of_older(ticker, first, newest, fetched):
                 return _reading(first, fetched, fetched.unused, _frame())
-        # Another universe of the same source may begin earlier.
+        # Or earlier.
         stored = self._stored(ticker)["session"]
         begin = min(start, stored.min().date()) if len(stored) else start
         return self._whole(ticker, begin, self._fetch(ticker, begin, self.run.session))
@@ -186,7 +189,7 @@ class PriceReader:
                 answer may lack some that it has.)
         """
         prices = fetched.prices
-        kept = _frame(self._row(ticker, begin, fetched)) if is_complete else _frame()
+        kept = _frame(self._row(ticker, begin, fetched))
         count, changes = len(prices), None
         if ticker in self.newest:
             stored = self._stored(ticker, begin)

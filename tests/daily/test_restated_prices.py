@@ -197,7 +197,19 @@ def test_a_service_is_asked_for_the_newest_sessions_alone(parts, service):
     _, messages = ingest(parts)
     assert service.asked == [("AAA", dt.date(2013, 2, 21))]
     assert messages == ["7 bars from 2013-02-21, 1 new or corrected"]
-    assert parts.store.load(PRICE_READINGS).empty
+    assert parts.store.load(PRICE_READINGS)["first"].dt.date.tolist() == [ONE.start]
+
+
+def test_a_universe_that_begins_earlier_gets_the_whole_history_of_a_stored_ticker(parts, source):
+    parts.made = Service(source.bars)
+    young = dataclasses.replace(ONE, name="young", start=dt.date(2013, 1, 2))
+    ingest(parts, BEFORE, universe=young)
+    assert len(closes(parts)) == 40
+    parts.made.asked.clear()
+    for universe in (ONE, young, ONE):
+        ingest(parts, universe=universe)
+    assert parts.made.asked == [("AAA", ONE.start), *[("AAA", dt.date(2013, 2, 22))] * 2]
+    assert closes(parts) == source.bars["AAA"]["close"].tolist()
 
 
 def test_newest_bars_that_differ_by_a_factor_ask_for_all(parts, service):
