@@ -10,10 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.daily import STEPS, plan
 from pipeline.errors import MalformedPrices, RateLimited, SourceUnavailable, UnknownTicker
 from pipeline.prices.source import fetch
 from pipeline.sessions import Calendar
 from pipeline.tables import OHLCV
+from pipeline.universes import Universe
+from tests.daily.quick_days import QuickParts
 from tests.prices.conftest import EVENING, make_yahoo
 
 pytestmark = pytest.mark.slow
@@ -171,6 +174,32 @@ def test_an_answer_that_is_no_price_table_is_malformed(yahoo, yahoo_server, paus
     with pytest.raises(MalformedPrices, match="MSFT: Yahoo's answer cannot be read as prices"):
         in_june(yahoo)
     assert pauses == []
+
+
+def test_a_split_that_yahoo_brings_late_is_in_all_that_is_stored(yahoo, yahoo_server, tmp_path):
+    """Its bars and events of two weeks before show a split that they did not show on Friday."""
+    market = yahoo_server.market
+    universe = Universe(name="made", source="yahoo", tickers=("MSFT",), start=dt.date(2022, 1, 3))
+    splits = {"MSFT": [(dt.date(2024, 6, 17), 4.0)]}
+    with QuickParts(tmp_path, yahoo) as parts:
+        for session, market.splits in ((dt.date(2024, 6, 28), {}), (dt.date(2024, 7, 1), splits)):
+            market.now = now = dt.datetime.combine(session, dt.time(22), dt.UTC)
+            parts.store.prices.clock = lambda now=now: now
+            yahoo_server.requests.clear()
+            run = plan(parts, universe, session, now)
+            STEPS["ingest"](parts, run, ["MSFT"])
+        stored = parts.store.prices.bars("yahoo", "MSFT", session, None)
+        actions = parts.store.prices.actions("yahoo", "MSFT", session, None)
+    np.testing.assert_array_equal(stored[OHLCV], traded(yahoo_server, "MSFT"))
+    assert actions[actions["kind"] == "split"]["value"].tolist() == [4.0]
+    begins = [int(query["period1"]) for _, query in yahoo_server.requests if "period1" in query]
+    assert [str(dt.datetime.fromtimestamp(begin, dt.UTC).date()) for begin in begins] == [
+        "2024-06-21",
+        "2022-01-03",
+    ]
+    assert parts.messages[-1][2] == (
+        "9 of 625 stored bars restated by 4:1 from 2024-06-17 to 2024-06-28"
+    )
 
 
 CLIENT = """
