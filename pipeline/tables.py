@@ -431,9 +431,10 @@ RUN_TICKERS = Table("run_tickers", {**RUN_KEY, "run_id": "str"}, tuple(RUN_KEY))
 #: The outcome of a forecast: of the first one published before its session opened, however often it
 #: was published again. Where none was, `backfilled`: of the one that stands now, which was made
 #: when its outcome could be known. `published_at` says which. `error` is actual minus forecast, in
-#: dollars as traded at the forecast's cutoff (a split since then is undone in `actual`); `pinball`
-#: is the mean loss of its quantiles, `ewma_pinball` that of the EWMA random walk's, as fractions of
-#: the last price. A price that is masked or condemned gives no outcome.
+#: dollars as traded at the forecast's cutoff, as they were known to it (a split or a restatement
+#: since then is undone in `actual`); `pinball` is the mean loss of its quantiles, `ewma_pinball`
+#: that of the EWMA random walk's, as fractions of the last price. A price that is masked or
+#: condemned gives no outcome, and neither does a forecast whose prices were restated in part.
 SCORES = Table(
     "scores",
     {

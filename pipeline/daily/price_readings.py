@@ -114,15 +114,19 @@ class PriceReader:
         return _digest(_between(every, first, last)) == str(row["digest"])
 
     def _row(self, ticker: str, begin: dt.date, every: Fetched) -> pd.Series:
-        """Return the row of PRICE_READINGS that says that all of this is stored."""
-        source_id = self.run.universe.source_id
+        """Return the row of PRICE_READINGS that says that all of this is stored.
+
+        It reaches to the newest bar: one that is late is a new bar when it is there.
+        """
+        sessions = every.prices["session"]
+        last = sessions.max().date() if len(sessions) else self.run.session
         return pd.Series(
             {
-                "source_id": source_id,
+                "source_id": self.run.universe.source_id,
                 "ticker": ticker,
                 "first": pd.Timestamp(begin),
-                "last": pd.Timestamp(self.run.session),
-                "digest": _digest(every),
+                "last": pd.Timestamp(last),
+                "digest": _digest(_between(every, begin, last)),
             }
         )
 

@@ -40,7 +40,8 @@ def bases_of(parts: Parts, run: Run, forecasts: pd.DataFrame, tape: pd.DataFrame
     target = scores.traded_column(run.universe.target)
     known = column(tape.set_index(["ticker", "session"]), target)
     now = known.reindex(pd.MultiIndex.from_frame(forecasts[["ticker", "cutoff"]])).to_numpy()
-    has_moved = np.abs(forecasts["last_value"].to_numpy() / now - 1) > SAME_PRICE
+    with np.errstate(divide="ignore", invalid="ignore"):
+        has_moved = np.abs(forecasts["last_value"].to_numpy() / now - 1) > SAME_PRICE
     moved = forecasts[has_moved & forecasts["known_at"].notna().to_numpy()]
     bases = pd.Series(1.0, index=forecasts.index)
     if moved.empty:
@@ -50,8 +51,10 @@ def bases_of(parts: Parts, run: Run, forecasts: pd.DataFrame, tape: pd.DataFrame
     for known_at, rows in moved.groupby("known_at"):
         then = _prices(parts, run, rows, first, known_at.to_pydatetime(), target)
         both = pd.DataFrame({"then": then, "now": today}).dropna(subset="then")
+        tickers, sessions = (both.index.get_level_values(level) for level in (0, 1))
         for (ticker, cutoff), some in rows.groupby(["ticker", "cutoff"]):
-            recent = both.loc[ticker].loc[:cutoff].tail(LEVEL_SESSIONS)
+            # None where it was made from another source, such as a folder that has moved.
+            recent = both[(tickers == ticker) & (sessions <= cutoff)].tail(LEVEL_SESSIONS)
             factor = basis_factor(recent["then"].to_numpy(), recent["now"].to_numpy())
             bases[some.index] = factor
     return bases

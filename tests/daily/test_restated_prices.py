@@ -126,6 +126,18 @@ def test_a_file_that_only_grows_is_compared_from_where_it_was_read_last(parts, m
     assert (reading["first"], reading["last"]) == (pd.Timestamp(ONE.start), pd.Timestamp(LAST))
 
 
+def test_a_bar_that_is_late_in_its_file_is_a_new_bar(parts, source):
+    both, whole = dataclasses.replace(UNIVERSE, tickers=("AAA", "BBB")), source.bars["AAA"]
+    source.bars["AAA"] = whole.iloc[:-1]
+    ingest(parts, universe=both)
+    source.bars["AAA"] = whole
+    _, messages = ingest(parts, now=LATER, universe=both)
+    assert sorted(messages) == [
+        "6 bars from 2013-02-22, 0 new or corrected",
+        "7 bars from 2013-02-21, 1 new or corrected",
+    ]
+
+
 def test_an_earlier_session_after_a_restatement_leaves_the_later_ones_to_be_compared(parts, source):
     bars = source.bars["AAA"]
     ingest(parts)
@@ -342,6 +354,17 @@ def test_a_forecast_from_prices_on_two_levels_has_no_score(parts, source):
     assert parts.messages[-1][2].endswith(
         "1 withheld: a part of the prices they were made from is restated"
     )
+
+
+def test_prices_of_another_folder_are_taken_as_they_are(parts, source):
+    """The folder was moved, and its name is the source's: nothing was known of it before."""
+    quick_day(parts, BEFORE, ONE, last="score")
+    divide(source.bars["AAA"], 1.01)
+    parts.store.prices.clock = lambda: LATER
+    moved = dataclasses.replace(ONE, source="csv", data="/moved")
+    quick_day(parts, LAST, moved, last="score", now=LATER)
+    [score] = parts.store.load(SCORES, cutoff=BEFORE).to_dict("records")
+    assert score["actual"] == pytest.approx(source.bars["AAA"]["close"].iloc[-1])
 
 
 def test_a_correction_of_the_last_price_alone_is_an_error_of_the_forecast(parts, source):
