@@ -75,6 +75,20 @@ def test_a_universe_begins_with_its_first_bar(tmp_path):
     assert line == "start = 2008-06-10"
 
 
+@pytest.mark.parametrize(
+    ("column", "cell", "currency"),
+    [("Currency", "GBp", "GBp"), ("Currency", "", "not named"), ("Close (EUR)", "", "EUR")],
+)
+def test_a_currency_is_named_where_the_file_names_it(tmp_path, column, cell, currency):
+    bars = random_walk(1, 40)
+    if column == "Currency":
+        bars["Currency"] = cell
+    else:
+        bars = bars.rename(columns={"close": column})
+    bars.to_csv(tmp_path / "AAA.csv", index=False)
+    assert f"currency {currency}." in inspect_files(str(tmp_path), "XNYS", NOW).remarks()[0]
+
+
 def test_a_folder_of_files_that_cannot_be_read_is_shown_too(tmp_path):
     (tmp_path / "AAA.csv").write_text("<html></html>")
     report = inspect_files(str(tmp_path), "XNYS", NOW)

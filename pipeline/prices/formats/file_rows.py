@@ -70,6 +70,7 @@ class FileTable:
         dates: how it writes them.
         rows: by ticker, with dates and numbers read.
         left_out: how many lines have neither a date nor a number.
+        currency: as its header or a column names it; "": it does not.
     """
 
     place: str
@@ -78,6 +79,7 @@ class FileTable:
     numbers: NumberStyle
     rows: Mapping[str, pd.DataFrame]
     left_out: int
+    currency: str
     _of: dict[str, TickerRows] = field(default_factory=dict, init=False, repr=False)
 
     def of(self, ticker: str) -> TickerRows:
@@ -140,7 +142,8 @@ def _table(file: PriceFile, version: object) -> FileTable:
         groups = {ticker_of_name(file.name, place): parsed}
     else:
         groups = {str(name): rows for name, rows in parsed.groupby(tickers, sort=True)}
-    return FileTable(place, layout, dates, numbers, groups, int(says_nothing.sum()))
+    currency = _currency_in(parsed) or layout.currency
+    return FileTable(place, layout, dates, numbers, groups, int(says_nothing.sum()), currency)
 
 
 def _read_csv(text: str, layout: Layout, place: str, as_text: bool = False) -> pd.DataFrame:
@@ -348,6 +351,14 @@ def _one_series(rows: pd.DataFrame) -> pd.DataFrame:
         return rows
     series = rows["series"].fillna("").str.strip()
     return rows[series == "EQ"] if (series == "EQ").any() else rows
+
+
+def _currency_in(rows: pd.DataFrame) -> str:
+    """Return what the column of currencies says of all rows; "": nothing, or several things."""
+    if "currency" not in rows:
+        return ""
+    currencies = rows["currency"].dropna().str.strip().unique()
+    return str(currencies[0]) if len(currencies) == 1 else ""
 
 
 def _ticker_column(rows: pd.DataFrame, place: str) -> pd.Series | None:

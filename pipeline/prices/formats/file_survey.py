@@ -82,7 +82,7 @@ def _of_file(file: PriceFile) -> FileSurvey:
         columns=columns,
         dates=_dates_text(table),
         numbers=_numbers_text(table),
-        currency=layout.currency,
+        currency=table.currency,
         left_out=table.left_out,
         adjustments={ticker: _basis_text(table.of(ticker)) for ticker in table.rows},
     )

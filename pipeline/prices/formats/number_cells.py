@@ -17,7 +17,7 @@ MISSING_CELLS = [
     *("-", "--", "—", "–", "."),
 ]
 #: Spaces around a cell.
-SPACES = " \t\r\u00a0\u202f\u2009"
+CELL_SPACES = " \t\r\u00a0\u202f\u2009"
 #: Spaces between digits: plain, without a break, narrow, thin.
 GROUPING_SPACES = re.compile(r"(?<=\d)[ \u00a0\u202f\u2009'\u2019](?=\d{3}(?!\d))")
 SIGNS = "".join(CURRENCY_SIGNS)
@@ -100,7 +100,7 @@ def to_floats(cells: pd.Series, style: NumberStyle, is_volume: bool) -> pd.Serie
 
 def _bare(cells: pd.Series) -> pd.Series:
     """Return cells without spaces, signs of currencies and grouping spaces."""
-    text = cells.str.strip(SPACES)
+    text = cells.str.strip(CELL_SPACES)
     if not text.str.contains(r"[^\d.,eE+-]", regex=True).any():
         return text
     return text.str.replace(MONEY, r"\1", regex=True).str.replace(GROUPING_SPACES, "", regex=True)
