@@ -64,6 +64,9 @@ def test_cells_without_a_value_are_missing_not_zero(tmp_path):
             "2012-01-04,1,1,1,1,1\n\n2012-01-05,10,12,9,$1x,500\n",
             r"AAPL\.csv, line 4: close is '\$1x'",
         ),
+        ("2012-01-05,10,5K2,9,11,500\n", r"AAPL\.csv, line 2: high is '5K2'"),
+        ("2012-01-05,10,12K,9,11,500\n", r"AAPL\.csv, line 2: high is '12K'"),
+        ("2012-01-05,10,12,9,11,5K2\n", r"AAPL\.csv, line 2: volume is '5K2'"),
         ('2012-01-05,10,12,9,11,"1,0,0"\n', r"AAPL\.csv, line 2: volume is '1,0,0'"),
         (
             "2012-01-05,10,12,9,11,1,000\n",

@@ -6,6 +6,7 @@
 - `file_layout`: separator, title lines and header
 - `number_cells`, `date_cells`: numbers and dates in all their spellings
 - `file_actions`: splits and dividends of the file's own, and the basis of its prices
+- `row_parsing`: numbers and dates in place of text, with what is wrong beside them
 - `file_rows`: all of it together
 - `file_survey`: what files are taken for, for people
 """

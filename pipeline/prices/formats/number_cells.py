@@ -22,7 +22,7 @@ CELL_SPACES = " \t\r\u00a0\u202f\u2009"
 GROUPING_SPACES = re.compile(r"(?<=\d)[ \u00a0\u202f\u2009'\u2019](?=\d{3}(?!\d))")
 SIGNS = "".join(CURRENCY_SIGNS)
 MONEY = re.compile(rf"^([-+]?)[{SIGNS}] ?|(?<=\d) ?[{SIGNS}]$|(?<=\d) (?:USD|EUR|GBP|INR|JPY)$")
-SCALED = re.compile(r"(?P<number>.*\d) ?(?P<unit>[KkMBT])")
+SCALED = re.compile(r"^(?P<number>.*\d) ?(?P<unit>[KkMBT])$")
 SCALES = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 PLAIN = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 #: 1,234,567.8, and 12,34,567.8 as in India.
@@ -87,15 +87,20 @@ def to_floats(cells: pd.Series, style: NumberStyle, is_volume: bool) -> pd.Serie
     if cells.dtype != "str" and cells.dtype != "object":
         return cells.astype("float64")
     text = _bare(cells.astype("str"))
+    if not is_volume:
+        return _to_numbers(_plain(text, style, is_volume))
     scaled = text.str.extract(SCALED)
     is_scaled = scaled["unit"].notna()
     text = text.where(~is_scaled, scaled["number"])
-    plain = _plain(text, style, is_volume)
-    numbers = pd.to_numeric(plain, errors="coerce").astype("float64")
+    numbers = _to_numbers(_plain(text, style, is_volume))
     if is_scaled.any():
         factors = scaled["unit"].str.upper().map(SCALES).fillna(1.0).astype("float64")
         numbers = numbers.where(~is_scaled, (numbers * factors).round(6))
     return numbers
+
+
+def _to_numbers(cells: pd.Series) -> pd.Series:
+    return pd.to_numeric(cells, errors="coerce").astype("float64")
 
 
 def _bare(cells: pd.Series) -> pd.Series:
