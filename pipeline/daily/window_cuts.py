@@ -117,4 +117,10 @@ def _lacking(history: pd.DataFrame, spec: Spec) -> str:
     if surely_trainable(history, spec):
         return ""
     dataset = load_dataset(encode(history, spec))
-    return "" if dataset.trainable else f"too many are without a price: {dataset.usable}"
+    if dataset.trainable:
+        return ""
+    if not (history["volume"] > 0).any():
+        with_volume = load_dataset(encode(history.assign(volume=1.0), spec))
+        if with_volume.trainable:
+            return "none has a volume, which this recipe needs; --recipe default does without"
+    return f"too many are without a price: {dataset.usable}"

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from pipeline.addresses import without_login
 from pipeline.errors import LookAtTheData, MalformedPrices, RunError, SettingsError
 from pipeline.prices.formats import (
     NO_ACTIONS,
@@ -92,12 +93,13 @@ class CsvSource:
         """
         files = self._files_by_ticker().get(ticker)
         if not files:
-            raise unknown_ticker(ticker, f"csv ({self.folder})", self.tickers())
+            raise unknown_ticker(ticker, f"csv ({without_login(self.folder)})", self.tickers())
         tables = [read_table(file) for file in files]
         if len(files) > 1 and not all(table.layout.has_ticker_column for table in tables):
             names = " and in ".join(file.name for file in files)
             raise MalformedPrices(
-                f"{ticker} is in {names} of {self.folder}; one file is expected. Remove the others."
+                f"{ticker} is in {names} of {without_login(self.folder)}; one file is expected. "
+                "Remove the others."
             )
         found = [
             (file, table.of(ticker))

@@ -81,6 +81,16 @@ def test_a_stock_that_was_suspended_for_long_keeps_nobody_from_being_trained(par
     assert len(parts.rows(FORECASTS, run)) == 2 * 5
 
 
+def test_a_recipe_that_needs_volume_says_so_of_a_series_without(parts, source):
+    source.bars["OLD"] = random_walk(5, 800).assign(volume=0.0)
+    later = dataclasses.replace(CASTILLA, recipe="aungiers-sp500-later", horizon=1)
+    run = quick_day(parts, universe=later, last="build_windows")
+    reason = rows_of(parts, run, "OLD").loc["training", "reason"]
+    assert reason.endswith(
+        "none has a volume, which this recipe needs; --recipe default does without"
+    )
+
+
 def test_a_history_too_short_to_measure_anything_on_sits_out_and_the_others_go_on(parts, source):
     source.bars["NEW"] = random_walk(9, 30)
     universe = dataclasses.replace(UNIVERSE, tickers=("AAA", "NEW"), horizon=20)
