@@ -99,6 +99,7 @@ def test_a_cell_or_bar_that_cannot_be_is_pointed_at(tmp_path, text, message):
             "Day, Open, High, Lo",
         ),
         ("", "found nothing"),
+        ("Price,Close,Close\nTicker,IBM,IBM\nDate,,\n", "two columns for close of IBM; one is"),
         (
             "Date,Open,High,Low,Close,close,Volume\n",
             "two columns for close, 'Close' and 'close'; one is expected",

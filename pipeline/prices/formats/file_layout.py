@@ -16,6 +16,7 @@ from pipeline.prices.formats.columns import (
     producer_of,
 )
 from pipeline.prices.formats.file_names import as_ticker
+from pipeline.tables import OHLCV
 
 SEPARATORS = ",;\t|"
 #: Lines that may stand before the header: titles, comments, `sep=;`.
@@ -25,6 +26,8 @@ METATRADER_LINE = re.compile(r"\d{4}\.\d{2}\.\d{2}[,;\t]\d{2}:\d{2}(?:[,;\t][\d.
 MOST_NAMES = 12
 NUMBER = re.compile(r"[-+]?[\d.,]+")
 METATRADER_COLUMNS = ("date", "", "open", "high", "low", "close", "volume")
+#: Columns that a table with a line of tickers may have.
+CROSSED_COLUMNS = {*OHLCV, "adj_close", "split", "dividend", "capitalgains"}
 RANGE = ("open", "high", "low")
 
 
@@ -213,6 +216,11 @@ def _crossed(
     is_named = len(rows) > 2 and letters_of(rows[2][0]) in ("date", "datetime")
     last = lines.found[at + (2 if is_named and not any(rows[2][1:]) else 1)]
     columns = [found[0] if (found := column_of(name)) else "" for name in fields]
+    cells = [cell for cell in zip(columns, tickers, strict=True) if cell[0]]
+    if repeated := [cell for cell in cells if cells.count(cell) > 1]:
+        raise MalformedPrices(
+            f"{place}: two columns for {repeated[0][0]} of {repeated[0][1]}; one is expected."
+        )
     return Layout(
         "yfinance, download",
         separator,
@@ -225,8 +233,8 @@ def _crossed(
 
 
 def _are_fields(names: list[str]) -> bool:
-    known = [column_of(name) is not None or letters_of(name) == "capitalgains" for name in names]
-    return all(known) and any(letters_of(name) in ("close", "adjclose") for name in names)
+    columns = [(column_of(name) or (letters_of(name), 0))[0] for name in names]
+    return {*columns} <= CROSSED_COLUMNS and not {"close", "adj_close"}.isdisjoint(columns)
 
 
 def _separator(line: str) -> str:
