@@ -420,7 +420,7 @@ PROVOKED: dict[str, Callable[[Stranger], str]] = {
     "has no bar of 2013-03-01 yet": a_late_bar,
     "in the first line; expected": a_file_without_closes,
     "tickers quarantined (": nothing_ingested,
-    "prices are 1/2 of those before": half_a_split,
+    "1/2 of the bars before": half_a_split,
     "tickers are quarantined. `stockcast check`": a_step_after_that,
     "no ticker has been checked": lambda stranger: stranger.stockcast("train"),
     "nothing has been promoted": published_before_promoted,
@@ -453,7 +453,7 @@ PROVOKED: dict[str, Callable[[Stranger], str]] = {
 
 #: Those for which MLflow or Great Expectations is imported.
 SLOW_WORDS = (
-    "prices are 1/2 of those before",
+    "1/2 of the bars before",
     "or set STOCKCAST_TRACKING_URI to one that",
     "Set MLFLOW_TRACKING_USERNAME",
     "and MLflow wants at least",

@@ -102,7 +102,7 @@ def _in_words(ratio: float, splits: pd.DataFrame) -> str:
     size = round(max(ratio, 1 / ratio), 9)
     sizes = np.maximum(splits["value"], 1 / splits["value"])
     for session in splits.loc[np.isclose(sizes, size), "session"]:
-        return f"{times} those before, the ratio of its split of {session:%Y-%m-%d}"
+        return f"{times} the bars before, the ratio of its split of {session:%Y-%m-%d}"
     split = f"a split of {size:g}:1" if ratio < 1 else f"a split of 1:{size:g}"
     kinds = [split] * (size in SPLIT_RATIOS) + ["another unit of money"] * (size in UNIT_RATIOS)
-    return f"{times} those before, the ratio of {' or '.join(kinds)}"
+    return f"{times} the bars before, the ratio of {' or '.join(kinds)}"

@@ -98,7 +98,11 @@ def test_no_forecast_is_scored_across_a_change_of_the_basis_until_the_source_men
     """The newest verdict finds that the 28th changes it; forecasts of the 28th are after that."""
     first = scored.store.load(SCORES)
     run = plan(scored, ONE, LAST, NOW)
-    change = {"rule": "basis_changed", "session": SESSIONS[1], "message": "1/100 of those before"}
+    change = {
+        "rule": "basis_changed",
+        "session": SESSIONS[1],
+        "message": "1/100 of the bars before",
+    }
     cell = {**run.key, **change, "ticker": "AAA", "column": "close", "severity": "quarantine"}
     scored.store.save(FINDINGS, pd.DataFrame([cell]))
     take_steps(scored, run, "score", "score")

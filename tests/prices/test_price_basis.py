@@ -59,14 +59,14 @@ def found(
 @pytest.mark.parametrize(
     ("ratio", "words"),
     [
-        (0.01, "1/100 of those before, the ratio of another unit of money"),
-        (100, "100 times those before, the ratio of another unit of money"),
-        (0.001, "1/1000 of those before, the ratio of another unit of money"),
-        (0.5, "1/2 of those before, the ratio of a split of 2:1"),
-        (1 / 1.5, "1/1.5 of those before, the ratio of a split of 1.5:1"),
-        (0.25, "1/4 of those before, the ratio of a split of 4:1"),
-        (0.1, "1/10 of those before, the ratio of a split of 10:1 or another unit of money"),
-        (20, "20 times those before, the ratio of a split of 1:20"),
+        (0.01, "1/100 of the bars before, the ratio of another unit of money"),
+        (100, "100 times the bars before, the ratio of another unit of money"),
+        (0.001, "1/1000 of the bars before, the ratio of another unit of money"),
+        (0.5, "1/2 of the bars before, the ratio of a split of 2:1"),
+        (1 / 1.5, "1/1.5 of the bars before, the ratio of a split of 1.5:1"),
+        (0.25, "1/4 of the bars before, the ratio of a split of 4:1"),
+        (0.1, "1/10 of the bars before, the ratio of a split of 10:1 or another unit of money"),
+        (20, "20 times the bars before, the ratio of a split of 1:20"),
     ],
 )
 def test_a_round_ratio_in_ordinary_trading_is_a_change_of_the_basis(ratio, words):
@@ -78,7 +78,7 @@ def test_a_block_is_found_where_it_begins_and_where_it_ends():
     history.loc[history.index[-7:], PRICE_COLUMNS] *= 100
     [(begin, _), (end, words)] = found(history)
     assert (begin, end) == (DAY, history["session"].iloc[-7])
-    assert words.startswith("100 times those before")
+    assert words.startswith("100 times the bars before")
 
 
 @pytest.mark.parametrize("volume", [5.5, 18.0])
@@ -123,7 +123,7 @@ def test_a_dividend_that_explains_it_is_no_change_and_one_that_is_not_shown_is_n
 def test_the_ratio_of_an_announced_split_counts_however_odd_it_is():
     history = changed(1 / 0.4714)
     assert found(history) == []
-    words = "2.12134 times those before, the ratio of its split of 2016-05-19"
+    words = "2.12134 times the bars before, the ratio of its split of 2016-05-19"
     assert found(history, split=0.4714) == [(DAY, words)]
 
 

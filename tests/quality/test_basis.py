@@ -32,11 +32,10 @@ def test_a_drop_by_a_splits_ratio_is_a_quarantine_with_the_remedy_however_long_i
     verdict = judge(bars)
     assert findings_of(verdict, "HALF", "basis_changed") == [("close", "quarantine")]
     assert verdict.quarantined == {
-        "HALF": f"{day}: prices are 1/2 of those before, the ratio of a split of 2:1: the close "
-        f"goes from {before:g} to {after:g} in ordinary trading (expected one basis for all bars, "
-        "or a split of this session). Add the split to the file, have the wrong bars corrected, or "
-        "begin the universe (start) on this session; if the price did move so, add "
-        f'"HALF {day}" to `accepted` of basis_changed in expectations/prices.json'
+        "HALF": f"{day}: close {before:g}, then {after:g} in ordinary trading: 1/2 of the bars "
+        "before, the ratio of a split of 2:1 (expected all bars on one basis, or a split of this "
+        f'session). Correct the bars, or add the split; if it was a move, add "HALF {day}" to '
+        "`accepted` of basis_changed in expectations/prices.json"
     }
     split = {"ticker": ["HALF"], "session": [day], "kind": ["split"], "value": [2.0]}
     assert judge(bars, split).findings.empty
@@ -50,8 +49,9 @@ def test_a_block_in_another_unit_quarantines_while_it_stands_and_not_after_its_r
     verdict = judge(wrong)
     begin, end = SESSIONS[block.start], SESSIONS[block.stop + 1]
     reasons = verdict.quarantined["RAND"].split(f"{begin}: ")
-    assert reasons[0].startswith(f"{end}: prices are 100 times those before, the ratio of another")
-    assert reasons[1].startswith("prices are 1/100 of those before")
+    assert reasons[0].startswith(f"{end}: close ")
+    assert "ordinary trading: 100 times the bars before, the ratio of another unit" in reasons[0]
+    assert "1/100 of the bars before, the ratio of another unit of money (" in reasons[1]
     assert judge(right).findings.empty
 
 
@@ -64,9 +64,8 @@ def test_one_bar_in_another_unit_is_a_wrong_print_that_is_masked():
 def test_a_split_that_the_prices_do_not_show_is_named():
     split = {"ticker": ["SPLIT"], "session": [SESSIONS[90]], "kind": ["split"], "value": [3.0]}
     reason = judge(clean("SPLIT"), split).quarantined["SPLIT"]
-    assert reason.startswith(
-        f"{SESSIONS[90]}: prices are 3 times those before, the ratio of its split of {SESSIONS[90]}"
-    )
+    assert reason.startswith(f"{SESSIONS[90]}: close ")
+    assert f"3 times the bars before, the ratio of its split of {SESSIONS[90]} (" in reason
 
 
 def test_a_real_move_is_confirmed_by_the_next_sessions_as_before():

@@ -96,6 +96,7 @@ class Case:
         repair: the part of yfinance's repair that looks for it.
         findings: its rules and severities.
         reason: what is in the reason of the quarantine; "": there is none.
+        day: the session that the reason begins with; "": any.
     """
 
     repair: str
@@ -103,22 +104,27 @@ class Case:
     fault: Fault
     findings: set[tuple[str, str]]
     reason: str = ""
+    day: str = ""
 
 
 VOLUME_ZERO = "volume_zero", "record"
 BASIS = {("basis_changed", "quarantine")}
 CASES = {
     "SSW.JO: the last sessions in rand for cents": Case(
-        "unit_switch", "MSFT", times(0.01, -7), BASIS, "1/100 of those before, the ratio of another"
+        "unit_switch",
+        "MSFT",
+        times(0.01, -7),
+        BASIS,
+        "1/100 of the bars before, the ratio of another",
     ),
     "AET.L: two weeks in pence for pounds, years ago": Case(
-        "unit_switch", "MSFT", times(100, 300, 310), BASIS, "100 times those before"
+        "unit_switch", "MSFT", times(100, 300, 310), BASIS, "100 times the bars before"
     ),
     "a bar in pence for pounds": Case(
         "unit_random_mixups", "MSFT", times(100, 300, 301), {("wrong_print", "mask")}
     ),
     "the last bar in pence for pounds": Case(
-        "unit_random_mixups", "MSFT", times(100, -1), BASIS, "100 times those before"
+        "unit_random_mixups", "MSFT", times(100, -1), BASIS, "100 times the bars before"
     ),
     "MOB.ST: a bar at a tenth, years ago": Case(
         "sudden_change", "MSFT", times(0.1, 300, 301), {("wrong_print", "mask")}
@@ -128,24 +134,26 @@ CASES = {
         "NVDA",
         before(10, SPLIT_DAY),
         BASIS,
-        "1/10 of those before, the ratio of its split of 2024-06-10",
+        "1/10 of the bars before, the ratio of its split of 2024-06-10",
     ),
     "4063.T: the same, in the bars up to some days before it": Case(
         "bad_stock_splits",
         "NVDA",
         before(10, dt.date(2024, 6, 3)),
         BASIS,
-        "2024-06-03: prices are 1/10 of those before, the ratio of its split of 2024-06-10",
+        "1/10 of the bars before, the ratio of its split of 2024-06-10",
+        "2024-06-03",
     ),
     "a split that is in the bars twice": Case(
-        "bad_stock_splits", "NVDA", before(0.1, SPLIT_DAY), BASIS, "10 times those before"
+        "bad_stock_splits", "NVDA", before(0.1, SPLIT_DAY), BASIS, "10 times the bars before"
     ),
     "a split that Yahoo leaves out": Case(
         "sudden_change",
         "MSFT",
         before(4, dt.date(2023, 5, 2)),
         BASIS,
-        "2023-05-02: prices are 1/4 of those before, the ratio of a split of 4:1",
+        "1/4 of the bars before, the ratio of a split of 4:1",
+        "2023-05-02",
     ),
     "prices of 0": Case(
         "zeroes",
@@ -208,7 +216,8 @@ def test_a_fault_is_found_and_nothing_is_left_of_it_after_its_repair(yahoo, mark
     verdict = judged(yahoo, case.ticker)
     assert rules_of(verdict) == case.findings
     assert bool(verdict.quarantined) == bool(case.reason)
-    assert case.reason in verdict.quarantined.get(case.ticker, "")
+    reason = verdict.quarantined.get(case.ticker, "")
+    assert case.reason in reason and reason.startswith(case.day)
     market.faults.clear()
     assert judged(yahoo, case.ticker).findings.empty
     pd.testing.assert_frame_equal(fetched(yahoo, case.ticker).prices, right.prices)
