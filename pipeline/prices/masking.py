@@ -4,7 +4,7 @@ The same judgement serves the quality gate, which reports it, and every dataset,
 cells out. It looks at nothing after the table's last row, so a dataset cut at a cutoff is masked as
 it could have been masked that evening: a wrong price on the very last session stays, because only
 the next session shows that it was wrong. (The gate's rule on unexplained jumps holds that ticker
-back instead.)
+back instead.) Only a lone high or low is judged that evening already, and once more the next.
 
 A genuine move stays, however large: a price is a wrong print only where the market was back at its
 old level at the next open.

@@ -172,11 +172,10 @@ def _copied_beside(table: pd.DataFrame) -> pd.Series:
 def _jumps(trusted: pd.DataFrame, dividends: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
     """Return per ticker and session how the close gets there from the last trusted one.
 
-    Columns are `close_before`, `basis`, `jump` and `unshown_dividend`.
-
-    A basis says in words that prices change theirs (see `price_basis`); there is no jump then.
-    A jump is from the close before; 0.5 is half as much again, or 1/1.5. Dividends that explain a
-    change are added, and a dividend that the price does not show makes none; it is unshown.
+    Columns are `close_before`, `basis`, `jump` and `unshown_dividend`. A basis says in words that
+    prices change theirs (see `price_basis`); there is no jump then. A jump of 0.5 is half as much
+    again, or 1/1.5. A dividend that explains a change is added; one that the price does not show
+    makes none, and is unshown.
 
     Args:
         trusted: a masked history, adjusted for splits.

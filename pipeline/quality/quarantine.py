@@ -115,22 +115,22 @@ def weigh(
     # Several columns of one rule may fail on one session, so sessions are counted.
     by_rule = failures[is_recent].groupby(["ticker", "rule"])["session"]
     recent_failures = by_rule.transform("nunique").reindex(failures.index, fill_value=0)
-    spoils = (
-        failures["definition"]
-        .map(_spoilt)
-        .where(recent_failures >= failures["definition"].map(lambda rule: rule.recent_failures), "")
-    )
-    severities = [
-        "record"
-        if f"{cell[0]} {cell[1]:%Y-%m-%d}" in rule.accepted
-        else _severity(rule, int(count), cell in untrusted, target)
-        for rule, count, cell in zip(failures["definition"], recent_failures, cells, strict=True)
-    ]
-    return failures.assign(severity=severities, message=failures["message"] + spoils)
+    severities, messages = [], []
+    for rule, count, cell, message in zip(
+        failures["definition"], recent_failures, cells, failures["message"], strict=True
+    ):
+        is_decisive = count >= rule.recent_failures and not _is_accepted(rule, *cell)
+        severities.append(_severity(rule, is_decisive, cell in untrusted, target))
+        messages.append(f"{message}{_spoilt(rule) if is_decisive else ''}")
+    return failures.assign(severity=severities, message=messages)
+
+
+def _is_accepted(rule: Rule, ticker: str, session: pd.Timestamp, column: str) -> bool:
+    return f"{ticker} {session:%Y-%m-%d}" in rule.accepted
 
 
 def _spoilt(rule: Rule) -> str:
-    """Return in words which targets a rule's recent finding is about; "": all of them."""
+    """Return in words which targets a rule's decisive finding is about; "": all of them."""
     if not rule.targets:
         return ""
     others = [target for target in TARGETS if target not in rule.targets]
@@ -144,17 +144,16 @@ def _is_recent(session: pd.Timestamp, rule: Rule, sessions: Sequence[dt.date]) -
     return bool(window) and (len(sessions) < window or session >= pd.Timestamp(sessions[-window]))
 
 
-def _severity(rule: Rule, recent_failures: int, untrusted: bool, target: str) -> str:
+def _severity(rule: Rule, is_decisive: bool, untrusted: bool, target: str) -> str:
     """Return the severity of a cell's failure.
 
     Args:
-        recent_failures: the ticker's recent sessions that break the rule; 0 for an old cell.
+        is_decisive: whether the ticker is held back for it, where the target stands on the cell.
         untrusted: whether masking blanks the cell.
     """
     if rule.severity == "record" or (rule.name in masking.MASKING_RULES and not untrusted):
         return "record"
-    concerns_target = not rule.targets or target in rule.targets
-    if concerns_target and recent_failures >= rule.recent_failures:
+    if is_decisive and (not rule.targets or target in rule.targets):
         return "quarantine"
     return rule.otherwise
 

@@ -79,6 +79,23 @@ def test_a_masking_rule_is_held_only_against_cells_that_masking_blanks():
     assert severities(failures, blanked) == ["quarantine", "record"]
 
 
+def test_what_is_accepted_holds_nobody_back_and_is_masked_all_the_same():
+    rule = Rule(
+        "wrong_print", "", "", "close", "quarantine", "mask", 5, accepted=(f"A {SESSIONS[-1]}",)
+    )
+    failures = failures_of(rule, ("A", SESSIONS[-1]), ("B", SESSIONS[-1]))
+    blanked = [(ticker, SESSIONS[-1], "close", "wrong_print") for ticker in ("A", "B")]
+    assert severities(failures, *blanked) == ["mask", "quarantine"]
+
+
+def test_a_rule_of_some_targets_names_those_that_the_ticker_is_good_for():
+    rule = Rule("wrong_range", "", "", "low", "quarantine", "mask", 5, targets=("low", "mid"))
+    failures = failures_of(rule, ("A", SESSIONS[-1]), ("A", SESSIONS[-9]))
+    messages = list(weigh(failures, _no_cells(), SESSIONS, "close")["message"])
+    good = "; not good for low and mid, but for close, open, high, adj_close"
+    assert messages == [f"{SESSIONS[-1]}: wrong{good}", f"{SESSIONS[-9]}: wrong"]
+
+
 def test_no_failures_are_no_findings():
     verdict = verdict_of(
         weigh(failures_of(Rule("", "", "", "")), _no_cells(), SESSIONS, "close"), CUTOFF
