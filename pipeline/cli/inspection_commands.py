@@ -99,16 +99,12 @@ def inspect_price_files(
         str,
         typer.Argument(metavar="PATH", help="A folder of price files, a file, or a URL of either."),
     ],
-    calendar: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="Calendar that the dates are compared with."),
-    ] = "XNYS",
     format: FormatFlag = "table",
 ) -> int:
     """Show what price files are taken for."""
     from pipeline.inspection import inspect_files
 
-    report = inspect_files(path, calendar, dt.datetime.now(dt.UTC))
+    report = inspect_files(path, settings.calendar, dt.datetime.now(dt.UTC))
     print_rows(report.table(), format)
     if format == "table":
         print("", *report.remarks(), "", report.universe_toml(), sep="\n")

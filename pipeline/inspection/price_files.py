@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING
 from pipeline.addresses import without_login
 from pipeline.outcomes import Outcomes, outcome_of_each
 from pipeline.parts import suites_folder
-from pipeline.prices import CsvSource, Fetched, FileSurvey, FolderSurvey, fetch, survey
+from pipeline.prices import (
+    CsvSource,
+    Fetched,
+    FileSurvey,
+    FolderSurvey,
+    ending_calendar,
+    fetch,
+    misfit_of,
+    survey,
+)
 from pipeline.reporting import counted, first_names
 from pipeline.sessions import Calendar
 from pipeline.tables import ACTIONS, PRICES
@@ -54,10 +63,16 @@ class TickerReport:
 
 @dataclass(frozen=True)
 class FilesReport:
-    """The reading of a folder, a file or a URL."""
+    """The reading of a folder, a file or a URL.
+
+    Attributes:
+        calendar: the name of the one that the dates are compared with.
+        better: calendars that the dates fit much better; none where none does.
+    """
 
     place: str
     calendar: str
+    better: tuple[str, ...]
     surveyed: FolderSurvey
     tickers: tuple[TickerReport, ...]
 
@@ -88,7 +103,14 @@ class FilesReport:
         lines += [file.problem for file in self.surveyed.files if file.problem not in {"", *shown}]
         if self.surveyed.others:
             lines.append(f"Left out, for their names: {first_names(self.surveyed.others)}.")
-        return [*lines, f"Compared with the calendar {self.calendar} (--calendar NAME)."]
+        if self.better:
+            lines.append(
+                f"The dates are not those of {self.calendar}, but of {self.better[0]} (--calendar "
+                f"{self.better[0]})."
+            )
+        else:
+            lines.append(f"Compared with the calendar {self.calendar} (--calendar NAME).")
+        return lines
 
     def universe_toml(self) -> str:
         """Return the section of a universes file that has the good tickers."""
@@ -111,20 +133,46 @@ class FilesReport:
 def inspect_files(place: str, calendar_name: str, now: dt.datetime) -> FilesReport:
     """Read price files as ingestion would, and judge them as the gate would.
 
+    Args:
+        calendar_name: "": the one that the tickers' endings or the dates name.
+
     Raises:
         SettingsError: there are no price files, or there is no such calendar.
     """
     if "://" not in place:
         place = str(Path(place).expanduser().absolute())
-    calendar, surveyed = Calendar(calendar_name), survey(place)
-    source = CsvSource(place)
+    surveyed, source = survey(place), CsvSource(place)
     tickers = source.tickers() if any(not file.problem for file in surveyed.files) else []
+    calendar = Calendar(calendar_name or ending_calendar(tickers) or Universe.calendar)
+    fetched = _fetched(source, tickers, calendar, now)
+    better = _better_calendars(fetched, tickers, calendar)
+    if better and not calendar_name:
+        calendar, better = Calendar(better[0]), ()
+        fetched = _fetched(source, tickers, calendar, now)
+    reports = _reports(tickers, surveyed, fetched, _quarantined(fetched.results, calendar))
+    return FilesReport(place, calendar.name, better, surveyed, tuple(reports))
+
+
+def _fetched(
+    source: CsvSource, tickers: Sequence[str], calendar: Calendar, now: dt.datetime
+) -> Outcomes[Fetched]:
     last = calendar.last_complete_session(now)
-    fetched = outcome_of_each(
+    return outcome_of_each(
         tickers, lambda ticker: fetch(source, ticker, EARLIEST, last, calendar, now)
     )
-    reports = _reports(tickers, surveyed, fetched, _quarantined(fetched.results, calendar))
-    return FilesReport(place, calendar_name, surveyed, tuple(reports))
+
+
+def _better_calendars(
+    fetched: Outcomes[Fetched], tickers: Sequence[str], calendar: Calendar
+) -> tuple[str, ...]:
+    """Return the names of the calendars that the dates of all tickers fit much better."""
+    import pandas as pd
+
+    days = [each.prices["session"] for each in fetched.results.values()]
+    if not days:
+        return ()
+    misfit = misfit_of(pd.DatetimeIndex(pd.concat(days).unique()), tickers, calendar)
+    return misfit.better if misfit else ()
 
 
 def _reports(

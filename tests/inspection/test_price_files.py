@@ -2,6 +2,7 @@
 
 import datetime as dt
 
+import pandas as pd
 import pytest
 
 from pipeline.errors import SettingsError
@@ -32,7 +33,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def report(folder):
-    return inspect_files(str(folder), "XNYS", NOW)
+    return inspect_files(str(folder), "", NOW)
 
 
 def test_each_ticker_has_its_bars_and_its_verdict(report):
@@ -63,6 +64,18 @@ def test_the_universe_can_be_pasted(report, folder, tmp_path):
     [universe] = load_universes(tmp_path / "universes.toml").values()
     assert (universe.name, universe.tickers) == ("my_prices_2013", ("AAA",))
     assert (universe.source, universe.data, universe.calendar) == ("csv", str(folder), "XNYS")
+
+
+def test_the_calendar_is_that_of_the_dates_unless_one_is_named(tmp_path):
+    days = pd.date_range("2012-03-01", "2013-03-01")
+    bars = random_walk(1, len(days)).assign(date=days)
+    bars.to_csv(tmp_path / "COIN.csv", index=False)
+    found, named = (inspect_files(str(tmp_path), name, NOW) for name in ("", "XNYS"))
+    assert found.calendar == "24/7" and found.is_good
+    assert 'calendar = "24/7"' in found.universe_toml()
+    assert found.remarks()[-1] == "Compared with the calendar 24/7 (--calendar NAME)."
+    wrong = "The dates are not those of XNYS, but of 24/7 (--calendar 24/7)."
+    assert named.remarks()[-1] == wrong
 
 
 def test_a_universe_begins_with_its_first_bar(tmp_path):
