@@ -70,7 +70,8 @@ def _with_absent_sessions(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the bars, and all rows of the table, with what the calendar says of them.
 
-    The columns are `has_bar`, `has_range`, `in_order`, `is_session` and `is_shared_hole`.
+    The columns are `has_bar`, `has_range`, `in_order`, `is_session`, `is_shared_hole` and
+    `is_shared_extra`.
     """
     calendar = pd.DatetimeIndex(pd.to_datetime([*sessions, cutoff])).as_unit("s").unique()
     bars = prices[list(PRICES.columns)].assign(has_bar=True, in_order=_in_order(prices))
@@ -80,7 +81,8 @@ def _with_absent_sessions(
     absent = absent.assign(has_bar=False, has_range=False, in_order=True, is_session=True)
     table = pd.concat([bars, absent]).sort_values(["ticker", "session"], kind="stable")
     table = table.reset_index(drop=True)
-    return bars, table.assign(is_shared_hole=_is_shared_hole(table))
+    shared = {"is_shared_hole": _is_shared_hole(table), "is_shared_extra": _is_shared_extra(table)}
+    return bars, table.assign(**shared)
 
 
 def _closes_alone(bars: pd.DataFrame) -> pd.Series:
@@ -100,6 +102,20 @@ def _is_shared_hole(table: pd.DataFrame) -> pd.Series:
     shared = (lacking["mean"] >= SHARED_HOLE) & (lacking["sum"] >= FEWEST_TICKERS_OF_HOLE)
     sessions = lacking.index[shared & (lacking.index < with_bar.max())]
     return ~table["has_bar"] & table["session"].isin(sessions)
+
+
+def _is_shared_extra(table: pd.DataFrame) -> pd.Series:
+    """Return True where a bar on a day without a session is one that (nearly) all tickers have.
+
+    It is then a fact about the calendar: a session that it does not know. Tickers count from their
+    first bar on.
+    """
+    extra = table.loc[~table["is_session"], "session"].value_counts()
+    firsts = table.loc[table["has_bar"]].groupby("ticker")["session"].min()
+    listed = np.array([(firsts <= day).sum() for day in extra.index])
+    counts = extra.to_numpy()
+    shared = (counts >= SHARED_HOLE * listed) & (counts >= FEWEST_TICKERS_OF_HOLE)
+    return ~table["is_session"] & table["session"].isin(extra.index[shared])
 
 
 def _in_order(prices: pd.DataFrame) -> pd.Series:

@@ -231,6 +231,21 @@ def test_a_day_that_the_source_lost_for_all_is_recorded_once_a_later_one_is_ther
     assert sorted(judge(one_lacks_it).quarantined) == ["SIX"]
 
 
+def test_a_day_off_that_all_have_a_bar_of_is_a_fact_about_the_calendar():
+    """As a special session on a Saturday, which no calendar knows beforehand."""
+    tickers, saturday = ["ONE", "TWO", "SIX", "TEN"], pd.Timestamp("2017-11-25")
+    prices = pd.concat([clean(ticker) for ticker in tickers])
+    special = prices[prices["session"] == pd.Timestamp("2017-11-24")].assign(session=saturday)
+    special[[*PRICE_COLUMNS, "volume"]] *= 1.001
+    verdict = judge(PRICES.conform(pd.concat([prices, special])))
+    assert verdict.quarantined == {}
+    assert set(verdict.findings["rule"]) == {"session_added"}
+    assert sorted(verdict.findings["ticker"]) == sorted(tickers)
+    of_two = special[special["ticker"].isin(["ONE", "SIX"])]
+    mistaken = judge(PRICES.conform(pd.concat([prices, of_two])))
+    assert sorted(mistaken.quarantined) == ["ONE", "SIX"]
+
+
 def test_two_stocks_without_a_bar_may_both_be_halted():
     prices = pd.concat([clean("ONE"), clean("TWO")])
     halted = prices[prices["session"] != prices["session"].iloc[-3]]
