@@ -18,7 +18,7 @@ from pipeline.errors import SettingsError
 from pipeline.models import DEFAULT, RECIPES, Recipes
 from pipeline.private_home import private_home
 from pipeline.settings import Settings
-from pipeline.universes import Universe, load_universes
+from pipeline.universes import Universe, Universes, load_universes
 from pipeline.version import code_version
 
 if TYPE_CHECKING:
@@ -230,7 +230,8 @@ def universe_of(settings: Settings) -> Universe:
         SettingsError: there is no such universe.
     """
     source = settings.source or ("csv" if settings.data and not settings.universe else "")
-    name = settings.universe or ("" if source not in ("", "sample") else "sample")
+    universes = load_universes(settings.universes)
+    name = settings.universe or ("" if source not in ("", "sample") else _usual(universes))
     tickers = tuple(settings.ticker_list)
     if settings.tickers and not tickers:
         raise SettingsError(
@@ -248,12 +249,7 @@ def universe_of(settings: Settings) -> Universe:
     }
     chosen: dict[str, Any] = {key: value for key, value in overrides.items() if value}
     if name:
-        universes = load_universes(settings.universes)
-        if name not in universes:
-            raise SettingsError(
-                f"There is no universe {name!r}. The universes are: {', '.join(universes)}."
-            )
-        return overridden(universes[name], **chosen)
+        return overridden(universes.of(name), **chosen)
     if source == "csv" and settings.data and not tickers:
         chosen["tickers"] = tuple(_source("csv", settings.data, settings).tickers() or ())
     base: dict[str, Any] = {"name": source, "tickers": (), "start": dt.date(1990, 1, 1)}
@@ -268,9 +264,20 @@ def universe_of(settings: Settings) -> Universe:
 
 
 def universes_of(settings: Settings) -> list[Universe]:
-    """Return all universes of the file; the one that the settings name has what they override."""
+    """Return all universes of the file; the one that the settings name has what they override.
+
+    One that is declared wrongly is left out; `Universes.wrong` has the reason.
+    """
+    universes = load_universes(settings.universes)
+    if settings.universe in universes.wrong:
+        return list(universes.values())
     chosen = universe_of(settings)
-    return list({**load_universes(settings.universes), chosen.name: chosen}.values())
+    return list({**universes, chosen.name: chosen}.values())
+
+
+def _usual(universes: Universes) -> str:
+    """Return the name of the universe that is run where none is named."""
+    return "sample" if "sample" in universes else next(iter(universes))
 
 
 def overridden(universe: Universe, **changes: Any) -> Universe:

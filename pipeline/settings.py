@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.addresses import with_driver
 from pipeline.errors import SettingsError
+from pipeline.universes import as_ticker
 
 PREFIX = "STOCKCAST_"
 #: How often something is trained.
@@ -95,7 +96,8 @@ class Settings(BaseSettings):
 
     universe: str = Field(
         "",
-        description="Universe to run. Empty: `sample`, or one named like --source.",
+        description="Universe to run. Empty: `sample`, else the file's first, or one named like "
+        "--source.",
     )
     source: str = Field(
         "", description="Source of prices: sample, yahoo or csv. Empty: the universe's."
@@ -257,7 +259,7 @@ class Settings(BaseSettings):
     @property
     def ticker_list(self) -> list[str]:
         """Tickers of `tickers`."""
-        return _parts(self.tickers)
+        return [as_ticker(text) or text for text in _parts(self.tickers)]
 
     @property
     def baseline_list(self) -> list[str]:

@@ -23,9 +23,9 @@ SOURCES = ("sample", "yahoo", "csv")
 TARGETS = ("close", "open", "high", "low", "adj_close", "mid")
 RETRAIN_CADENCES = ("daily", "weekly", "monthly")
 MOST_HORIZONS = 60
-#: Tickers as Yahoo and the exchanges write them: BRK-B, BRK.B, BTC-USD, ^GSPC, EURUSD=X. The
-#: pattern keeps paths and SQL out of file names and URLs.
-TICKER_PATTERN = re.compile(r"\^?[A-Z0-9](?:[A-Z0-9]|[.=_-](?=[A-Z0-9])){0,19}")
+#: Tickers as Yahoo and the exchanges write them: BRK-B, BRK.B, BTC-USD, ^GSPC, EURUSD=X, M&M.NS.
+#: The pattern keeps paths, SQL, HTML and formulas out of file names, URLs and tables.
+TICKER_PATTERN = re.compile(r"\^?[A-Z0-9](?:[A-Z0-9]|[.=_&-](?=[A-Z0-9])){0,19}")
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,39}")
 #: What the name of a rehearsal ends with; no declared universe has it.
 REHEARSAL = ".rehearsal"
@@ -78,7 +78,9 @@ class Universe:
     def __post_init__(self) -> None:
         where = f"Universe {self.name!r}"
         self._check_types(where)
-        for name in ("tickers", *AMENDING):
+        object.__setattr__(self, "tickers", tuple(map(_spelt, self.tickers)))
+        object.__setattr__(self, "sectors", {_spelt(t): own for t, own in self.sectors.items()})
+        for name in AMENDING:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if not NAME_PATTERN.fullmatch(declared_name(self.name)):
             raise SettingsError(
@@ -128,7 +130,7 @@ class Universe:
                 "in the file)."
             )
         for ticker in self.tickers:
-            check_ticker(ticker)
+            check_ticker(ticker, f"{where}: ")
         if len(set(self.tickers)) < len(self.tickers):
             raise SettingsError(f"{where}: a ticker is named twice in {', '.join(self.tickers)}.")
 
@@ -193,28 +195,70 @@ def declared_name(name: str) -> str:
     return name.removesuffix(REHEARSAL)
 
 
-def check_ticker(ticker: str) -> str:
+def as_ticker(text: str) -> str | None:
+    """Return a ticker in this program's spelling, BTC-USD of btc/usd; None: the text is none."""
+    spelling = text.strip().upper().replace("/", "-")
+    return spelling if TICKER_PATTERN.fullmatch(spelling) else None
+
+
+def _spelt(ticker: str) -> str:
+    """Return a declared ticker in this program's spelling; what is none stays, to be refused."""
+    return (as_ticker(ticker) if isinstance(ticker, str) else None) or ticker
+
+
+def check_ticker(ticker: str, where: str = "") -> str:
     """Return a ticker; tickers become file names, URLs and keys.
+
+    Args:
+        where: what the message begins with.
 
     Raises:
         SettingsError: it is not written like one.
     """
     if not isinstance(ticker, str) or not TICKER_PATTERN.fullmatch(ticker):
         raise SettingsError(
-            f"{ticker!r} is no ticker: capital letters, digits and single . - = _ between them "
+            f"{where}{ticker!r} is no ticker: letters, digits and single . - = _ & between them "
             "are expected, such as BRK-B."
         )
     return ticker
 
 
-def load_universes(path: str | Path = "") -> dict[str, Universe]:
-    """Return all universes of a file by name.
+class Universes(dict[str, Universe]):
+    """The universes of a file by name, in its order.
+
+    Attributes:
+        wrong: by name, what is wrong with an entry; the others work.
+    """
+
+    def __init__(
+        self, universes: Mapping[str, Universe], wrong: Mapping[str, SettingsError]
+    ) -> None:
+        super().__init__(universes)
+        self.wrong = wrong
+
+    def of(self, name: str) -> Universe:
+        """Return the universe of a name.
+
+        Raises:
+            SettingsError: there is none, or its entry is wrong.
+        """
+        if name in self.wrong:
+            raise self.wrong[name]
+        if name not in self:
+            raise SettingsError(
+                f"There is no universe {name!r}. The universes are: {', '.join(self)}."
+            )
+        return self[name]
+
+
+def load_universes(path: str | Path = "") -> Universes:
+    """Return all universes of a file; one that is declared wrongly stops no other.
 
     Args:
         path: "": the file that comes with the program.
 
     Raises:
-        SettingsError: the file cannot be read, or an entry is wrong; the message names it.
+        SettingsError: the file cannot be read, or no entry is right; the message names the first.
     """
     path = Path(path) if path else SHIPPED_UNIVERSES
     try:
@@ -232,7 +276,15 @@ def load_universes(path: str | Path = "") -> dict[str, Universe]:
         raise SettingsError(
             f"The universes file {path} declares no universe. Compare it with {SHIPPED_UNIVERSES}."
         )
-    return {name: _universe_of(name, entry, path) for name, entry in entries.items()}
+    universes, wrong = dict[str, Universe](), dict[str, SettingsError]()
+    for name, entry in entries.items():
+        try:
+            universes[name] = _universe_of(name, entry, path)
+        except SettingsError as error:
+            wrong[name] = error
+    if not universes:
+        raise next(iter(wrong.values()))
+    return Universes(universes, wrong)
 
 
 def _universe_of(name: str, entry: object, path: Path) -> Universe:

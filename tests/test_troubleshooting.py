@@ -413,7 +413,7 @@ PROVOKED: dict[str, Callable[[Stranger], str]] = {
     "There is no universe": lambda stranger: stranger.stockcast("run --universe nope"),
     "is not among the tickers": lambda stranger: stranger.stockcast("run --tickers NOPE"),
     "Yahoo does not know": unknown_to_yahoo,
-    "is no ticker": lambda stranger: stranger.stockcast("run --tickers aapl"),
+    "is no ticker": lambda stranger: stranger.stockcast("run --tickers 'A B'"),
     "There is no recipe": lambda stranger: stranger.stockcast("run --recipe defualt"),
     "Yahoo gave no answer": lambda stranger: yahoo(stranger, None),
     "Yahoo asks for fewer requests": lambda stranger: yahoo(stranger, (429, "Too Many Requests")),

@@ -6,7 +6,9 @@ import datetime as dt
 import pytest
 
 from pipeline.errors import SettingsError
-from pipeline.universes import Universe, check_ticker, load_universes
+from pipeline.parts import universe_of, universes_of
+from pipeline.settings import Settings
+from pipeline.universes import Universe, as_ticker, check_ticker, load_universes
 
 
 def test_the_shipped_universes_are_the_three_that_the_readme_names():
@@ -33,7 +35,7 @@ def test_a_universe_with_sectors_is_a_key():
 
 
 @pytest.mark.parametrize(
-    "ticker", ["IBM", "BRK-B", "BRK.B", "BTC-USD", "^GSPC", "EURUSD=X", "0700.HK"]
+    "ticker", ["IBM", "BRK-B", "BRK.B", "BTC-USD", "^GSPC", "EURUSD=X", "0700.HK", "M&M.NS"]
 )
 def test_tickers_as_exchanges_write_them_pass(ticker):
     assert check_ticker(ticker) == ticker
@@ -46,6 +48,40 @@ def test_tickers_as_exchanges_write_them_pass(ticker):
 def test_a_path_or_sql_is_no_ticker(ticker):
     with pytest.raises(SettingsError, match="is no ticker"):
         check_ticker(ticker)
+
+
+def test_other_spellings_become_the_programs_own():
+    spelt = {"m&m.ns": "M&M.NS", "BTC/USD": "BTC-USD", " brk.b ": "BRK.B"}
+    assert {text: as_ticker(text) for text in spelt} == spelt
+    refused = ["../x", "/etc", "A//B", "=1+2", "<b>", "'; drop", "", "A B", "É", "A/"]
+    assert [text for text in refused if as_ticker(text)] == []
+    universe = Universe(
+        name="u", source="sample", tickers=("ibm", "BTC/USD"), sectors={"ibm": "Technology"}
+    )
+    assert universe.tickers == ("IBM", "BTC-USD") and universe.sectors == {"IBM": "Technology"}
+    with pytest.raises(SettingsError, match="named twice in IBM, IBM"):
+        Universe(name="u", source="sample", tickers=("IBM", "ibm"))
+
+
+def test_a_wrong_entry_stops_no_other(tmp_path):
+    file = tmp_path / "universes.toml"
+    file.write_text(
+        '[good]\nsource = "sample"\ntickers = ["IBM"]\n'
+        '[odd]\nsource = "sample"\ntickers = ["IBM", "../x"]\n'
+    )
+    universes = load_universes(file)
+    assert list(universes) == ["good"] and universes.of("good").tickers == ("IBM",)
+    message = "Universe 'odd': '../x' is no ticker"
+    with pytest.raises(SettingsError, match=message):
+        universes.of("odd")
+    with pytest.raises(SettingsError, match=r"no universe 'nope'\. The universes are: good"):
+        universes.of("nope")
+    settings = Settings(universes=str(file))
+    assert [each.name for each in universes_of(settings)] == ["good"]
+    assert universe_of(settings).name == "good"  # there is no `sample`
+    assert [each.name for each in universes_of(settings.replaced(universe="odd"))] == ["good"]
+    with pytest.raises(SettingsError, match=message):
+        universe_of(settings.replaced(universe="odd"))
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli.flags import FormatFlag, date_flag
 from pipeline.cli.printing import print_rows
-from pipeline.errors import NothingStored, SettingsError
+from pipeline.errors import NothingStored
 from pipeline.settings import Settings
 from pipeline.universes import AMENDING, REHEARSAL
 
@@ -89,16 +90,13 @@ def print_universes(settings: Settings, format: FormatFlag = "table") -> None:
     from pipeline.universes import load_universes
 
     universes = load_universes(settings.universes)
-    name = settings.universe
-    if name and name not in universes:
-        raise SettingsError(
-            f"There is no universe {name!r}. The universes are: {', '.join(universes)}."
-        )
-    chosen = [universes[name]] if name else list(universes.values())
+    chosen = [universes.of(settings.universe)] if settings.universe else list(universes.values())
     rows = pd.DataFrame([_universe_row(universe) for universe in chosen])
     # Only universes of files have a folder, and few have days of their own.
     empty = [name for name in ("data", *AMENDING) if not rows[name].any()]
     print_rows(rows.drop(columns=empty), format)
+    for error in universes.wrong.values():
+        print(f"error: {error}", file=sys.stderr)
 
 
 def print_recipes(settings: Settings, format: FormatFlag = "table") -> None:

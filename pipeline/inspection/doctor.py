@@ -5,6 +5,7 @@ It looks at configuration, home, store, artifacts, tracking, calendar and source
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import stat
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from pipeline.parts import Parts, store_name, universe_of
 from pipeline.private_home import is_open, private_home
 from pipeline.reporting import counted
 from pipeline.settings import Settings
+from pipeline.universes import load_universes
 
 if TYPE_CHECKING:
     from pipeline.run import Run
@@ -64,6 +66,7 @@ def _examine_parts(settings: Settings, now: dt.datetime) -> Iterator[Diagnosis]:
     with Parts(settings) as parts:
         diagnosis, universe = _try("universe", lambda: _universe(settings))
         yield diagnosis
+        yield from _wrong_universes(settings)
         yield _try("store", lambda: _store(parts))[0]
         yield _try("artifacts", lambda: _artifacts(parts))[0]
         yield _try("sizes", lambda: _sizes(parts))[0]
@@ -115,6 +118,14 @@ def _universe(settings: Settings) -> tuple[str, Universe]:
     universe = universe_of(settings)
     tickers = f"{len(universe.tickers)} tickers from {universe.source}"
     return f"{universe.name}: {tickers}, recipe {universe.recipe}", universe
+
+
+def _wrong_universes(settings: Settings) -> Iterator[Diagnosis]:
+    """Yield what is wrong with other universes of the file."""
+    with contextlib.suppress(SettingsError):  # no entry is right, which is a diagnosis already
+        for name, error in load_universes(settings.universes).wrong.items():
+            if name != settings.universe:
+                yield Diagnosis(f"universe {name}", False, str(error))
 
 
 def _store(parts: Parts) -> tuple[str, Store]:

@@ -61,7 +61,7 @@ def search() -> dict[str, Any]:
 
     params = get_current_context()["params"]
     with errors_for_airflow(), parts_of_task() as parts:
-        universe = load_universes(parts.settings.universes)[params["universe"]]
+        universe = load_universes(parts.settings.universes).of(params["universe"])
         result = tune(
             parts,
             overridden(universe, recipe=params["recipe"]),

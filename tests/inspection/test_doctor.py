@@ -51,6 +51,15 @@ def test_without_a_universe_the_rest_is_looked_at_all_the_same(settings):
     assert universe.startswith("There is no universe 'nope'. The universes are:")
 
 
+def test_a_wrong_entry_of_the_universes_file_is_named_beside_the_one_that_is_run(settings):
+    file = settings.home / "universes.toml"
+    good = '[good]\nsource = "sample"\ntickers = ["IBM"]\n'
+    file.write_text(good + '[odd]\nsource = "bloomberg"\ntickers = ["IBM"]\n')
+    diagnoses = examine(lambda: settings.replaced(universes=str(file), universe="nope"), NOW)
+    [odd] = [each for each in diagnoses if each.what == "universe odd"]
+    assert not odd.is_well and odd.message.startswith("Universe 'odd': source is 'bloomberg'")
+
+
 def test_a_home_that_others_may_enter_is_named_and_closed_or_says_how(settings, tmp_path):
     settings.home.chmod(0o755)
     # Without a universe, so that MLflow is not asked.

@@ -96,7 +96,7 @@ def test_one_file_and_one_line_make_a_recipe_that_is_listed_trained_and_measured
 
 @pytest.mark.slow
 def test_one_more_recipe_keeps_the_projects_tests_green(tmp_path):
-    copied(["pipeline", "expectations", "tests", "benchmarks", "docker"], tmp_path)
+    copied(["pipeline", "expectations", "tests", "benchmarks", "docker", "docs"], tmp_path)
     for file in ("README.md", "Makefile", "pyproject.toml"):
         shutil.copy(ROOT / file, tmp_path / file)
     (tmp_path / "pipeline/models/literature/another.py").write_text(ANOTHER, encoding="utf-8")

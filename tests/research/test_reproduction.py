@@ -214,7 +214,7 @@ def test_tickers_that_fail_are_named_and_do_not_stop_the_others(report):
     assert "short needs 10 as context and 100 to train on" in messages["FEW"]
     days = "2017-10-02 to 2017-12-29"
     assert f"OLD: no session from {days}, on which short is tested" in messages["OLD"]
-    columns = "high, low, close, volume"
+    columns = "high, low, close"
     assert f"TORN.csv: no column {columns} in the first line" in messages["TORN"]
     text = in_one_line(report.text)
     assert all(f"failed: {message}" in text for message in messages.values())

@@ -15,8 +15,8 @@ from pipeline.prices.formats.columns import (
     letters_of,
     producer_of,
 )
-from pipeline.prices.formats.file_names import as_ticker
 from pipeline.tables import OHLCV
+from pipeline.universes import as_ticker
 
 SEPARATORS = ",;\t|"
 #: Lines that may stand before the header: titles, comments, `sep=;`.

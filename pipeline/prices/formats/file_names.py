@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from pipeline.errors import SettingsError
-from pipeline.universes import TICKER_PATTERN
+from pipeline.universes import as_ticker
 
 #: Kinds of files that prices come in, packed or not; an archive may have any of them in it.
 PRICE_FILE_SUFFIX = re.compile(r"(\.(csv|txt|tsv|parquet|xlsx?)(\.gz)?|(\.csv|\.txt)?\.zip)$", re.I)
@@ -42,15 +42,3 @@ def ticker_of_name(name: str, place: str) -> str:
             "it AAPL.csv, or add a column Ticker."
         )
     return ticker
-
-
-def as_ticker(text: str) -> str | None:
-    """Return a ticker in this program's spelling; None: the text is none.
-
-    Crypto exchanges write BTC/USD where Yahoo writes BTC-USD.
-    """
-    upper = text.strip().upper()
-    for spelling in (upper, upper.replace("/", "-")):
-        if TICKER_PATTERN.fullmatch(spelling):
-            return spelling
-    return None

@@ -16,7 +16,7 @@ from pipeline.prices.formats.date_cells import DateStyle, date_style, iso_days
 from pipeline.prices.formats.file_actions import Basis, as_traded, stated_events
 from pipeline.prices.formats.file_content import PriceFile
 from pipeline.prices.formats.file_layout import Layout, layout_of, not_csv
-from pipeline.prices.formats.file_names import as_ticker, ticker_of_name
+from pipeline.prices.formats.file_names import ticker_of_name
 from pipeline.prices.formats.number_cells import MISSING_CELLS, NumberStyle
 from pipeline.prices.formats.row_parsing import (
     SURPLUS,
@@ -26,7 +26,7 @@ from pipeline.prices.formats.row_parsing import (
     style_of,
 )
 from pipeline.tables import OHLCV
-from pipeline.universes import TICKER_PATTERN
+from pipeline.universes import TICKER_PATTERN, as_ticker
 
 #: What files write as the volume of a series that has none.
 UNKNOWN_VOLUME = -1
