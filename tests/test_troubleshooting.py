@@ -133,7 +133,8 @@ def a_home_for_all(stranger: Stranger) -> str:
     from pipeline.inspection import examine
 
     stranger.home.chmod(0o1777)
-    [diagnosis] = [each for each in examine(lambda: stranger.settings, NOW) if each.what == "home"]
+    settings = stranger.settings.replaced(universe="nope")  # so that MLflow is not asked
+    [diagnosis] = [each for each in examine(lambda: settings, NOW) if each.what == "home"]
     assert not diagnosis.is_well
     return diagnosis.message
 
@@ -451,8 +452,9 @@ PROVOKED: dict[str, Callable[[Stranger], str]] = {
     "is damaged": a_changed_file,
 }
 
-#: Those for which MLflow or Great Expectations is imported.
+#: Those for which MLflow or Great Expectations is imported, or every calendar built.
 SLOW_WORDS = (
+    "days without a session of XNYS",
     "1/2 of the bars before",
     "or set STOCKCAST_TRACKING_URI to one that",
     "Set MLFLOW_TRACKING_USERNAME",

@@ -289,7 +289,7 @@ def whole_sessions(parts, service, sessions):
 
 def test_all_of_a_ticker_is_asked_for_once_in_a_quarter_whatever_runs(parts, source):
     parts.made = Service(source.bars)
-    sessions = Calendar("XNYS").sessions(dt.date(2012, 10, 1), LAST)
+    sessions = Calendar("XNYS").sessions(dt.date(2012, 11, 21), LAST)
     ingest(parts, sessions[0])
     every = whole_sessions(parts, parts.made, sessions[1:])
     assert every == [dt.date(2012, 11, 26), dt.date(2013, 2, 25)]
