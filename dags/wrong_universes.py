@@ -1,4 +1,7 @@
-"""What is wrong with the universes file, as an error of import; other entries have their DAGs."""
+"""What is wrong with the universes file, as an import error in Airflow; the others have their DAGs.
+
+(Airflow reads only files that mention both of these words.)
+"""
 
 from pipeline.settings import Settings
 from pipeline.universes import load_universes

@@ -14,6 +14,8 @@ GOOD = '[good]\nsource = "sample"\ntickers = ["IBM"]\n'
 
 
 def test_a_wrong_entry_is_an_error_of_import_of_this_file(tmp_path, monkeypatch):
+    text = FILE.read_text(encoding="utf-8").lower()
+    assert "dag" in text and "airflow" in text, "Airflow reads no file without both of these"
     universes = tmp_path / "universes.toml"
     monkeypatch.setenv("STOCKCAST_UNIVERSES", str(universes))
     universes.write_text(GOOD)
