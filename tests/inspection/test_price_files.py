@@ -26,7 +26,7 @@ def folder(tmp_path):
     bad.loc[bad.index[-1], "high"] *= 3
     bad.to_csv(folder / "BBB.csv", sep=";", decimal=",", index=False)
     (folder / "CCC.csv").write_text("Exceeded the daily hits limit")
-    (folder / "S&P 500.csv").write_text(bars.to_csv(index=False))
+    (folder / "100% Europe.csv").write_text(bars.to_csv(index=False))
     (folder / "notes.md").write_text("buy low")
     return folder
 
@@ -52,7 +52,7 @@ def test_each_manner_of_writing_has_a_sentence(report, folder):
     assert report.remarks() == [
         f"AAA.csv: of no producer in particular; {columns}; decimal point; currency not named.",
         f"BBB.csv: of no producer in particular; {columns}; decimal comma; currency not named.",
-        f"{folder}/S&P 500.csv: the name does not begin with a ticker and there is no ticker "
+        f"{folder}/100% Europe.csv: the name does not begin with a ticker and there is no ticker "
         "column. Call it AAPL.csv, or add a column Ticker.",
         "Left out, for their names: notes.md.",
         "Compared with the calendar XNYS (--calendar NAME).",
