@@ -9,6 +9,11 @@ LOOPBACK = "127.0.0.1"
 PLAIN_POSTGRES, POSTGRES_DRIVER = "postgresql://", "postgresql+psycopg2"
 
 
+def is_url(place: str) -> bool:
+    """Return whether a place is a URL, and no path."""
+    return "://" in place
+
+
 def with_driver(url: str) -> str:
     """Name PostgreSQL's driver in a database URL that leaves it out.
 

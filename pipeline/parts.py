@@ -230,8 +230,6 @@ def universe_of(settings: Settings) -> Universe:
         SettingsError: there is no such universe.
     """
     source = settings.source or ("csv" if settings.data and not settings.universe else "")
-    universes = load_universes(settings.universes)
-    name = settings.universe or ("" if source not in ("", "sample") else _usual(universes))
     tickers = tuple(settings.ticker_list)
     if settings.tickers and not tickers:
         raise SettingsError(
@@ -248,8 +246,9 @@ def universe_of(settings: Settings) -> Universe:
         "horizon": settings.horizon,
     }
     chosen: dict[str, Any] = {key: value for key, value in overrides.items() if value}
-    if name:
-        return overridden(universes.of(name), **chosen)
+    if settings.universe or source in ("", "sample"):
+        universes = load_universes(settings.universes)
+        return overridden(universes.of(settings.universe or _usual(universes)), **chosen)
     if source == "csv" and settings.data and not tickers:
         chosen["tickers"] = tuple(_source("csv", settings.data, settings).tickers() or ())
     base: dict[str, Any] = {"name": source, "tickers": (), "start": dt.date(1990, 1, 1)}

@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.addresses import with_driver
 from pipeline.errors import SettingsError
-from pipeline.universes import as_ticker
+from pipeline.universes import spelt_ticker
 
 PREFIX = "STOCKCAST_"
 #: How often something is trained.
@@ -259,7 +259,7 @@ class Settings(BaseSettings):
     @property
     def ticker_list(self) -> list[str]:
         """Tickers of `tickers`."""
-        return [as_ticker(text) or text for text in _parts(self.tickers)]
+        return [spelt_ticker(text) for text in _parts(self.tickers)]
 
     @property
     def baseline_list(self) -> list[str]:

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.addresses import without_login
+from pipeline.addresses import is_url, without_login
 from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -78,8 +78,9 @@ class Universe:
     def __post_init__(self) -> None:
         where = f"Universe {self.name!r}"
         self._check_types(where)
-        object.__setattr__(self, "tickers", tuple(map(_spelt, self.tickers)))
-        object.__setattr__(self, "sectors", {_spelt(t): own for t, own in self.sectors.items()})
+        object.__setattr__(self, "tickers", tuple(map(spelt_ticker, self.tickers)))
+        sectors = {spelt_ticker(ticker): sector for ticker, sector in self.sectors.items()}
+        object.__setattr__(self, "sectors", sectors)
         for name in AMENDING:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if not NAME_PATTERN.fullmatch(declared_name(self.name)):
@@ -176,7 +177,7 @@ class Universe:
 
         A folder of files never mixes with another folder or with Yahoo.
         """
-        if self.source == "csv" and "://" in self.data:
+        if self.source == "csv" and is_url(self.data):
             return f"csv:{without_login(self.data)}"
         if self.source == "csv":
             return f"csv:{Path(self.data).expanduser().absolute()}"
@@ -201,9 +202,9 @@ def as_ticker(text: str) -> str | None:
     return spelling if TICKER_PATTERN.fullmatch(spelling) else None
 
 
-def _spelt(ticker: str) -> str:
-    """Return a declared ticker in this program's spelling; what is none stays, to be refused."""
-    return (as_ticker(ticker) if isinstance(ticker, str) else None) or ticker
+def spelt_ticker(text: str) -> str:
+    """Return a named ticker in this program's spelling; what is none stays, to be refused."""
+    return (as_ticker(text) if isinstance(text, str) else None) or text
 
 
 def check_ticker(ticker: str, where: str = "") -> str:

@@ -12,7 +12,7 @@ import typer
 from pipeline.cli.flags import FormatFlag, parse_date
 from pipeline.cli.printing import print_rows, progress_lines
 from pipeline.settings import Settings
-from pipeline.universes import as_ticker
+from pipeline.universes import spelt_ticker
 
 
 def audit_recipe(
@@ -76,7 +76,7 @@ def explain_forecast(
 
     series = {name: getattr(settings, name) for name in ("universe", "recipe", "target")}
     with Parts(settings) as parts:
-        explanation = find_explanation(parts, session, as_ticker(ticker) or ticker, **series)
+        explanation = find_explanation(parts, session, spelt_ticker(ticker), **series)
         print(explanation_text(parts, explanation, settings.horizon))
         if not rerun:
             return 0

@@ -17,7 +17,7 @@ from pipeline.daily.report import (
     report_text,
     verdict_of,
 )
-from pipeline.daily.shards import MOST_SHARDS, costs_of, shards
+from pipeline.daily.shards import MOST_SHARDS, chunks, costs_of, shards
 from pipeline.daily.steps import STEPS, TICKER_STEPS, make_forecasts, run_day
 from pipeline.daily.tracked_stock import recipe_tags
 from pipeline.daily.tracked_stock_metrics import promotion_line
@@ -34,6 +34,7 @@ __all__ = [
     "VALIDATION",
     "Lineup",
     "NetworkEntry",
+    "chunks",
     "costs_of",
     "dataset_file",
     "forecasts_text",

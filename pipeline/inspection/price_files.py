@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.addresses import without_login
+from pipeline.addresses import is_url, without_login
+from pipeline.daily import chunks
 from pipeline.outcomes import Outcomes, outcome_of_each
 from pipeline.parts import suites_folder
 from pipeline.prices import (
+    BEFORE_ANY_PRICE,
     CsvSource,
     Fetched,
     FileSurvey,
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 
 #: From here on prices are asked for where a universe does not say it.
 USUAL_START: dt.date = Universe.start
-EARLIEST = dt.date(1900, 1, 1)
 #: Tickers that are judged at once.
 JUDGED_TOGETHER = 100
 
@@ -139,7 +140,7 @@ def inspect_files(place: str, calendar_name: str, now: dt.datetime) -> FilesRepo
     Raises:
         SettingsError: there are no price files, or there is no such calendar.
     """
-    if "://" not in place:
+    if not is_url(place):
         place = str(Path(place).expanduser().absolute())
     surveyed, source = survey(place), CsvSource(place)
     tickers = source.tickers() if any(not file.problem for file in surveyed.files) else []
@@ -158,7 +159,7 @@ def _fetched(
 ) -> Outcomes[Fetched]:
     last = calendar.last_complete_session(now)
     return outcome_of_each(
-        tickers, lambda ticker: fetch(source, ticker, EARLIEST, last, calendar, now)
+        tickers, lambda ticker: fetch(source, ticker, BEFORE_ANY_PRICE, last, calendar, now)
     )
 
 
@@ -215,8 +216,7 @@ def _quarantined(fetched: Mapping[str, Fetched], calendar: Calendar) -> dict[str
     begin = min(each.prices["session"].iloc[0].date() for each in with_bars.values())
     sessions, gate = calendar.sessions(begin, cutoff), Gate(suites_folder())
     names, reasons = list(with_bars), dict[str, str]()
-    for at in range(0, len(names), JUDGED_TOGETHER):
-        batch = names[at : at + JUDGED_TOGETHER]
+    for batch in chunks(names, JUDGED_TOGETHER):
         prices = PRICES.conform(pd.concat([with_bars[name].prices for name in batch]))
         actions = pd.concat([ACTIONS.empty(), *(with_bars[name].actions for name in batch)])
         verdict = gate.check_prices(

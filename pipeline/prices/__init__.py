@@ -23,6 +23,7 @@ from pipeline.prices.restating import (
 )
 from pipeline.prices.sample import SampleSource
 from pipeline.prices.source import (
+    BEFORE_ANY_PRICE,
     LATE,
     Fetched,
     RawPrices,
@@ -35,6 +36,7 @@ from pipeline.prices.source import (
 from pipeline.prices.yahoo import YahooSource
 
 __all__ = [
+    "BEFORE_ANY_PRICE",
     "LATE",
     "CsvSource",
     "Fetched",

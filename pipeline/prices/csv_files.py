@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.addresses import without_login
+from pipeline.addresses import is_url, without_login
 from pipeline.errors import LookAtTheData, MalformedPrices, RunError, SettingsError
 from pipeline.prices.formats import (
     NO_ACTIONS,
@@ -47,7 +47,7 @@ class CsvSource:
 
     def __init__(self, folder: str | Path) -> None:
         place = str(folder)
-        self.folder = place if "://" in place else str(Path(place).expanduser())
+        self.folder = place if is_url(place) else str(Path(place).expanduser())
         self._files: dict[str, list[PriceFile]] | None = None
 
     def tickers(self) -> list[str]:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from pipeline.addresses import is_url
 from pipeline.errors import SettingsError
 from pipeline.leftovers import TemporaryFolder
 from pipeline.parts import artifact_root
@@ -51,7 +52,7 @@ def backup(settings: Settings, file: Path) -> str:
         draft.unlink(missing_ok=True)
     lines = [f"{home}: {count} files and its databases are in {file}, {_size(file)}."]
     root = artifact_root(settings)
-    if "://" in root:
+    if is_url(root):
         lines.append(f"The artifacts in {root} are not: copy them by its own means.")
     lines.append("It has the passwords of the deployment: only you can read it. Keep it so.")
     return "\n".join(lines)

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import sqlalchemy as sa
 
+from pipeline.addresses import is_url
 from pipeline.tracking.mlflow_database import database_of, engine_of
 
 #: The columns of MLflow's tables that begin with where files are (mlflow 3.17).
@@ -49,7 +50,7 @@ def follow_moved_artifacts(uri: str, artifact_root: str) -> list[str]:
 
 def as_url(location: str) -> str:
     """Return a folder or URL as a URL."""
-    return location if "://" in location else Path(location).absolute().as_uri()
+    return location if is_url(location) else Path(location).absolute().as_uri()
 
 
 def _earlier_roots(connection: sa.Connection, root: str) -> set[str]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.addresses import without_login
+from pipeline.addresses import is_url, without_login
 from pipeline.errors import MalformedPrices, SettingsError, SourceUnavailable
 from pipeline.prices.formats.file_names import READ_KINDS, is_price_file
 
@@ -61,7 +61,7 @@ class PriceFile:
 
     def version(self) -> object:
         """Return what differs once the file has changed."""
-        if not _is_url(self.place):
+        if not is_url(self.place):
             stat = Path(self.place).stat()
             return stat.st_mtime_ns, stat.st_size
         files, path = _remote(self.place)
@@ -102,7 +102,7 @@ def files_at(place: str) -> list[PriceFile]:
     Raises:
         SettingsError: there is no such folder, or no price file in it.
     """
-    names = _remote_names(place) if _is_url(place) else _local_names(place)
+    names = _remote_names(place) if is_url(place) else _local_names(place)
     files = [file for name in names for file in _members(name)]
     if not files:
         raise SettingsError(
@@ -115,10 +115,6 @@ def files_at(place: str) -> list[PriceFile]:
 def reason_of(error: BaseException) -> str:
     """Return an error in one line."""
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def _is_url(place: str) -> bool:
-    return "://" in place
 
 
 def _local_names(place: str) -> list[str]:
@@ -148,7 +144,7 @@ def _remote_names(place: str) -> list[str]:
     except Exception as error:  # each file system has errors of its own
         raise _unreachable(place, error) from None
     wanted = [name for name in names if is_price_file(name.rstrip("/").rpartition("/")[2])]
-    return sorted(name if _is_url(name) else files.unstrip_protocol(name) for name in wanted)
+    return sorted(name if is_url(name) else files.unstrip_protocol(name) for name in wanted)
 
 
 def _members(place: str) -> Iterator[PriceFile]:
@@ -168,7 +164,7 @@ def _members(place: str) -> Iterator[PriceFile]:
 
 
 def _bytes_of(place: str) -> bytes:
-    if not _is_url(place):
+    if not is_url(place):
         return Path(place).read_bytes()
     files, path = _remote(place)
     try:

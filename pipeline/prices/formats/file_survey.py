@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.addresses import is_url
 from pipeline.errors import RunError, SettingsError
 from pipeline.prices.formats.file_content import PriceFile, files_at
 from pipeline.prices.formats.file_rows import FileTable, TickerRows, read_table
@@ -58,7 +59,7 @@ def survey(place: str) -> FolderSurvey:
     """
     files = files_at(place)
     others: list[str] = []
-    if "://" not in place and Path(place).is_dir():
+    if not is_url(place) and Path(place).is_dir():
         taken = {Path(file.place).name for file in files}
         names = (each.name for each in Path(place).iterdir() if each.is_file())
         others = sorted(name for name in names if name not in taken)
