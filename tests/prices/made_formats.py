@@ -140,6 +140,12 @@ def packed(kind: str) -> Callable[[], dict[str, bytes]]:
         if kind == "parquet":
             pd.DataFrame(plain()).to_parquet(content)
             return {"IBM.parquet": content.getvalue()}
+        if kind == "xlsx":
+            title = pd.DataFrame([["Prices of IBM"]])
+            with pd.ExcelWriter(content) as book:
+                title.to_excel(book, sheet_name="IBM", index=False, header=False)
+                BARS.to_excel(book, sheet_name="IBM", index=False, startrow=2)
+            return {"IBM.xlsx": content.getvalue()}
         if kind == "parquet, dates in the index":
             BARS.set_index("date").to_parquet(content)
             return {"IBM.parquet": content.getvalue()}
@@ -609,6 +615,7 @@ FORMATS = (
     Format(".zip, of one file or many", packed("zip"), bars=BARS),
     Format(".parquet", packed("parquet"), bars=BARS),
     Format(".parquet with dates in the index", packed("parquet, dates in the index"), bars=BARS),
+    Format(".xlsx, one sheet, dates as Excel's own", packed("xlsx"), bars=BARS),
     Format("macOS's `._IBM.csv` beside", beside("._IBM.csv", b"\x00\x05\x16\x07"), bars=BARS),
     Format("`$tickers-list.csv` beside", beside("$tickers-list.csv", b"a,b\n1,2\n"), bars=BARS),
     Format("`notes.txt` beside", beside("notes.txt", b"buy low\n"), bars=BARS),

@@ -1,16 +1,15 @@
 """The csv source: the tickers of a folder, and its errors."""
 
 import datetime as dt
-import io
 import threading
 import zipfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from importlib.util import find_spec
 
 import fsspec
 import pandas as pd
 import pytest
+from openpyxl import Workbook
 
 from pipeline.errors import (
     LookAtTheData,
@@ -212,21 +211,28 @@ def test_an_archive_of_several_files_has_all_their_tickers(tmp_path):
     assert rows_of(tmp_path, "IBM") == TWO_BARS
 
 
-def test_a_workbook_needs_a_package_that_is_named(tmp_path):
-    (tmp_path / "AAPL.xlsx").write_bytes(workbook())
-    if find_spec("openpyxl"):
-        assert rows_of(tmp_path) == TWO_BARS
-        return
-    with pytest.raises(SettingsError, match=r"AAPL\.xlsx is a workbook.*pip install openpyxl"):
-        CsvSource(tmp_path).tickers()
+def test_a_workbook_with_several_filled_sheets_is_refused(tmp_path):
+    book = Workbook()
+    for name, cells in {"AAPL": ["Date", "Close"], "IBM": ["Date", "Close"], "Empty": []}.items():
+        book.create_sheet(name).append(cells)
+    book.save(tmp_path / "AAPL.xlsx")
+    with pytest.raises(MalformedPrices, match=r"AAPL\.xlsx: .*2 sheets have cells, AAPL, IBM"):
+        rows_of(tmp_path)
 
 
-def workbook() -> bytes:
-    """Return the smallest archive that pandas takes for a workbook."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
+def test_an_old_workbook_is_named_and_text_of_that_name_is_read(tmp_path):
+    (tmp_path / "AAPL.xls").write_bytes(bytes.fromhex("d0cf11e0a1b11ae1") + bytes(512))
+    with pytest.raises(MalformedPrices, match=r"AAPL\.xls: .*Excel 97 to 2003: save it as"):
+        rows_of(tmp_path)
+    (tmp_path / "AAPL.xls").write_text(HEADER + TWO_LINES)
+    assert rows_of(tmp_path) == TWO_BARS
+
+
+def test_a_workbook_that_is_damaged_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "AAPL.xlsx", "w") as archive:
         archive.writestr("xl/workbook.xml", "<workbook/>")
-    return content.getvalue()
+    with pytest.raises(MalformedPrices, match=r"AAPL\.xlsx: cannot be read"):
+        rows_of(tmp_path)
 
 
 def test_files_of_a_day_make_one_history(tmp_path):

@@ -34,6 +34,8 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+#: The beginnings of workbooks: of an archive of XML, and of the format before.
+WORKBOOK_MARK, OLD_WORKBOOK_MARK = b"PK", bytes.fromhex("d0cf11e0a1b11ae1")
 #: Packed files are read up to this size: more is no price file but an accident.
 MOST_BYTES = 4 * 2**30
 
@@ -76,11 +78,11 @@ class PriceFile:
 
         Raises:
             MalformedPrices: it cannot be read.
-            SettingsError: a package that reads it is not installed.
+            SettingsError: a package that reads its address is not installed.
             SourceUnavailable: it is elsewhere, and there is no answer.
         """
         try:
-            return _as_text(self._content(), self.name, str(self))
+            return _as_text(self._content(), self.name)
         except UNREADABLE as error:
             raise MalformedPrices(
                 f"{self}: cannot be read ({reason_of(error)}). Mend or remove it."
@@ -193,12 +195,15 @@ def _unreachable(place: str, error: Exception) -> SourceUnavailable:
     return SourceUnavailable(f"{without_login(place)}: no answer ({reason}). Try again later.")
 
 
-def _as_text(content: bytes, name: str, place: str) -> str:
+def _as_text(content: bytes, name: str) -> str:
     kind = name.lower().removesuffix(".gz").rpartition(".")[2]
     if kind == "parquet":
         return _written(pd.read_parquet(io.BytesIO(content)))
-    if kind in ("xlsx", "xls"):
-        return _sheet(content, place)
+    # What is called .xls is often text.
+    if kind in ("xlsx", "xls") and content.startswith(WORKBOOK_MARK):
+        return _sheet(content)
+    if content.startswith(OLD_WORKBOOK_MARK):
+        raise ValueError("a workbook of Excel 97 to 2003: save it as .xlsx or .csv")
     return decoded(content)
 
 
@@ -223,16 +228,19 @@ def _written(table: pd.DataFrame) -> str:
     return text
 
 
-def _sheet(content: bytes, place: str) -> str:
-    """Return the first sheet of a workbook as the text of a file."""
+def _sheet(content: bytes) -> str:
+    """Return the one sheet of a workbook that has cells, as the text of a file."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if sum(part.file_size for part in archive.infolist()) > MOST_BYTES:
+            raise ValueError(f"more than {MOST_BYTES} bytes unpacked")
     try:
-        sheet = pd.read_excel(io.BytesIO(content), header=None, dtype=object)
-    except ImportError:
-        raise SettingsError(
-            f"{place} is a workbook, and the package that reads it is not installed. Install it "
-            "(pip install openpyxl), or save the sheet as CSV."
-        ) from None
+        sheets = pd.read_excel(io.BytesIO(content), sheet_name=None, header=None, dtype=object)
     except Exception as error:  # openpyxl raises anything, from KeyError to errors of XML
         raise ValueError(reason_of(error)) from None
-    text: str = sheet.to_csv(index=False, header=False)
-    return text
+    filled = {str(name): sheet for name, sheet in sheets.items() if sheet.size}
+    if len(filled) > 1:
+        raise ValueError(
+            f"{len(filled)} sheets have cells, {', '.join(filled)}: expected one, of one ticker or "
+            "with a column of tickers"
+        )
+    return "".join(sheet.to_csv(index=False, header=False) for sheet in filled.values())
