@@ -1,6 +1,7 @@
 """Measure each step and command after a month and after three years of published sessions.
 
     python -m benchmarks.growth [--tickers 505] [--sessions 21,756] [--sqlite] [--home DIR]
+    python -m benchmarks.growth --prices 756,1512 [--tickers 505] [--sqlite]
 
 A universe of made prices, too short for networks, is run for one session. The rows that it has left
 are copied to the sessions before it, until there are as many as asked for, and the steps of the
@@ -8,6 +9,9 @@ next session and the commands that read are timed, each in a process of its own:
 time, seconds of its processor time, its largest resident memory. PostgreSQL's own is not in them.
 The same is done with more sessions, in the same home, at the session after that. Seconds of the
 embedded PostgreSQL unless --sqlite.
+
+With --prices, the steps that read the history that networks learn from are measured instead, on an
+ordinary evening (one bar more in each file) after so many sessions of prices.
 """
 
 from __future__ import annotations
@@ -34,13 +38,15 @@ from pipeline.tables import RUN_KEY, SCORES, STORED
 from tests.made_prices import random_walk
 
 NAME, CALENDAR, HORIZON = "growth", "XNYS", 5
-LAST = dt.date(2017, 12, 29)
+BEFORE_LAST, LAST = dt.date(2017, 12, 28), dt.date(2017, 12, 29)
 #: Sessions of each ticker's prices: too few for a network of its own.
 HISTORY = 120
 STEPS = (
     *("ingest", "check", "pretrain", "build-windows", "train", "evaluate", "promote", "publish"),
     *("score", "watch", "report"),
 )
+#: The steps that read all the prices that a universe's `start` asks for.
+READERS = ("ingest", "check", "build-windows")
 
 
 @dataclass(frozen=True)
@@ -61,9 +67,18 @@ def main() -> None:
     )
     parser.add_argument("--tickers", type=int, default=505)
     parser.add_argument("--sessions", default="21,756", help="published sessions, ascending")
+    parser.add_argument("--prices", help="sessions of prices, to measure what reads them")
     parser.add_argument("--sqlite", action="store_true", help="a store in SQLite")
     parser.add_argument("--home", type=Path, help="an empty folder (default: a temporary one)")
     arguments = parser.parse_args()
+    if arguments.prices:
+        compare_prices(arguments.prices, arguments.tickers, arguments.sqlite)
+    else:
+        compare_sessions(arguments)
+
+
+def compare_sessions(arguments: argparse.Namespace) -> None:
+    """Print what each step and command takes after each number of published sessions."""
     counts = [int(count) for count in arguments.sessions.split(",")]
     sessions = Calendar(CALENDAR).sessions(dt.date(2010, 1, 4), LAST + dt.timedelta(days=30))
     with home_with(arguments.home, arguments.tickers, arguments.sqlite) as environment:
@@ -74,6 +89,24 @@ def main() -> None:
             rows = fill(environment, sessions, first, count)
             print(f"{count} sessions of {arguments.tickers} tickers: {rows:,} rows", flush=True)
             measured.append(costs_of(environment, str(sessions[first + place])))
+    print_costs(counts, measured)
+
+
+def compare_prices(counts: str, tickers: int, sqlite: bool) -> None:
+    """Print what the steps that read whole histories take after each number of sessions."""
+    histories = [int(count) for count in counts.split(",")]
+    measured = []
+    for history in histories:
+        with home_with(None, tickers, sqlite, history) as environment:
+            for session in (BEFORE_LAST, LAST):
+                asked = ("--universe", NAME, "--session", str(session))
+                costs = {step: cost_of(environment, step, *asked) for step in READERS}
+            measured.append(costs)
+    print_costs(histories, measured)
+
+
+def print_costs(counts: Sequence[int], measured: Sequence[dict[str, Cost]]) -> None:
+    """Print a row for each command, with a column for each number of sessions."""
     titles = "".join(f"   {count:>5} sessions: s, CPU s, MiB" for count in counts)
     print(f"\n{'':<16}{titles}")
     for command in measured[0]:
@@ -81,8 +114,15 @@ def main() -> None:
 
 
 @contextlib.contextmanager
-def home_with(home: Path | None, count: int, sqlite: bool) -> Iterator[dict[str, str]]:
-    """Give the environment of a home with a universe of made prices."""
+def home_with(
+    home: Path | None, count: int, sqlite: bool, history: int = HISTORY
+) -> Iterator[dict[str, str]]:
+    """Give the environment of a home with a universe of made prices.
+
+    Args:
+        count: tickers.
+        history: sessions of each one's prices.
+    """
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         home = home or Path(folder)
         home.mkdir(exist_ok=True)
@@ -91,7 +131,7 @@ def home_with(home: Path | None, count: int, sqlite: bool) -> Iterator[dict[str,
         data.mkdir()
         tickers = [f"T{number:03d}" for number in range(count)]
         for number, ticker in enumerate(tickers):
-            random_walk(number, HISTORY, LAST).to_csv(data / f"{ticker}.csv", index=False)
+            random_walk(number, history, LAST).to_csv(data / f"{ticker}.csv", index=False)
         universes.write_text(
             f'[{NAME}]\nsource = "csv"\ndata = "{data}"\ntickers = {tickers}\n'
             f'calendar = "{CALENDAR}"\nhorizon = {HORIZON}\nretrain = "monthly"\n'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import StockcastError
-from pipeline.prices import CsvSource, YahooSource, fetch
+from pipeline.inspection import inspect_files
+from pipeline.prices import BEFORE_ANY_PRICE, CsvSource, YahooSource, fetch
 from pipeline.sessions import Calendar
 from pipeline.tables import OHLCV, PRICES
 from tests.fuzz.broken import CELLS, EVERY_EXAMPLE, broken_text, require_one_line
@@ -99,6 +101,32 @@ def test_a_broken_price_file_is_refused_in_one_line_or_read_as_it_is(folder, tex
     known = numbers_in(text)
     strangers = [value for value in values[np.isfinite(values)] if value not in known]
     assert not strangers, f"{strangers} are nowhere in {text!r}"
+
+
+@pytest.mark.slow
+@EVERY_EXAMPLE
+@given(text=st.one_of(*map(broken_text, (*GOOD_FILES, *PRODUCERS_FILES))))
+def test_the_inspection_of_a_broken_price_file_says_what_ingestion_would_do(folder, text):
+    file = folder / "IBM.csv"
+    file.write_bytes(text.encode("utf-8", "surrogatepass"))
+    try:
+        report = inspect_files(str(folder), "XNYS", NOW)
+    except StockcastError as error:
+        require_one_line(error)
+        return
+    for line in report.remarks():
+        assert line.isprintable(), repr(line)
+    universe = tomllib.loads(report.universe_toml())
+    for ticker in report.tickers:
+        assert ticker.problem.isprintable(), repr(ticker.problem)
+        try:
+            prices = fetch(CsvSource(folder), ticker.ticker, BEFORE_ANY_PRICE, LAST, XNYS, NOW)
+        except StockcastError as error:
+            assert ticker.problem == str(error)
+            continue
+        assert ticker.bars == len(prices.prices)
+        pasted = [name for section in universe.values() for name in section["tickers"]]
+        assert (ticker.ticker in pasted) == ticker.is_good
 
 
 @pytest.fixture(scope="module")
