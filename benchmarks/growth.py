@@ -1,7 +1,7 @@
 """Measure each step and command after a month and after three years of published sessions.
 
     python -m benchmarks.growth [--tickers 505] [--sessions 21,756] [--sqlite] [--home DIR]
-    python -m benchmarks.growth --prices 756,1512 [--tickers 505] [--sqlite]
+    python -m benchmarks.growth --prices 756,1512 [--history-sessions N] [--tickers 505] [--sqlite]
 
 A universe of made prices, too short for networks, is run for one session. The rows that it has left
 are copied to the sessions before it, until there are as many as asked for, and the steps of the
@@ -68,11 +68,12 @@ def main() -> None:
     parser.add_argument("--tickers", type=int, default=505)
     parser.add_argument("--sessions", default="21,756", help="published sessions, ascending")
     parser.add_argument("--prices", help="sessions of prices, to measure what reads them")
+    parser.add_argument("--history-sessions", type=int, default=0, help="the universe's key")
     parser.add_argument("--sqlite", action="store_true", help="a store in SQLite")
     parser.add_argument("--home", type=Path, help="an empty folder (default: a temporary one)")
     arguments = parser.parse_args()
     if arguments.prices:
-        compare_prices(arguments.prices, arguments.tickers, arguments.sqlite)
+        compare_prices(arguments)
     else:
         compare_sessions(arguments)
 
@@ -92,12 +93,12 @@ def compare_sessions(arguments: argparse.Namespace) -> None:
     print_costs(counts, measured)
 
 
-def compare_prices(counts: str, tickers: int, sqlite: bool) -> None:
+def compare_prices(arguments: argparse.Namespace) -> None:
     """Print what the steps that read whole histories take after each number of sessions."""
-    histories = [int(count) for count in counts.split(",")]
-    measured = []
+    histories = [int(count) for count in arguments.prices.split(",")]
+    keys, measured = f"history_sessions = {arguments.history_sessions}\n", []
     for history in histories:
-        with home_with(None, tickers, sqlite, history) as environment:
+        with home_with(None, arguments.tickers, arguments.sqlite, history, keys) as environment:
             for session in (BEFORE_LAST, LAST):
                 asked = ("--universe", NAME, "--session", str(session))
                 costs = {step: cost_of(environment, step, *asked) for step in READERS}
@@ -115,13 +116,14 @@ def print_costs(counts: Sequence[int], measured: Sequence[dict[str, Cost]]) -> N
 
 @contextlib.contextmanager
 def home_with(
-    home: Path | None, count: int, sqlite: bool, history: int = HISTORY
+    home: Path | None, count: int, sqlite: bool, history: int = HISTORY, keys: str = ""
 ) -> Iterator[dict[str, str]]:
     """Give the environment of a home with a universe of made prices.
 
     Args:
         count: tickers.
         history: sessions of each one's prices.
+        keys: more lines of the universe's section.
     """
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         home = home or Path(folder)
@@ -134,7 +136,7 @@ def home_with(
             random_walk(number, history, LAST).to_csv(data / f"{ticker}.csv", index=False)
         universes.write_text(
             f'[{NAME}]\nsource = "csv"\ndata = "{data}"\ntickers = {tickers}\n'
-            f'calendar = "{CALENDAR}"\nhorizon = {HORIZON}\nretrain = "monthly"\n'
+            f'calendar = "{CALENDAR}"\nhorizon = {HORIZON}\nretrain = "monthly"\n{keys}'
         )
         environment = {
             **os.environ,

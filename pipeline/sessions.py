@@ -152,6 +152,14 @@ class Calendar:
         end = known.searchsorted(pd.Timestamp(last), side="right")
         return list(known[begin:end].date)
 
+    def start_of_newest(self, first: dt.date, last: dt.date, most: int) -> dt.date:
+        """Return the first of the newest `most` sessions from `first` to `last`.
+
+        That is `first` itself where `most` is 0, which is no limit, or there is no session.
+        """
+        sessions = self.sessions(first, last)[-most:] if most else []
+        return sessions[0] if sessions else first
+
     def next_sessions(self, session: dt.date, count: int) -> list[dt.date]:
         """Return the `count` sessions after `session`, which need not be one itself.
 

@@ -35,6 +35,8 @@ PUBLISHED_FIELDS = ("tickers", "horizon", "source", "data", "calendar")
 
 #: The days that a universe's calendar has besides its exchange's, or lacks.
 AMENDING = ("closures", "extra_sessions")
+#: Keys that a universe's JSON has only where they say something, as it had none of them before.
+OMITTED_WHEN_EMPTY = (*AMENDING, "history_sessions")
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Universe:
         scheduled: whether Airflow runs it every session.
         data: the csv source's folder, file or URL; "" for other sources.
         start: the day from which prices are asked for.
+        history_sessions: the newest sessions up to each cutoff that networks learn from and the
+            gate judges; 0: all from `start` on.
         closures: sessions of the calendar on which the exchange was closed all the same.
         extra_sessions: days on which it traded although the calendar has no session.
         sectors: the companies' sectors by ticker, for pictures only; tickers may be missing.
@@ -71,6 +75,7 @@ class Universe:
     scheduled: bool = False
     data: str = ""
     start: dt.date = dt.date(2010, 1, 1)
+    history_sessions: int = 0
     closures: tuple[dt.date, ...] = ()
     extra_sessions: tuple[dt.date, ...] = ()
     sectors: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -94,6 +99,11 @@ class Universe:
             raise SettingsError(
                 f"{where}: horizon is {self.horizon!r}; 1 to {MOST_HORIZONS} sessions ahead are "
                 "expected."
+            )
+        if type(self.history_sessions) is not int or self.history_sessions < 0:
+            raise SettingsError(
+                f"{where}: history_sessions is {self.history_sessions!r}; a number of sessions "
+                "such as 2520, or 0 for all from `start` on, is expected."
             )
         if self.source == "csv" and not self.data:
             raise SettingsError(
@@ -136,9 +146,11 @@ class Universe:
             raise SettingsError(f"{where}: a ticker is named twice in {', '.join(self.tickers)}.")
 
     def to_json(self) -> dict[str, object]:
-        """Return the universe as JSON values; those of `AMENDING` where there are any."""
+        """Return the universe as JSON values; see `OMITTED_WHEN_EMPTY`."""
         values: dict[str, object] = _json_adapter().dump_python(self, mode="json")
-        return {name: value for name, value in values.items() if value or name not in AMENDING}
+        return {
+            name: value for name, value in values.items() if value or name not in OMITTED_WHEN_EMPTY
+        }
 
     @classmethod
     def from_json(cls, values: Mapping[str, object]) -> Universe:

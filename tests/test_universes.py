@@ -101,6 +101,8 @@ def test_a_wrong_entry_stops_no_other(tmp_path):
         ({"scheduled": "no"}, "scheduled is 'no'; true or false"),
         ({"start": "2010"}, "start is '2010'; a date"),
         ({"closures": dt.date(2012, 10, 29)}, "closures is datetime.*; a list of dates"),
+        ({"history_sessions": -1}, "history_sessions is -1; a number of sessions such as 2520"),
+        ({"history_sessions": "10 years"}, "history_sessions is '10 years'; a number of sess"),
         ({"extra_sessions": ["2012-10-29"]}, "extra_sessions has '2012-10-29'; a list of dates"),
         ({"sectors": "Energy"}, "sectors is 'Energy'; a table"),
         ({"sectors": {"IBM": 7}}, "the sector of IBM is 7; a text"),
@@ -146,3 +148,12 @@ def test_prices_at_a_url_have_its_name_without_the_login():
     url = "https://me:secret@example.org/prices"
     universe = Universe("a", "csv", ("IBM",), data=url)
     assert universe.source_id == "csv:https://example.org/prices"
+
+
+def test_keys_that_say_nothing_are_not_in_a_universes_json():
+    """Run ids and requests of universes without them stay what they were."""
+    universe = Universe(name="u", source="sample", tickers=("IBM",))
+    assert not {"closures", "extra_sessions", "history_sessions"} & set(universe.to_json())
+    limited = dataclasses.replace(universe, history_sessions=2520)
+    assert limited.to_json()["history_sessions"] == 2520
+    assert Universe.from_json(limited.to_json()) == limited

@@ -13,7 +13,7 @@ from pipeline.cli.flags import FormatFlag, date_flag
 from pipeline.cli.printing import print_rows
 from pipeline.errors import NothingStored
 from pipeline.settings import Settings
-from pipeline.universes import AMENDING, REHEARSAL
+from pipeline.universes import AMENDING, OMITTED_WHEN_EMPTY, REHEARSAL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +93,7 @@ def print_universes(settings: Settings, format: FormatFlag = "table") -> None:
     chosen = [universes.of(settings.universe)] if settings.universe else list(universes.values())
     rows = pd.DataFrame([_universe_row(universe) for universe in chosen])
     # Only universes of files have a folder, and few have days of their own.
-    empty = [name for name in ("data", *AMENDING) if not rows[name].any()]
+    empty = [name for name in ("data", *OMITTED_WHEN_EMPTY) if not rows[name].any()]
     print_rows(rows.drop(columns=empty), format)
     for error in universes.wrong.values():
         print(f"error: {error}", file=sys.stderr)

@@ -22,7 +22,7 @@ from pipeline.daily.admission import (
     withdraw_forecasts,
 )
 from pipeline.daily.shards import chunks
-from pipeline.daily.window_cuts import spec_of
+from pipeline.daily.window_cuts import first_read, spec_of
 from pipeline.errors import NothingStored
 from pipeline.outcomes import outcome_together, raise_together
 from pipeline.quality import on_one_day
@@ -61,9 +61,9 @@ def check(parts: Parts, run: Run) -> list[str]:
             f"{run.universe.name} {run.session}: there are no prices to check. "
             "Run `ingest` for this session first."
         )
-    recent = _recent_bars(parts, run, moment)
-    for batch, bars in _bars_in_batches(parts, run, ingested, moment):
-        _check_together(parts, run, batch, bars, recent, moment)
+    first, recent = first_read(parts, run), _recent_bars(parts, run, moment)
+    for batch, bars in _bars_in_batches(parts, run, ingested, moment, first):
+        _check_together(parts, run, batch, bars, recent, moment, first)
     quarantined = _quarantined(parts, run)
     for ticker in tickers:
         reason = quarantined.get(ticker)
@@ -83,7 +83,11 @@ def _quarantined(parts: Parts, run: Run) -> dict[str, str]:
 
 
 def _bars_in_batches(
-    parts: Parts, run: Run, tickers: Sequence[str], moment: dt.datetime | None
+    parts: Parts,
+    run: Run,
+    tickers: Sequence[str],
+    moment: dt.datetime | None,
+    first: dt.date | None,
 ) -> Iterator[tuple[list[str], pd.DataFrame]]:
     """Yield tickers that are validated together, with their bars up to the session.
 
@@ -93,7 +97,9 @@ def _bars_in_batches(
     tables: list[pd.DataFrame] = []
     for batch in chunks(tickers, READ_TOGETHER):
         together += batch
-        tables.append(parts.store.prices.bars(run.universe.source_id, batch, run.session, moment))
+        tables.append(
+            parts.store.prices.bars(run.universe.source_id, batch, run.session, moment, first)
+        )
         if sum(map(len, tables)) >= BARS_CHECKED_TOGETHER:
             yield together, pd.concat(tables, ignore_index=True)
             together, tables = [], []
@@ -123,6 +129,7 @@ def _check_together(
     bars: pd.DataFrame,
     recent: pd.DataFrame | None,
     moment: dt.datetime | None,
+    first: dt.date | None,
 ) -> None:
     """Validate these tickers together, unless the same evidence was judged before."""
     universe = run.universe
@@ -136,7 +143,7 @@ def _check_together(
         verdicts = dict(zip(before["ticker"], before["reasons"], strict=True))
         save_checks(parts, run, verdicts, evidence, moment)
         return
-    sessions = parts.calendar(universe).sessions(universe.start, run.session)
+    sessions = parts.calendar(universe).sessions(first or universe.start, run.session)
 
     def judge(some: list[str]) -> dict[str, tuple[str, pd.DataFrame]]:
         verdict = parts.gate.check_prices(

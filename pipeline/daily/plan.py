@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
+from pipeline.daily.window_cuts import spec_of
 from pipeline.errors import SettingsError, SourceUnavailable
-from pipeline.models import statistical
+from pipeline.models import PriceRecipe, statistical
 from pipeline.prices import may_be_late, newest_session, require_known
 from pipeline.reporting import counted
 from pipeline.run import Run
@@ -78,6 +79,7 @@ def plan(
     if not (publish or parts.settings.publish) and (is_replay or departures(parts, universe)):
         universe = universe.as_rehearsal()
     run = run_of(parts, universe, session, known_at or now, is_replay)
+    _require_enough_to_learn_from(run, recipe)
     _require_no_shorter(parts, run)
     return run
 
@@ -91,6 +93,18 @@ def departures(parts: Parts, universe: Universe) -> list[str]:
     """Return in what a universe differs from its declaration; nothing where there is none."""
     declared = _declaration(parts, universe)
     return [] if declared is None else universe.differences(declared)
+
+
+def _require_enough_to_learn_from(run: Run, recipe: PriceRecipe) -> None:
+    """Require that a network can learn from no more than the universe's `history_sessions`."""
+    limit = run.universe.history_sessions
+    needed = spec_of(run, recipe, "", run.training_cutoff).needed_sessions
+    if 0 < limit < needed:
+        raise SettingsError(
+            f"{run.universe.name}: history_sessions is {limit}; recipe {recipe.name} needs "
+            f"{needed} to train a network. Set {needed} or more in the universes file, or 0 for "
+            "all."
+        )
 
 
 def _require_no_shorter(parts: Parts, run: Run) -> None:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 #: Tickers whose prices and windows are in memory together: reading and writing them one by one took
 #: three times as long.
 BUILT_TOGETHER = 32
+#: Sessions read before the first one that a network learns from: masking judges a bar by those
+#: before it.
+SESSIONS_BEFORE = 64
 #: Intervals are calibrated and champions chosen on sessions that no network has learnt from: where
 #: a source's protocol holds none out before its test sessions, the daily run does.
 VALIDATION = Newest(252)
@@ -46,7 +49,21 @@ class HistoryCut:
 def histories_of(parts: Parts, run: Run, tickers: Sequence[str]) -> Histories:
     """Read what a run knows of tickers: as many as may be in memory together."""
     prices, moment = parts.store.prices, judged_as_of(parts, run)
-    return histories_as_of(prices, run.universe.source_id, tickers, run.session, moment)
+    source_id, first = run.universe.source_id, first_read(parts, run)
+    return histories_as_of(prices, source_id, tickers, run.session, moment, first)
+
+
+def first_read(parts: Parts, run: Run) -> dt.date | None:
+    """Return the first session whose prices a run reads; None: whatever there is.
+
+    Everything that a run's networks learn from comes after it, and what masking needs to judge it.
+    """
+    universe = run.universe
+    if not universe.history_sessions:
+        return None
+    earliest = min(run.previous_cutoff, run.previous_pool_cutoff)
+    most = universe.history_sessions + SESSIONS_BEFORE
+    return parts.calendar(universe).start_of_newest(universe.start, earliest, most)
 
 
 def spec_of(run: Run, recipe: PriceRecipe, ticker: str, cutoff: dt.date) -> Spec:
@@ -67,9 +84,9 @@ def cut_at(
     """Return the cut of a ticker at a cutoff; its reason says what a network would lack."""
     spec, history = spec_of(run, recipe, ticker, cutoff), histories.of(ticker, cutoff)
     if len(history):
-        first = max(run.universe.start, history["session"].iloc[0].date())
-        sessions = _session_index(parts.calendar(run.universe), first, cutoff)
-        history = on_calendar(history, sessions)
+        calendar = parts.calendar(run.universe)
+        first = max(_first_learnt(run, calendar, cutoff), history["session"].iloc[0].date())
+        history = on_calendar(history, _session_index(calendar, first, cutoff))
     count, needed = len(history), spec.needed_sessions
     reason = f"no network of its own: {count} sessions up to {cutoff}, {needed} needed"
     if count >= needed:
@@ -104,6 +121,15 @@ def write_cut(
         "reason": cut.reason,
         "known_at": histories.newest_revision(ticker, cut.spec.cutoff),
     }
+
+
+def _first_learnt(run: Run, calendar: Calendar, cutoff: dt.date) -> dt.date:
+    """Return the first session that a network of a cutoff learns from.
+
+    That of the session's own windows is the first of the network that forecasts from them.
+    """
+    universe, learnt_until = run.universe, min(cutoff, run.training_cutoff)
+    return calendar.start_of_newest(universe.start, learnt_until, universe.history_sessions)
 
 
 @lru_cache(maxsize=256)

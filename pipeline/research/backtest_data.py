@@ -54,9 +54,12 @@ def block_histories(
 ) -> dict[str, pd.DataFrame]:
     """Return the HISTORY of each ticker that has prices by a block's end.
 
-    It is adjusted and masked as of the end, and has one row per session up to it.
+    It is adjusted and masked as of the end, and has one row per session up to it, from the first
+    that the universe lets networks learn from.
     """
-    sessions = calendar.sessions(plan.universe.start, block.end)
+    start, most = plan.universe.start, plan.universe.history_sessions
+    first = calendar.start_of_newest(start, block.cutoffs[0], most)
+    sessions = calendar.sessions(first, block.end)
     by_ticker = {ticker: histories.of(ticker, block.end) for ticker in plan.universe.tickers}
     return {
         ticker: on_calendar(history, sessions)

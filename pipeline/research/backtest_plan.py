@@ -98,6 +98,7 @@ class BacktestPlan:
                     universe.horizon,
                     str(universe.start),
                     *universe.amendments,
+                    *([universe.history_sessions] if universe.history_sessions else []),
                 ],
                 [forecaster.identity for forecaster in self.forecasters],
                 [[str(day) for day in (*block.cutoffs, block.end)] for block in self.blocks],

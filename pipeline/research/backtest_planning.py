@@ -108,13 +108,13 @@ def _blocks(
 
 def _require_trainable(parts: Parts, plan: BacktestPlan, histories: Histories) -> None:
     """Raise `NotEnoughHistory` where a recipe can learn from no ticker in the first block."""
-    block = plan.blocks[0]
+    block, limited = plan.blocks[0], plan.universe.history_sessions
     by_ticker = block_histories(plan, block, histories, parts.calendar(plan.universe))
     cutters = {id(forecaster.cutter): forecaster.cutter for forecaster in plan.forecasters}
     for recipe in cutters.values():
         datasets = dataset_files(plan, recipe, block, by_ticker)
         if not datasets.results:
             raise NotEnoughHistory(
-                f"{' '.join(map(str, datasets.failures.values()))} "
-                "Give a later --from, or files that begin earlier."
+                f"{' '.join(map(str, datasets.failures.values()))} Give a later --from, or "
+                + ("a larger history_sessions." if limited else "files that begin earlier.")
             )

@@ -124,6 +124,8 @@ def _fold(
 ) -> Fold:
     """Return the fold that ends with `sessions`, as its last evening would have seen the prices."""
     first, last = sessions[-FOLD_SESSIONS], sessions[-1]
+    most = universe.history_sessions
+    sessions = sessions[-(most + FOLD_SESSIONS) :] if most else sessions
     validation = recipe.split.validation or VALIDATION
     split = replace(recipe.split, test=Since(first), validation=validation)
     files: dict[str, bytes] = {}

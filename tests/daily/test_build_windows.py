@@ -1,6 +1,7 @@
 """Windows: a file per ticker and role, and why a ticker has none."""
 
 import dataclasses
+import datetime as dt
 
 import pandas as pd
 import pytest
@@ -38,6 +39,42 @@ def test_each_role_ends_at_its_cutoff_and_is_a_file_of_that_name(done):
         assert parts.artifacts.exists(dataset_file(row["dataset"]))
         assert (row["learnt"] != "") == (role != "live")
         assert row["reason"] == ""
+
+
+def test_networks_learn_from_as_many_sessions_as_the_universe_says(parts, monkeypatch):
+    read = []
+    revisions = parts.store.prices.revisions
+
+    def spied(*asked):
+        bars, actions = revisions(*asked)
+        read.append(bars["session"].min().date())
+        return bars, actions
+
+    monkeypatch.setattr(parts.store.prices, "revisions", spied)
+    universe = dataclasses.replace(TRAINED, tickers=("OLD",), history_sessions=300)
+    run = quick_day(parts, universe=universe, last="build_windows")
+    rows = rows_of(parts, run, "OLD")
+    assert set(rows.loc[["training", "previous", "pool", "previous_pool"], "sessions"]) == {300}
+    sessions = parts.calendar(universe).sessions(universe.start, run.previous_pool_cutoff)
+    assert set(read) == {sessions[-300 - 64]}
+
+
+def test_a_network_of_so_many_sessions_is_the_rival_of_the_next(parts):
+    universe = dataclasses.replace(TRAINED, tickers=("OLD",), history_sessions=300)
+    before = quick_day(parts, dt.date(2013, 2, 1), universe=universe, last="build_windows")
+    after = quick_day(parts, LAST, universe=universe, last="build_windows")
+    assert after.previous_cutoff == before.training_cutoff
+    columns = ["dataset", "learnt"]
+    current = rows_of(parts, before, "OLD").loc["training", columns].tolist()
+    assert rows_of(parts, after, "OLD").loc["previous", columns].tolist() == current
+
+
+def test_a_limit_that_is_beyond_the_history_changes_nothing(done):
+    parts, _ = done
+    unlimited = rows_of(*done, "OLD")
+    universe = dataclasses.replace(TRAINED, history_sessions=5000)
+    run = quick_day(parts, universe=universe, last="build_windows")
+    pd.testing.assert_frame_equal(rows_of(parts, run, "OLD"), unlimited)
 
 
 def test_a_ticker_that_no_network_can_learn_from_is_measured_up_to_the_session(done):

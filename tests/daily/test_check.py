@@ -55,6 +55,21 @@ def test_the_same_evidence_is_judged_once_and_new_prices_again(parts, source):
     assert parts.gate.judged["prices"] == 2
 
 
+def test_the_gate_judges_what_networks_learn_from_and_the_sessions_before(parts, monkeypatch):
+    judged = []
+    check_prices = parts.gate.check_prices
+
+    def spied(bars, actions, tickers, sessions, *rest, **options):
+        judged.append((bars["session"].min().date(), sessions[0]))
+        return check_prices(bars, actions, tickers, sessions, *rest, **options)
+
+    monkeypatch.setattr(parts.gate, "check_prices", spied)
+    universe = dataclasses.replace(TRAINED, tickers=("OLD",), history_sessions=300)
+    run = quick_day(parts, universe=universe, last="check")
+    sessions = parts.calendar(universe).sessions(universe.start, run.previous_pool_cutoff)
+    assert judged == [(sessions[-300 - 64], sessions[-300 - 64])]
+
+
 def test_what_could_not_be_judged_is_judged_again(parts, monkeypatch):
     """As where the program had a defect, which a newer version has not."""
     run = plan(parts, TRAINED, LAST, NOW)

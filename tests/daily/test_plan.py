@@ -8,7 +8,7 @@ import pytest
 from pipeline.daily import plan, run_of
 from pipeline.errors import SettingsError, UnknownTicker
 from tests.daily.quick_days import quick_day
-from tests.made_days import NOW, UNIVERSE
+from tests.made_days import NOW, TRAINED, UNIVERSE
 from tests.made_prices import LAST
 
 
@@ -115,3 +115,11 @@ def test_a_moment_asked_for_makes_a_replay_with_the_same_cutoffs(parts):
     then = NOW - dt.timedelta(days=3)
     run = plan(parts, UNIVERSE, LAST, NOW, known_at=then)
     assert run == run_of(parts, UNIVERSE.as_rehearsal(), LAST, then, replay=True)
+
+
+def test_too_few_sessions_to_learn_from_are_refused_with_the_number_that_is_needed(parts):
+    universe = dataclasses.replace(TRAINED, history_sessions=100)
+    with pytest.raises(
+        SettingsError, match=r"history_sessions is 100; recipe default needs 272 to train"
+    ):
+        plan(parts, universe, LAST, NOW)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import StockcastError
@@ -37,6 +37,8 @@ GOOD_FILES = (
     random_walk(3, 8).to_csv(index=False, float_format="%.4f", date_format="%d.%m.%Y", sep="\t"),
     random_walk(4, 8).to_csv(index=False, float_format="%.4f", sep=";", decimal=","),
 )
+#: Broken files in a folder that is inspected.
+INSPECTED_TOGETHER = 20
 #: Files of producers with other columns, numbers and dates; none of them has splits to undo.
 PRODUCERS_FILES = tuple(
     content.decode()
@@ -104,29 +106,35 @@ def test_a_broken_price_file_is_refused_in_one_line_or_read_as_it_is(folder, tex
 
 
 @pytest.mark.slow
-@EVERY_EXAMPLE
-@given(text=st.one_of(*map(broken_text, (*GOOD_FILES, *PRODUCERS_FILES))))
-def test_the_inspection_of_a_broken_price_file_says_what_ingestion_would_do(folder, text):
-    file = folder / "IBM.csv"
-    file.write_bytes(text.encode("utf-8", "surrogatepass"))
-    try:
-        report = inspect_files(str(folder), "XNYS", NOW)
-    except StockcastError as error:
-        require_one_line(error)
-        return
+@settings(EVERY_EXAMPLE, max_examples=max(EVERY_EXAMPLE.max_examples // INSPECTED_TOGETHER, 1))
+@given(
+    texts=st.lists(
+        st.one_of(*map(broken_text, (*GOOD_FILES, *PRODUCERS_FILES))),
+        min_size=INSPECTED_TOGETHER,
+        max_size=INSPECTED_TOGETHER,
+    )
+)
+def test_the_inspection_of_broken_price_files_says_what_ingestion_would_do(folder, texts):
+    """A folder at a time: the gate takes as long for one file as for twenty."""
+    for number, text in enumerate(texts):
+        text = text.replace("IBM", f"T{number}")
+        (folder / f"T{number}.csv").write_bytes(text.encode("utf-8", "surrogatepass"))
+    report = inspect_files(str(folder), "XNYS", NOW)
     for line in report.remarks():
         assert line.isprintable(), repr(line)
-    universe = tomllib.loads(report.universe_toml())
-    for ticker in report.tickers:
-        assert ticker.problem.isprintable(), repr(ticker.problem)
+    pasted = tomllib.loads(report.universe_toml())
+    good = [name for section in pasted.values() for name in section["tickers"]]
+    assert good == [each.ticker for each in report.tickers if each.is_good]
+    source = CsvSource(folder)
+    for each in report.tickers:
         try:
-            prices = fetch(CsvSource(folder), ticker.ticker, BEFORE_ANY_PRICE, LAST, XNYS, NOW)
+            prices = fetch(source, each.ticker, BEFORE_ANY_PRICE, LAST, XNYS, NOW).prices
         except StockcastError as error:
-            assert ticker.problem == str(error)
+            require_one_line(error)
+            assert each.problem == str(error)
             continue
-        assert ticker.bars == len(prices.prices)
-        pasted = [name for section in universe.values() for name in section["tickers"]]
-        assert (ticker.ticker in pasted) == ticker.is_good
+        assert each.problem.isprintable(), repr(each.problem)
+        assert (each.bars, each.problem == "no bars") == (len(prices), prices.empty)
 
 
 @pytest.fixture(scope="module")

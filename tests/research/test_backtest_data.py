@@ -55,3 +55,13 @@ def test_a_history_ends_with_its_block_and_holds_what_was_kept(parts):
         history = block_histories(plan, block, kept, calendar)["IBM"]
         assert history["session"].iloc[-1].date() == block.end
         assert history["close"].tolist() == closes[: sessions.index(block.end) + 1].tolist()
+
+
+def test_a_block_learns_from_as_many_sessions_as_the_universe_says(parts):
+    parts.universe = dataclasses.replace(parts.universe, history_sessions=600)
+    plan = parts.plan(NAIVE_REQUEST)
+    kept, calendar = kept_histories(parts, plan), parts.calendar(parts.universe)
+    for block in plan.blocks:
+        sessions = block_histories(plan, block, kept, calendar)["IBM"]["session"]
+        assert (sessions <= pd.Timestamp(block.cutoffs[0])).sum() == 600
+        assert sessions.iloc[-1].date() == block.end
