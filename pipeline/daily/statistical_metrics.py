@@ -58,7 +58,7 @@ def _figures_of(parts: Parts, stock: EvaluationSet, name: str, rows: np.ndarray)
     series = target_series(read_dataset(parts, stock.dataset_id))
     horizon = stock.dataset.spec.horizon
     forecasts = [
-        statistical.forecast(name, series[: position + 1], horizon, f"{stock.ticker} {origin}")
+        statistical.forecast(name, series.up_to(position), horizon, f"{stock.ticker} {origin}")
         for position, origin in zip(measured.position, measured.origins, strict=True)
     ]
     figures: dict[str, Any] = {

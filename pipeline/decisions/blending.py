@@ -34,8 +34,8 @@ class MeasuredWindows(Protocol):
     """Windows as far as losses are concerned; see `Windows`."""
 
     @property
-    def actual(self) -> np.ndarray:
-        """Values that were forecast, dollars (n, H)."""
+    def actual_with_dividends(self) -> np.ndarray:
+        """Values that were forecast, with the dividends on the way, dollars (n, H)."""
 
     @property
     def last(self) -> np.ndarray:
@@ -67,14 +67,15 @@ def loss_curve(validation: MeasuredWindows, network: np.ndarray, baseline: np.nd
     Args:
         network, baseline: their quantiles, dollars (n, H, Q).
     """
+    actual = validation.actual_with_dividends
     tried = np.array(
         [
-            losses(validation.actual, blend(network, baseline, share), validation.last).mean(axis=1)
+            losses(actual, blend(network, baseline, share), validation.last).mean(axis=1)
             for share in TRIED_WEIGHTS
         ]
     )
     relative = tried / max(tried[0].mean(), np.finfo(float).tiny)
-    return LossCurve(relative, validation.origins, validation.actual.shape[1])
+    return LossCurve(relative, validation.origins, actual.shape[1])
 
 
 def network_weights(curves: Mapping[str, LossCurve]) -> dict[str, float]:

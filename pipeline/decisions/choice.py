@@ -24,6 +24,8 @@ from pipeline.windows import Windows
 #: Hexadecimal digits of a choice's identity.
 IDENTITY_DIGITS = 32
 _OBSERVED = ("actual", "last", "unit", "position", "origins")
+#: Kept where it is not what `actual` is.
+_WITH_DIVIDENDS = "actual_with_dividends"
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +37,27 @@ class Observed:
     unit: np.ndarray
     position: np.ndarray
     origins: np.ndarray
+    actual_with_dividends: np.ndarray
 
     @classmethod
     def of(cls, windows: Windows) -> Observed:
         """Return the facts about these windows."""
-        return cls(windows.actual, windows.last, windows.unit, windows.position, windows.origins)
+        names = (*_OBSERVED, _WITH_DIVIDENDS)
+        return cls(**{name: getattr(windows, name) for name in names})
+
+    def arrays(self, prefix: str = "") -> dict[str, np.ndarray]:
+        """Return what a file keeps."""
+        kept = {prefix + name: getattr(self, name) for name in _OBSERVED}
+        if not np.array_equal(self.actual, self.actual_with_dividends, equal_nan=True):
+            kept[prefix + _WITH_DIVIDENDS] = self.actual_with_dividends
+        return kept
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, np.ndarray], prefix: str = "") -> Observed:
+        """Return the facts that a file keeps."""
+        values = {name: arrays[prefix + name] for name in _OBSERVED}
+        added = arrays.get(prefix + _WITH_DIVIDENDS, values["actual"])
+        return cls(**values, actual_with_dividends=added)
 
 
 @dataclass(frozen=True)
@@ -157,16 +175,21 @@ def _candidate(
     validation, test = stock.dataset.validation, stock.dataset.test
     naive, ewma = stock.baselines[NAIVE], stock.baselines[EWMA]
     own_loss, ewma_loss = (
-        losses(test.actual, each.test, test.last).mean() for each in (forecasts, ewma)
+        losses(test.actual_with_dividends, each.test, test.last).mean()
+        for each in (forecasts, ewma)
     )
     own_rmse, naive_rmse = (
-        root_mean_squared_error(test.actual, each.test[:, :, MEDIAN]) for each in (forecasts, naive)
+        root_mean_squared_error(test.actual_with_dividends, each.test[:, :, MEDIAN])
+        for each in (forecasts, naive)
     )
     own_errors, naive_errors = (
-        (validation.actual - each.validation[:, :, MEDIAN]) ** 2 for each in (forecasts, naive)
+        (validation.actual_with_dividends - each.validation[:, :, MEDIAN]) ** 2
+        for each in (forecasts, naive)
     )
     mean_naive_error = np.maximum(naive_errors.mean(axis=0), np.finfo(float).tiny)
-    loss = losses(validation.actual, forecasts.validation, validation.last).mean(axis=1)
+    loss = losses(validation.actual_with_dividends, forecasts.validation, validation.last).mean(
+        axis=1
+    )
     return promotion.Candidate(
         name,
         model_id,
@@ -190,11 +213,7 @@ def encode_choice(choice: Choice) -> bytes:
         "normal": choice.fitted[NAIVE].width is choice.fitted[EWMA].width,
         "headline": choice.headline,
     }
-    arrays = {
-        f"{part} {name}": getattr(observed, name)
-        for part, observed in (("validation", choice.validation), ("test", choice.test))
-        for name in _OBSERVED
-    }
+    arrays = choice.validation.arrays("validation ") | choice.test.arrays("test ")
     arrays |= {f"shape {name}": fitted.shape for name, fitted in choice.fitted.items()}
     if choice.forecasts is not None:
         arrays["said validation"] = choice.forecasts.validation.astype("float32")
@@ -217,8 +236,8 @@ def decode_choice(data: bytes) -> Choice:
         ticker=about["ticker"],
         decision=promotion.Decision(**decision),
         shown=shown,
-        validation=_observed(arrays, "validation "),
-        test=_observed(arrays, "test "),
+        validation=Observed.of_arrays(arrays, "validation "),
+        test=Observed.of_arrays(arrays, "test "),
         forecasts=forecasts,
         fitted={
             name: baseline.shaped(arrays[f"shape {name}"], about["normal"])
@@ -226,10 +245,6 @@ def decode_choice(data: bytes) -> Choice:
         },
         headline=about["headline"],
     )
-
-
-def _observed(arrays: Mapping[str, np.ndarray], prefix: str = "") -> Observed:
-    return Observed(*(arrays[prefix + name] for name in _OBSERVED))
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,7 +265,7 @@ class ChoiceReplay:
 
 def encode_replay(replay: ChoiceReplay) -> bytes:
     """Encode a replay as a file."""
-    arrays = {name: getattr(replay.observed, name) for name in _OBSERVED}
+    arrays = replay.observed.arrays()
     if replay.forecasts is not None:
         arrays["said"] = replay.forecasts.astype("float32")
     if replay.inputs is not None:
@@ -262,4 +277,4 @@ def decode_replay(data: bytes) -> ChoiceReplay:
     """Decode what `encode_replay` wrote."""
     _, arrays = unpack_arrays(data)
     forecasts = arrays["said"].astype("float64") if "said" in arrays else None
-    return ChoiceReplay(_observed(arrays), forecasts, arrays.get("newest"))
+    return ChoiceReplay(Observed.of_arrays(arrays), forecasts, arrays.get("newest"))

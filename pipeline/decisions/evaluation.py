@@ -130,10 +130,13 @@ def calibrated(dataset: Dataset, forecasts: SplitForecasts) -> np.ndarray:
 
 
 def _outcomes(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Return actuals (n, H) and positions (n,) of validation and, after them, test windows."""
+    """Return actuals (n, H) and positions (n,) of validation and, after them, test windows.
+
+    Dividends are added back: intervals do not grow for one that was paid.
+    """
     parts = (dataset.validation, dataset.test)
     return (
-        np.concatenate([part.actual for part in parts]),
+        np.concatenate([part.actual_with_dividends for part in parts]),
         np.concatenate([part.position for part in parts]),
     )
 
@@ -162,7 +165,8 @@ def _distributions(
     validation itself each half of the sessions has the spread of the other half's errors, so that
     no session is measured by its own.
     """
-    actual, unit, half = validation.actual, validation.unit, len(validation) // 2
+    actual, unit = validation.actual_with_dividends, validation.unit
+    half = len(validation) // 2
     first, second = slice(None, half), slice(half, None)
     own = [
         around(points[part], unit[part], shape_of(actual[other], points[other], unit[other]))

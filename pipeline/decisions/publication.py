@@ -128,7 +128,9 @@ def _calibrated_tests(
     """
     series = [
         (
-            np.concatenate([choice.validation.actual, choice.test.actual]),
+            np.concatenate(
+                [part.actual_with_dividends for part in (choice.validation, choice.test)]
+            ),
             np.concatenate([forecasts[ticker].validation, forecasts[ticker].test]),
             np.concatenate([choice.validation.position, choice.test.position]),
         )
@@ -172,7 +174,7 @@ def publication(
     observed = [replays[row["ticker"]].observed for row in promotions]
     calibrated = calibration.replay_all(
         [
-            (each.actual, quantiles, each.position)
+            (each.actual_with_dividends, quantiles, each.position)
             for each, quantiles in zip(observed, blended, strict=True)
         ]
     )
@@ -182,7 +184,7 @@ def publication(
         key = {**run.key, "ticker": row["ticker"]}
         newest = replay.quantiles[-1]
         forecasts += _forecast_rows(run, key, row, float(each.last[-1]), newest)
-        calibrations += _calibration_rows(key, each.actual[:-1], raw[:-1], replay)
+        calibrations += _calibration_rows(key, each.actual_with_dividends[:-1], raw[:-1], replay)
     return Publication(
         FORECASTS.conform(pd.DataFrame(forecasts)),
         CALIBRATIONS.conform(pd.DataFrame(calibrations)),

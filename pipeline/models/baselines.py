@@ -100,7 +100,7 @@ class Baseline:
         """
         if len(train) >= FEWEST_SHAPED_WINDOWS:
             return self.shaped(
-                shape_of(train.actual, self.point(train, horizon), self.width(train))
+                shape_of(train.actual_with_dividends, self.point(train, horizon), self.width(train))
             )
         roots = np.sqrt(np.arange(1, horizon + 1))
         return self.shaped(roots[:, None] * np.array(NORMAL_QUANTILES), normal=True)

@@ -13,6 +13,7 @@ import pandas as pd
 
 from pipeline.prices import adjust, adjustment, masking, price_basis
 from pipeline.tables import PRICE_COLUMNS, PRICES
+from pipeline.windows import LARGE_DIVIDEND, LEAST_SHOWN
 
 #: Share of the tickers without a bar from which a hole is the calendar's or the source's, and how
 #: many tickers that takes: of two stocks, both may be halted.
@@ -20,9 +21,6 @@ SHARED_HOLE = 0.9
 FEWEST_TICKERS_OF_HOLE = 3
 #: Share of the price above which a dividend cannot be: the limit of the rule `dividend_too_large`.
 MOST_PAID = 0.99
-#: Share of the price from which the price has to show a dividend, and the part of it that it shows.
-LARGE_DIVIDEND = 0.1
-LEAST_SHOWN = 1 / 3
 
 
 def price_table(

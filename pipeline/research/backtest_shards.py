@@ -35,7 +35,7 @@ from pipeline.research.backtest_request import Forecaster
 from pipeline.research.network_forecasts import network_forecasts
 from pipeline.storage import pack_table, unpack_table
 from pipeline.tables import BACKTESTS, column
-from pipeline.windows import Dataset, Windows, load_dataset
+from pipeline.windows import Dataset, TargetSeries, Windows, load_dataset, steps_of
 
 if TYPE_CHECKING:
     from pipeline.parts import Parts
@@ -230,11 +230,13 @@ def _statistical_forecasts(
     for ticker, file in data.files.items():
         dataset = load_dataset(file)
         horizon = dataset.spec.horizon
-        series = column(data.histories[ticker], dataset.spec.target).ffill().to_numpy("float64")
+        history, spec = data.histories[ticker], dataset.spec
+        prices = column(history, spec.target).ffill().to_numpy("float64")
+        series = TargetSeries(prices, steps_of(history, spec)[spec.target])
         test = dataset.test.take(data.at_cutoffs(dataset))
         quantiles = np.empty((len(test), horizon, QUANTILE_COUNT))
         for row, (position, cutoff) in enumerate(zip(test.position, test.origins, strict=True)):
-            prices = series[: position + 1]
+            prices = series.up_to(position)
             known = prices[np.isfinite(prices)]
             forecast = statistical.forecast(name, known, horizon, f"{ticker} {cutoff}")
             quantiles[row] = forecast.quantiles

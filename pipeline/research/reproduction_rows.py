@@ -192,7 +192,7 @@ def _normalised(data: Dataset, forecast: np.ndarray) -> dict[str, float]:
     """
 
     def squares(part: Windows, prices: np.ndarray) -> np.ndarray:
-        errors: np.ndarray = (prices - part.ahead[:, 0]) / part.scale
+        errors: np.ndarray = (prices - part.ahead_with_dividends[:, 0]) / part.scale
         return errors**2
 
     # The sources count what they validate on as training.

@@ -54,7 +54,7 @@ class FoldBenchmark:
     """The EWMA random walk on one ticker's sessions of a fold.
 
     Attributes:
-        actuals: dollars (n, H).
+        actuals: dollars (n, H), with the dividends on the way.
         last_prices: (n,), of each window.
         loss: its mean pinball loss.
     """
@@ -68,7 +68,8 @@ class FoldBenchmark:
         """Measure the EWMA random walk on the test part of a dataset file."""
         dataset = load_dataset(file)
         # Copies, so that the whole dataset need not stay in memory.
-        actuals, last_prices = dataset.test.actual.copy(), dataset.test.last.copy()
+        actuals = dataset.test.actual_with_dividends.copy()
+        last_prices = dataset.test.last.copy()
         quantiles = BASELINES[EWMA].fit(dataset.train, dataset.spec.horizon)(dataset.test)
         return cls(actuals, last_prices, float(losses(actuals, quantiles, last_prices).mean()))
 

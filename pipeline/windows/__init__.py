@@ -3,6 +3,7 @@
 from pipeline.windows.cutting import cut_windows, surely_trainable
 from pipeline.windows.dataset import Dataset, Windows
 from pipeline.windows.dataset_file import (
+    TargetSeries,
     decode,
     encode,
     first_test_session,
@@ -12,6 +13,7 @@ from pipeline.windows.dataset_file import (
     target_series,
     training_part,
 )
+from pipeline.windows.dividends import LARGE_DIVIDEND, LEAST_SHOWN, steps_of
 from pipeline.windows.min_max import BlockMinMax, MinMax
 from pipeline.windows.normalisation import (
     ByVolatility,
@@ -40,6 +42,8 @@ from pipeline.windows.train_test_splits import (
 from pipeline.windows.volatility import LOWEST_VOLATILITY, exponentially_weighted
 
 __all__ = [
+    "LARGE_DIVIDEND",
+    "LEAST_SHOWN",
     "LOWEST_VOLATILITY",
     "SEQUENCE_LENGTH",
     "BlockMinMax",
@@ -59,6 +63,7 @@ __all__ = [
     "Since",
     "Spec",
     "Split",
+    "TargetSeries",
     "Unscaled",
     "Windowing",
     "Windows",
@@ -72,6 +77,7 @@ __all__ = [
     "load_replay",
     "look_ahead",
     "roll_forward",
+    "steps_of",
     "surely_trainable",
     "target_series",
     "training_part",

@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.errors import LookAtTheData, NotEnoughHistory
 from pipeline.tables import OHLCV, PRICE_COLUMNS, column
 from pipeline.windows.dataset import Cut, Windows
+from pipeline.windows.dividends import Steps, seen_from_last, steps_of, with_dividends
 from pipeline.windows.normalisation import exponentially_smoothed, views
 from pipeline.windows.spec import Spec
 from pipeline.windows.volatility import exponentially_weighted
@@ -49,18 +50,22 @@ def cut_windows(
             "Fetch from an earlier date."
         )
     sessions = session_days(history)
-    values, target, known = _series(history, spec)
+    steps = steps_of(history, spec)
+    values, target, known = _series(history, spec, steps[spec.target])
+    volatility = exponentially_weighted(target, steps[spec.target])
     through = last_fitted_session(history, spec) if fitted_through is None else fitted_through
     fitted = int(np.searchsorted(sessions, through, side="right"))
-    normalise = spec.normalisation.fit(values, target, max(fitted, 1), spec.window.block)
+    normalise = spec.normalisation.fit(
+        values, target, volatility, max(fitted, 1), spec.window.block
+    )
     last = np.arange(context - 1, len(history))
-    led = np.concatenate([values[:1].repeat(lead, axis=0), values])
-    led_target = np.concatenate([target[:1].repeat(lead), target])
+    ahead = _ahead(known, last, spec.reach, np.nan)
     return Windows(
-        values=views(led, lead + context),
-        target_values=views(led_target[:, None], lead + context)[:, :, 0],
-        ahead=_ahead(known, last, spec.reach, np.nan),
-        volatility=exponentially_weighted(target)[last],
+        values=_seen(values, [steps[name] for name in spec.columns], lead, context),
+        target_values=_seen(target[:, None], [steps[spec.target]], lead, context)[:, :, 0],
+        ahead=ahead,
+        ahead_with_dividends=_with_dividends(ahead, steps[spec.target], last),
+        volatility=volatility[last],
         position=last,
         origins=sessions[last],
         sessions=_ahead(sessions, last, spec.horizon, np.datetime64("NaT")),
@@ -74,8 +79,13 @@ def cut_windows(
     )
 
 
-def _series(history: pd.DataFrame, spec: Spec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _series(
+    history: pd.DataFrame, spec: Spec, steps: Steps
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the series that windows are cut from, in dollars and shares.
+
+    Args:
+        steps: of the target.
 
     Returns:
         The columns (sessions, columns) and the target (sessions,), both with gaps filled and the
@@ -86,13 +96,40 @@ def _series(history: pd.DataFrame, spec: Spec) -> tuple[np.ndarray, np.ndarray, 
     target = column(filled, spec.target).to_numpy("float64")
     values = np.column_stack([column(filled, name).to_numpy("float64") for name in spec.columns])
     if spec.smoothing:
-        target = exponentially_smoothed(target, spec.smoothing)
+        target = exponentially_smoothed(target, spec.smoothing, steps)
         known = np.where(np.isfinite(known), target, np.nan)
         columns = enumerate(spec.columns)
         values = np.column_stack(
             [target if name == spec.target else values[:, at] for at, name in columns]
         )
     return values, target, known
+
+
+def _seen(values: np.ndarray, steps: list[Steps], lead: int, context: int) -> np.ndarray:
+    """Return all stretches of columns, each in the prices of its last session.
+
+    Args:
+        values: (sessions, columns).
+        steps: of each column.
+
+    Returns:
+        (n, lead + context, columns).
+    """
+    length = lead + context
+    seen = views(np.concatenate([values[:1].repeat(lead, axis=0), values]), length)
+    for at, left in enumerate(steps):
+        if isinstance(left, np.ndarray):
+            seen = seen if seen.flags.owndata else seen.copy()
+            led = np.concatenate([np.ones(lead), left])
+            seen[:, :, at] = seen_from_last(seen[:, :, at], views(led[:, None], length)[:, :, 0])
+    return seen
+
+
+def _with_dividends(ahead: np.ndarray, steps: Steps, last: np.ndarray) -> np.ndarray:
+    """Return prices ahead (n, reach) with the dividends since each window's last session."""
+    if not isinstance(steps, np.ndarray):
+        return ahead
+    return with_dividends(ahead, _ahead(steps, last, ahead.shape[1], 1.0))
 
 
 def _ahead(values: np.ndarray, last: np.ndarray, count: int, missing: Any) -> np.ndarray:

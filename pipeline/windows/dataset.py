@@ -43,11 +43,13 @@ class Windows:
 
     Attributes:
         values: float64 (n, lead + context, columns), dollars and shares; gaps are filled with the
-            last known value.
+            last known value. Dividends up to the last session are taken off the prices before them.
         target_values: float64 (n, lead + context), the target over the same sessions, dollars.
         ahead: float64 (n, reach), the target in the sessions after, dollars. NaN only in a test
             window beyond the horizon, and in a replay beyond its cutoff. (n, 0) of windows that
             were rolled forward.
+        ahead_with_dividends: float64 (n, reach), the same with the dividends since the window's
+            last session added back (see `dividends`).
         volatility: float64 (n,), of the target's relative change, as known at the window's last
             session (see `volatility`).
         position: int (n,), the number in the history of the window's last session; of windows
@@ -59,6 +61,7 @@ class Windows:
     values: np.ndarray
     target_values: np.ndarray
     ahead: np.ndarray
+    ahead_with_dividends: np.ndarray
     volatility: np.ndarray
     position: np.ndarray
     origins: np.ndarray
@@ -91,8 +94,8 @@ class Windows:
 
     @cached_property
     def future(self) -> np.ndarray:
-        """float32 (n, outputs): the network's targets."""
-        ahead = self.ahead[:, : self.cut.outputs]
+        """float32 (n, outputs): the network's targets, with dividends added back."""
+        ahead = self.ahead_with_dividends[:, : self.cut.outputs]
         future: np.ndarray = (ahead - self.offset[:, None]) / self.scale[:, None]
         return future.astype("float32")
 
@@ -119,6 +122,14 @@ class Windows:
         return self.ahead[:, : self.sessions.shape[1]]
 
     @property
+    def actual_with_dividends(self) -> np.ndarray:
+        """Dollars (n, horizon): the same with dividends added back.
+
+        Errors of this decide how wide a distribution is; a forecast is scored by `actual`.
+        """
+        return self.ahead_with_dividends[:, : self.sessions.shape[1]]
+
+    @property
     def unit(self) -> np.ndarray:
         """Dollars (n,): one recent volatility, in which a distribution's width is measured."""
         unit: np.ndarray = self.last * self.volatility
@@ -138,6 +149,9 @@ class Windows:
             values=self.values[rows],
             target_values=self.target_values[rows],
             ahead=self.ahead[rows, :horizon] if horizon == 0 else self.ahead[rows],
+            ahead_with_dividends=self.ahead_with_dividends[rows, :horizon]
+            if horizon == 0
+            else self.ahead_with_dividends[rows],
             volatility=self.volatility[rows],
             position=self.position[rows],
             origins=self.origins[rows],
@@ -158,6 +172,7 @@ class Windows:
             values=np.concatenate([self.values, newest], axis=1)[:, count:],
             target_values=np.concatenate([self.target_values, prices], axis=1)[:, count:],
             ahead=self.ahead[:, :0],
+            ahead_with_dividends=self.ahead_with_dividends[:, :0],
         )
 
 

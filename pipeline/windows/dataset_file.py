@@ -11,6 +11,7 @@ import datetime as dt
 import io
 import json
 import zipfile
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +32,7 @@ from pipeline.windows.cutting import (
     session_days,
 )
 from pipeline.windows.dataset import Dataset, Windows
+from pipeline.windows.dividends import Steps, seen_from_last, sees_dividends, steps_of
 from pipeline.windows.normalisation import exponentially_smoothed
 from pipeline.windows.spec import Spec
 from pipeline.windows.train_test_splits import Numbered, Split
@@ -60,6 +62,11 @@ def encode(history: pd.DataFrame, spec: Spec) -> bytes:
             f"{spec.ticker}: the history ends at {last}, the cutoff is {spec.cutoff}. "
             "Ingest that session first."
         )
+    return packed(history, dataclasses.replace(spec, adds_dividends=sees_dividends(history, spec)))
+
+
+def packed(history: pd.DataFrame, spec: Spec) -> bytes:
+    """Return the file of a history and a spec that says whether dividends are added back."""
     about = json.dumps(spec.to_json(), sort_keys=True).encode()
     file = io.BytesIO()
     np.savez(  # not compressed: another zlib would make other bytes, and another name
@@ -140,17 +147,37 @@ def training_part(data: bytes) -> bytes:
         min_train_windows=1,
     )
     cutoff = history["session"].iloc[-1].date()
-    return encode(history, dataclasses.replace(spec, cutoff=cutoff, split=split))
+    # A file of an older version adds no dividends, and neither does its part.
+    adds = spec.adds_dividends and sees_dividends(history, spec)
+    part = dataclasses.replace(spec, cutoff=cutoff, split=split, adds_dividends=adds)
+    return packed(history, part)
 
 
-def target_series(data: bytes) -> np.ndarray:
-    """Return the target at every session of a dataset file, dollars (sessions,).
+@dataclass(frozen=True, eq=False)
+class TargetSeries:
+    """The target at every session of a history, as its windows see it.
 
-    It is the series that the file's windows see; `Windows.position` numbers its sessions.
+    Attributes:
+        prices: dollars (sessions,); `Windows.position` numbers its sessions.
     """
+
+    prices: np.ndarray
+    steps: Steps
+
+    def up_to(self, position: int) -> np.ndarray:
+        """Return the prices up to a session as that session sees them, (position + 1,)."""
+        steps = self.steps[: position + 1] if isinstance(self.steps, np.ndarray) else self.steps
+        return seen_from_last(self.prices[: position + 1], steps)
+
+
+def target_series(data: bytes) -> TargetSeries:
+    """Return the target at every session of a dataset file."""
     spec, history = decode(data)
     target = column(fill_gaps(history), spec.target).to_numpy("float64")
-    return exponentially_smoothed(target, spec.smoothing) if spec.smoothing else target
+    steps = steps_of(history, spec)[spec.target]
+    if spec.smoothing:
+        target = exponentially_smoothed(target, spec.smoothing, steps)
+    return TargetSeries(target, steps)
 
 
 def first_test_session(history: pd.DataFrame, spec: Spec) -> dt.date:

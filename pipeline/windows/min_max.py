@@ -30,7 +30,12 @@ class MinMax(Normalisation):
         return self.fitted_on == "all"
 
     def fit(
-        self, values: np.ndarray, target: np.ndarray, train_sessions: int, block: int
+        self,
+        values: np.ndarray,
+        target: np.ndarray,
+        volatility: np.ndarray,
+        train_sessions: int,
+        block: int,
     ) -> Normalise:
         seen = slice(None) if self.fitted_on == "all" else slice(train_sessions)
         return _by_ranges_of(values, target, [seen])
@@ -63,7 +68,12 @@ class BlockMinMax(Normalisation):
         return self.known == "own"
 
     def fit(
-        self, values: np.ndarray, target: np.ndarray, train_sessions: int, block: int
+        self,
+        values: np.ndarray,
+        target: np.ndarray,
+        volatility: np.ndarray,
+        train_sessions: int,
+        block: int,
     ) -> Normalise:
         blocks = [slice(at, at + self.sessions) for at in range(0, len(values), self.sessions)]
         if self.known == "previous":

@@ -14,8 +14,6 @@ from typing import ClassVar
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from pipeline.windows.volatility import exponentially_weighted
-
 #: A session without trading has log volume relative to the window's mean of at least this.
 LOWEST_VOLUME_RATIO = 1e-3
 #: A session's log range is at least this part of the volatility.
@@ -49,13 +47,19 @@ class Normalisation:
         return False
 
     def fit(
-        self, values: np.ndarray, target: np.ndarray, train_sessions: int, block: int
+        self,
+        values: np.ndarray,
+        target: np.ndarray,
+        volatility: np.ndarray,
+        train_sessions: int,
+        block: int,
     ) -> Normalise:
         """Return the function that normalises windows of a history.
 
         Args:
             values: (sessions, features) of the whole history.
             target: (sessions,).
+            volatility: (sessions,), of the target's changes, as known at each session.
             train_sessions: how many of the sessions training sees.
             block: sessions that make one step of the network's input.
         """
@@ -73,7 +77,12 @@ class LastClose(Normalisation):
     anchors: ClassVar[tuple[str, ...]] = ("close",)
 
     def fit(
-        self, values: np.ndarray, target: np.ndarray, train_sessions: int, block: int
+        self,
+        values: np.ndarray,
+        target: np.ndarray,
+        volatility: np.ndarray,
+        train_sessions: int,
+        block: int,
     ) -> Normalise:
         return _by_last_close
 
@@ -119,9 +128,14 @@ class ByVolatility(Normalisation):
     features: ClassVar[int] = 6
 
     def fit(
-        self, values: np.ndarray, target: np.ndarray, train_sessions: int, block: int
+        self,
+        values: np.ndarray,
+        target: np.ndarray,
+        volatility: np.ndarray,
+        train_sessions: int,
+        block: int,
     ) -> Normalise:
-        return partial(_by_volatility, volatility=exponentially_weighted(target), limit=self.limit)
+        return partial(_by_volatility, volatility=volatility, limit=self.limit)
 
     def __str__(self) -> str:
         return "changes by the recent volatility"
@@ -160,7 +174,12 @@ class PreviousWindow(Normalisation):
     lead: ClassVar[int] = 1
 
     def fit(
-        self, values: np.ndarray, target: np.ndarray, train_sessions: int, block: int
+        self,
+        values: np.ndarray,
+        target: np.ndarray,
+        volatility: np.ndarray,
+        train_sessions: int,
+        block: int,
     ) -> Normalise:
         return partial(_by_previous_window, block=block)
 
@@ -186,7 +205,12 @@ class FirstValue(Normalisation):
     """
 
     def fit(
-        self, values: np.ndarray, target: np.ndarray, train_sessions: int, block: int
+        self,
+        values: np.ndarray,
+        target: np.ndarray,
+        volatility: np.ndarray,
+        train_sessions: int,
+        block: int,
     ) -> Normalise:
         return _by_first_value
 
@@ -207,7 +231,12 @@ class Unscaled(Normalisation):
     """Values as they are: for series that lie between -1 and 1 by themselves."""
 
     def fit(
-        self, values: np.ndarray, target: np.ndarray, train_sessions: int, block: int
+        self,
+        values: np.ndarray,
+        target: np.ndarray,
+        volatility: np.ndarray,
+        train_sessions: int,
+        block: int,
     ) -> Normalise:
         return _as_it_is
 
@@ -221,7 +250,9 @@ def _as_it_is(
     return values, np.zeros(len(values)), np.ones(len(values))
 
 
-def exponentially_smoothed(values: np.ndarray, weight: float) -> np.ndarray:
+def exponentially_smoothed(
+    values: np.ndarray, weight: float, steps: np.ndarray | float = 1.0
+) -> np.ndarray:
     """Return the exponential moving average of a series, from its first value on.
 
     T. Ganegedara: 0.1, from 0 on, but of values that MinMax had brought to the neighbourhood of 0;
@@ -229,10 +260,12 @@ def exponentially_smoothed(values: np.ndarray, weight: float) -> np.ndarray:
 
     Args:
         weight: of the newest value; the average before has the rest.
+        steps: what dividends have left of the value before (see `dividends`).
     """
     smoothed, average = np.empty_like(values), values[0]
-    for index, value in enumerate(values):
-        average = weight * value + (1 - weight) * average
+    lefts = np.broadcast_to(steps, len(values))
+    for index, (value, left) in enumerate(zip(values, lefts, strict=True)):
+        average = weight * value + (1 - weight) * (average * left)
         smoothed[index] = average
     return smoothed
 

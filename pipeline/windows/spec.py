@@ -94,6 +94,8 @@ class Spec:
         horizon: sessions that are forecast.
         smoothing: weight of the newest value when the target is smoothed exponentially before
             anything else; 0: it is not.
+        adds_dividends: changes are taken with dividends added back (see `dividends`). A dataset
+            file says so where there is one to add.
     """
 
     ticker: str
@@ -104,6 +106,7 @@ class Spec:
     normalisation: Normalisation
     split: Split
     smoothing: float = 0.0
+    adds_dividends: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -177,6 +180,8 @@ class Spec:
     def to_json(self) -> dict[str, object]:
         """Return plain values, with the parts by name."""
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if not self.adds_dividends:  # files without a dividend stay what they were, and their names
+            del plain["adds_dividends"]
         validation = self.split.validation
         split = {
             "min_train_windows": self.split.min_train_windows,

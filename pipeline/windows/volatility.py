@@ -15,7 +15,7 @@ LONGEST_MEMORY = 100
 LOWEST_VOLATILITY = 1e-4
 
 
-def exponentially_weighted(prices: np.ndarray) -> np.ndarray:
+def exponentially_weighted(prices: np.ndarray, steps: np.ndarray | float = 1.0) -> np.ndarray:
     """Return the volatility of a session's relative change, as known at each session.
 
     It is the root of the weighted mean of the last `LONGEST_MEMORY` squared log changes; the mean
@@ -23,13 +23,14 @@ def exponentially_weighted(prices: np.ndarray) -> np.ndarray:
 
     Args:
         prices: (sessions,); NaN where one is missing.
+        steps: (sessions,), what dividends have left of the price before (see `dividends`).
 
     Returns:
         (sessions,), fractions, never below `LOWEST_VOLATILITY`.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         # The ratio first: a two-for-one split then changes not one bit.
-        squares = np.log(prices / np.concatenate([[np.nan], prices[:-1]])) ** 2
+        squares = np.log(prices / (np.concatenate([[np.nan], prices[:-1]]) * steps)) ** 2
     known = np.isfinite(squares)
     weights = VOLATILITY_DECAY ** np.arange(LONGEST_MEMORY)
     total = _weighted(np.where(known, squares, 0.0), weights)

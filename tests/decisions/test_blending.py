@@ -50,7 +50,7 @@ def stocks(make=lambda curve: curve):
 
 def windows_of(actual, last):
     """Return validation windows as `loss_curve` looks at them."""
-    return SimpleNamespace(actual=actual, last=last, origins=SESSIONS[: len(last)])
+    return SimpleNamespace(actual_with_dividends=actual, last=last, origins=SESSIONS[: len(last)])
 
 
 def shrunk(losses):

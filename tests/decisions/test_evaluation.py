@@ -168,7 +168,7 @@ def test_a_points_spread_is_that_of_its_errors_on_validation_in_units_of_volatil
 def test_no_validation_session_is_measured_by_its_own_error(dataset):
     validation = dataset.validation
     ahead = np.concatenate([validation.ahead[:75] * 3, validation.ahead[75:]])
-    wild = dataclasses.replace(validation, ahead=ahead)
+    wild = dataclasses.replace(validation, ahead=ahead, ahead_with_dividends=ahead)
     ours, theirs = (
         quantiles_of(windows, [last_values(windows)], [])[0] for windows in (validation, wild)
     )

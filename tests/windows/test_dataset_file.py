@@ -166,7 +166,8 @@ def test_the_target_series_is_what_the_windows_see():
     filled = history["close"].ffill().to_numpy()
     for smoothing, expected in ((0.0, filled), (0.1, exponentially_smoothed(filled, 0.1))):
         series = target_series(encode(history, default_spec(history, smoothing=smoothing)))
-        np.testing.assert_array_equal(series, expected)
+        np.testing.assert_array_equal(series.prices, expected)
+        np.testing.assert_array_equal(series.up_to(20), expected[:21])
 
 
 # The live window
