@@ -123,7 +123,7 @@ def answer(job: Job[Any]) -> Any:
 
 def _forecast(windows: Windows, horizon: int) -> np.ndarray:
     roots = np.sqrt(np.arange(1, horizon + 1))
-    change = np.nan_to_num(windows.actual - windows.last[:, None])
+    change = np.nan_to_num(windows.actual_with_dividends - windows.last[:, None])
     spread = windows.unit[:, None, None] * roots[None, :, None] * NORMAL
     return windows.last[:, None, None] + KNOWN_SHARE * change[:, :, None] + spread
 
