@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.addresses import LOOPBACK, without_login
+from pipeline.connections import Connections, connections_of_environment
 from pipeline.errors import SettingsError
 from pipeline.models import DEFAULT, RECIPES, Recipes
 from pipeline.private_home import private_home
@@ -53,6 +54,7 @@ class Parts:
         recipes: where recipes are found by name.
         tries_left: whether the work is repeated by itself where that may help. Without, a ticker
             that waiting could mend is given up, and the others go on.
+        connections: where the keys of price sources are found.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Parts:
         origin: Origin | None = None,
         recipes: Recipes = RECIPES,
         tries_left: bool = False,
+        connections: Connections = connections_of_environment,
     ) -> None:
         from pipeline.reporting import Lines
 
@@ -69,6 +72,7 @@ class Parts:
         self.origin = origin
         self.recipes = recipes
         self.tries_left = tries_left
+        self.connections = connections
         self.progress: Progress = progress or Lines()
         self._trackers: dict[str, Tracker] = {}
 
@@ -139,7 +143,7 @@ class Parts:
 
     def source(self, universe: Universe) -> Source:
         """Return where a universe's prices come from."""
-        return _source(universe.source, universe.data, self.settings)
+        return _source(universe.source, universe.data, self.settings, self.connections)
 
     def calendar(self, universe: Universe) -> Calendar:
         """Return a universe's calendar."""
@@ -250,7 +254,9 @@ def universe_of(settings: Settings) -> Universe:
         universes = load_universes(settings.universes)
         return overridden(universes.of(settings.universe or _usual(universes)), **chosen)
     if source == "csv" and settings.data and not tickers:
-        chosen["tickers"] = tuple(_source("csv", settings.data, settings).tickers() or ())
+        chosen["tickers"] = tuple(
+            _source("csv", settings.data, settings, connections_of_environment).tickers() or ()
+        )
     base: dict[str, Any] = {"name": source, "tickers": (), "start": dt.date(1990, 1, 1)}
     for key in ("source", "data", "tickers"):
         if key in chosen:
@@ -291,13 +297,17 @@ def overridden(universe: Universe, **changes: Any) -> Universe:
 
 
 @cache
-def _source(name: str, data: str, settings: Settings) -> Source:
-    from pipeline.prices import CsvSource, SampleSource, YahooSource
+def _source(name: str, data: str, settings: Settings, connections: Connections) -> Source:
+    from pipeline.prices import SERVICES, CsvSource, Pacing, SampleSource, YahooSource
 
     if name == "sample":
         return SampleSource()
     if name == "csv":
         return CsvSource(data)
+    if name in SERVICES:
+        service = SERVICES[name]
+        pacing = Pacing(settings.fetch_attempts, min(settings.fetch_rate, service.most_per_second))
+        return service(pacing, settings.fetch_timeout, connections, data)
     return YahooSource(
         private_home(settings.home) / "yahoo",
         settings.fetch_attempts,

@@ -15,8 +15,9 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.addresses import with_driver
+from pipeline.connections import key_variables
 from pipeline.errors import SettingsError
-from pipeline.universes import spelt_ticker
+from pipeline.universes import SOURCES, spelt_ticker
 
 PREFIX = "STOCKCAST_"
 #: How often something is trained.
@@ -100,9 +101,14 @@ class Settings(BaseSettings):
         "--source.",
     )
     source: str = Field(
-        "", description="Source of prices: sample, yahoo or csv. Empty: the universe's."
+        "",
+        description="Source of prices: " + ", ".join(SOURCES) + ". Empty: the universe's.",
     )
-    data: str = Field("", description="Folder, file or URL of price files, for the csv source.")
+    data: str = Field(
+        "",
+        description="Folder, file or URL of price files, for the csv source; of other sources, see "
+        "`Where prices come from`.",
+    )
     calendar: str = Field(
         "", description="Calendar of exchange_calendars, such as XBOM. Empty: the universe's."
     )
@@ -202,7 +208,7 @@ class Settings(BaseSettings):
     fetch_rate: float = Field(
         10.0,
         gt=0,
-        description="Most tickers per second that one task asks Yahoo for. The Airflow pool "
+        description="Most tickers per second that one task asks a service for. The Airflow pool "
         "`prices` limits how many tasks ask at once.",
     )
 
@@ -236,7 +242,8 @@ class Settings(BaseSettings):
     )
 
     def __init__(self, **values: Any) -> None:
-        unknown = {name for name in os.environ if name.startswith(PREFIX)} - set(variables())
+        own = {name for name in os.environ if name.startswith(PREFIX)}
+        unknown = own - {*variables(), *key_variables()}
         if unknown:
             raise SettingsError(
                 f"{min(unknown)} is no setting. The settings are: {', '.join(sorted(variables()))}."

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 SHIPPED_UNIVERSES = Path(__file__).with_name("universes.toml")
-SOURCES = ("sample", "yahoo", "csv")
+SERVICE_SOURCES = ("tiingo", "stooq", "alphavantage")
+SOURCES = ("sample", "yahoo", "csv", *SERVICE_SOURCES)
 TARGETS = ("close", "open", "high", "low", "adj_close", "mid")
 RETRAIN_CADENCES = ("daily", "weekly", "monthly")
 MOST_HORIZONS = 60
@@ -52,7 +53,8 @@ class Universe:
         horizon: sessions ahead, 1 to `MOST_HORIZONS`.
         retrain: one of `RETRAIN_CADENCES`.
         scheduled: whether Airflow runs it every session.
-        data: the csv source's folder, file or URL; "" for other sources.
+        data: the csv source's folder, file or URL; of one of `SERVICE_SOURCES` the address of a
+            server that answers in its place; "" for other sources.
         start: the day from which prices are asked for.
         history_sessions: the newest sessions up to each cutoff that networks learn from and the
             gate judges; 0: all from `start` on.
@@ -109,6 +111,11 @@ class Universe:
             raise SettingsError(
                 f"{where}: the csv source needs a folder of price files (flag --data, "
                 "STOCKCAST_DATA or `data` in the file)."
+            )
+        if self.source in SERVICE_SOURCES and self.data and not is_url(self.data):
+            raise SettingsError(
+                f"{where}: data is {self.data!r}; for {self.source}, nothing is expected, or the "
+                "address of a server that answers in its place, such as https://prices.example."
             )
         self._check_tickers(where)
 
@@ -193,6 +200,8 @@ class Universe:
             return f"csv:{without_login(self.data)}"
         if self.source == "csv":
             return f"csv:{Path(self.data).expanduser().absolute()}"
+        if self.source in SERVICE_SOURCES and self.data:
+            return f"{self.source}:{without_login(self.data)}"
         return self.source
 
 

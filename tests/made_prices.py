@@ -53,6 +53,7 @@ class MadeSource:
 
     name = "sample"
     reads_all = True
+    is_metered = False
 
     def __init__(
         self, bars: dict[str, pd.DataFrame], actions: dict[str, pd.DataFrame] | None = None

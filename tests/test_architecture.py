@@ -43,7 +43,7 @@ HOMES = {
     "fsspec": {"prices", "storage"},
     "great_expectations": {"quality"},
     "h5py": {"training"},
-    "httpx": {"scheduling"},
+    "httpx": {"prices", "scheduling"},
     "jinja2": {"reporting", "scheduling"},
     "keras": {"models", "training"},
     "matplotlib": {"reporting"},

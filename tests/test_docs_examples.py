@@ -26,6 +26,7 @@ import yaml
 from typer import TyperException
 
 from pipeline.cli.commands import COMMANDS, find_command
+from pipeline.connections import key_variables
 from pipeline.errors import StockcastError
 from pipeline.models import RECIPES
 from pipeline.settings import Settings, variables
@@ -115,7 +116,7 @@ def _stockcast(words: list[str]) -> str | None:
 def _export(words: list[str]) -> str | None:
     name = words[0].partition("=")[0]
     others = ("PATH", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
-    return None if name in (*others, *variables()) else f"{name} is no setting"
+    return None if name in (*others, *variables(), *key_variables()) else f"{name} is no setting"
 
 
 def _copy(words: list[str]) -> str | None:

@@ -27,9 +27,12 @@ import pytest
 
 from pipeline.cli import main
 from pipeline.cli.day_commands import passed_tickers
+from pipeline.connections import Connection
 from pipeline.daily import STEPS, plan
 from pipeline.errors import SourceUnavailable, StockcastError
 from pipeline.parts import universe_of
+from pipeline.prices.pacing import Pacing
+from pipeline.prices.services import TiingoSource
 from pipeline.prices.yahoo import YahooSource
 from pipeline.prices.yahoo_answers import diagnose
 from pipeline.scheduling.dag_requests import require_known_fields, universe_of_services
@@ -43,6 +46,7 @@ from pipeline.universes import Universe
 from tests.made_days import NOW, MadeParts, made_source
 from tests.made_prices import LAST
 from tests.made_settings import settings_of
+from tests.price_service_server import KEY, TIINGO_LIMIT, PriceServiceServer
 from tests.servers import free_port, json_server
 
 ROOT = Path(__file__).parents[1]
@@ -241,6 +245,14 @@ def yahoo(stranger: Stranger, answer: tuple[int, str] | None) -> str:
     return stranger.raised(source.fetch_raw, "AAPL", LAST, LAST, NOW)
 
 
+def tiingo(stranger: Stranger, key: str) -> str:
+    with PriceServiceServer() as server:
+        server.fail(429, TIINGO_LIMIT, times=4)
+        pacing = Pacing(Settings().fetch_attempts, 1000, lambda seconds: None)
+        source = TiingoSource(pacing, 5, lambda name: Connection(password=key), server.address)
+        return stranger.raised(source.fetch_raw, "AAPL", LAST, LAST, NOW)
+
+
 def a_late_bar(stranger: Stranger) -> str:
     parts, run = stranger.day()
     parts.store.prices.clock = lambda: dt.datetime(2013, 3, 1, 22, tzinfo=dt.UTC)
@@ -418,6 +430,8 @@ PROVOKED: dict[str, Callable[[Stranger], str]] = {
     "There is no recipe": lambda stranger: stranger.stockcast("run --recipe defualt"),
     "Yahoo gave no answer": lambda stranger: yahoo(stranger, None),
     "Yahoo asks for fewer requests": lambda stranger: yahoo(stranger, (429, "Too Many Requests")),
+    "Tiingo needs a key": lambda stranger: tiingo(stranger, ""),
+    "Tiingo asks for fewer requests": lambda stranger: tiingo(stranger, KEY),
     "has no bar of 2013-03-01 yet": a_late_bar,
     "in the first line; expected": a_file_without_closes,
     "tickers quarantined (": nothing_ingested,

@@ -144,6 +144,8 @@ class PriceReader:
         row = self._rows.get(ticker)
         # Another universe of the same source, which the stored bars are of, may begin later.
         reaches_back = row is not None and row["first"].date() <= start
+        if self._source.is_metered and reaches_back and newest == self.run.session:
+            return _reading(newest, Fetched(PRICES.empty(), ACTIONS.empty()), (), _frame())
         if newest is not None and reaches_back and not self._is_due(ticker, newest):
             first = first_wanted(self.parts, self.run, newest)
             fetched = self._fetch(ticker, first, self.run.session)

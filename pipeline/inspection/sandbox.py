@@ -118,6 +118,7 @@ class NoSource:
 
     name = "store"
     reads_all = False
+    is_metered = False
 
     def tickers(self) -> list[str] | None:
         """Return None: it cannot list them."""

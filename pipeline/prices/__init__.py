@@ -13,6 +13,7 @@ from pipeline.prices.history import (
     on_calendar,
 )
 from pipeline.prices.masking import mask
+from pipeline.prices.pacing import Pacing
 from pipeline.prices.restating import (
     Restatement,
     absent_bars,
@@ -22,6 +23,7 @@ from pipeline.prices.restating import (
     without_taken_back,
 )
 from pipeline.prices.sample import SampleSource
+from pipeline.prices.services import SERVICES
 from pipeline.prices.source import (
     BEFORE_ANY_PRICE,
     LATE,
@@ -38,11 +40,13 @@ from pipeline.prices.yahoo import YahooSource
 __all__ = [
     "BEFORE_ANY_PRICE",
     "LATE",
+    "SERVICES",
     "CsvSource",
     "Fetched",
     "FileSurvey",
     "FolderSurvey",
     "Histories",
+    "Pacing",
     "RawPrices",
     "Restatement",
     "Revisions",

@@ -31,6 +31,7 @@ from pipeline.prices.formats import (
     read_table,
     tickers_of,
 )
+from pipeline.prices.priced_tables import around
 from pipeline.prices.source import RawPrices, unknown_ticker
 from pipeline.tables import OHLCV
 
@@ -44,6 +45,7 @@ class CsvSource:
 
     name = "csv"
     reads_all = True
+    is_metered = False
 
     def __init__(self, folder: str | Path) -> None:
         place = str(folder)
@@ -56,7 +58,7 @@ class CsvSource:
     def fetch_raw(self, ticker: str, first: dt.date, last: dt.date, now: dt.datetime) -> RawPrices:
         bars, actions, unused = [], [NO_ACTIONS], dict[str, None]()
         for file, rows in self._rows_of(ticker):
-            wanted = _around(rows.bars, first, last)
+            wanted = around(rows.bars, first, last)
             rows.require_readable(file, wanted)
             bars.append(wanted[["date", *OHLCV]])
             actions.append(rows.actions)
@@ -123,16 +125,6 @@ def _together(tables: list[pd.DataFrame]) -> pd.DataFrame:
     """Return the rows of some tables, in their order."""
     with_rows = [table for table in tables if len(table)] or tables[:1]
     return with_rows[0] if len(with_rows) == 1 else pd.concat(with_rows, ignore_index=True)
-
-
-def _around(bars: pd.DataFrame, first: dt.date, last: dt.date) -> pd.DataFrame:
-    """Return the bars of a range and of the days beside it, and those without a date."""
-    dates = bars["date"]
-    if dates.dt.tz is not None:
-        dates = dates.dt.tz_localize(None)
-    margin = pd.Timedelta(days=1)
-    is_within = dates.between(pd.Timestamp(first) - margin, pd.Timestamp(last) + margin)
-    return bars[is_within | dates.isna()]
 
 
 def _tickers_by_file(files: list[PriceFile]) -> dict[PriceFile, list[str]]:

@@ -30,6 +30,7 @@ class SampleSource:
 
     name = "sample"
     reads_all = True
+    is_metered = False
 
     def tickers(self) -> list[str]:
         return list(SAMPLE_TICKERS)

@@ -69,10 +69,13 @@ class Source(Protocol):
         name: as `--source` takes it.
         reads_all: whether a request for a few sessions costs as much as one for all, as where all
             of a file is read. What is stored is then compared with all that it has in every run.
+        is_metered: whether its requests are counted against an allowance. A session whose bar is
+            stored is then not asked for again; the runs of later sessions look back at it.
     """
 
     name: str
     reads_all: bool
+    is_metered: bool
 
     def tickers(self) -> list[str] | None:
         """Return all tickers, sorted; None: the source cannot list them."""

@@ -20,10 +20,10 @@ import pandas as pd
 
 from pipeline.errors import UnknownTicker
 from pipeline.prices.adjustment import undo_splits
+from pipeline.prices.pacing import Pacing
 from pipeline.prices.source import RawPrices
 from pipeline.prices.yahoo_answers import diagnose
 from pipeline.prices.yahoo_client import RecordedSession, yfinance_client
-from pipeline.prices.yahoo_pacing import Pacing
 from pipeline.tables import ACTIONS, PRICE_COLUMNS, SESSION_DTYPE
 
 #: Yahoo's prices are 32-bit floats: 499.23 is sent as 499.2300109863281. Without the digits that
@@ -49,6 +49,7 @@ class YahooSource:
 
     name = "yahoo"
     reads_all = False
+    is_metered = False
 
     def __init__(
         self,

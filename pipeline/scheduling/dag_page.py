@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from pipeline.addresses import without_login
 from pipeline.parts import mlflow_url
 from pipeline.scheduling.dag_options import artifacts_below
 from pipeline.scheduling.environment import COMPUTING_TASKS, airflow_page
@@ -97,14 +98,14 @@ PICTURE_TEXT = (
 def daily_page(universe: Universe, settings: Settings) -> str:
     """Return the page of a universe's daily DAG, as Markdown."""
     year = 2013 if universe.source == "sample" else 2024
-    sources = {"csv": universe.data, "sample": "bundled sample", "yahoo": "Yahoo"}
+    names = {"csv": without_login(universe.data), "sample": "bundled sample", "yahoo": "Yahoo"}
     scheduled = "after every session's close"
     return DAILY_PAGE.format(
         name=universe.name,
         picture=urlsplit(airflow_page(f"{PAGES_PREFIX}/static/day.svg")).path,
         picture_text=PICTURE_TEXT,
         tickers=", ".join(universe.tickers),
-        source=sources[universe.source],
+        source=names.get(universe.source, universe.source),
         calendar=universe.calendar,
         target=universe.target,
         horizon=universe.horizon,

@@ -17,6 +17,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from pipeline.errors import StockcastError, TryAgain
 from pipeline.run import Run
+from pipeline.scheduling.airflow_connections import connections_of_airflow
 from pipeline.scheduling.dag_requests import require_known_fields, session_to_run, with_params
 from pipeline.scheduling.dag_run_owner import origin_of
 from pipeline.scheduling.environment import COMPUTING_TASKS
@@ -181,7 +182,13 @@ def parts_of_task(tickers: int = 0, settings: Settings | None = None) -> Parts:
     if _listener:
         signal.signal(signal.SIGTERM, _terminate)
     progress: Progress = _progress_to_listener if _listener else Lines(tickers)
-    return Parts(settings or Settings(), progress, _origin(), tries_left=_has_tries_left())
+    return Parts(
+        settings or Settings(),
+        progress,
+        _origin(),
+        tries_left=_has_tries_left(),
+        connections=connections_of_airflow,
+    )
 
 
 def _has_tries_left() -> bool:

@@ -370,3 +370,16 @@ def test_prices_of_another_folder_are_taken_as_they_are(parts, source):
 def test_a_correction_of_the_last_price_alone_is_an_error_of_the_forecast(parts, source):
     before, after = scored(parts, source, lambda bars: divide(bars, 1.01, slice(-2, -1)))
     pd.testing.assert_frame_equal(after, before)
+
+
+def test_a_service_that_counts_its_requests_is_asked_once_for_a_session(parts, service):
+    service.is_metered = True
+    ingest(parts)
+    assert service.asked == [("AAA", dt.date(2013, 2, 21))]
+    _, messages = ingest(parts, now=LATER)
+    assert messages == ["0 bars from 2013-03-01, 0 new or corrected"]
+    ingest(parts, BEFORE, LATER)  # as a backfill does
+    assert len(service.asked) == 1
+    earlier = dataclasses.replace(ONE, name="earlier", start=dt.date(1999, 12, 1))
+    ingest(parts, universe=earlier, now=LATER)
+    assert service.asked[1:] == [("AAA", dt.date(1999, 12, 1))]

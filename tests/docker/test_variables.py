@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.connections import key_variables
 from pipeline.settings import PREFIX, Settings, variables
 from tests.docker.container_files import (
     CLUSTER,
@@ -31,13 +32,17 @@ from tests.docker.container_files import (
 )
 from tests.made_settings import settings_of
 
+#: Keys of price services, which are no settings, and may be left out.
+KEYS = {*key_variables()}
+
 
 def setting_faults(texts: Files) -> list[str]:
     """Look outside variables too: a name in a comment misleads as well."""
+    known = {*variables(), *KEYS}
     return [
         f"{name}: {variable}"
         for name, text in texts.items()
-        for variable in set(re.findall(rf"\b{PREFIX}[A-Z_]+\b", text)) - set(variables())
+        for variable in set(re.findall(rf"\b{PREFIX}[A-Z_]+\b", text)) - known
     ]
 
 
@@ -54,7 +59,7 @@ def example_faults(texts: Files) -> list[str]:
     listed = [
         (name, value)
         for name, value, mark in example(texts[".env.example"])
-        if name.startswith(PREFIX) and mark
+        if name.startswith(PREFIX) and mark and name not in KEYS
     ]
     defaults = {
         PREFIX + name.upper(): "" if value is None else str(value)
@@ -108,7 +113,7 @@ def passing_faults(texts: Files) -> list[str]:
     faults = []
     for file in COMPOSE:
         used = {name for text in (file, SHARED) for name, _ in interpolations(texts[text])}
-        faults += [f"{file}: {name}" for name in sorted({*variables()} - fixed - used)]
+        faults += [f"{file}: {name}" for name in sorted({*variables(), *KEYS} - fixed - used)]
     return faults
 
 
@@ -126,12 +131,13 @@ def secret_faults(texts: Files) -> list[str]:
     uses = [use for file in (*COMPOSE, SHARED) for use in interpolations(texts[file])]
     required = {name for name, rest in uses if rest.startswith(":?")}
     secret = {name for name, _ in uses if re.search("PASSWORD|KEY|SECRET", name)}
-    defaults = [name for name, rest in uses if name in secret and rest.startswith(":-")]
+    optional = {name for name in KEYS if (name, ":-") in uses}
+    defaults = [name for name, rest in uses if name in secret - optional and rest.startswith(":-")]
     filled = [name for name in required if listed.get(name) != ("", "")]
     given = [name for name, (_, mark) in listed.items() if not mark and name not in required]
     return [
         *(f"{name} has a default" for name in defaults),
-        *(f"{name} may be left out" for name in secret - required),
+        *(f"{name} may be left out" for name in secret - required - optional),
         *(f"{name} is required but not empty in the example" for name in filled),
         *(f"{name} is set in the example" for name in given),
     ]
@@ -144,6 +150,7 @@ def test_secrets_are_required_and_have_no_default():
         secret_faults,
         (CLUSTER, redis, "redis://:${REDIS_PASSWORD:-redis}@"),
         (SHARED, token, "${AIRFLOW_JWT_SECRET}"),
+        (SHARED, "${STOCKCAST_TIINGO_KEY:-}", "${STOCKCAST_TIINGO_KEY:-demo}"),
         (".env.example", "POSTGRES_PASSWORD=", "POSTGRES_PASSWORD=postgres"),
         (".env.example", "#AIRFLOW_PARALLELISM=4", "AIRFLOW_PARALLELISM=4"),
     )
@@ -223,7 +230,7 @@ def sharing_faults(texts: Files) -> list[str]:
 
 
 #: Variables that some components are not given.
-GIVEN = {"STOCKCAST_STORE_URL"}
+GIVEN = {"STOCKCAST_STORE_URL", *KEYS}
 
 
 def test_every_component_has_the_settings_that_it_must_share():
@@ -259,7 +266,7 @@ SECRETS: dict[str, set[str]] = {
     | RESULTS
     | LOGS
     | {"AIRFLOW_ADMIN_PASSWORD"},
-    "scheduler": AIRFLOW_DATABASE | TOKENS | RESULTS,
+    "scheduler": AIRFLOW_DATABASE | TOKENS | RESULTS | KEYS,
     "dag-processor": AIRFLOW_DATABASE | CONNECTIONS | RESULTS,
     "triggerer": AIRFLOW_DATABASE | CONNECTIONS,
 }
@@ -274,14 +281,14 @@ CLUSTER_SECRETS: dict[str, set[str]] = {
     "scheduler": SECRETS["scheduler"] | OBJECTS | QUEUE,
     "dag-processor": SECRETS["dag-processor"] | OBJECTS,
     "triggerer": SECRETS["triggerer"] | OBJECTS | LOGS,
-    "worker": AIRFLOW_DATABASE | RESULTS | OBJECTS | QUEUE | LOGS,
+    "worker": AIRFLOW_DATABASE | RESULTS | KEYS | OBJECTS | QUEUE | LOGS,
 }
 
 
 def given_faults(texts: Files) -> list[str]:
     """Look for every secret by its value: how it gets into a container does not matter."""
     uses = [use for file in (*COMPOSE, SHARED) for use in interpolations(texts[file])]
-    secret = {name for name, rest in uses if rest.startswith(":?")}
+    secret = {name for name, rest in uses if rest.startswith(":?")} | KEYS
     faults = []
     for file, expected in ((SINGLE, SECRETS), (CLUSTER, CLUSTER_SECRETS)):
         for name, service in unfilled_services(texts, file).items():
@@ -303,7 +310,8 @@ def test_each_container_is_given_its_own_secrets_and_no_others():
         given_faults,
         (SHARED, start, f"    env_file: .env\n{start}"),
         (SHARED, "<<: [*airflow-database, *connections]\n", "<<: [*airflow-database, *tokens]\n"),
-        (SHARED, "<<: [*airflow-database, *tokens, *results]", "<<: [*airflow-database, *results]"),
+        (SHARED, "[*airflow-database, *tokens, *results,", "[*airflow-database, *results,"),
+        (SHARED, "<<: [*airflow-database, *connections, *results]", "<<: [*results, *price-keys]"),
         (CLUSTER, everything, "<<: [*environment, *queue, *logs]"),
         (SINGLE, "--workers=1", "--workers=${MLFLOW_SECRET_KEY:?}"),
     )

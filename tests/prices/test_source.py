@@ -21,6 +21,7 @@ class Scripted:
 
     name = "scripted"
     reads_all = False
+    is_metered = False
 
     def __init__(self, prices: pd.DataFrame, actions: pd.DataFrame = NO_ACTIONS) -> None:
         self.raw = RawPrices(prices, actions)

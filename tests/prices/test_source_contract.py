@@ -1,18 +1,24 @@
 """One check per promise of the port, over all sources."""
 
 import datetime as dt
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from pipeline.connections import Connection
 from pipeline.prices.csv_files import CsvSource
+from pipeline.prices.pacing import Pacing
 from pipeline.prices.sample import SampleSource
+from pipeline.prices.services import SERVICES
 from pipeline.prices.source import Fetched, Source, fetch
 from pipeline.sessions import Calendar
 from pipeline.tables import ACTIONS, PRICES
 from pipeline.universes import SOURCES
+from tests.price_service_server import KEY, PriceServiceServer
 from tests.prices.conftest import make_yahoo
 
 
@@ -55,10 +61,32 @@ def write_sample(folder: Path, long: bool) -> CsvSource:
     return CsvSource(folder)
 
 
+@pytest.fixture(scope="module")
+def price_services() -> Iterator[PriceServiceServer]:
+    with PriceServiceServer() as server:
+        yield server
+
+
+def service(name: str, server: PriceServiceServer) -> Case:
+    """Return the case of a service that has the sample's stocks."""
+    connections = {f"stockcast_{name}": Connection(password=KEY)}
+    pacing = Pacing(1, math.inf)
+    case = over_2005(SERVICES[name](pacing, 5.0, connections.get, server.address))
+    return replace(case, ticker="AAPL.US") if name == "stooq" else case
+
+
 @pytest.fixture(
-    params=["sample", "csv", "csv, one long file", pytest.param("yahoo", marks=pytest.mark.slow)]
+    params=[
+        "sample",
+        "csv",
+        "csv, one long file",
+        *SERVICES,
+        pytest.param("yahoo", marks=pytest.mark.slow),
+    ]
 )
 def case(request, tmp_path, pauses) -> Case:
+    if request.param in SERVICES:
+        return service(request.param, request.getfixturevalue("price_services"))
     if request.param == "sample":
         return over_2005(SampleSource())
     if request.param.startswith("csv"):

@@ -14,7 +14,13 @@
 from pipeline.prices.formats.file_actions import NO_ACTIONS
 from pipeline.prices.formats.file_content import PriceFile, files_at
 from pipeline.prices.formats.file_names import is_surely_prices, name_ticker
-from pipeline.prices.formats.file_rows import FileTable, TickerRows, read_table, tickers_of
+from pipeline.prices.formats.file_rows import (
+    FileTable,
+    TickerRows,
+    read_table,
+    table_of,
+    tickers_of,
+)
 from pipeline.prices.formats.file_survey import FileSurvey, FolderSurvey, survey
 
 __all__ = [
@@ -29,5 +35,6 @@ __all__ = [
     "name_ticker",
     "read_table",
     "survey",
+    "table_of",
     "tickers_of",
 ]

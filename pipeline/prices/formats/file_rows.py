@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -47,14 +47,14 @@ class TickerRows:
     actions: pd.DataFrame
     basis: Basis
 
-    def require_readable(self, file: PriceFile, rows: pd.DataFrame, fault: str = "fault") -> None:
+    def require_readable(self, place: object, rows: pd.DataFrame, fault: str = "fault") -> None:
         """Raise `MalformedPrices` where one of these rows has a fault; it names the line."""
         if fault not in rows:
             return
         wrong = rows[rows[fault].notna()]
         if len(wrong):
             row = wrong.iloc[0]
-            raise MalformedPrices(f"{file}, line {row['line']}: {row[fault]}")
+            raise MalformedPrices(f"{place}, line {row['line']}: {row[fault]}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +111,20 @@ def _layout(file: PriceFile, version: object) -> Layout:
 
 @lru_cache(maxsize=512)
 def _table(file: PriceFile, version: object) -> FileTable:
-    text, place = file.text(), str(file)
+    place = str(file)
+    return table_of(file.text(), place, lambda: ticker_of_name(file.name, place))
+
+
+def table_of(text: str, place: str, owner: Callable[[], str]) -> FileTable:
+    """Read the text of a price file.
+
+    Args:
+        place: where it is from, for messages.
+        owner: returns the ticker of rows that do not name theirs.
+
+    Raises:
+        MalformedPrices: it cannot be read.
+    """
     layout = layout_of(text, place)
     # Only numbers are parsed here: a bad cell must not stand in the way of the other tickers of a
     # long file.
@@ -135,7 +148,7 @@ def _table(file: PriceFile, version: object) -> FileTable:
     parsed = _one_series(parsed).drop(columns=[SURPLUS, "series"], errors="ignore")
     tickers = _ticker_column(parsed, place)
     if tickers is None:
-        groups = {ticker_of_name(file.name, place): parsed}
+        groups = {owner(): parsed}
     else:
         groups = {str(name): rows for name, rows in parsed.groupby(tickers, sort=True)}
     currency = _currency_in(parsed) or layout.currency

@@ -1,7 +1,8 @@
-"""The pace of requests to Yahoo: one ticker at a time, and pauses before an attempt is repeated."""
+"""The pace of requests to a service: one ticker at a time, pauses before an attempt is repeated."""
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -12,7 +13,7 @@ Answer = TypeVar("Answer")
 
 #: Seconds before the second attempt, doubled for each one after.
 RETRY_PAUSE = 1.0
-#: ... when Yahoo asks for fewer requests.
+#: ... when a service asks for fewer requests.
 LIMITED_RETRY_PAUSE = 5.0
 
 
@@ -30,8 +31,8 @@ class Pacing:
         self,
         attempts: int,
         rate: float,
-        sleep: Callable[[float], None],
-        random: Callable[[], float],
+        sleep: Callable[[float], None] = time.sleep,
+        random: Callable[[], float] = random.random,
     ) -> None:
         self._attempts = attempts
         self._sleep = sleep
