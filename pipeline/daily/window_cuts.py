@@ -54,7 +54,7 @@ def histories_of(parts: Parts, run: Run, tickers: Sequence[str]) -> Histories:
 
 
 def first_read(parts: Parts, run: Run) -> dt.date | None:
-    """Return the first session whose prices a run reads; None: whatever there is.
+    """Return the first session whose prices a run reads; None: the first there is.
 
     Everything that a run's networks learn from comes after it, and what masking needs to judge it.
     """
