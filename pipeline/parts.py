@@ -19,7 +19,7 @@ from pipeline.errors import SettingsError
 from pipeline.models import DEFAULT, RECIPES, Recipes
 from pipeline.private_home import private_home
 from pipeline.settings import Settings
-from pipeline.universes import Universe, Universes, load_universes
+from pipeline.universes import SERVICE_SOURCES, Universe, Universes, load_universes
 from pipeline.version import code_version
 
 if TYPE_CHECKING:
@@ -143,7 +143,9 @@ class Parts:
 
     def source(self, universe: Universe) -> Source:
         """Return where a universe's prices come from."""
-        return _source(universe.source, universe.data, self.settings, self.connections)
+        return _source(
+            universe.source, universe.data, universe.query, self.settings, self.connections
+        )
 
     def calendar(self, universe: Universe) -> Calendar:
         """Return a universe's calendar."""
@@ -255,7 +257,7 @@ def universe_of(settings: Settings) -> Universe:
         return overridden(universes.of(settings.universe or _usual(universes)), **chosen)
     if source == "csv" and settings.data and not tickers:
         chosen["tickers"] = tuple(
-            _source("csv", settings.data, settings, connections_of_environment).tickers() or ()
+            _source("csv", settings.data, "", settings, connections_of_environment).tickers() or ()
         )
     base: dict[str, Any] = {"name": source, "tickers": (), "start": dt.date(1990, 1, 1)}
     for key in ("source", "data", "tickers"):
@@ -288,22 +290,32 @@ def _usual(universes: Universes) -> str:
 def overridden(universe: Universe, **changes: Any) -> Universe:
     """Return the universe with `changes`.
 
-    A source's recipe brings its source's column, unless another one is among the changes.
+    A source's recipe brings its source's column, unless another one is among the changes. What
+    another source needs is left behind.
     """
     recipe = str(changes.get("recipe", universe.recipe))
     if recipe not in (universe.recipe, DEFAULT.name) and "target" not in changes:
         changes["target"] = RECIPES.for_price(recipe).targets[0]
+    source = changes.get("source", universe.source)
+    if source != universe.source and source in SERVICE_SOURCES:
+        changes.setdefault("data", "")
+    if source != "sql":
+        changes.setdefault("query", "")
     return dataclasses.replace(universe, **changes)
 
 
 @cache
-def _source(name: str, data: str, settings: Settings, connections: Connections) -> Source:
-    from pipeline.prices import SERVICES, CsvSource, Pacing, SampleSource, YahooSource
+def _source(
+    name: str, data: str, query: str, settings: Settings, connections: Connections
+) -> Source:
+    from pipeline.prices import SERVICES, CsvSource, Pacing, SampleSource, SqlSource, YahooSource
 
     if name == "sample":
         return SampleSource()
     if name == "csv":
         return CsvSource(data)
+    if name == "sql":
+        return SqlSource(data, query, connections, settings.fetch_timeout)
     if name in SERVICES:
         service = SERVICES[name]
         pacing = Pacing(settings.fetch_attempts, min(settings.fetch_rate, service.most_per_second))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import hashlib
 import re
 import tomllib
 from collections.abc import Mapping
@@ -20,7 +21,15 @@ if TYPE_CHECKING:
 
 SHIPPED_UNIVERSES = Path(__file__).with_name("universes.toml")
 SERVICE_SOURCES = ("tiingo", "stooq", "alphavantage")
-SOURCES = ("sample", "yahoo", "csv", *SERVICE_SOURCES)
+SOURCES = ("sample", "yahoo", "csv", *SERVICE_SOURCES, "sql")
+#: Sources of which `data` names something, a connection for example.
+NAMED_SOURCES = ("sql",)
+#: What sources need as `data`.
+NEEDED_DATA = {
+    "csv": "a folder of price files",
+    "sql": "the name of a connection to a database",
+}
+CONNECTION_PATTERN = re.compile(r"[\w.-]+", re.ASCII)
 TARGETS = ("close", "open", "high", "low", "adj_close", "mid")
 RETRAIN_CADENCES = ("daily", "weekly", "monthly")
 MOST_HORIZONS = 60
@@ -37,7 +46,7 @@ PUBLISHED_FIELDS = ("tickers", "horizon", "source", "data", "calendar")
 #: The days that a universe's calendar has besides its exchange's, or lacks.
 AMENDING = ("closures", "extra_sessions")
 #: Keys that a universe's JSON has only where they say something, as it had none of them before.
-OMITTED_WHEN_EMPTY = (*AMENDING, "history_sessions")
+OMITTED_WHEN_EMPTY = (*AMENDING, "history_sessions", "query")
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,9 @@ class Universe:
         retrain: one of `RETRAIN_CADENCES`.
         scheduled: whether Airflow runs it every session.
         data: the csv source's folder, file or URL; of one of `SERVICE_SOURCES` the address of a
-            server that answers in its place; "" for other sources.
+            server that answers in its place; of the sql source the name of a connection; "" for
+            other sources.
+        query: the sql source's SQL; "" for other sources.
         start: the day from which prices are asked for.
         history_sessions: the newest sessions up to each cutoff that networks learn from and the
             gate judges; 0: all from `start` on.
@@ -78,6 +89,7 @@ class Universe:
     data: str = ""
     start: dt.date = dt.date(2010, 1, 1)
     history_sessions: int = 0
+    query: str = ""
     closures: tuple[dt.date, ...] = ()
     extra_sessions: tuple[dt.date, ...] = ()
     sectors: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -107,22 +119,14 @@ class Universe:
                 f"{where}: history_sessions is {self.history_sessions!r}; a number of sessions "
                 "such as 2520, or 0 for all from `start` on, is expected."
             )
-        if self.source == "csv" and not self.data:
-            raise SettingsError(
-                f"{where}: the csv source needs a folder of price files (flag --data, "
-                "STOCKCAST_DATA or `data` in the file)."
-            )
-        if self.source in SERVICE_SOURCES and self.data and not is_url(self.data):
-            raise SettingsError(
-                f"{where}: data is {self.data!r}; for {self.source}, nothing is expected, or the "
-                "address of a server that answers in its place, such as https://prices.example."
-            )
+        self._check_source(where)
         self._check_tickers(where)
 
     def _check_types(self, where: str) -> None:
         """Check the values that a universes file may give in another type than declared."""
         names = 'a list such as ["IBM", "AAPL"]'
         _require_type(where, "tickers", self.tickers, (list, tuple), names)
+        _require_type(where, "query", self.query, (str,), "SQL as a text")
         _require_type(where, "scheduled", self.scheduled, (bool,), "true or false")
         _require_type(
             where, "start", self.start, (dt.date,), "a date such as 2010-01-04, without quotes"
@@ -140,6 +144,30 @@ class Universe:
         for ticker, sector in self.sectors.items():
             text = f'a text such as "{example}"'
             _require_type(where, f"the sector of {ticker}", sector, (str,), text)
+
+    def _check_source(self, where: str) -> None:
+        """Check that `data` and `query` are what the source needs."""
+        if not self.data and self.source in NEEDED_DATA:
+            raise SettingsError(
+                f"{where}: the {self.source} source needs {NEEDED_DATA[self.source]} (flag --data, "
+                "STOCKCAST_DATA or `data` in the file)."
+            )
+        if self.source in SERVICE_SOURCES and self.data and not is_url(self.data):
+            raise SettingsError(
+                f"{where}: data is {self.data!r}; for {self.source}, nothing is expected, or the "
+                "address of a server that answers in its place, such as https://prices.example."
+            )
+        if self.source in NAMED_SOURCES and not CONNECTION_PATTERN.fullmatch(self.data):
+            # It is not quoted: somebody may have put a URL with a password there.
+            raise SettingsError(
+                f"{where}: data of the {self.source} source is a name, of letters, digits, _ . and "
+                f"-; {NEEDED_DATA[self.source]} is expected."
+            )
+        if bool(self.query) != (self.source == "sql"):
+            raise SettingsError(
+                f"{where}: the sql source, and no other, has a `query`, in a file of universes: "
+                "SELECT ticker, session, open, high, low, close, volume FROM ..."
+            )
 
     def _check_tickers(self, where: str) -> None:
         if not self.tickers:
@@ -202,6 +230,9 @@ class Universe:
             return f"csv:{Path(self.data).expanduser().absolute()}"
         if self.source in SERVICE_SOURCES and self.data:
             return f"{self.source}:{without_login(self.data)}"
+        if self.source == "sql":
+            query = hashlib.sha256(" ".join(self.query.split()).encode()).hexdigest()
+            return f"sql:{self.data}:{query[:8]}"
         return self.source
 
 

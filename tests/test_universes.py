@@ -95,6 +95,15 @@ def test_a_wrong_entry_stops_no_other(tmp_path):
         ({"horizon": 0}, "horizon is 0; 1 to 60"),
         ({"name": "My Universe"}, "a name is small letters"),
         ({"source": "csv"}, "needs a folder"),
+        ({"source": "tiingo", "data": "prices/"}, "data is 'prices/'; for tiingo, nothing is"),
+        ({"source": "sql"}, "the sql source needs the name of a connection to a database"),
+        (
+            {"source": "sql", "data": "postgres://me:s3cret@db/own", "query": "SELECT 1"},
+            "data of the sql source is a name, of letters, digits, _ . and -; the name of a conn",
+        ),
+        ({"source": "sql", "data": "warehouse"}, "the sql source, and no other, has a `query`"),
+        ({"query": "SELECT 1"}, "the sql source, and no other, has a `query`"),
+        ({"query": 7}, "query is 7; SQL as a text"),
         ({"tickers": "IBM"}, "tickers is 'IBM'; a list"),
         ({"tickers": 7}, "tickers is 7; a list"),
         ({"horizon": True}, "horizon is True; 1 to 60"),
@@ -157,3 +166,31 @@ def test_keys_that_say_nothing_are_not_in_a_universes_json():
     limited = dataclasses.replace(universe, history_sessions=2520)
     assert limited.to_json()["history_sessions"] == 2520
     assert Universe.from_json(limited.to_json()) == limited
+
+
+def test_prices_of_one_source_are_stored_apart_from_those_of_others():
+    ticker = ("IBM",)
+    sql = Universe("own", "sql", ticker, data="warehouse", query="SELECT *\n  FROM prices")
+    ids = {
+        Universe("u", "tiingo", ticker).source_id: "tiingo",
+        Universe("u", "tiingo", ticker, data="https://me:s3cret@prices.example").source_id: (
+            "tiingo:https://prices.example"
+        ),
+        sql.source_id: "sql:warehouse:4964b7d4",
+        dataclasses.replace(sql, query="SELECT * FROM prices").source_id: "sql:warehouse:4964b7d4",
+    }
+    assert list(ids) == list(ids.values())
+    assert dataclasses.replace(sql, query="SELECT * FROM others").source_id not in ids
+    assert Universe.from_json(sql.to_json()) == sql
+    assert "query" not in Universe("u", "tiingo", ticker).to_json()
+
+
+def test_another_source_leaves_behind_what_it_does_not_need(tmp_path):
+    file = tmp_path / "universes.toml"
+    file.write_text(
+        '[own]\nsource = "sql"\ntickers = ["IBM"]\ndata = "warehouse"\nquery = "SELECT 1"\n'
+    )
+    settings = Settings(universes=str(file), universe="own")
+    assert universe_of(settings).query == "SELECT 1"
+    asked = universe_of(settings.replaced(source="tiingo"))
+    assert (asked.source, asked.data, asked.query) == ("tiingo", "", "")

@@ -13,6 +13,7 @@ from pipeline.prices.history import (
     on_calendar,
 )
 from pipeline.prices.masking import mask
+from pipeline.prices.own_database import SqlSource
 from pipeline.prices.pacing import Pacing
 from pipeline.prices.restating import (
     Restatement,
@@ -52,6 +53,7 @@ __all__ = [
     "Revisions",
     "SampleSource",
     "Source",
+    "SqlSource",
     "YahooSource",
     "absent_bars",
     "adjust",

@@ -99,7 +99,7 @@ def universe_of_services(settings: Settings, universe: Universe, running: Settin
         raise SettingsError(f"Airflow is up without a universe {universe.name!r}. {_RESTART}")
     own = named[universe.name]
     pairs = {name: (getattr(settings, name), getattr(running, name)) for name in TASK_SETTINGS}
-    for name in ("source", "data", "calendar", "retrain", "start"):
+    for name in ("source", "data", "query", "calendar", "retrain", "start"):
         pairs[name] = getattr(universe, name), getattr(own, name)
     for name, (asked, value) in pairs.items():
         if asked != value:

@@ -2,7 +2,9 @@
 
 import datetime as dt
 import math
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from pipeline.connections import Connection
 from pipeline.prices.csv_files import CsvSource
+from pipeline.prices.own_database import SqlSource
 from pipeline.prices.pacing import Pacing
 from pipeline.prices.sample import SampleSource
 from pipeline.prices.services import SERVICES
@@ -61,6 +64,14 @@ def write_sample(folder: Path, long: bool) -> CsvSource:
     return CsvSource(folder)
 
 
+def write_database(file: Path) -> SqlSource:
+    prices = SampleSource().fetch_raw("AAPL", dt.date.min, dt.date.max, dt.datetime.min).prices
+    with closing(sqlite3.connect(file)) as database, database:
+        prices.assign(ticker="AAPL").to_sql("prices", database, index=False)
+    connections = {"own": Connection("sqlite", schema=str(file))}
+    return SqlSource("own", "SELECT * FROM prices ORDER BY date", connections.get, 5.0)
+
+
 @pytest.fixture(scope="module")
 def price_services() -> Iterator[PriceServiceServer]:
     with PriceServiceServer() as server:
@@ -81,6 +92,7 @@ def service(name: str, server: PriceServiceServer) -> Case:
         "csv",
         "csv, one long file",
         *SERVICES,
+        "sql",
         pytest.param("yahoo", marks=pytest.mark.slow),
     ]
 )
@@ -89,6 +101,8 @@ def case(request, tmp_path, pauses) -> Case:
         return service(request.param, request.getfixturevalue("price_services"))
     if request.param == "sample":
         return over_2005(SampleSource())
+    if request.param == "sql":
+        return over_2005(write_database(tmp_path / "own.db"))
     if request.param.startswith("csv"):
         return over_2005(write_sample(tmp_path, long="long" in request.param))
     server = request.getfixturevalue("yahoo_server")

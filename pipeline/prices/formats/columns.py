@@ -11,6 +11,7 @@ COLUMN_SPELLINGS: dict[str, tuple[str, ...]] = {
     "date": (
         *("date", "datum", "fecha", "data", "day", "datetime", "tradingday", "tradedate"),
         *("traddt", "timeopen", "opentime", "time", "timestamp", "unix", "unixtimestamp"),
+        "session",
     ),
     "open": (
         *("open", "openprice", "opnpric", "erster", "eroffn", "eroffnung", "eroffnungskurs"),
