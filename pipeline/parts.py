@@ -308,12 +308,25 @@ def overridden(universe: Universe, **changes: Any) -> Universe:
 def _source(
     name: str, data: str, query: str, settings: Settings, connections: Connections
 ) -> Source:
-    from pipeline.prices import SERVICES, CsvSource, Pacing, SampleSource, SqlSource, YahooSource
+    from pipeline.prices import (
+        SERVICES,
+        CsvSource,
+        FunctionSource,
+        LakeSource,
+        Pacing,
+        SampleSource,
+        SqlSource,
+        YahooSource,
+    )
 
     if name == "sample":
         return SampleSource()
     if name == "csv":
         return CsvSource(data)
+    if name == "lake":
+        return LakeSource(data)
+    if name == "function":
+        return FunctionSource(data)
     if name == "sql":
         return SqlSource(data, query, connections, settings.fetch_timeout)
     if name in SERVICES:

@@ -21,13 +21,17 @@ if TYPE_CHECKING:
 
 SHIPPED_UNIVERSES = Path(__file__).with_name("universes.toml")
 SERVICE_SOURCES = ("tiingo", "stooq", "alphavantage")
-SOURCES = ("sample", "yahoo", "csv", *SERVICE_SOURCES, "sql")
+SOURCES = ("sample", "yahoo", "csv", *SERVICE_SOURCES, "sql", "function", "lake")
 #: Sources of which `data` names something, a connection for example.
-NAMED_SOURCES = ("sql",)
+NAMED_SOURCES = ("sql", "function")
+#: Sources of which it is a path or a URL.
+PLACED_SOURCES = ("csv", "lake")
 #: What sources need as `data`.
 NEEDED_DATA = {
     "csv": "a folder of price files",
     "sql": "the name of a connection to a database",
+    "function": "the name of an entry point of the group stockcast.sources",
+    "lake": "a folder or URL of Parquet files or of a Delta table",
 }
 CONNECTION_PATTERN = re.compile(r"[\w.-]+", re.ASCII)
 TARGETS = ("close", "open", "high", "low", "adj_close", "mid")
@@ -62,9 +66,9 @@ class Universe:
         horizon: sessions ahead, 1 to `MOST_HORIZONS`.
         retrain: one of `RETRAIN_CADENCES`.
         scheduled: whether Airflow runs it every session.
-        data: the csv source's folder, file or URL; of one of `SERVICE_SOURCES` the address of a
-            server that answers in its place; of the sql source the name of a connection; "" for
-            other sources.
+        data: folder, file or URL of the csv and lake sources; of one of `SERVICE_SOURCES` the
+            address of a server that answers in its place; of the sql source the name of a
+            connection, of the function source that of an entry point; "" for other sources.
         query: the sql source's SQL; "" for other sources.
         start: the day from which prices are asked for.
         history_sessions: the newest sessions up to each cutoff that networks learn from and the
@@ -224,15 +228,17 @@ class Universe:
 
         A folder of files never mixes with another folder or with Yahoo.
         """
-        if self.source == "csv" and is_url(self.data):
-            return f"csv:{without_login(self.data)}"
-        if self.source == "csv":
-            return f"csv:{Path(self.data).expanduser().absolute()}"
+        if self.source in PLACED_SOURCES and is_url(self.data):
+            return f"{self.source}:{without_login(self.data)}"
+        if self.source in PLACED_SOURCES:
+            return f"{self.source}:{Path(self.data).expanduser().absolute()}"
         if self.source in SERVICE_SOURCES and self.data:
             return f"{self.source}:{without_login(self.data)}"
         if self.source == "sql":
             query = hashlib.sha256(" ".join(self.query.split()).encode()).hexdigest()
             return f"sql:{self.data}:{query[:8]}"
+        if self.source == "function":
+            return f"function:{self.data}"
         return self.source
 
 

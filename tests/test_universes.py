@@ -176,6 +176,11 @@ def test_prices_of_one_source_are_stored_apart_from_those_of_others():
         Universe("u", "tiingo", ticker, data="https://me:s3cret@prices.example").source_id: (
             "tiingo:https://prices.example"
         ),
+        Universe("u", "function", ticker, data="mine").source_id: "function:mine",
+        Universe("u", "lake", ticker, data="s3://me:s3cret@lake/prices").source_id: (
+            "lake:s3://lake/prices"
+        ),
+        Universe("u", "lake", ticker, data="/lake").source_id: "lake:/lake",
         sql.source_id: "sql:warehouse:4964b7d4",
         dataclasses.replace(sql, query="SELECT * FROM prices").source_id: "sql:warehouse:4964b7d4",
     }

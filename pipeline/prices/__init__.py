@@ -12,8 +12,10 @@ from pipeline.prices.history import (
     histories_as_of,
     on_calendar,
 )
+from pipeline.prices.lake import LakeSource
 from pipeline.prices.masking import mask
 from pipeline.prices.own_database import SqlSource
+from pipeline.prices.own_function import FunctionSource
 from pipeline.prices.pacing import Pacing
 from pipeline.prices.restating import (
     Restatement,
@@ -46,7 +48,9 @@ __all__ = [
     "Fetched",
     "FileSurvey",
     "FolderSurvey",
+    "FunctionSource",
     "Histories",
+    "LakeSource",
     "Pacing",
     "RawPrices",
     "Restatement",

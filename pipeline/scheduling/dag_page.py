@@ -98,14 +98,16 @@ PICTURE_TEXT = (
 def daily_page(universe: Universe, settings: Settings) -> str:
     """Return the page of a universe's daily DAG, as Markdown."""
     year = 2013 if universe.source == "sample" else 2024
-    names = {"csv": without_login(universe.data), "sample": "bundled sample", "yahoo": "Yahoo"}
+    place = without_login(universe.data)
+    names = {"csv": place, "sample": "bundled sample", "yahoo": "Yahoo"}
+    own_name = f"{universe.source}: {place}" if place else universe.source
     scheduled = "after every session's close"
     return DAILY_PAGE.format(
         name=universe.name,
         picture=urlsplit(airflow_page(f"{PAGES_PREFIX}/static/day.svg")).path,
         picture_text=PICTURE_TEXT,
         tickers=", ".join(universe.tickers),
-        source=names.get(universe.source, universe.source),
+        source=names.get(universe.source, own_name),
         calendar=universe.calendar,
         target=universe.target,
         horizon=universe.horizon,

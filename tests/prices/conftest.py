@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from pipeline.prices.own_function import FunctionSource
 from pipeline.prices.yahoo import YahooSource
 from pipeline.sessions import Calendar
 from tests.yahoo_market import Market
@@ -17,6 +19,8 @@ from tests.yahoo_server import YahooServer
 
 #: The evening of a Monday; NVDA was split 10:1 three weeks before.
 EVENING = dt.datetime(2024, 7, 1, 22, tzinfo=dt.UTC)
+
+_numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -91,3 +95,22 @@ def loopback_session(port: int) -> type:
             return super().request(method, f"http://127.0.0.1:{port}{parts.path}", **options)
 
     return LoopbackSession
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Return what installs a package with a function of this code, and returns its source."""
+
+    def installed(code: str, value: str = "{module}:prices") -> FunctionSource:
+        module = f"made_package_{next(_numbers)}"
+        (tmp_path / f"{module}.py").write_text(code)
+        details = tmp_path / f"{module}-1.0.dist-info"
+        details.mkdir()
+        (details / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+        (details / "entry_points.txt").write_text(
+            f"[stockcast.sources]\nmy_prices = {value.format(module=module)}\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        return FunctionSource("my_prices")
+
+    return installed

@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.connections import Connection
 from pipeline.prices.csv_files import CsvSource
+from pipeline.prices.lake import LakeSource
 from pipeline.prices.own_database import SqlSource
 from pipeline.prices.pacing import Pacing
 from pipeline.prices.sample import SampleSource
@@ -72,6 +73,21 @@ def write_database(file: Path) -> SqlSource:
     return SqlSource("own", "SELECT * FROM prices ORDER BY date", connections.get, 5.0)
 
 
+def write_lake(file: Path) -> LakeSource:
+    prices = SampleSource().fetch_raw("AAPL", dt.date.min, dt.date.max, dt.datetime.min).prices
+    prices.assign(ticker="AAPL").to_parquet(file)
+    return LakeSource(file)
+
+
+#: A package whose function has the sample's stocks.
+SAMPLE_CODE = """\
+import datetime as dt
+from pipeline.prices.sample import SampleSource
+def prices(ticker, first, last):
+    return SampleSource().fetch_raw(ticker, first, last, dt.datetime.min).prices
+"""
+
+
 @pytest.fixture(scope="module")
 def price_services() -> Iterator[PriceServiceServer]:
     with PriceServiceServer() as server:
@@ -93,6 +109,8 @@ def service(name: str, server: PriceServiceServer) -> Case:
         "csv, one long file",
         *SERVICES,
         "sql",
+        "lake",
+        "function",
         pytest.param("yahoo", marks=pytest.mark.slow),
     ]
 )
@@ -103,6 +121,10 @@ def case(request, tmp_path, pauses) -> Case:
         return over_2005(SampleSource())
     if request.param == "sql":
         return over_2005(write_database(tmp_path / "own.db"))
+    if request.param == "lake":
+        return over_2005(write_lake(tmp_path / "lake.parquet"))
+    if request.param == "function":
+        return over_2005(request.getfixturevalue("install")(SAMPLE_CODE))
     if request.param.startswith("csv"):
         return over_2005(write_sample(tmp_path, long="long" in request.param))
     server = request.getfixturevalue("yahoo_server")

@@ -11,8 +11,15 @@
 - `file_survey`: what files are taken for, for people
 """
 
+from pipeline.prices.formats.columns import column_of
 from pipeline.prices.formats.file_actions import NO_ACTIONS
-from pipeline.prices.formats.file_content import PriceFile, files_at
+from pipeline.prices.formats.file_content import (
+    PriceFile,
+    files_at,
+    reason_of,
+    remote_files,
+    unreachable,
+)
 from pipeline.prices.formats.file_names import is_surely_prices, name_ticker
 from pipeline.prices.formats.file_rows import (
     FileTable,
@@ -30,11 +37,15 @@ __all__ = [
     "FolderSurvey",
     "PriceFile",
     "TickerRows",
+    "column_of",
     "files_at",
     "is_surely_prices",
     "name_ticker",
     "read_table",
+    "reason_of",
+    "remote_files",
     "survey",
     "table_of",
     "tickers_of",
+    "unreachable",
 ]

@@ -66,11 +66,11 @@ class PriceFile:
         if not is_url(self.place):
             stat = Path(self.place).stat()
             return stat.st_mtime_ns, stat.st_size
-        files, path = _remote(self.place)
+        files, path = remote_files(self.place)
         try:
             details = files.info(path)
         except Exception as error:  # each file system has errors of its own
-            raise _unreachable(self.place, error) from None
+            raise unreachable(self.place, error) from None
         return tuple(str(details.get(name)) for name in ("ETag", "mtime", "LastModified", "size"))
 
     def text(self) -> str:
@@ -133,7 +133,7 @@ def _local_names(place: str) -> list[str]:
 
 
 def _remote_names(place: str) -> list[str]:
-    files, path = _remote(place)
+    files, path = remote_files(place)
     if is_price_file(path.rpartition("/")[2]):
         return [place]
     try:
@@ -144,7 +144,7 @@ def _remote_names(place: str) -> list[str]:
             "files (flag --data or STOCKCAST_DATA)."
         ) from None
     except Exception as error:  # each file system has errors of its own
-        raise _unreachable(place, error) from None
+        raise unreachable(place, error) from None
     wanted = [name for name in names if is_price_file(name.rstrip("/").rpartition("/")[2])]
     return sorted(name if is_url(name) else files.unstrip_protocol(name) for name in wanted)
 
@@ -168,15 +168,20 @@ def _members(place: str) -> Iterator[PriceFile]:
 def _bytes_of(place: str) -> bytes:
     if not is_url(place):
         return Path(place).read_bytes()
-    files, path = _remote(place)
+    files, path = remote_files(place)
     try:
         content: bytes = files.cat_file(path)
     except Exception as error:  # each file system has errors of its own
-        raise _unreachable(place, error) from None
+        raise unreachable(place, error) from None
     return content
 
 
-def _remote(place: str) -> tuple[Any, str]:
+def remote_files(place: str) -> tuple[Any, str]:
+    """Return fsspec's file system of a URL, and the path there.
+
+    Raises:
+        SettingsError: a package that reads it is not installed.
+    """
     import fsspec
 
     try:
@@ -189,7 +194,8 @@ def _remote(place: str) -> tuple[Any, str]:
     return files, path
 
 
-def _unreachable(place: str, error: Exception) -> SourceUnavailable:
+def unreachable(place: str, error: Exception) -> SourceUnavailable:
+    """Return the error for a place elsewhere that gives no answer."""
     cause = error.__cause__ or error  # of HTTP, fsspec only says that there is no such file
     reason = reason_of(cause).replace(place, without_login(place))
     return SourceUnavailable(f"{without_login(place)}: no answer ({reason}). Try again later.")
