@@ -156,7 +156,8 @@ class Universe:
                 f"{where}: the {self.source} source needs {NEEDED_DATA[self.source]} (flag --data, "
                 "STOCKCAST_DATA or `data` in the file)."
             )
-        if self.source in SERVICE_SOURCES and self.data and not is_url(self.data):
+        is_server = self.data.startswith(("https://", "http://"))
+        if self.source in SERVICE_SOURCES and self.data and not is_server:
             raise SettingsError(
                 f"{where}: data is {self.data!r}; for {self.source}, nothing is expected, or the "
                 "address of a server that answers in its place, such as https://prices.example."

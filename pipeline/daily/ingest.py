@@ -172,7 +172,10 @@ def _store(
     for ticker, each in readings.items():
         bars = f"{each.count} bars from {first}"
         unused = "".join(f"; not used: {what}" for what in each.unused)
-        parts.progress(STEP, ticker, f"{bars}, {added[ticker]} new or corrected{unused}")
+        message = f"{bars}, {added[ticker]} new or corrected{unused}"
+        if not each.was_asked:
+            message = f"not asked for: {first} is stored already"
+        parts.progress(STEP, ticker, message)
         if ticker in changes:
             parts.progress(STEP, ticker, changes[ticker])
     return {ticker: added[ticker] for ticker in readings}

@@ -11,7 +11,7 @@ import datetime as dt
 import hashlib
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -54,6 +54,7 @@ class PriceReading:
         unused: see `prices.RawPrices`.
         kept: PRICE_READINGS that are true once they are stored.
         restatement: what they change, where all was asked for; None: nothing.
+        was_asked: False: the source counts its requests, and the session is stored already.
     """
 
     first: dt.date
@@ -63,6 +64,7 @@ class PriceReading:
     unused: tuple[str, ...]
     kept: pd.DataFrame
     restatement: Restatement | None = None
+    was_asked: bool = True
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,8 @@ class PriceReader:
         # Another universe of the same source, which the stored bars are of, may begin later.
         reaches_back = row is not None and row["first"].date() <= start
         if self._source.is_metered and reaches_back and newest == self.run.session:
-            return _reading(newest, Fetched(PRICES.empty(), ACTIONS.empty()), (), _frame())
+            nothing = _reading(newest, Fetched(PRICES.empty(), ACTIONS.empty()), (), _frame())
+            return replace(nothing, was_asked=False)
         if newest is not None and reaches_back and not self._is_due(ticker, newest):
             first = first_wanted(self.parts, self.run, newest)
             fetched = self._fetch(ticker, first, self.run.session)

@@ -377,7 +377,7 @@ def test_a_service_that_counts_its_requests_is_asked_once_for_a_session(parts, s
     ingest(parts)
     assert service.asked == [("AAA", dt.date(2013, 2, 21))]
     _, messages = ingest(parts, now=LATER)
-    assert messages == ["0 bars from 2013-03-01, 0 new or corrected"]
+    assert messages == ["not asked for: 2013-03-01 is stored already"]
     ingest(parts, BEFORE, LATER)  # as a backfill does
     assert len(service.asked) == 1
     earlier = dataclasses.replace(ONE, name="earlier", start=dt.date(1999, 12, 1))

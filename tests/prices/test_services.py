@@ -290,6 +290,14 @@ def test_a_server_that_is_not_there_is_an_outage(name, server, pauses):
     assert message.startswith(f"{TITLES[name]} gave no answer for {SPELT[name]} (")
 
 
+def test_a_proxy_that_cannot_be_used_is_named(name, source, monkeypatch):
+    monkeypatch.setenv(f"STOCKCAST_{name.upper()}_KEY", KEY)
+    monkeypatch.setenv("ALL_PROXY", "gopher://me:s3cret@127.0.0.1:9")
+    message = refused(SettingsError, source, SPELT[name])
+    assert message.startswith(f"{TITLES[name]} cannot be asked through the proxy (")
+    assert "s3cret" not in message
+
+
 # Keys
 
 

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from textwrap import shorten
 from typing import Any
 
@@ -108,7 +109,6 @@ class ServiceClient:
         self._address = address.rstrip("/")
         self._pacing, self._timeout, self._clock = pacing, timeout, clock
         self._connections, self._needs_key = connections, needs_key
-        self._http: Any = None
         self._refused: tuple[str, SettingsError] | None = None
         self._quiet_until = 0.0
         self._limit = ""
@@ -135,6 +135,22 @@ class ServiceClient:
             if not isinstance(error, UnknownTicker):
                 self._refused = key, error
             raise
+
+    @cached_property
+    def _http(self) -> Any:
+        """The HTTP client, which knows the proxies of the environment."""
+        import httpx
+
+        _keep_addresses_out_of_logs()
+        try:
+            return httpx.Client(
+                timeout=self._timeout, headers={"User-Agent": "stockcast"}, follow_redirects=True
+            )
+        except (ImportError, ValueError) as error:
+            raise SettingsError(
+                f"{self.title} cannot be asked through the proxy ({error}). Mend the variables "
+                "HTTPS_PROXY, HTTP_PROXY and ALL_PROXY."
+            ) from None
 
     def refused_key(self, answer: Answer) -> SettingsError:
         """Return the error for an answer that refuses the key."""
@@ -174,11 +190,6 @@ class ServiceClient:
     def _answer(self, ticker: str, request: Request, key: str) -> Answer:
         import httpx
 
-        if self._http is None:
-            _keep_addresses_out_of_logs()
-            self._http = httpx.Client(
-                timeout=self._timeout, headers={"User-Agent": "stockcast"}, follow_redirects=True
-            )
         try:
             response = self._http.get(
                 self._address + request.path,
