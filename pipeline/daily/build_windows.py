@@ -75,8 +75,8 @@ def _own_rows(
     live = cut_at(parts, run, recipe, histories, ticker, run.session)
     current = live
     if run.training_cutoff != run.session:
-        current = cut_at(parts, run, recipe, histories, ticker, run.training_cutoff)
-    previous = cut_at(parts, run, recipe, histories, ticker, run.previous_cutoff)
+        current = cut_at(parts, run, recipe, histories, ticker, run.training_cutoff, live)
+    previous = cut_at(parts, run, recipe, histories, ticker, run.previous_cutoff, live)
     # Where no network will learn, the baselines are best measured up to the session itself.
     training = live if current.reason else current
     _require_measurable(training)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from pipeline.daily.admission import judged_as_of
 from pipeline.daily.dataset_files import write_dataset
+from pipeline.errors import NotEnoughHistory
 from pipeline.models import PriceRecipe
 from pipeline.prices import Histories, histories_as_of, on_calendar
 from pipeline.run import Run
@@ -80,8 +81,17 @@ def cut_at(
     histories: Histories,
     ticker: str,
     cutoff: dt.date,
+    instead: HistoryCut | None = None,
 ) -> HistoryCut:
-    """Return the cut of a ticker at a cutoff; its reason says what a network would lack."""
+    """Return the cut of a ticker at a cutoff; its reason says what a network would lack.
+
+    Args:
+        instead: a later cut, taken with this one's reason where nothing can be measured yet: of a
+            stock that was listed shortly before the cutoff, or after it.
+
+    Raises:
+        NotEnoughHistory: nothing can be measured, and there is no other cut.
+    """
     spec, history = spec_of(run, recipe, ticker, cutoff), histories.of(ticker, cutoff)
     if len(history):
         calendar = parts.calendar(run.universe)
@@ -94,7 +104,12 @@ def cut_at(
         if not lacking:
             return HistoryCut(spec, history, "")
         reason = f"no network of its own: of {count} sessions up to {cutoff}, {lacking}"
-    spec = spec.without_training(count, as_it_is=recipe.fine_tuning is not None)
+    try:
+        spec = spec.without_training(count, as_it_is=recipe.fine_tuning is not None)
+    except NotEnoughHistory:
+        if instead is None:
+            raise
+        return replace(instead, reason=reason)
     return HistoryCut(spec, history, reason)
 
 

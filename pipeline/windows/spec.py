@@ -166,9 +166,9 @@ class Spec:
         held_out = min((sessions - context - gaps) // 2, MOST_HELD_OUT)
         if held_out < 1:
             raise NotEnoughHistory(
-                f"{self.ticker}: {sessions} sessions up to {self.cutoff} leave none to measure a "
-                f"forecast of {self.horizon} sessions on. Fetch from an earlier date, or ask for a "
-                "shorter horizon."
+                f"{self.ticker}: {sessions} sessions up to {self.cutoff}, {self._fewest_measured} "
+                f"needed to measure a forecast of {self.horizon} sessions on. Wait until it has "
+                "them, or ask for a shorter horizon (flag --horizon)."
             )
         return dataclasses.replace(
             self,
@@ -176,6 +176,12 @@ class Spec:
             normalisation=self.normalisation if kept else normalisation.Unscaled(),
             split=Split(Newest(held_out), Newest(held_out), min_train_windows=0),
         )
+
+    @property
+    def _fewest_measured(self) -> int:
+        """Sessions from which `without_training` has one for either half."""
+        ahead = 2 * self.horizon  # one window's in either half
+        return max(3, min(ahead + self.window.context_length, 3 * (ahead - 1) // 2 + 1))
 
     def to_json(self) -> dict[str, object]:
         """Return plain values, with the parts by name."""

@@ -128,6 +128,20 @@ def test_a_recipe_that_needs_volume_says_so_of_a_series_without(parts, source):
     )
 
 
+@pytest.mark.parametrize("session", [LAST, dt.date(2013, 2, 28)], ids=["first of month", "last"])
+@pytest.mark.parametrize("count", [30, 31, 60])
+def test_from_30_sessions_on_a_new_listing_has_the_random_walk(parts, source, session, count):
+    """Though it was listed shortly before the training cutoffs, or after them."""
+    source.bars["NEW"] = random_walk(9, count, last=session)
+    universe = dataclasses.replace(TRAINED, tickers=("OLD", "NEW"))
+    run = quick_day(parts, session, universe, last="publish")
+    training = rows_of(parts, run, "NEW").loc["training"]
+    assert training["dataset_cutoff"].date() == session
+    assert training["reason"].startswith("no network of its own: ")
+    assert parts.rows(PROMOTIONS, run, ["NEW"])["champion"].tolist() == ["ewma"]
+    assert len(parts.rows(FORECASTS, run, ["NEW"])) == 5
+
+
 def test_a_history_too_short_to_measure_anything_on_sits_out_and_the_others_go_on(parts, source):
     source.bars["NEW"] = random_walk(9, 30)
     universe = dataclasses.replace(UNIVERSE, tickers=("AAA", "NEW"), horizon=20)
@@ -135,12 +149,14 @@ def test_a_history_too_short_to_measure_anything_on_sits_out_and_the_others_go_o
     checks = parts.rows(CHECKS, run).set_index("ticker")
     assert list(parts.rows(FORECASTS, run)["ticker"].unique()) == ["AAA"]
     assert checks.loc["NEW", "verdict"] == "quarantined"
-    assert checks.loc["NEW", "reasons"].startswith("build_windows: NEW: ")
-    assert "measure a forecast of 20 sessions on" in checks.loc["NEW", "reasons"]
+    assert checks.loc["NEW", "reasons"] == (
+        "build_windows: NEW: 30 sessions up to 2013-03-01, 59 needed to measure a forecast of 20 "
+        "sessions on. Wait until it has them, or ask for a shorter horizon (flag --horizon)."
+    )
 
 
 def test_where_all_tickers_have_too_little_history_the_step_fails(parts, source):
-    source.bars["AAA"] = source.bars["AAA"][-20:]
+    source.bars["AAA"] = source.bars["AAA"][-12:]
     run = plan(parts, dataclasses.replace(UNIVERSE, tickers=("AAA",)), LAST, NOW)
     take_steps(parts, run, last="check")
     with pytest.raises(NotEnoughHistory, match=r"^AAA: "):

@@ -65,7 +65,7 @@ def test_a_short_history_is_measured_without_training():
     assert np.isfinite(dataset.test.unit).all()
 
 
-@pytest.mark.parametrize(("horizon", "enough"), [(1, 3), (5, 14)])
+@pytest.mark.parametrize(("horizon", "enough"), [(1, 3), (2, 5), (5, 14), (10, 29)])
 def test_every_short_history_is_measured_or_refused_in_one_line(horizon, enough):
     window = Windowing(60, columns=ALL_COLUMNS, block=3, outputs=0)
     for count in range(1, 40):
@@ -76,8 +76,9 @@ def test_every_short_history_is_measured_or_refused_in_one_line(horizon, enough)
             with pytest.raises(NotEnoughHistory) as error:
                 spec.without_training(count)
             assert str(error.value) == (
-                f"IBM: {count} sessions up to {spec.cutoff} leave none to measure a forecast of "
-                f"{horizon} sessions on. Fetch from an earlier date, or ask for a shorter horizon."
+                f"IBM: {count} sessions up to {spec.cutoff}, {enough} needed to measure a forecast "
+                f"of {horizon} sessions on. Wait until it has them, or ask for a shorter horizon "
+                "(flag --horizon)."
             )
         else:
             dataset = dataset_of(history, spec.without_training(count))
