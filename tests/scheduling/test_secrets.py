@@ -77,7 +77,7 @@ def test_no_command_that_is_started_has_a_password_and_its_environment_does(
 
 
 @pytest.mark.slow
-def test_no_page_of_a_dag_has_a_password(settings):
+def test_no_page_of_a_dag_has_a_password(settings, tmp_path, monkeypatch):
     from pipeline.scheduling import (
         build_backtest_dag,
         build_daily_dag,
@@ -85,6 +85,16 @@ def test_no_page_of_a_dag_has_a_password(settings):
         build_tune_dag,
     )
 
+    file = tmp_path / "universes.toml"
+    file.write_text(
+        "".join(
+            f'[{source}]\nsource = "{source}"\ntickers = ["IBM"]\n'
+            f'data = "https://ann:{SECRET}@{source}.example/prices"\n'
+            for source in ("csv", "lake", "tiingo")
+        )
+    )
+    monkeypatch.setenv("STOCKCAST_TIINGO_KEY", SECRET)
+    settings = settings.replaced(universes=str(file))
     dags = [build_daily_dag(universe, settings) for universe in universes_of(settings)]
     dags += [build(settings) for build in (build_backtest_dag, build_exercises_dag, build_tune_dag)]
     texts = [
@@ -99,4 +109,6 @@ def test_no_page_of_a_dag_has_a_password(settings):
     ]
     assert any("mlflow.example" in text for text in texts)
     assert any("files.example" in text for text in texts)
+    for source in ("csv", "lake", "tiingo"):
+        assert any(f"https://{source}.example/prices" in text for text in texts)
     assert [text for text in texts if SECRET in text] == []
