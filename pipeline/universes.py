@@ -51,6 +51,8 @@ PUBLISHED_FIELDS = ("tickers", "horizon", "source", "data", "calendar")
 AMENDING = ("closures", "extra_sessions")
 #: Keys that a universe's JSON has only where they say something, as it had none of them before.
 OMITTED_WHEN_EMPTY = (*AMENDING, "history_sessions", "query")
+#: Likewise, the key that says something only where it is false.
+OMITTED_WHEN_TRUE = "repair"
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ class Universe:
             gate judges; 0: all from `start` on.
         closures: sessions of the calendar on which the exchange was closed all the same.
         extra_sessions: days on which it traded although the calendar has no session.
+        repair: whether bars in a subunit, or on the wrong side of a split, are read on the basis of
+            the newest (see `prices.repair`); the ticker is held back otherwise.
         sectors: the companies' sectors by ticker, for pictures only; tickers may be missing.
 
     Raises:
@@ -96,6 +100,7 @@ class Universe:
     query: str = ""
     closures: tuple[dt.date, ...] = ()
     extra_sessions: tuple[dt.date, ...] = ()
+    repair: bool = True
     sectors: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -132,6 +137,7 @@ class Universe:
         _require_type(where, "tickers", self.tickers, (list, tuple), names)
         _require_type(where, "query", self.query, (str,), "SQL as a text")
         _require_type(where, "scheduled", self.scheduled, (bool,), "true or false")
+        _require_type(where, "repair", self.repair, (bool,), "true or false")
         _require_type(
             where, "start", self.start, (dt.date,), "a date such as 2010-01-04, without quotes"
         )
@@ -188,6 +194,8 @@ class Universe:
     def to_json(self) -> dict[str, object]:
         """Return the universe as JSON values; see `OMITTED_WHEN_EMPTY`."""
         values: dict[str, object] = _json_adapter().dump_python(self, mode="json")
+        if self.repair:
+            del values[OMITTED_WHEN_TRUE]
         return {
             name: value for name, value in values.items() if value or name not in OMITTED_WHEN_EMPTY
         }

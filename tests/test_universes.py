@@ -162,10 +162,14 @@ def test_prices_at_a_url_have_its_name_without_the_login():
 def test_keys_that_say_nothing_are_not_in_a_universes_json():
     """Run ids and requests of universes without them stay what they were."""
     universe = Universe(name="u", source="sample", tickers=("IBM",))
-    assert not {"closures", "extra_sessions", "history_sessions"} & set(universe.to_json())
+    silent = {"closures", "extra_sessions", "history_sessions", "repair"}
+    assert not silent & set(universe.to_json())
     limited = dataclasses.replace(universe, history_sessions=2520)
     assert limited.to_json()["history_sessions"] == 2520
     assert Universe.from_json(limited.to_json()) == limited
+    unrepaired = dataclasses.replace(universe, repair=False)
+    assert unrepaired.to_json()["repair"] is False
+    assert Universe.from_json(unrepaired.to_json()) == unrepaired
 
 
 def test_prices_of_one_source_are_stored_apart_from_those_of_others():

@@ -25,7 +25,7 @@ from pipeline.daily.shards import chunks
 from pipeline.daily.window_cuts import first_read, spec_of
 from pipeline.errors import NothingStored
 from pipeline.outcomes import outcome_together, raise_together
-from pipeline.quality import on_one_day
+from pipeline.quality import REPAIRED, on_one_day
 from pipeline.run import Run
 from pipeline.tables import CHECKS, FINDINGS
 
@@ -68,7 +68,11 @@ def check(parts: Parts, run: Run) -> list[str]:
     for ticker in tickers:
         reason = quarantined.get(ticker)
         parts.progress(STEP, ticker, f"quarantined: {reason}" if reason else "passed")
-    for message in on_one_day(parts.rows(FINDINGS, run)):
+    findings = parts.rows(FINDINGS, run)
+    repairs = findings[findings["rule"] == REPAIRED]
+    for ticker, message in zip(repairs["ticker"], repairs["message"], strict=True):
+        parts.progress(STEP, ticker, message.removeprefix(f"{ticker} "))
+    for message in on_one_day(findings):
         parts.progress(STEP, "", message)
     withdraw_forecasts(parts, run, STEP, quarantined)
     require_enough_admitted(parts, run, quarantined)
@@ -136,7 +140,8 @@ def _check_together(
     actions = parts.store.prices.actions(universe.source_id, tickers, run.session, moment)
     recipe = parts.recipes.for_price(universe.recipe)
     needed = spec_of(run, recipe, "", run.training_cutoff).needed_sessions
-    rules = parts.gate.rules_hash, str(needed), *universe.amendments
+    unrepaired = [] if universe.repair else ["unrepaired"]
+    rules = parts.gate.rules_hash, str(needed), *universe.amendments, *unrepaired
     evidence = _evidence(bars, actions, *rules)
     before = parts.rows(CHECKS, run, tickers)
     if len(before) == len(tickers) and set(before["evidence"]) == {evidence}:
@@ -156,6 +161,7 @@ def _check_together(
             universe.name,
             others=recent,
             target=universe.target,
+            is_repaired=universe.repair,
         )
         found = {str(ticker): rows for ticker, rows in verdict.findings.groupby("ticker")}
         nothing = verdict.findings[:0]

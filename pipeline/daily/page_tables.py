@@ -7,6 +7,7 @@ it reads as much as it shows, however long the store has been kept.
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -31,7 +32,7 @@ from pipeline.tables import (
     SERIES,
     column,
 )
-from pipeline.universes import REHEARSAL
+from pipeline.universes import REHEARSAL, Universe
 
 #: Sessions of a stock's page: about a year.
 PAGE_SESSIONS = 250
@@ -169,7 +170,8 @@ def history(store: Store, series: Series, ticker: str, session: dt.date) -> pd.D
         )
     begin = session - dt.timedelta(days=PAGE_SESSIONS * 3 // 2)  # more than enough calendar days
     prices = store.prices
-    histories = histories_as_of(prices, source.iloc[0], [ticker], session, None, begin)
+    repair = Universe.from_json(json.loads(run["request"].iloc[0])).repair
+    histories = histories_as_of(prices, source.iloc[0], [ticker], session, None, begin, repair)
     bars = histories.of(ticker, session, masked=False).tail(PAGE_SESSIONS)
     return pd.DataFrame({"session": bars["session"], "value": column(bars, series.target)})
 

@@ -98,7 +98,13 @@ def _score_together(
     revisions, rows = (each[each["ticker"].isin(tickers)] for each in (due, counted))
     first = revisions["cutoff"].min().date() - dt.timedelta(days=DAYS_BEFORE)
     histories = histories_as_of(
-        parts.store.prices, run.universe.source_id, tickers, until, None, first
+        parts.store.prices,
+        run.universe.source_id,
+        tickers,
+        until,
+        None,
+        first,
+        run.universe.repair,
     )
     for unadjusted in (histories.failures(until), histories.failures(until, masked=False)):
         raise_together(unadjusted)

@@ -51,7 +51,8 @@ def histories_of(parts: Parts, run: Run, tickers: Sequence[str]) -> Histories:
     """Read what a run knows of tickers: as many as may be in memory together."""
     prices, moment = parts.store.prices, judged_as_of(parts, run)
     source_id, first = run.universe.source_id, first_read(parts, run)
-    return histories_as_of(prices, source_id, tickers, run.session, moment, first)
+    repair = run.universe.repair
+    return histories_as_of(prices, source_id, tickers, run.session, moment, first, repair)
 
 
 def first_read(parts: Parts, run: Run) -> dt.date | None:

@@ -1,6 +1,6 @@
 """Prices: sources, the one treatment of their rows, and the histories that a model may see."""
 
-from pipeline.prices import adjustment, masking, misprints, price_basis, usual
+from pipeline.prices import adjustment, masking, misprints, price_basis, repair, usual
 from pipeline.prices.adjustment import adjust
 from pipeline.prices.calendar_fit import ending_calendar, misfit_of
 from pipeline.prices.csv_files import CsvSource
@@ -17,6 +17,7 @@ from pipeline.prices.masking import mask
 from pipeline.prices.own_database import SqlSource
 from pipeline.prices.own_function import FunctionSource
 from pipeline.prices.pacing import Pacing
+from pipeline.prices.repair import repaired
 from pipeline.prices.restating import (
     Restatement,
     absent_bars,
@@ -76,6 +77,8 @@ __all__ = [
     "newest_session",
     "on_calendar",
     "price_basis",
+    "repair",
+    "repaired",
     "require_known",
     "restatement",
     "survey",

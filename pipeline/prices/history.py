@@ -21,6 +21,7 @@ from pipeline.errors import StockcastError
 from pipeline.outcomes import outcome_of_each
 from pipeline.prices.adjustment import adjust
 from pipeline.prices.masking import mask
+from pipeline.prices.repair import repaired
 from pipeline.prices.source import Source, fetch
 from pipeline.sessions import Calendar
 from pipeline.tables import ACTIONS, HISTORY, PRICES
@@ -55,10 +56,12 @@ class Histories:
         bars: PRICES as traded, or PRICE_REVISIONS with one revision of each bar.
         actions: ACTIONS, or ACTION_REVISIONS with one revision of each action. An action of
             value 0 was taken back.
+        repair: whether bars on another basis are brought to that of the newest (see `repair`).
     """
 
     bars: pd.DataFrame
     actions: pd.DataFrame
+    repair: bool = False
     _tables: dict[tuple[dt.date, bool], pd.DataFrame] = field(
         default_factory=dict, init=False, repr=False
     )
@@ -112,12 +115,22 @@ class Histories:
 
         try:
             # All tickers at once: adjusting and masking one by one takes three times as long.
-            return seen(self.bars, self.actions), {}
+            return seen(self._on_one_basis, self.actions), {}
         except Exception:  # which ticker's it is shows one by one
-            of = {str(ticker): bars for ticker, bars in self.bars.groupby("ticker")}
-            each = outcome_of_each(of, lambda ticker: seen(of[ticker], self.actions))
-        rest = self.bars[~self.bars["ticker"].isin(list(each.failures))]
-        return seen(rest, self.actions), each.failures
+            of = {
+                str(ticker): Histories(bars, self.actions, self.repair)
+                for ticker, bars in self.bars.groupby("ticker")
+            }
+            each = outcome_of_each(of, lambda ticker: seen(of[ticker]._on_one_basis, self.actions))
+        tables = [HISTORY.empty(), *each.results.values()]
+        return HISTORY.conform(pd.concat(tables)), each.failures
+
+    @cached_property
+    def _on_one_basis(self) -> pd.DataFrame:
+        """The bars that histories are made of; they are the same for every cutoff."""
+        if not self.repair or self.bars.empty:
+            return self.bars
+        return repaired(self.bars, self.actions, self.bars["session"].max().date()).bars
 
     def newest_revision(self, ticker: str, cutoff: dt.date) -> pd.Timestamp | None:
         """Return when the newest fact up to a cutoff became known (UTC, no zone); None: no fact.
@@ -151,9 +164,10 @@ def histories_as_of(
     cutoff: dt.date,
     known_at: dt.datetime | None,
     first: dt.date | None = None,
+    repair: bool = False,
 ) -> Histories:
     """Read all that was known of some tickers at a moment, up to a cutoff; see `Revisions`."""
-    return Histories(*prices.revisions(source_id, tickers, cutoff, known_at, first))
+    return Histories(*prices.revisions(source_id, tickers, cutoff, known_at, first), repair)
 
 
 def fetch_histories(

@@ -41,12 +41,15 @@ LEAST_WIDE_RANGE = 0.05
 def basis_changes(
     history: pd.DataFrame, dividend_shares: pd.Series, splits: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return the sessions on which prices change their basis: ticker, session, `basis` in words.
+    """Return the sessions on which prices change their basis.
 
     Args:
         history: HISTORY of any number of tickers, sorted, adjusted for splits and masked.
         dividend_shares: per row the dividend over the close before; NaN: none.
         splits: ACTIONS; their ratios count as well, on any session of their ticker.
+
+    Returns:
+        Columns ticker, session, `basis` in words, and the `ratio` to the bars before.
     """
     values = history[OHLCV].to_numpy("float64")
     tickers, names = pd.factorize(history["ticker"])
@@ -62,9 +65,12 @@ def basis_changes(
         ratio = _nearest(changes[2, at], own["value"].tolist())
         away = np.abs(changes[1:, at] - np.log(ratio))
         if (away <= [CLOSE_TOLERANCE, OPEN_TOLERANCE]).all() and _is_ordinary(bars, owner, at):
-            found.append((rows[at], _in_words(ratio, own)))
-    changed = history.iloc[[row for row, _ in found]][["ticker", "session"]]
-    return changed.assign(basis=pd.Series([words for _, words in found], changed.index, "str"))
+            found.append((rows[at], _in_words(ratio, own), ratio))
+    changed = history.iloc[[row for row, *_ in found]][["ticker", "session"]]
+    return changed.assign(
+        basis=pd.Series([words for _, words, _ in found], changed.index, "str"),
+        ratio=pd.Series([ratio for *_, ratio in found], changed.index, "float64"),
+    )
 
 
 def _close_before(bars: Floats, owner: Ints) -> Floats:

@@ -202,7 +202,7 @@ def _jumps(trusted: pd.DataFrame, dividends: pd.DataFrame, splits: pd.DataFrame)
     jumps = jumps.merge(dividends, on=["ticker", "session"], how="left")
     paid = jumps["dividend_share"].where(jumps["dividend_share"] <= MOST_PAID)
     jump = np.minimum(_size(jumps["ratio"]), _size(jumps["ratio"] + paid.fillna(0)))
-    changes = price_basis.basis_changes(trusted, paid, splits)
+    changes = price_basis.basis_changes(trusted, paid, splits).drop(columns="ratio")
     jumps = jumps.assign(jump=jump).merge(changes, on=["ticker", "session"], how="left")
     jumps["jump"] = jumps["jump"].where(jumps["basis"].isna())
     is_shown = 1 - jumps["ratio"] >= LEAST_SHOWN * paid

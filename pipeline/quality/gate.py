@@ -13,7 +13,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.prices import adjustment, masking, misprints, price_basis, usual
+from pipeline.prices import (
+    adjustment,
+    masking,
+    misprints,
+    price_basis,
+    repair,
+    repaired,
+    usual,
+)
 from pipeline.quality import data_docs, derived_columns, quarantine, validation
 from pipeline.quality.quarantine import GateVerdict
 from pipeline.storage import content_digest
@@ -24,6 +32,7 @@ DECIDING_MODULES = (
     masking,
     misprints,
     price_basis,
+    repair,
     usual,
     derived_columns,
     validation,
@@ -63,6 +72,7 @@ class Gate:
         universe: str,
         others: pd.DataFrame | None = None,
         target: str = "close",
+        is_repaired: bool = False,
     ) -> GateVerdict:
         """Judge a shard's prices up to the cutoff.
 
@@ -77,14 +87,21 @@ class Gate:
                 with for equal prices only.
             target: the column that is forecast; a fault of cells that it does not stand on holds no
                 ticker back.
+            is_repaired: judge bars on another basis as the histories that are read have them (see
+                `prices.repair`).
 
         Raises:
             SettingsError: the rules cannot be read or run.
         """
         suite = validation.load_suite(self._suites / "prices.json")
+        prices, actions = (_up_to(table, tickers, cutoff) for table in (prices, actions))
+        blocks = None
+        if is_repaired:
+            mended = repaired(prices, actions, cutoff)
+            prices, blocks = mended.bars, mended.blocks
         table, unusable = derived_columns.price_table(
-            _up_to(prices, tickers, cutoff),
-            _up_to(actions, tickers, cutoff),
+            prices,
+            actions,
             tickers,
             sessions,
             cutoff,
@@ -97,7 +114,10 @@ class Gate:
             folder = self._docs / universe / cutoff.isoformat()
             data_docs.write_page(folder, tickers, data_docs.render_page(result, style))
         failures = validation.failing_cells(result, table)
-        return quarantine.verdict_of(quarantine.weigh(failures, unusable, sessions, target), cutoff)
+        findings = quarantine.weigh(failures, unusable, sessions, target)
+        if blocks is not None and len(blocks):
+            findings = pd.concat([findings, quarantine.repairs(blocks)])
+        return quarantine.verdict_of(findings, cutoff)
 
     def check_forecasts(
         self, forecasts: pd.DataFrame, forecast_sessions: Sequence[dt.date]

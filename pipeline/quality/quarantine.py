@@ -36,6 +36,8 @@ MOST_REASONS = 3
 WHOLE_TICKER = "(all)"
 #: The rules on changes of the basis of prices: no forecast is scored across a finding's session.
 BASIS_RULES = ("basis_changed", "dividend_too_large", "dividend_not_shown")
+#: The rule of a finding about bars that are read on another basis than they are stored on.
+REPAIRED = "repaired"
 #: The end of a finding's message, by severity.
 CONSEQUENCES = {
     "record": "recorded",
@@ -175,6 +177,28 @@ def verdict_of(weighed: pd.DataFrame, cutoff: dt.date) -> GateVerdict:
         )
     ]
     return GateVerdict(_bounded(weighed.assign(message=messages), cutoff), quarantined)
+
+
+def repairs(blocks: pd.DataFrame) -> pd.DataFrame:
+    """Return the findings that say what was repaired, like weighed failures.
+
+    Args:
+        blocks: see `prices.repair.Repaired`.
+    """
+    rows = [
+        {
+            "ticker": block["ticker"],
+            "rule": REPAIRED,
+            "severity": "record",
+            "session": block["first"],
+            "column": "close",
+            "message": f"{block['bars']} bars from {block['first']:%Y-%m-%d} to "
+            f"{block['last']:%Y-%m-%d} are read {block['factor']:g} times as high as stored: "
+            f"{block['basis']} (`repair = false` in its universe holds the ticker back instead)",
+        }
+        for _, block in blocks.iterrows()
+    ]
+    return pd.DataFrame(rows)
 
 
 def _first_reasons(messages: list[str]) -> str:

@@ -1,7 +1,8 @@
 """Faults that Yahoo is known for, through the real yfinance client, before the gate.
 
-They are those that yfinance's own repair looks for, and more. Nothing is repaired here: a fault is
-masked, recorded or holds its ticker back; nothing is left of it once Yahoo shows the right bars.
+They are those that yfinance's own repair looks for, and more. Nothing that is stored is repaired: a
+fault is read repaired, masked, recorded or holds its ticker back; nothing is left of it once Yahoo
+shows the right bars.
 docs/price-faults.md has the table of them.
 """
 
@@ -16,9 +17,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.prices import Fetched, YahooSource, adjust, fetch
-from pipeline.quality import GateVerdict
-from pipeline.tables import OHLCV
+from pipeline.prices import Fetched, Histories, YahooSource, adjust, fetch
+from pipeline.quality import REPAIRED, GateVerdict
+from pipeline.tables import OHLCV, PRICE_COLUMNS
 from tests.prices.conftest import EVENING, make_yahoo
 from tests.quality.made_bars import CALENDAR, GATE
 from tests.yahoo_market import Fault, Market
@@ -55,10 +56,20 @@ def fetched(yahoo: YahooSource, ticker: str) -> Fetched:
     return fetch(yahoo, ticker, FIRST, LAST, CALENDAR, EVENING)
 
 
-def judged(yahoo: YahooSource, ticker: str, target: str = "close") -> GateVerdict:
+def judged(
+    yahoo: YahooSource, ticker: str, target: str = "close", is_repaired: bool = True
+) -> GateVerdict:
     seen, sessions = fetched(yahoo, ticker), CALENDAR.sessions(FIRST, LAST)
     return GATE.check_prices(
-        seen.prices, seen.actions, [ticker], sessions, LAST, 200, "yahoo", target=target
+        seen.prices,
+        seen.actions,
+        [ticker],
+        sessions,
+        LAST,
+        200,
+        "yahoo",
+        target=target,
+        is_repaired=is_repaired,
     )
 
 
@@ -109,6 +120,7 @@ class Case:
 
 VOLUME_ZERO = "volume_zero", "record"
 BASIS = {("basis_changed", "quarantine")}
+MENDED = {(REPAIRED, "record")}
 CASES = {
     "SSW.JO: the last sessions in rand for cents": Case(
         "unit_switch",
@@ -118,7 +130,7 @@ CASES = {
         "1/100 of the bars before, the ratio of another",
     ),
     "AET.L: two weeks in pence for pounds, years ago": Case(
-        "unit_switch", "MSFT", times(100, 300, 310), BASIS, "100 times the bars before"
+        "unit_switch", "MSFT", times(100, 300, 310), MENDED
     ),
     "a bar in pence for pounds": Case(
         "unit_random_mixups", "MSFT", times(100, 300, 301), {("wrong_print", "mask")}
@@ -133,19 +145,16 @@ CASES = {
         "bad_stock_splits",
         "NVDA",
         before(10, SPLIT_DAY),
-        BASIS,
-        "1/10 of the bars before, the ratio of its split of 2024-06-10",
+        MENDED,
     ),
     "4063.T: the same, in the bars up to some days before it": Case(
         "bad_stock_splits",
         "NVDA",
         before(10, dt.date(2024, 6, 3)),
-        BASIS,
-        "1/10 of the bars before, the ratio of its split of 2024-06-10",
-        "2024-06-03",
+        MENDED,
     ),
     "a split that is in the bars twice": Case(
-        "bad_stock_splits", "NVDA", before(0.1, SPLIT_DAY), BASIS, "10 times the bars before"
+        "bad_stock_splits", "NVDA", before(0.1, SPLIT_DAY), MENDED
     ),
     "a split that Yahoo leaves out": Case(
         "sudden_change",
@@ -178,6 +187,7 @@ CONSEQUENCES = {
     "mask": "the cells are masked: no input, no target, no score",
     "record": "recorded",
 }
+READ_REPAIRED = "read repaired; with `repair = false`, the ticker is held back"
 
 
 def faults_table() -> str:
@@ -188,7 +198,8 @@ def faults_table() -> str:
     ]
     for fault, case in CASES.items():
         [(rule, severity)] = case.findings - ({VOLUME_ZERO} if len(case.findings) > 1 else set())
-        lines.append(f"| {fault} | {case.repair} | `{rule}` | {CONSEQUENCES[severity]} |")
+        happens = READ_REPAIRED if rule == REPAIRED else CONSEQUENCES[severity]
+        lines.append(f"| {fault} | {case.repair} | `{rule}` | {happens} |")
     happens = "holds back target adj_close alone"
     for paid, rule in TOO_LARGE_DIVIDENDS.items():
         fault = f"REL.L: a dividend in pence for pounds, so {paid:g}% of the price"
@@ -209,6 +220,16 @@ def rules_of(verdict: GateVerdict) -> set[tuple[str, str]]:
     return set(zip(verdict.findings["rule"], verdict.findings["severity"], strict=True))
 
 
+def assert_read_repaired(yahoo: YahooSource, ticker: str, right: Fetched) -> None:
+    """Assert that histories are those of the right bars, and that a setting turns that off."""
+    seen = fetched(yahoo, ticker)
+    ours = Histories(seen.prices, seen.actions, repair=True).of(ticker, LAST)
+    theirs = Histories(right.prices, right.actions).of(ticker, LAST)
+    prices = [*PRICE_COLUMNS, "adj_close"]
+    np.testing.assert_allclose(ours[prices], theirs[prices], rtol=1e-9)
+    assert rules_of(judged(yahoo, ticker, is_repaired=False)) == BASIS
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_fault_is_found_and_nothing_is_left_of_it_after_its_repair(yahoo, market, case):
     right = fetched(yahoo, case.ticker)
@@ -218,6 +239,8 @@ def test_a_fault_is_found_and_nothing_is_left_of_it_after_its_repair(yahoo, mark
     assert bool(verdict.quarantined) == bool(case.reason)
     reason = verdict.quarantined.get(case.ticker, "")
     assert case.reason in reason and reason.startswith(case.day)
+    if case.findings == MENDED:
+        assert_read_repaired(yahoo, case.ticker, right)
     market.faults.clear()
     assert judged(yahoo, case.ticker).findings.empty
     pd.testing.assert_frame_equal(fetched(yahoo, case.ticker).prices, right.prices)
