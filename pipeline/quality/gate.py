@@ -25,6 +25,7 @@ from pipeline.prices import (
 from pipeline.quality import data_docs, derived_columns, quarantine, validation
 from pipeline.quality.quarantine import GateVerdict
 from pipeline.storage import content_digest
+from pipeline.windows import dividends
 
 #: The modules that decide a verdict, next to this one and the rules themselves.
 DECIDING_MODULES = (
@@ -34,6 +35,7 @@ DECIDING_MODULES = (
     price_basis,
     repair,
     usual,
+    dividends,
     derived_columns,
     validation,
     quarantine,

@@ -1,5 +1,6 @@
 """Windows: from a price history to the examples that networks learn from, and back to prices."""
 
+from pipeline.windows import dividends
 from pipeline.windows.cutting import cut_windows, surely_trainable
 from pipeline.windows.dataset import Dataset, Windows
 from pipeline.windows.dataset_file import (
@@ -69,6 +70,7 @@ __all__ = [
     "Windows",
     "cut_windows",
     "decode",
+    "dividends",
     "encode",
     "exponentially_weighted",
     "first_test_session",

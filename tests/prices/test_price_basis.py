@@ -139,4 +139,4 @@ def test_a_hole_does_not_hide_it_and_tickers_are_no_neighbours_of_each_other():
 
 def test_no_rows_change_nothing():
     none = basis_changes(HISTORY.empty(), pd.Series(dtype="float64"), ACTIONS.empty())
-    assert (list(none.columns), len(none)) == (["ticker", "session", "basis"], 0)
+    assert (list(none.columns), len(none)) == (["ticker", "session", "basis", "ratio"], 0)

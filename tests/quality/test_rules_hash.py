@@ -4,9 +4,10 @@ import shutil
 from pathlib import Path
 
 import pipeline.quality
-from pipeline.prices import adjustment, masking, misprints, price_basis, usual
+from pipeline.prices import adjustment, masking, misprints, price_basis, repair, usual
 from pipeline.quality import Gate
 from pipeline.quality import gate as gate_module
+from pipeline.windows import dividends
 from tests.quality.made_bars import SUITES
 
 
@@ -17,7 +18,7 @@ def test_the_rules_hash_covers_every_module_that_decides_a_verdict():
         folder / "data_docs.py",  # shows a verdict, and decides none
         folder / "gate.py",  # hashed by its own path
     }
-    judging = (adjustment, masking, misprints, price_basis, usual)
+    judging = (adjustment, masking, misprints, price_basis, repair, usual, dividends)
     modules |= {Path(module.__file__) for module in judging}
     assert {Path(module.__file__) for module in gate_module.DECIDING_MODULES} == modules
 
