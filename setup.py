@@ -21,6 +21,7 @@ setup(
         "pipeline": [
             "py.typed",
             "universes.toml",
+            "templates/*.csv",
             "storage/migrations/*.mako",
             "reporting/templates/*",
             "scheduling/pages/static/*",

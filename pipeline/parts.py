@@ -301,6 +301,8 @@ def overridden(universe: Universe, **changes: Any) -> Universe:
         changes.setdefault("data", "")
     if source != "sql":
         changes.setdefault("query", "")
+    if "tickers" in changes:
+        changes["members"] = ()  # these tickers, whether they are members or not
     return dataclasses.replace(universe, **changes)
 
 

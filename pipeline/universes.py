@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.addresses import is_url, without_login
 from pipeline.errors import SettingsError
+from pipeline.members import Member, members_on, read_members
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -50,7 +51,7 @@ PUBLISHED_FIELDS = ("tickers", "horizon", "source", "data", "calendar")
 #: The days that a universe's calendar has besides its exchange's, or lacks.
 AMENDING = ("closures", "extra_sessions")
 #: Keys that a universe's JSON has only where they say something, as it had none of them before.
-OMITTED_WHEN_EMPTY = (*AMENDING, "history_sessions", "query")
+OMITTED_WHEN_EMPTY = (*AMENDING, "history_sessions", "query", "members")
 #: Likewise, the key that says something only where it is false.
 OMITTED_WHEN_TRUE = "repair"
 
@@ -79,6 +80,8 @@ class Universe:
         extra_sessions: days on which it traded although the calendar has no session.
         repair: whether bars in a subunit, or on the wrong side of a split, are read on the basis of
             the newest (see `prices.repair`); the ticker is held back otherwise.
+        members: which of the tickers are in it when (see `on`); (): all of them always. In the
+            file, it is the path of a CSV file (see `members`), and `tickers` is left out.
         sectors: the companies' sectors by ticker, for pictures only; tickers may be missing.
 
     Raises:
@@ -101,6 +104,7 @@ class Universe:
     closures: tuple[dt.date, ...] = ()
     extra_sessions: tuple[dt.date, ...] = ()
     repair: bool = True
+    members: tuple[Member, ...] = ()
     sectors: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -222,6 +226,28 @@ class Universe:
     def amendments(self) -> list[str]:
         """The days of `AMENDING` in words, for what depends on its calendar."""
         return [f"{name} {day}" for name in AMENDING for day in getattr(self, name)]
+
+    def on(self, session: dt.date) -> Universe:
+        """Return the universe of a session: its tickers are the members of that day.
+
+        Raises:
+            SettingsError: it has none.
+        """
+        if not self.members:
+            return self
+        tickers = members_on(self.members, session)
+        if not tickers:
+            first = min(member.first for member in self.members)
+            raise SettingsError(
+                f"Universe {self.name!r} has no member on {session}; the first is of {first}. Use "
+                "another session, or add rows to its file of members."
+            )
+        return dataclasses.replace(self, tickers=tickers, members=())
+
+    def left(self, first: dt.date, last: dt.date) -> tuple[str, ...]:
+        """Return the tickers that were members on `first` or later, and are none on `last`."""
+        ended = {each.ticker for each in self.members if each.last and first <= each.last < last}
+        return tuple(sorted(ended - set(members_on(self.members, last))))
 
     def differences(self, declared: Universe) -> list[str]:
         """Return those of `PUBLISHED_FIELDS` in which it differs from what is declared."""
@@ -370,6 +396,11 @@ def _universe_of(name: str, entry: object, path: Path) -> Universe:
             f"{path}: universe {name!r} has {', '.join(unknown)}; the keys are "
             f"{', '.join(sorted(known))}."
         )
+    if {"tickers", "members"} <= set(entry):
+        raise SettingsError(
+            f"{path}: universe {name!r} has both tickers and members; one of them is expected."
+        )
+    entry = {**entry, **_members_of(name, entry, path)}
     missing = sorted({"source", "tickers"} - set(entry))
     if missing:
         raise SettingsError(f"{path}: universe {name!r} lacks {', '.join(missing)}.")
@@ -382,6 +413,16 @@ def _universe_of(name: str, entry: object, path: Path) -> Universe:
             "among its tickers."
         )
     return universe
+
+
+def _members_of(name: str, entry: Mapping[str, object], path: Path) -> dict[str, object]:
+    """Return members and tickers where an entry names a file of members; nothing elsewhere."""
+    if "members" not in entry:
+        return {}
+    file, where = entry["members"], f"{path}: universe {name!r}"
+    _require_type(where, "members", file, (str,), 'a path such as "members.csv"')
+    members = read_members(path.parent / Path(str(file)).expanduser(), name, as_ticker)
+    return {"members": members, "tickers": tuple(dict.fromkeys(each.ticker for each in members))}
 
 
 def _require_type(

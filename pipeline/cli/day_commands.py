@@ -113,7 +113,7 @@ def take_step(
     known_at: KnownAtFlag = None,
 ) -> int:
     """Take one step of the day, the one that the command is named after."""
-    from pipeline.daily import STEPS, TICKER_STEPS, report_text
+    from pipeline.daily import STEPS, TICKER_STEPS, report_text, to_ingest
     from pipeline.parts import Parts
 
     name = str(context.info_name).replace("-", "_")
@@ -121,7 +121,7 @@ def take_step(
         run = planned_run(parts, session, known_at)
         _count_tickers(parts, run)
         if name == "ingest":
-            STEPS[name](parts, run, list(run.universe.tickers))
+            STEPS[name](parts, run, to_ingest(parts, run))
         elif name in TICKER_STEPS:
             STEPS[name](parts, run, passed_tickers(parts, run))
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ import typer
 from pipeline.cli.flags import FormatFlag, date_flag
 from pipeline.cli.printing import print_rows
 from pipeline.errors import NothingStored
+from pipeline.members import members_on
 from pipeline.settings import Settings
 from pipeline.universes import AMENDING, OMITTED_WHEN_EMPTY, REHEARSAL
 
@@ -83,15 +85,34 @@ def scores(
         print_rows(_together(tables, list(SCORES.key if each else groups)), format)
 
 
-def print_universes(settings: Settings, format: FormatFlag = "table") -> None:
-    """Print all universes, or one."""
+def print_universes(
+    settings: Settings,
+    template: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Write the members by date of an index (dow30, nifty50, sp500) to NAME.csv here, "
+            "and print the entry that goes into your file of universes.",
+        ),
+    ] = "",
+    format: FormatFlag = "table",
+) -> None:
+    """Print all universes, or one; or write a template of one."""
+    if template:
+        from pipeline.universe_templates import template_of
+
+        chosen_template = template_of(template)
+        chosen_template.write(Path.cwd())
+        print(chosen_template.entry())
+        return
     import pandas as pd
 
     from pipeline.universes import load_universes
 
     universes = load_universes(settings.universes)
     chosen = [universes.of(settings.universe)] if settings.universe else list(universes.values())
-    rows = pd.DataFrame([_universe_row(universe) for universe in chosen])
+    today = dt.datetime.now(dt.UTC).date()
+    rows = pd.DataFrame([_universe_row(universe, today) for universe in chosen])
     # Only universes of files have a folder, and few have days of their own.
     empty = [name for name in ("data", *OMITTED_WHEN_EMPTY) if not rows[name].any()]
     print_rows(rows.drop(columns=empty), format)
@@ -117,14 +138,15 @@ def print_recipes(settings: Settings, format: FormatFlag = "table") -> None:
                 print(f"  {name:<15} {value}")
 
 
-def _universe_row(universe: Universe) -> dict[str, object]:
+def _universe_row(universe: Universe, today: dt.date) -> dict[str, object]:
     sectors: dict[str, list[str]] = {}
     for ticker, sector in universe.sectors.items():
         sectors.setdefault(sector, []).append(ticker)
     return {
         **dataclasses.asdict(universe),
         **{name: " ".join(map(str, getattr(universe, name))) for name in AMENDING},
-        "tickers": " ".join(universe.tickers),
+        "members": f"{len(universe.tickers)} by date" if universe.members else "",
+        "tickers": " ".join(members_on(universe.members, today) or universe.tickers),
         "dag": f"daily_forecast_{universe.name}",
         "sectors": "; ".join(f"{name}: {' '.join(tickers)}" for name, tickers in sectors.items()),
     }

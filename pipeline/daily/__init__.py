@@ -6,7 +6,7 @@ from pipeline.daily.dataset_files import OWN_ROLES, POOL_ROLES, dataset_file, re
 from pipeline.daily.ingest import probe
 from pipeline.daily.lineup import Lineup, NetworkEntry
 from pipeline.daily.network_requests import DATASET_ROLES
-from pipeline.daily.plan import plan, run_of
+from pipeline.daily.plan import plan, run_of, to_ingest
 from pipeline.daily.prediction_files import spread_of_changes
 from pipeline.daily.prepare_run import prepare_run
 from pipeline.daily.report import (
@@ -57,5 +57,6 @@ __all__ = [
     "shards",
     "spec_of",
     "spread_of_changes",
+    "to_ingest",
     "verdict_of",
 ]

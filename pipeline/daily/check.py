@@ -15,12 +15,14 @@ from pipeline.daily.admission import (
     RESTATED,
     is_everyones,
     known_at_of,
+    note,
     passed,
     reasons_of,
     require_enough_admitted,
     save_checks,
     withdraw_forecasts,
 )
+from pipeline.daily.plan import leavers
 from pipeline.daily.shards import chunks
 from pipeline.daily.window_cuts import first_read, spec_of
 from pipeline.errors import NothingStored
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from pipeline.parts import Parts
 
 STEP = "check"
+#: The rule of a finding about a ticker that is no member any more.
+LEFT = "left"
 #: Tickers that are read at once, and the bars from which no more of them are validated together: a
 #: million take a gigabyte.
 READ_TOGETHER = 100
@@ -61,6 +65,7 @@ def check(parts: Parts, run: Run) -> list[str]:
             f"{run.universe.name} {run.session}: there are no prices to check. "
             "Run `ingest` for this session first."
         )
+    _note_leavers(parts, run)
     first, recent = first_read(parts, run), _recent_bars(parts, run, moment)
     for batch, bars in _bars_in_batches(parts, run, ingested, moment, first):
         _check_together(parts, run, batch, bars, recent, moment, first)
@@ -77,6 +82,15 @@ def check(parts: Parts, run: Run) -> list[str]:
     withdraw_forecasts(parts, run, STEP, quarantined)
     require_enough_admitted(parts, run, quarantined)
     return passed(parts, run)
+
+
+def _note_leavers(parts: Parts, run: Run) -> None:
+    """Say which members have left since the session before, once."""
+    before = parts.calendar(run.universe).last_session_until(run.session - dt.timedelta(days=1))
+    for ticker in leavers(parts, run, before):
+        message = "has left the universe; its last forecasts are scored as their sessions close"
+        note(parts, run, LEFT, {ticker: message})
+        parts.progress(STEP, ticker, message)
 
 
 def _quarantined(parts: Parts, run: Run) -> dict[str, str]:

@@ -58,7 +58,7 @@ def ingest(parts: Parts, run: Run, tickers: Sequence[str]) -> list[str]:
 
 
 def ingest_each(parts: Parts, run: Run, tickers: Sequence[str]) -> dict[str, StockcastError]:
-    """Do the step; return the errors of the tickers that failed."""
+    """Do the step; return the errors of the universe's tickers that failed."""
     newest = parts.store.prices.last_sessions(
         run.universe.source_id, tickers, run.session, known_at_of(run)
     )
@@ -75,6 +75,8 @@ def ingest_each(parts: Parts, run: Run, tickers: Sequence[str]) -> dict[str, Sto
         failed = _ingest_together(parts, run, batch, newest)
         for ticker, error in failed.items():
             parts.progress(STEP, ticker, str(error))
+        # One that has left the universe is held back from nothing.
+        failed = {ticker: failed[ticker] for ticker in failed if ticker in run.universe.tickers}
         save_checks(parts, run, {t: f"{INGEST_FAILED}{error}" for t, error in failed.items()})
         failures |= failed
     return failures

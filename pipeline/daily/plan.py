@@ -75,8 +75,11 @@ def plan(
             f"{session} is after {newest}, the last session that the {source.name} source has. "
             "Use that one or an earlier one (flag --session)."
         )
+    universe = universe.on(session)
+    require_known(source, universe.tickers, all_of_them=not is_declared)
     is_replay = known_at is not None
-    if not (publish or parts.settings.publish) and (is_replay or departures(parts, universe)):
+    departs = is_replay or departures(parts, universe, session)
+    if departs and not (publish or parts.settings.publish):
         universe = universe.as_rehearsal()
     run = run_of(parts, universe, session, known_at or now, is_replay)
     _require_enough_to_learn_from(run, recipe)
@@ -89,10 +92,31 @@ def _declaration(parts: Parts, universe: Universe) -> Universe | None:
     return load_universes(parts.settings.universes).get(declared_name(universe.name))
 
 
-def departures(parts: Parts, universe: Universe) -> list[str]:
-    """Return in what a universe differs from its declaration; nothing where there is none."""
+def departures(parts: Parts, universe: Universe, session: dt.date) -> list[str]:
+    """Return in what a session's universe differs from its declaration, where there is one."""
     declared = _declaration(parts, universe)
-    return [] if declared is None else universe.differences(declared)
+    return [] if declared is None else universe.differences(declared.on(session))
+
+
+def leavers(parts: Parts, run: Run, since: dt.date | None = None) -> list[str]:
+    """Return the members that have left so lately that forecasts of them are to be scored still.
+
+    The declaration alone says so, and not what is stored: sessions may be run in any order.
+
+    Args:
+        since: those only that were members on this day or later.
+    """
+    declared = _declaration(parts, run.universe)
+    if declared is None or run.universe.is_rehearsal or run.replay:
+        return []
+    first = since or run.session - dt.timedelta(days=3 * run.universe.horizon + 10)
+    own = set(run.universe.tickers)
+    return [ticker for ticker in declared.left(first, run.session) if ticker not in own]
+
+
+def to_ingest(parts: Parts, run: Run) -> list[str]:
+    """Return the tickers that a run needs prices of: its own, and those of `leavers`."""
+    return [*run.universe.tickers, *leavers(parts, run)]
 
 
 def _require_enough_to_learn_from(run: Run, recipe: PriceRecipe) -> None:

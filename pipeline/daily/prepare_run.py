@@ -52,7 +52,7 @@ def _warn_of_other_folders(parts: Parts, run: Run) -> None:
 def _tell_of_departures(parts: Parts, run: Run) -> None:
     """Say what differs from the declaration, and whether it is published."""
     universe = run.universe
-    names = departures(parts, universe) + (["known-at"] if run.replay else [])
+    names = departures(parts, universe, run.session) + (["known-at"] if run.replay else [])
     if not names:
         return
     values = {"known-at": run.known_at.isoformat(), "tickers": ", ".join(universe.tickers)}

@@ -10,6 +10,7 @@ import pandas as pd
 
 from pipeline.daily.admission import INGEST_FAILED, note_failures
 from pipeline.daily.check import READ_TOGETHER
+from pipeline.daily.plan import to_ingest
 from pipeline.daily.replaying import baseline_model
 from pipeline.daily.score_bases import bases_of
 from pipeline.daily.shards import chunks
@@ -127,7 +128,7 @@ def _due(parts: Parts, run: Run, until: dt.date) -> pd.DataFrame:
     They are this run's own, those that have no score, and those whose prices have changed since, or
     are no longer trusted.
     """
-    tickers, store = list(run.universe.tickers), parts.store
+    tickers, store = to_ingest(parts, run), parts.store
     own = store.load(PUBLICATIONS, **run.key, ticker=tickers, session=Span(last=until))
     waiting = store.publications.unscored(
         run.session - dt.timedelta(days=UNSCORED_DAYS), until, **run.series, ticker=tickers

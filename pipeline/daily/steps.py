@@ -16,6 +16,7 @@ from pipeline.daily.build_windows import build_windows
 from pipeline.daily.check import check
 from pipeline.daily.evaluate import evaluate
 from pipeline.daily.ingest import ingest, ingest_each
+from pipeline.daily.plan import to_ingest
 from pipeline.daily.prepare_run import prepare_run
 from pipeline.daily.pretrain import pretrain
 from pipeline.daily.promote import promote
@@ -66,7 +67,7 @@ def run_day(parts: Parts, run: Run) -> str:
 
 def _run_steps(parts: Parts, run: Run) -> str:
     prepare_run(parts, run)
-    failures = ingest_each(parts, run, run.universe.tickers)
+    failures = ingest_each(parts, run, to_ingest(parts, run))
     if len(failures) == len(run.universe.tickers):
         raise next(iter(failures.values()))
     make_forecasts(parts, run)

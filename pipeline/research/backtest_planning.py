@@ -40,6 +40,7 @@ def plan_backtest(
             f"There is no session of {calendar.name} from {request.first} to {request.last}. "
             "Give an earlier --from or a later --to."
         )
+    universe = universe.on(inside[0])  # who was in it then: a later choice has seen who did well
     last_forecast = calendar.next_sessions(inside[-1], universe.horizon)[-1]
     histories = _fetched(parts, universe, last_forecast, now)
     newest = histories.bars["session"].max().date()

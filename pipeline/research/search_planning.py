@@ -53,6 +53,7 @@ def plan_search(
             f"{untouched}, from where on nothing is looked at; {request.folds} folds of "
             f"{FOLD_SESSIONS} need more. Ask for fewer folds (--folds), or begin earlier (--from)."
         )
+    universe = universe.on(allowed[-1])
     source, calendar = parts.source(universe), parts.calendar(universe)
     histories = fetch_histories(source, universe.tickers, allowed[0], allowed[-1], calendar, now)
     folds = tuple(

@@ -106,7 +106,7 @@ def daily_page(universe: Universe, settings: Settings) -> str:
         name=universe.name,
         picture=urlsplit(airflow_page(f"{PAGES_PREFIX}/static/day.svg")).path,
         picture_text=PICTURE_TEXT,
-        tickers=", ".join(universe.tickers),
+        tickers=("by date, of: " if universe.members else "") + ", ".join(universe.tickers),
         source=names.get(universe.source, own_name),
         calendar=universe.calendar,
         target=universe.target,

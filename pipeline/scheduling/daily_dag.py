@@ -92,7 +92,7 @@ def build_daily_dag(universe: Universe, settings: Settings, retry: bool = True) 
     }
     with DAG(
         daily_dag_id(universe.name),
-        description=f"{len(universe.tickers)} tickers from {universe.source}, "
+        description=f"{_tickers_in_words(universe)} from {universe.source}, "
         f"{universe.horizon} sessions ahead",
         doc_md=daily_page(universe, settings),
         schedule=SessionTimetable(
@@ -111,6 +111,11 @@ def build_daily_dag(universe: Universe, settings: Settings, retry: bool = True) 
     ) as dag:
         _day(universe, RETRY_SOURCE if retry else NO_RETRY)
     return dag
+
+
+def _tickers_in_words(universe: Universe) -> str:
+    by_date = ", by date," if universe.members else ""
+    return f"{len(universe.tickers)} tickers{by_date}"
 
 
 def forecasts_asset(universe: str) -> Asset:

@@ -105,7 +105,7 @@ def through_airflow(settings: Settings, planned: Run) -> list[str]:
 
     asked = planned.universe.as_declared()
     declared = load_universes(settings.universes).get(asked.name, asked)
-    conf = conf_of(asked, declared, settings.publish, planned.session)
+    conf = conf_of(asked, declared.on(planned.session), settings.publish, planned.session)
     return run_in_process(settings, planned, _moment_of(planned), conf)
 
 
@@ -115,7 +115,8 @@ def _through_scheduler(
     from pipeline.reporting import for_people
 
     dag_id = daily_dag_id(planned.universe.name)
-    conf = conf_of(planned.universe, own, settings.publish, planned.session)
+    declared = own.on(planned.session)
+    conf = conf_of(planned.universe, declared, settings.publish, planned.session)
     run_id = airflow.run_again_or_first(dag_id, _moment_of(planned), conf, form_of(own))
     follower = LogFollower(run_folder(settings.home, dag_id, run_id))
     follower.skip()

@@ -78,7 +78,7 @@ def listening(listener: TaskListener) -> Iterator[None]:
 def plan(universe: Universe, context: Mapping[str, Any]) -> tuple[Run, list[Shard]]:
     """Return what this DAG run is asked to do, and the tickers of each mapped task."""
     from pipeline.daily import plan as plan_session
-    from pipeline.daily import prepare_run, shards
+    from pipeline.daily import prepare_run, shards, to_ingest
 
     params, dag_run = context["params"], context["dag_run"]
     with errors_for_airflow(), parts_of_task() as parts:
@@ -88,7 +88,7 @@ def plan(universe: Universe, context: Mapping[str, Any]) -> tuple[Run, list[Shar
         session = session_to_run(parts, requested, params, dag_run, now)
         run = plan_session(parts, requested, session, now, publish=bool(params.get("publish")))
         prepare_run(parts, run)
-        settings, tickers = parts.settings, list(requested.tickers)
+        settings, tickers = parts.settings, to_ingest(parts, run)
         return run, shards(tickers, settings.shard_size, settings.workers)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.daily import STEPS, TICKER_STEPS, plan
+from pipeline.daily import STEPS, TICKER_STEPS, plan, to_ingest
 from pipeline.run import Run
 from pipeline.tables import FINDINGS
 from pipeline.tracking import TrackedRun
@@ -132,7 +132,8 @@ def take_steps(parts: QuickParts, run: Run, first: str = "ingest", last: str = "
     """Do the steps of a run from `first` to `last`; with all tickers where they take some."""
     names = list(STEPS)
     for name in names[names.index(first) : names.index(last) + 1]:
-        arguments = [list(run.universe.tickers)] if name in TICKER_STEPS else []
+        tickers = to_ingest(parts, run) if name == "ingest" else list(run.universe.tickers)
+        arguments = [tickers] if name in TICKER_STEPS else []
         STEPS[name](parts, run, *arguments)
 
 
