@@ -51,7 +51,7 @@ PUBLISHED_FIELDS = ("tickers", "horizon", "source", "data", "calendar")
 #: The days that a universe's calendar has besides its exchange's, or lacks.
 AMENDING = ("closures", "extra_sessions")
 #: Keys that a universe's JSON has only where they say something, as it had none of them before.
-OMITTED_WHEN_EMPTY = (*AMENDING, "history_sessions", "query", "members")
+OMITTED_WHEN_EMPTY = (*AMENDING, "history_sessions", "query", "members", "aliases")
 #: Likewise, the key that says something only where it is false.
 OMITTED_WHEN_TRUE = "repair"
 
@@ -82,6 +82,7 @@ class Universe:
             the newest (see `prices.repair`); the ticker is held back otherwise.
         members: which of the tickers are in it when (see `on`); (): all of them always. In the
             file, it is the path of a CSV file (see `members`), and `tickers` is left out.
+        aliases: by ticker, the name that it had before, under which its source has older prices.
         sectors: the companies' sectors by ticker, for pictures only; tickers may be missing.
 
     Raises:
@@ -105,6 +106,7 @@ class Universe:
     extra_sessions: tuple[dt.date, ...] = ()
     repair: bool = True
     members: tuple[Member, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
     sectors: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -113,6 +115,8 @@ class Universe:
         object.__setattr__(self, "tickers", tuple(map(spelt_ticker, self.tickers)))
         sectors = {spelt_ticker(ticker): sector for ticker, sector in self.sectors.items()}
         object.__setattr__(self, "sectors", sectors)
+        aliases = {spelt_ticker(t): spelt_ticker(former) for t, former in self.aliases.items()}
+        object.__setattr__(self, "aliases", aliases)
         for name in AMENDING:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if not NAME_PATTERN.fullmatch(declared_name(self.name)):
@@ -155,6 +159,7 @@ class Universe:
         example = "Information Technology"
         table = f'a table such as {{IBM = "{example}"}}'
         _require_type(where, "sectors", self.sectors, (Mapping,), table)
+        _require_type(where, "aliases", self.aliases, (Mapping,), 'a table such as {META = "FB"}')
         for ticker, sector in self.sectors.items():
             text = f'a text such as "{example}"'
             _require_type(where, f"the sector of {ticker}", sector, (str,), text)
@@ -190,7 +195,7 @@ class Universe:
                 f"{where} has no tickers; name at least one (flag --tickers IBM,AAPL or `tickers` "
                 "in the file)."
             )
-        for ticker in self.tickers:
+        for ticker in (*self.tickers, *self.aliases.values()):
             check_ticker(ticker, f"{where}: ")
         if len(set(self.tickers)) < len(self.tickers):
             raise SettingsError(f"{where}: a ticker is named twice in {', '.join(self.tickers)}.")
@@ -406,12 +411,13 @@ def _universe_of(name: str, entry: object, path: Path) -> Universe:
         raise SettingsError(f"{path}: universe {name!r} lacks {', '.join(missing)}.")
     universe = Universe(name=name, **entry)
     # Universe itself does not check this: a run may be of fewer tickers than the file names.
-    strangers = sorted(set(universe.sectors) - set(universe.tickers))
-    if strangers:
-        raise SettingsError(
-            f"{path}: universe {name!r} names sectors of {', '.join(strangers)}, which are not "
-            "among its tickers."
-        )
+    for key in ("sectors", "aliases"):
+        strangers = sorted(set(getattr(universe, key)) - set(universe.tickers))
+        if strangers:
+            raise SettingsError(
+                f"{path}: universe {name!r} names {key} of {', '.join(strangers)}, which are not "
+                "among its tickers."
+            )
     return universe
 
 

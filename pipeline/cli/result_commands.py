@@ -146,6 +146,7 @@ def _universe_row(universe: Universe, today: dt.date) -> dict[str, object]:
         **dataclasses.asdict(universe),
         **{name: " ".join(map(str, getattr(universe, name))) for name in AMENDING},
         "members": f"{len(universe.tickers)} by date" if universe.members else "",
+        "aliases": " ".join(f"{new}={former}" for new, former in universe.aliases.items()),
         "tickers": " ".join(members_on(universe.members, today) or universe.tickers),
         "dag": f"daily_forecast_{universe.name}",
         "sectors": "; ".join(f"{name}: {' '.join(tickers)}" for name, tickers in sectors.items()),
