@@ -19,6 +19,7 @@ from pipeline.errors import (
     UnknownTicker,
 )
 from pipeline.prices.csv_files import CsvSource
+from pipeline.prices.formats import files_at
 from pipeline.prices.source import fetch, newest_session, require_known
 from pipeline.sessions import Calendar
 from tests.prices.made_csv import (
@@ -101,6 +102,22 @@ def test_a_folder_without_price_files_is_a_setting_to_fix(tmp_path):
         CsvSource(tmp_path / "nowhere").tickers()
     with pytest.raises(SettingsError, match=r"has no \.csv, \.txt, .* or \.zip files of prices"):
         CsvSource(tmp_path).tickers()
+
+
+def test_a_folder_with_something_else_names_it(tmp_path):
+    folder_of(tmp_path, IBM__json="[]", notes__md="")
+    with pytest.raises(SettingsError, match=r"of prices, but IBM\.json, notes\.md; put one per"):
+        CsvSource(tmp_path).tickers()
+    (tmp_path / "nyse").mkdir()
+    folder_of(tmp_path / "nyse", IBM__csv=HEADER + TWO_LINES)
+    with pytest.raises(SettingsError, match="files of prices, but nyse/; put one per ticker there"):
+        CsvSource(tmp_path).tickers()
+
+
+def test_an_open_workbooks_own_file_is_no_price_file(tmp_path):
+    folder = folder_of(tmp_path, AAPL__csv=HEADER + TWO_LINES)
+    (folder / "~$AAPL.xlsx").write_bytes(b"\x05owner")
+    assert [file.name for file in files_at(str(folder))] == ["AAPL.csv"]
 
 
 def test_a_ticker_in_two_files_is_refused_and_no_other(tmp_path):

@@ -20,7 +20,7 @@ import pandas as pd
 
 from pipeline.addresses import is_url, without_login
 from pipeline.errors import MalformedPrices, SettingsError, SourceUnavailable
-from pipeline.prices.formats.file_names import READ_KINDS, is_price_file
+from pipeline.prices.formats.file_names import READ_KINDS, is_price_file, names_instead
 
 UNREADABLE = (
     *(OSError, EOFError, UnicodeError, ValueError, RuntimeError, KeyError, NotImplementedError),
@@ -107,9 +107,11 @@ def files_at(place: str) -> list[PriceFile]:
     names = _remote_names(place) if is_url(place) else _local_names(place)
     files = [file for name in names for file in _members(name)]
     if not files:
+        instead = "" if is_url(place) else names_instead(Path(place))
         raise SettingsError(
-            f"{without_login(place)} has no {READ_KINDS} files of prices; put one per ticker there "
-            "(Date, Open, High, Low, Close, Volume), or one long file with a ticker column."
+            f"{without_login(place)} has no {READ_KINDS} files of prices{instead}; put "
+            "one per ticker there (Date, Open, High, Low, Close, Volume), or one long file with a "
+            "ticker column."
         )
     return files
 
@@ -225,7 +227,11 @@ def decoded(content: bytes) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
+        pass
+    try:
         return content.decode("cp1252")
+    except UnicodeDecodeError:
+        raise ValueError("text in neither UTF-8 nor Windows-1252: save it as UTF-8") from None
 
 
 def _written(table: pd.DataFrame) -> str:

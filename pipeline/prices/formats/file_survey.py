@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.addresses import is_url
 from pipeline.errors import RunError, SettingsError
 from pipeline.prices.formats.file_content import PriceFile, files_at
+from pipeline.prices.formats.file_names import folders_of_prices
 from pipeline.prices.formats.file_rows import FileTable, TickerRows, read_table
 
 
@@ -44,7 +45,7 @@ class FolderSurvey:
 
     Attributes:
         files: by their names.
-        others: names of files that are no price files.
+        others: names of files that are no price files, and of folders with price files in them.
     """
 
     files: tuple[FileSurvey, ...]
@@ -63,6 +64,7 @@ def survey(place: str) -> FolderSurvey:
         taken = {Path(file.place).name for file in files}
         names = (each.name for each in Path(place).iterdir() if each.is_file())
         others = sorted(name for name in names if name not in taken)
+        others += folders_of_prices(Path(place))
     return FolderSurvey(tuple(_of_file(file) for file in files), tuple(others))
 
 
