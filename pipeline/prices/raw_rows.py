@@ -46,8 +46,8 @@ def action_rows(raw: pd.DataFrame, ticker: str, where: str, calendar: Calendar) 
     if wrong.any():
         row = raw.loc[wrong].iloc[0]
         raise MalformedPrices(
-            f"{where}: {row['kind']} of {row['value']} on {row['date']} is no corporate action; a "
-            "positive split or dividend is."
+            f"{where}: {row['kind']} of {row['value']} on {str(row['date'])[:10]}; a positive "
+            "split or dividend is expected. Correct it, or leave it out."
         )
     frame = pd.DataFrame(
         {

@@ -244,8 +244,16 @@ def _refuse_repeated(prices: pd.DataFrame, where: str) -> None:
         return
     session = repeated["session"].min()
     rows = repeated[repeated["session"] == session]
-    likeness = "identical ones" if len(rows.drop_duplicates()) == 1 else "with different prices"
+    if len(rows) > 2 and 2 * repeated["session"].nunique() > prices["session"].nunique():
+        raise MalformedPrices(
+            f"{where}: {len(rows)} bars for {session.date()}, and several for most days; one a day "
+            "is expected. Make daily bars of them."
+        )
+    if len(rows.drop_duplicates()) == 1:
+        likeness, remedy = "identical ones", "all but one"
+    else:
+        likeness, remedy = "with different prices", "those that are wrong"
     raise MalformedPrices(
         f"{where}: {len(rows)} bars for {session.date()}, {likeness}; one is expected. Remove "
-        "those that are wrong."
+        f"{remedy}."
     )

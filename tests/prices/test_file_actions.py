@@ -70,5 +70,11 @@ def test_what_is_not_used_is_named(tmp_path, names, cells, unused):
 
 def test_an_action_that_cannot_be_holds_its_ticker_back(tmp_path):
     text = f"{HEAD.format('Dividends')}2012-01-05,1,2,1,1,900,-3\n"
-    with pytest.raises(MalformedPrices, match=r"dividend of -3\.0 on .* is no corporate action"):
+    with pytest.raises(MalformedPrices, match=r"dividend of -3\.0 on 2012-01-05; a positive"):
+        fetch_all(folder_of(tmp_path, AAPL__csv=text))
+
+
+def test_a_split_in_words_is_pointed_at(tmp_path):
+    text = f"{HEAD.format('Split')}2012-01-05,1,2,1,1,900,2 for 1\n"
+    with pytest.raises(MalformedPrices, match="split is '2 for 1', where a split such as 2 or 2:1"):
         fetch_all(folder_of(tmp_path, AAPL__csv=text))

@@ -162,7 +162,7 @@ def test_actions_are_trimmed_and_joined_by_day():
 
 
 def test_a_split_of_nothing_is_refused():
-    with pytest.raises(MalformedPrices, match="split of 0 on 2024-07-02 is no corporate action"):
+    with pytest.raises(MalformedPrices, match="split of 0 on 2024-07-02; a positive split or"):
         july(
             bars("2024-07-02"),
             pd.DataFrame([("2024-07-02", "split", 0)], columns=["date", "kind", "value"]),

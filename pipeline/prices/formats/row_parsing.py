@@ -16,6 +16,8 @@ SURPLUS = "surplus"
 NUMBER_COLUMNS = (*OHLCV, "adj_close", "split", "dividend")
 #: A price that moves by this factor within a file may be one with and without thousands.
 MIXED_THOUSANDS = 100
+#: Years before are slips of the pen: no price is as old.
+FIRST_YEAR = 1600
 
 
 def style_of(rows: pd.DataFrame, layout: Layout) -> NumberStyle:
@@ -104,12 +106,16 @@ def parsed_rows(
             continue
         wrong = (numbers.isna() & cells.notna()) | np.isinf(numbers)
         if wrong.any():
-            reason = "where a number such as 1234.5 or nothing is expected."
+            example = "split such as 2 or 2:1" if column == "split" else "number such as 1234.5"
+            reason = f"where a {example} or nothing is expected."
             fault = column + " is '" + cells[wrong].astype("str") + f"', {reason}"
             reasons["adj_fault" if column == "adj_close" else "fault"].append(fault)
         rows[column] = numbers.mask(np.isinf(numbers))
     if days is None:
         days, faults = _days(rows["date"], dates)
+        reasons["fault"].insert(0, faults)
+    else:
+        days, faults = _without_impossible(rows["date"], days)
         reasons["fault"].insert(0, faults)
     rows["date"] = days
     for name, found in reasons.items():
@@ -124,11 +130,21 @@ def _days(cells: pd.Series, style: DateStyle) -> tuple[pd.Series, pd.Series]:
     texts = cells.fillna("").str.strip()
     days = {text: parse_date(text, style) for text in texts.unique()}
     has_zone = any(day is not None and day.tzinfo is not None for day in days.values())
-    moments = texts.map(days)
-    unread = moments.isna()
-    faults = "date is " + cells[unread].fillna("").map(repr).astype("str")
-    faults += ", where one such as 2006-01-03 is expected."
-    return pd.to_datetime(moments, utc=has_zone), faults
+    moments = texts.map(
+        {text: day for text, day in days.items() if day is not None and day.year >= FIRST_YEAR}
+    )
+    return pd.to_datetime(moments, utc=has_zone), _date_faults(cells[moments.isna()])
+
+
+def _without_impossible(cells: pd.Series, days: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """Return days, missing where their year is a slip of the pen (0017), and faults."""
+    is_early = days.dt.year < FIRST_YEAR
+    return days.mask(is_early) if is_early.any() else days, _date_faults(cells[is_early])
+
+
+def _date_faults(cells: pd.Series) -> pd.Series:
+    faults = "date is " + cells.fillna("").map(repr).astype("str")
+    return faults + ", where one such as 2006-01-03 is expected."
 
 
 def _is_mixed(rows: pd.DataFrame, style: NumberStyle) -> bool:
