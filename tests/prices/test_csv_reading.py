@@ -20,6 +20,13 @@ from tests.prices.made_csv import HEADER, TWO_BARS, TWO_LINES, fetch_all, folder
         f"{HEADER}2012-01-05,10,12,9,11,500,\n2012-01-17, 11 ,13, 10,1.2e1,600,\n",
         "Date,Open,High,Low,Close,Volume,Name\n"
         "2012-01-05,10,12,9,11,500,Apple Inc.\n2012-01-17,11,13,10,12,600,Apple Inc.\n",
+        "Data,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie,Wolumen\n" + TWO_LINES,
+        "Datum,Openen,Hoogste,Laagste,Sluiten,Volume\n" + TWO_LINES,
+        "Tarih,Açılış,Yüksek,Düşük,Kapanış,Hacim\n" + TWO_LINES,
+        "Dates,PX_OPEN,PX_HIGH,PX_LOW,PX_LAST,PX_VOLUME\n" + TWO_LINES,
+        "Date,Open,High,Low,Last,Change,Settle,Volume\n"
+        "2012-01-05,10,12,9,1,1,11,500\n2012-01-17,11,13,10,1,1,12,600\n",
+        "v,vw,o,c,h,l,t,n\n500,1,10,11,12,9,1325739600000,1\n600,1,11,12,13,10,1326776400000,1\n",
         "Symbol,Name,Date,Open,High,Low,Close,Volume\n"
         "aapl,Apple,2012-01-05,10,12,9,11,500\naapl,Apple,2012-01-17,11,13,10,12,600\n",
     ],
@@ -30,6 +37,12 @@ from tests.prices.made_csv import HEADER, TWO_BARS, TWO_LINES, fetch_all, folder
         "tabs",
         "trailing commas",
         "company name",
+        "Polish",
+        "Dutch",
+        "Turkish",
+        "Bloomberg",
+        "futures",
+        "Polygon",
         "symbol and name",
     ],
 )
@@ -81,7 +94,20 @@ def test_cells_without_a_value_are_missing_not_zero(tmp_path):
         ("2012-01-05,10,12,9,inf,500\n", r"AAPL\.csv, line 2: close is 'inf'"),
         (
             "2012-01-05,1,1,1,1,1\n2012-01-05,1,1,1,1,1\n",
-            "AAPL from csv: 2 bars for 2012-01-05, identical ones",
+            r"AAPL from csv: 2 bars for 2012-01-05, identical ones.* Remove all but one\.",
+        ),
+        (
+            "2012-01-05,1,1,1,1,1\n2012-01-05,1,1,1,2,1\n2012-01-06,1,1,1,2,1\n",
+            r"with different prices; one is expected\. Remove those that are wrong\.",
+        ),
+        (
+            "".join(f"2012-01-05 {hour}:30,1,1,1,{hour},1\n" for hour in (10, 11, 12)),
+            r"3 bars for 2012-01-05, and several for most days; one a day is expected\. Make daily",
+        ),
+        ("0012-01-05,10,12,9,11,500\n", "line 2: date is '0012-01-05', where one such as"),
+        (
+            "0012-01-05 00:00,10,12,9,11,500\n2012-01-06 00:00,10,12,9,11,500\n",
+            "line 2: date is '0012-01-05 00:00', where one such as",
         ),
     ],
 )
@@ -98,7 +124,22 @@ def test_a_cell_or_bar_that_cannot_be_is_pointed_at(tmp_path, text, message):
             "no column low in the first line; expected Date, Open, High, Low, Close, Volume, found "
             "Day, Open, High, Lo",
         ),
-        ("", "found nothing"),
+        ("", r"AAPL\.csv: is empty\. Download the file again, or remove it\."),
+        ("sep=;\n\n", "is empty"),
+        (
+            '{"Note": "25 requests per day"}',
+            r'is JSON, not a table of prices, and begins with \{"Note": "25 requests per day"\} ',
+        ),
+        ('[\n{"date": 1}]', "is JSON, not a table of prices"),
+        (
+            "2012-01-05,10,12,9,11,500\n",
+            "no line has the names of the columns; the first is 2012-01-05, 10, 12, 9, 11, 500. "
+            "Put such a line before it, as Date, Open, High, Low, Close, Volume",
+        ),
+        (
+            "Date,AAPL,IBM\n2012-01-05,10,12\n",
+            "columns are Date, AAPL, IBM; a column per ticker is not read. Write a line per ticker",
+        ),
         ("Price,Close,Close\nTicker,IBM,IBM\nDate,,\n", "two columns for close of IBM; one is"),
         (
             "Date,Open,High,Low,Close,close,Volume\n",
@@ -113,6 +154,13 @@ def test_a_cell_or_bar_that_cannot_be_is_pointed_at(tmp_path, text, message):
 def test_a_broken_header_names_the_columns_found_and_expected(tmp_path, text, message):
     with pytest.raises(MalformedPrices, match=message):
         CsvSource(folder_of(tmp_path, AAPL__csv=text)).tickers()
+
+
+def test_text_in_an_unknown_encoding_is_refused_in_words(tmp_path):
+    (tmp_path / "AAPL.csv").write_bytes("日付,始値,高値,安値,終値\n".encode("shift_jis"))
+    expected = r"AAPL\.csv: cannot be read \(text in neither UTF-8 nor Windows-1252: save it as U"
+    with pytest.raises(MalformedPrices, match=expected):
+        CsvSource(tmp_path).tickers()
 
 
 def test_a_broken_gzip_file_is_named(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 #: Spellings of a column once its case, accents and all but its letters are gone, the likeliest
 #: first: a file that has several (unix and date, Stuecke and Volumen) means the first of them.
@@ -11,28 +12,30 @@ COLUMN_SPELLINGS: dict[str, tuple[str, ...]] = {
     "date": (
         *("date", "datum", "fecha", "data", "day", "datetime", "tradingday", "tradedate"),
         *("traddt", "timeopen", "opentime", "time", "timestamp", "unix", "unixtimestamp"),
-        "session",
+        *("session", "dates", "tarih"),
     ),
     "open": (
         *("open", "openprice", "opnpric", "erster", "eroffn", "eroffnung", "eroffnungskurs"),
-        *("ouv", "ouverture", "apertura", "abertura"),
+        *("ouv", "ouverture", "apertura", "abertura", "otwarcie", "openen", "acls", "pxopen"),
     ),
     "high": (
         *("high", "highprice", "hghpric", "hoch", "hochst", "tageshoch", "plushaut", "haut"),
-        *("maximo", "maxima", "massimo"),
+        *("maximo", "maxima", "massimo", "najwyzszy", "hoogste", "yuksek", "pxhigh"),
     ),
     "low": (
         *("low", "lowprice", "lwpric", "tief", "tiefst", "tagestief", "plusbas", "bas"),
-        *("minimo", "minima"),
+        *("minimo", "minima", "najnizszy", "laagste", "dusuk", "pxlow"),
     ),
     "close": (
         *("close", "closelast", "closeprice", "clspric", "closingprice", "schlusskurs"),
         *("schluss", "cierre", "chiusura", "fechamento", "cloture", "clot", "zuletzt"),
-        *("dernier", "ultimo", "price"),
+        *("dernier", "ultimo", "price", "zamkniecie", "sluiten", "kapans", "settle", "pxlast"),
+        "last",
     ),
     "volume": (
         *("volume", "vol", "stuecke", "stucke", "tottrdqty", "ttltrdqnty", "ttltradgvol"),
         *("totaltradedquantity", "volumen", "tickvol", "tickvolume"),
+        *("wolumen", "hacim", "pxvolume"),
     ),
     "adj_close": ("adjclose", "adjustedclose"),
     "ticker": ("ticker", "symbol", "tckrsymb"),
@@ -45,6 +48,9 @@ COLUMN_SPELLINGS: dict[str, tuple[str, ...]] = {
     "series": ("series", "sctysrs"),
     "currency": ("currency",),
 }
+#: Columns of a header that names at least open, high, low and close by a letter (Polygon): alone, a
+#: letter may be a ticker.
+LETTER_COLUMNS = {"t": "date", "o": "open", "h": "high", "l": "low", "c": "close", "v": "volume"}
 #: Rank of a spelling with a unit: of several (Volume BTC, Volume USD), the first is meant.
 UNIT_RANK = 50
 TEXT_COLUMNS = ("date", "ticker", "name", "series", "currency")
@@ -105,6 +111,13 @@ def column_of(name: str) -> tuple[str, int] | None:
     if re.fullmatch(r"[Vv]olume[ _(]+\w{2,6}\)?", name.strip()):
         return "volume", 2 * UNIT_RANK
     return None
+
+
+def columns_of(names: Sequence[str]) -> list[tuple[str, int] | None]:
+    """Return for each name of a header what `column_of` does; a header may be one of letters."""
+    if set("ohlc") <= {letters_of(name) for name in names}:
+        names = [LETTER_COLUMNS.get(letters_of(name), name) for name in names]
+    return [column_of(name) for name in names]
 
 
 def producer_of(names: list[str]) -> str:

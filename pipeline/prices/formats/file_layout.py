@@ -11,6 +11,7 @@ from pipeline.prices.formats.columns import (
     EXPECTED_COLUMNS,
     UNIT_RANK,
     column_of,
+    columns_of,
     currency_of,
     letters_of,
     producer_of,
@@ -25,6 +26,9 @@ METATRADER_LINE = re.compile(r"\d{4}\.\d{2}\.\d{2}[,;\t]\d{2}:\d{2}(?:[,;\t][\d.
 #: Names of a header that a message lists.
 MOST_NAMES = 12
 NUMBER = re.compile(r"[-+]?[\d.,]+")
+JSON_START = re.compile(r"\s*(\{\s*[\"}]|\[\s*[\[{\"\]])")
+#: Characters of a text that is no table that a message shows: those of an answer are a reason.
+MOST_CHARACTERS = 100
 METATRADER_COLUMNS = ("date", "", "open", "high", "low", "close", "volume")
 #: Columns that a table with a line of tickers may have.
 CROSSED_COLUMNS = {*OHLCV, "adj_close", "split", "dividend", "capitalgains"}
@@ -96,7 +100,12 @@ def layout_of(text: str, place: str) -> Layout:
     """
     lines = _Lines(text)
     if not lines.found:
-        raise _no_columns(place, [], ["date", *RANGE, "close"])
+        raise MalformedPrices(f"{place}: is empty. Download the file again, or remove it.")
+    if JSON_START.match(text):
+        raise MalformedPrices(
+            f"{place}: is JSON, not a table of prices, and begins with "
+            f"{lines.found[0][2][:MOST_CHARACTERS]} ... Write it as CSV, or remove it."
+        )
     for at in range(min(len(lines.found), MOST_LINES_BEFORE)):
         if found := _header_at(lines, at, place):
             return found
@@ -107,6 +116,16 @@ def layout_of(text: str, place: str) -> Layout:
         )
     names = _cells(line, lines.separator or _separator(line), place)
     columns = _known_columns(names, place)
+    if not columns and any(map(NUMBER.fullmatch, names)):
+        raise MalformedPrices(
+            f"{place}: no line has the names of the columns; the first is {_listed(names)}. Put "
+            f"such a line before it, as {EXPECTED_COLUMNS}."
+        )
+    if columns == {"date": 0} and len(names) > 1 and all(map(as_ticker, names[1:])):
+        raise MalformedPrices(
+            f"{place}: columns are {_listed(names)}; a column per ticker is not read. Write a line "
+            "per ticker and day, with columns Date, Ticker, Close."
+        )
     missing = [name for name in ("date", *RANGE, "close") if name not in columns]
     raise _no_columns(place, names, missing)
 
@@ -149,7 +168,7 @@ def _header_at(lines: _Lines, at: int, place: str) -> Layout | None:
 
 def _may_be_header(names: tuple[str, ...]) -> bool:
     """Return whether cells are names: two of them are columns, none is a number."""
-    known = {column[0] for name in names if (column := column_of(name))}
+    known = {column[0] for column in columns_of(names) if column}
     numbers = [name for name in names if NUMBER.fullmatch(name)]
     return len(known) >= 2 and not numbers
 
@@ -162,13 +181,16 @@ def _require_range(columns: dict[str, int], names: tuple[str, ...], place: str) 
 
 
 def _no_columns(place: str, names: list[str], missing: list[str]) -> MalformedPrices:
-    found = ", ".join(names[:MOST_NAMES]) or "nothing"
-    if len(names) > MOST_NAMES:
-        found += f" and {len(names) - MOST_NAMES} more"
     lacking = f"no column {', '.join(missing)}" if missing else "numbers among the columns"
     return MalformedPrices(
-        f"{place}: {lacking} in the first line; expected {EXPECTED_COLUMNS}, found {found}."
+        f"{place}: {lacking} in the first line; expected {EXPECTED_COLUMNS}, found "
+        f"{_listed(names)}."
     )
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
 
 
 def _known_columns(names: list[str], place: str) -> dict[str, int]:
@@ -178,8 +200,7 @@ def _known_columns(names: list[str], place: str) -> dict[str, int]:
         MalformedPrices: two spell the same column in the same way.
     """
     best: dict[str, tuple[int, int]] = {}
-    for position, name in enumerate(names):
-        found = column_of(name)
+    for position, (name, found) in enumerate(zip(names, columns_of(names), strict=True)):
         if found is None:
             continue
         column, rank = found
