@@ -13,8 +13,9 @@ from pipeline.inspection.comparing import ComparedOutput
 from pipeline.inspection.doctor import Diagnosis, examine
 from pipeline.inspection.explanation import Explanation, find_explanation
 from pipeline.inspection.explanation_text import explanation_text
+from pipeline.inspection.files_report import FilesReport, TickerReport
 from pipeline.inspection.needed_files import NeededFiles, needed_files
-from pipeline.inspection.price_files import FilesReport, TickerReport, inspect_files
+from pipeline.inspection.price_files import inspect_files
 from pipeline.inspection.rerun import RerunCheck, RerunComparison, rerun
 from pipeline.inspection.retention import (
     MLFLOW_FILES,

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
-import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.addresses import is_url, without_login
+from pipeline.addresses import is_url
 from pipeline.daily import chunks
+from pipeline.errors import MalformedPrices
+from pipeline.inspection.files_report import FilesReport, TickerReport
 from pipeline.outcomes import Outcomes, outcome_of_each
 from pipeline.parts import suites_folder
 from pipeline.prices import (
     BEFORE_ANY_PRICE,
     CsvSource,
     Fetched,
-    FileSurvey,
     FolderSurvey,
     ending_calendar,
     fetch,
+    gap_of,
     misfit_of,
     survey,
 )
-from pipeline.reporting import counted, first_names
+from pipeline.reporting import counted
 from pipeline.sessions import Calendar
 from pipeline.tables import ACTIONS, PRICES
 from pipeline.universes import Universe
@@ -33,109 +34,30 @@ from pipeline.universes import Universe
 if TYPE_CHECKING:
     import pandas as pd
 
-#: From here on prices are asked for where a universe does not say it.
-USUAL_START: dt.date = Universe.start
+AFTER_ANY_PRICE = dt.date(9000, 1, 1)
 #: Tickers that are judged at once.
 JUDGED_TOGETHER = 100
 
 
 @dataclass(frozen=True)
-class TickerReport:
-    """The reading of a ticker.
+class _Reading:
+    """What the tickers of one calendar are read as.
 
     Attributes:
-        first: its first bar; None: there is none.
-        adjustments: what happens to its splits and dividends, in words.
-        problem: why it cannot be read, or would be quarantined; "": neither.
+        misfits: by ticker, the calendars that its dates fit much better.
     """
 
-    ticker: str
-    bars: int = 0
-    first: dt.date | None = None
-    last: dt.date | None = None
-    adjustments: str = ""
-    problem: str = ""
-
-    @property
-    def is_good(self) -> bool:
-        """True where it can be forecast."""
-        return self.bars > 0 and not self.problem
-
-
-@dataclass(frozen=True)
-class FilesReport:
-    """The reading of a folder, a file or a URL.
-
-    Attributes:
-        calendar: the name of the one that the dates are compared with.
-        better: calendars that the dates fit much better; none where none does.
-    """
-
-    place: str
-    calendar: str
-    better: tuple[str, ...]
-    surveyed: FolderSurvey
-    tickers: tuple[TickerReport, ...]
-
-    @property
-    def is_good(self) -> bool:
-        """True where there are tickers, and all can be forecast."""
-        return bool(self.tickers) and all(ticker.is_good for ticker in self.tickers)
-
-    def table(self) -> pd.DataFrame:
-        """Return one row per ticker."""
-        import pandas as pd
-
-        rows = [
-            (each.ticker, each.bars, each.first, each.last, each.adjustments, each.problem or "ok")
-            for each in self.tickers
-        ]
-        names = ["ticker", "bars", "first", "last", "splits and dividends", "verdict"]
-        return pd.DataFrame(rows, columns=names)
-
-    def remarks(self) -> list[str]:
-        """Return a sentence for each manner of writing, and for what is left out."""
-        manners: dict[str, list[str]] = {}
-        for file in self.surveyed.files:
-            if not file.problem:
-                manners.setdefault(_manner(file), []).append(file.name)
-        lines = [f"{first_names(names)}: {manner}" for manner, names in manners.items()]
-        shown = {ticker.problem for ticker in self.tickers}
-        lines += [file.problem for file in self.surveyed.files if file.problem not in {"", *shown}]
-        if self.surveyed.others:
-            lines.append(f"Left out, for their names: {first_names(self.surveyed.others)}.")
-        if self.better:
-            lines.append(
-                f"The dates are not those of {self.calendar}, but of {self.better[0]} (--calendar "
-                f"{self.better[0]})."
-            )
-        else:
-            lines.append(f"Compared with the calendar {self.calendar} (--calendar NAME).")
-        return lines
-
-    def universe_toml(self) -> str:
-        """Return the section of a universes file that has the good tickers."""
-        good = [each for each in self.tickers if each.is_good]
-        if not good:
-            return "# No ticker can be forecast: there is no universe to paste."
-        start = min(each.first for each in good if each.first is not None)
-        lines = [
-            f"[{_name_of(self.place)}]",
-            f"calendar = {json.dumps(self.calendar)}",
-            'source = "csv"',
-            f"data = {json.dumps(self.place, ensure_ascii=False)}",
-            f"tickers = {json.dumps([each.ticker for each in good])}",
-        ]
-        if start < USUAL_START:
-            lines.append(f"start = {start}")
-        return "\n".join(lines)
+    calendar: Calendar
+    tickers: tuple[str, ...]
+    fetched: Outcomes[Fetched]
+    misfits: Mapping[str, str]
 
 
 def inspect_files(place: str, calendar_name: str, now: dt.datetime) -> FilesReport:
     """Read price files as ingestion would, and judge them as the gate would.
 
     Args:
-        calendar_name: "": the one that the tickers' endings or the dates name.
+        calendar_name: "": for each ticker, the one that its ending or its dates name.
 
     Raises:
         SettingsError: there are no price files, or there is no such calendar.
@@ -144,62 +66,162 @@ def inspect_files(place: str, calendar_name: str, now: dt.datetime) -> FilesRepo
         place = str(Path(place).expanduser().absolute())
     surveyed, source = survey(place), CsvSource(place)
     tickers = source.tickers() if any(not file.problem for file in surveyed.files) else []
-    calendar = Calendar(calendar_name or ending_calendar(tickers) or Universe.calendar)
-    fetched = _fetched(source, tickers, calendar, now)
-    better = _better_calendars(fetched, tickers, calendar)
-    if better and not calendar_name:
-        calendar, better = Calendar(better[0]), ()
-        fetched = _fetched(source, tickers, calendar, now)
-    reports = _reports(tickers, surveyed, fetched, _quarantined(fetched.results, calendar))
-    return FilesReport(place, calendar.name, better, surveyed, tuple(reports))
+    if calendar_name or not tickers:
+        name = calendar_name or Universe.calendar
+        readings = [_reading(source, tickers, Calendar(name), now)]
+    else:
+        readings = _readings(source, tickers, now)
+    reports = {
+        report.ticker: report
+        for reading in readings
+        for report in _reports(source, reading, surveyed, now)
+    }
+    calendars = tuple(reading.calendar.name for reading in readings)
+    return FilesReport(place, calendars, surveyed, tuple(reports[name] for name in tickers))
 
 
-def _fetched(
-    source: CsvSource, tickers: Sequence[str], calendar: Calendar, now: dt.datetime
-) -> Outcomes[Fetched]:
-    last = calendar.last_complete_session(now)
-    return outcome_of_each(
-        tickers, lambda ticker: fetch(source, ticker, BEFORE_ANY_PRICE, last, calendar, now)
-    )
+def _readings(source: CsvSource, tickers: Sequence[str], now: dt.datetime) -> list[_Reading]:
+    """Return tickers by the calendars that their endings or else their dates name, most first."""
+    named: dict[str, list[str]] = {}
+    for ticker in tickers:
+        named.setdefault(ending_calendar([ticker]) or Universe.calendar, []).append(ticker)
+    own: dict[str, list[str]] = {}
+    known: dict[tuple[str, ...], _Reading] = {}
+    for name, group in named.items():
+        reading = _reading(source, group, Calendar(name), now)
+        known[name, *group] = reading
+        for ticker, calendar in _own_calendars(reading).items():
+            own.setdefault(calendar, []).append(ticker)
+    readings = [
+        known.get((name, *group)) or _reading(source, group, Calendar(name), now)
+        for name, group in own.items()
+    ]
+    return sorted(readings, key=lambda reading: -len(reading.tickers))
 
 
-def _better_calendars(
-    fetched: Outcomes[Fetched], tickers: Sequence[str], calendar: Calendar
-) -> tuple[str, ...]:
-    """Return the names of the calendars that the dates of all tickers fit much better."""
+def _own_calendars(reading: _Reading) -> dict[str, str]:
+    """Return by ticker the calendar that its dates are nearest to.
+
+    A ticker with too few bars to show its own has that of most tickers, where it fits as well.
+    """
+    name, found = reading.calendar.name, reading.misfits
+    counts = Counter(found.get(ticker, name) for ticker in reading.tickers)
+    most = max(counts, key=lambda each: (counts[each], each == name))
+    candidates = [Calendar(most), reading.calendar]
+    own = {}
+    for ticker in reading.tickers:
+        fetched = reading.fetched.results.get(ticker)
+        if ticker in found or fetched is None or fetched.prices.empty:
+            own[ticker] = found.get(ticker, most)
+            continue
+        days = _days_of(fetched)
+        own[ticker] = min(candidates, key=lambda each: _departures(days, each)).name
+    return own
+
+
+def _departures(days: pd.DatetimeIndex, calendar: Calendar) -> int:
+    """Return how many days are a session or have a bar, and not both."""
     import pandas as pd
 
-    days = [each.prices["session"] for each in fetched.results.values()]
-    if not days:
-        return ()
-    misfit = misfit_of(pd.DatetimeIndex(pd.concat(days).unique()), tickers, calendar)
-    return misfit.better if misfit else ()
+    first, last = max(days.min().date(), calendar.first_known), days.max().date()
+    sessions = pd.DatetimeIndex(calendar.sessions(first, last)) if first <= last else days[:0]
+    return len(sessions.symmetric_difference(days))
+
+
+def _reading(
+    source: CsvSource, tickers: Sequence[str], calendar: Calendar, now: dt.datetime
+) -> _Reading:
+    last = calendar.last_complete_session(now)
+    fetched = outcome_of_each(
+        tickers, lambda ticker: fetch(source, ticker, BEFORE_ANY_PRICE, last, calendar, now)
+    )
+    misfits = {}
+    for ticker, each in fetched.results.items():
+        misfit = misfit_of(_days_of(each), [ticker], calendar)
+        if misfit and misfit.better:
+            misfits[ticker] = misfit.better[0]
+    return _Reading(calendar, tuple(tickers), fetched, misfits)
+
+
+def _days_of(fetched: Fetched) -> pd.DatetimeIndex:
+    import pandas as pd
+
+    return pd.DatetimeIndex(fetched.prices["session"])
 
 
 def _reports(
-    tickers: Sequence[str],
-    surveyed: FolderSurvey,
-    fetched: Outcomes[Fetched],
-    quarantined: Mapping[str, str],
-) -> list[TickerReport]:
+    source: CsvSource, reading: _Reading, surveyed: FolderSurvey, now: dt.datetime
+) -> Iterator[TickerReport]:
+    """Yield the reports on the tickers of one calendar."""
     adjustments: dict[str, str] = {}
     for file in surveyed.files:
         adjustments |= file.adjustments or {}
-    reports = []
-    for ticker in tickers:
-        if ticker in fetched.failures:
-            reports.append(TickerReport(ticker, problem=str(fetched.failures[ticker])))
+    calendar, newest = reading.calendar, reading.calendar.last_complete_session(now)
+    quarantined = _quarantined(reading.fetched.results, calendar)
+    for ticker in reading.tickers:
+        if ticker in reading.fetched.failures:
+            yield TickerReport(ticker, problem=str(reading.fetched.failures[ticker]))
             continue
-        sessions = fetched.results[ticker].prices["session"]
-        if sessions.empty:
-            reports.append(TickerReport(ticker, problem="no bars"))
+        days = _days_of(reading.fetched.results[ticker])
+        later = _later_bars(source, ticker, newest, now)
+        if days.empty:
+            problem = f"no bars up to {newest}" if later else "no bars"
+            yield TickerReport(ticker, calendar.name, problem=problem, remarks=later)
             continue
-        problem = f"quarantined: {quarantined[ticker]}" if ticker in quarantined else ""
-        first, last = sessions.iloc[0].date(), sessions.iloc[-1].date()
-        reports.append(
-            TickerReport(ticker, len(sessions), first, last, adjustments.get(ticker, ""), problem)
+        yield TickerReport(
+            ticker,
+            calendar.name,
+            len(days),
+            days[0].date(),
+            days[-1].date(),
+            adjustments.get(ticker, ""),
+            _problem(ticker, days, reading, quarantined),
+            (*later, *_holes(days, calendar)),
         )
-    return reports
+
+
+def _problem(
+    ticker: str, days: pd.DatetimeIndex, reading: _Reading, quarantined: Mapping[str, str]
+) -> str:
+    """Return why a ticker cannot be forecast; "": it can."""
+    if gap := gap_of(days):
+        return f"bars are {counted(gap, 'day')} apart; one a session is expected"
+    if ticker in reading.misfits:
+        better = reading.misfits[ticker]
+        return (
+            f"the dates are those of {better}, not of {reading.calendar.name} (--calendar {better})"
+        )
+    return f"quarantined: {quarantined[ticker]}" if ticker in quarantined else ""
+
+
+def _later_bars(
+    source: CsvSource, ticker: str, newest: dt.date, now: dt.datetime
+) -> tuple[str, ...]:
+    """Return, in words, which bars are of days after the newest complete session."""
+    try:
+        dates = source.fetch_raw(ticker, newest, AFTER_ANY_PRICE, now).prices["date"]
+    except MalformedPrices as error:
+        return (str(error),)
+    days = sorted(day.date() for day in dates if day.date() > newest)
+    if not days:
+        return ()
+    which = f"of {days[0]}" if len(days) == 1 else f"from {days[0]} to {days[-1]}"
+    return (
+        f"{counted(len(days), 'bar')} {which} not read: the newest complete session is {newest}.",
+    )
+
+
+def _holes(days: pd.DatetimeIndex, calendar: Calendar) -> tuple[str, ...]:
+    """Return, in words, how many sessions between the first and the last bar have none."""
+    import pandas as pd
+
+    sessions = pd.DatetimeIndex(calendar.sessions(days[0].date(), days[-1].date()))
+    lacking = sessions.difference(days)
+    if lacking.empty:
+        return ()
+    first, last = lacking[0].date(), lacking[-1].date()
+    which = f"{first}" if len(lacking) == 1 else f"from {first} to {last}"
+    return (f"no bar on {len(lacking)} of {counted(len(sessions), 'session')}, {which}.",)
 
 
 def _quarantined(fetched: Mapping[str, Fetched], calendar: Calendar) -> dict[str, str]:
@@ -224,28 +246,3 @@ def _quarantined(fetched: Mapping[str, Fetched], calendar: Calendar) -> dict[str
         )
         reasons |= verdict.quarantined
     return reasons
-
-
-def _manner(file: FileSurvey) -> str:
-    """Return the manner in which a file is written, in a sentence."""
-    columns = ", ".join(
-        column if column == name.lower() else f"{column} from {name!r}"
-        for column, name in (file.columns or {}).items()
-    )
-    words = [
-        f"as {file.producer} writes them" if file.producer else "of no producer in particular",
-        f"columns {columns}",
-        f"dates {file.dates}",
-        file.numbers,
-        f"currency {file.currency or 'not named'}",
-    ]
-    if file.left_out:
-        words.append(f"{counted(file.left_out, 'line')} without a date and a number left out")
-    return "; ".join(words) + "."
-
-
-def _name_of(place: str) -> str:
-    """Return the name of a universe, after a folder."""
-    last = without_login(place).rstrip("/").rpartition("/")[2].partition(".")[0]
-    name = re.sub(r"[^a-z0-9]+", "_", last.lower()).strip("_")
-    return name[:40] if re.match("[a-z]", name) else f"prices_{name}"[:40].rstrip("_")

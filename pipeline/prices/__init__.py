@@ -2,7 +2,7 @@
 
 from pipeline.prices import adjustment, masking, misprints, price_basis, repair, usual
 from pipeline.prices.adjustment import adjust
-from pipeline.prices.calendar_fit import ending_calendar, misfit_of
+from pipeline.prices.calendar_fit import ending_calendar, gap_of, misfit_of
 from pipeline.prices.csv_files import CsvSource
 from pipeline.prices.formats import FileSurvey, FolderSurvey, survey
 from pipeline.prices.history import (
@@ -67,6 +67,7 @@ __all__ = [
     "ending_calendar",
     "fetch",
     "fetch_histories",
+    "gap_of",
     "histories_as_of",
     "is_behind",
     "mask",

@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from pipeline.errors import SettingsError
+from pipeline.errors import MalformedPrices, SettingsError
 from pipeline.sessions import Calendar, calendar_names
 
 #: The calendars of exchanges by the endings that Yahoo gives their tickers
@@ -43,6 +43,10 @@ NEEDED_SHARE = 0.75
 MOST_ALIKE = 3
 #: The days of a week that are not traded at most exchanges.
 SATURDAY = 5
+#: Bars whose middle gap is this long are no daily ones: a week has at most three days off in a row.
+FEWEST_DAYS_APART = 4
+#: So few bars may be far apart by chance.
+FEWEST_BARS = 10
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,14 @@ def require_fitting(
         days: those with a bar of any ticker; midnights without a zone.
 
     Raises:
+        MalformedPrices: the days are those of weekly or monthly bars.
         SettingsError: one does; the message names it, and how to set it.
     """
+    if gap := gap_of(days):
+        raise MalformedPrices(
+            f"The {source_name} source has bars of {', '.join(tickers[:3])} that are {gap} days "
+            "apart; one a session is expected. Give it daily prices."
+        )
     misfit = misfit_of(days, tickers, calendar)
     if misfit is None or not misfit.better:
         return
@@ -88,13 +98,25 @@ def require_fitting(
     )
 
 
+def gap_of(days: pd.DatetimeIndex) -> int:
+    """Return how many days bars are apart, where they are weekly or monthly ones; 0: they are not.
+
+    Args:
+        days: those with a bar, in any order.
+    """
+    if len(days) < FEWEST_BARS:
+        return 0
+    gap = int(np.median(np.diff(np.sort(days.to_numpy("datetime64[D]"))).astype(int)))
+    return gap if gap >= FEWEST_DAYS_APART else 0
+
+
 def misfit_of(
     days: pd.DatetimeIndex, tickers: Sequence[str], calendar: Calendar
 ) -> CalendarMisfit | None:
     """Return how dates depart from a calendar; None: hardly."""
     first = max(days.min().date(), calendar.first_known) if len(days) else calendar.first_known
     days = days[days >= pd.Timestamp(first)]
-    if days.empty:
+    if days.empty or gap_of(days):
         return None
     last = days.max().date()
     own = _sessions(calendar, first, last)

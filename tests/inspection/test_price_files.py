@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.errors import SettingsError
 from pipeline.inspection import inspect_files
+from pipeline.sessions import Calendar
 from pipeline.universes import load_universes
 from tests.made_prices import random_walk
 
@@ -71,11 +72,72 @@ def test_the_calendar_is_that_of_the_dates_unless_one_is_named(tmp_path):
     bars = random_walk(1, len(days)).assign(date=days)
     bars.to_csv(tmp_path / "COIN.csv", index=False)
     found, named = (inspect_files(str(tmp_path), name, NOW) for name in ("", "XNYS"))
-    assert found.calendar == "24/7" and found.is_good
+    assert found.calendars == ("24/7",) and found.is_good
     assert 'calendar = "24/7"' in found.universe_toml()
     assert found.remarks()[-1] == "Compared with the calendar 24/7 (--calendar NAME)."
-    wrong = "The dates are not those of XNYS, but of 24/7 (--calendar 24/7)."
-    assert named.remarks()[-1] == wrong
+    assert [each.problem for each in named.tickers] == [
+        "the dates are those of 24/7, not of XNYS (--calendar 24/7)"
+    ]
+    assert named.universe_toml().startswith("# No ticker can be forecast")
+
+
+def test_tickers_of_several_calendars_are_a_universe_each(tmp_path):
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    first, last = dt.date(2011, 1, 3), dt.date(2013, 3, 1)
+    for at, (ticker, name) in enumerate(
+        {"IBM": "XNYS", "AAPL": "XNYS", "SONY": "XTKS", "INFY.NS": "XBOM", "COIN": "24/7"}.items()
+    ):
+        days = Calendar(name).sessions(first, last)
+        random_walk(at, len(days)).assign(date=days).to_csv(folder / f"{ticker}.csv", index=False)
+    report = inspect_files(str(folder), "", NOW)
+    assert {each.ticker: (each.calendar, each.problem) for each in report.tickers} == {
+        "AAPL": ("XNYS", ""),
+        "COIN": ("24/7", ""),
+        "IBM": ("XNYS", ""),
+        "INFY.NS": ("XBOM", ""),
+        "SONY": ("XTKS", ""),
+    }
+    (tmp_path / "universes.toml").write_text(report.universe_toml())
+    universes = load_universes(tmp_path / "universes.toml").values()
+    assert {each.name: (each.calendar, each.tickers) for each in universes} == {
+        "mixed": ("XNYS", ("AAPL", "IBM")),
+        "mixed_24_7": ("24/7", ("COIN",)),
+        "mixed_xbom": ("XBOM", ("INFY.NS",)),
+        "mixed_xtks": ("XTKS", ("SONY",)),
+    }
+    assert report.remarks()[-1].startswith("Compared with the calendars XNYS, ")
+
+
+def test_bars_of_the_future_and_sessions_without_one_are_named(tmp_path):
+    bars = random_walk(1, 60)
+    rows = [*range(20), *range(23, 60)]
+    bars = bars.iloc[rows].assign(date=[*bars["date"].iloc[rows[:-2]], "2013-04-01", "2071-03-01"])
+    bars.to_csv(tmp_path / "AAA.csv", index=False)
+    bars.tail(2).to_csv(tmp_path / "BBB.csv", index=False)
+    report = inspect_files(str(tmp_path), "", NOW)
+    rows_by_ticker = {each.ticker: each for each in report.tickers}
+    later = "2 bars from 2013-04-01 to 2071-03-01 not read: the newest complete session is "
+    assert rows_by_ticker["AAA"].remarks == (
+        f"{later}2013-03-08.",
+        "no bar on 3 of 58 sessions, from 2013-01-03 to 2013-01-07.",
+    )
+    assert rows_by_ticker["BBB"].problem == "no bars up to 2013-03-08"
+    assert f"AAA, BBB: {later}2013-03-08." in report.remarks()
+
+
+def test_weekly_bars_are_called_so(tmp_path):
+    random_walk(1, 60).iloc[::5].to_csv(tmp_path / "AAA.csv", index=False)
+    [found] = inspect_files(str(tmp_path), "", NOW).tickers
+    assert found.problem == "bars are 7 days apart; one a session is expected"
+
+
+def test_a_folder_in_the_folder_is_named(tmp_path):
+    random_walk(1, 60).to_csv(tmp_path / "AAA.csv", index=False)
+    (tmp_path / "more").mkdir()
+    random_walk(1, 60).to_csv(tmp_path / "more" / "BBB.csv", index=False)
+    remarks = inspect_files(str(tmp_path), "", NOW).remarks()
+    assert "Left out, as folders in the folder: more/." in remarks
 
 
 def test_a_universe_begins_with_its_first_bar(tmp_path):

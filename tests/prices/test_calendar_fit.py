@@ -7,8 +7,8 @@ import datetime as dt
 import pandas as pd
 import pytest
 
-from pipeline.errors import SettingsError
-from pipeline.prices import calendar_fit, ending_calendar, misfit_of, newest_session
+from pipeline.errors import MalformedPrices, SettingsError
+from pipeline.prices import calendar_fit, ending_calendar, gap_of, misfit_of, newest_session
 from pipeline.prices.calendar_fit import CALENDARS_BY_ENDING, CalendarMisfit, require_own_calendar
 from pipeline.sessions import Calendar, calendar_names
 from tests.made_prices import MadeSource, random_walk
@@ -76,6 +76,21 @@ def test_a_source_with_the_dates_of_another_calendar_is_refused_with_the_flag_th
     with pytest.raises(SettingsError, match=message):
         newest_session(source, ["COIN"], XNYS, now)
     assert newest_session(source, ["COIN"], Calendar("24/7"), now) == dt.date(2017, 2, 6)
+
+
+@pytest.mark.parametrize(("step", "gap"), [(1, 0), (2, 0), (5, 7), (21, 30)])
+def test_weekly_and_monthly_bars_are_no_other_calendar(step, gap):
+    days = days_of("XNYS")[::step]
+    assert gap_of(days[::-1]) == pytest.approx(gap, abs=1)
+    assert misfit_of(days, ["IBM"], XNYS) is None
+
+
+def test_weekly_bars_are_refused_and_no_calendar_blamed():
+    bars = random_walk(1, 70).assign(date=days_of("XBOM")[::5][:70])
+    source, now = MadeSource({"IBM": bars}), dt.datetime(2017, 7, 3, tzinfo=dt.UTC)
+    expected = "bars of IBM that are 7 days apart; one a session is expected. Give it daily prices"
+    with pytest.raises(MalformedPrices, match=expected):
+        newest_session(source, ["IBM"], XNYS, now)
 
 
 def test_tickers_of_one_exchange_name_its_calendar():
