@@ -146,9 +146,12 @@ class Universe:
         _require_type(where, "query", self.query, (str,), "SQL as a text")
         _require_type(where, "scheduled", self.scheduled, (bool,), "true or false")
         _require_type(where, "repair", self.repair, (bool,), "true or false")
-        _require_type(
-            where, "start", self.start, (dt.date,), "a date such as 2010-01-04, without quotes"
-        )
+        start = "a date such as 2010-01-04, without quotes"
+        _require_type(where, "start", self.start, (dt.date,), start)
+        if isinstance(self.start, dt.datetime):  # a moment is a date's kind, too
+            raise SettingsError(f"{where}: start is {str(self.start)!r}; {start} is expected.")
+        for name in ("data", "calendar", "recipe"):
+            _require_type(where, name, getattr(self, name), (str,), "one text in quotes")
         days = "a list of dates without quotes such as [2012-10-29, 2012-10-30]"
         for name in AMENDING:
             value = getattr(self, name)
