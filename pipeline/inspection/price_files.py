@@ -41,7 +41,7 @@ JUDGED_TOGETHER = 100
 
 @dataclass(frozen=True)
 class _Reading:
-    """What the tickers of one calendar are read as.
+    """The reading of the tickers of one calendar.
 
     Attributes:
         misfits: by ticker, the calendars that its dates fit much better.

@@ -28,7 +28,7 @@ MOST_NAMES = 12
 NUMBER = re.compile(r"[-+]?[\d.,]+")
 JSON_START = re.compile(r"\s*(\{\s*[\"}]|\[\s*[\[{\"\]])")
 #: Characters of a text that is no table that a message shows: those of an answer are a reason.
-MOST_CHARACTERS = 100
+MOST_JSON = 100
 METATRADER_COLUMNS = ("date", "", "open", "high", "low", "close", "volume")
 #: Columns that a table with a line of tickers may have.
 CROSSED_COLUMNS = {*OHLCV, "adj_close", "split", "dividend", "capitalgains"}
@@ -104,7 +104,7 @@ def layout_of(text: str, place: str) -> Layout:
     if JSON_START.match(text):
         raise MalformedPrices(
             f"{place}: is JSON, not a table of prices, and begins with "
-            f"{lines.found[0][2][:MOST_CHARACTERS]} ... Write it as CSV, or remove it."
+            f"{lines.found[0][2][:MOST_JSON]} ... Write it as CSV, or remove it."
         )
     for at in range(min(len(lines.found), MOST_LINES_BEFORE)):
         if found := _header_at(lines, at, place):
