@@ -1,15 +1,17 @@
 """Print the accuracy of the default recipe's forecasts on a test year, by stage.
 
     python -m benchmarks.accuracy [--data DIR] [--tickers A,B] [--target close] [--year 2017]
-                                  [--seed N] [--home DIR]
+                                  [--seed N] [--home DIR] [--no-network]
 
-The forecasts are compared with the EWMA random walk and the naive forecast. Everything is done as
-in the daily run: one network is pooled over the tickers and tuned per stock; the year before the
-test year chooses epochs and weights; the blend with the random walk is published, calibrated day by
-day. A fold is one year: trained on everything before the validation year, tested once. The tables
-show every stage, so that a stage that does not help can be seen. Intervals (90%) are of the median
-over tickers: sessions are drawn in blocks, the same for all tickers, because their errors are
-correlated.
+The forecasts are compared with the EWMA random walk, the naive forecast and the HAR regressions.
+Everything is done as in the daily run: one network is pooled over the tickers and tuned per stock;
+the year before the test year chooses epochs and weights; the blend with the random walk is
+published, calibrated day by day. A fold is one year: trained on everything before the validation
+year, tested once. The regressions need no year to choose by: they are fitted on all before the test
+year, once. The tables show every stage, so that a stage that does not help can be seen. Intervals
+(90%) are of the median over tickers: sessions are drawn in blocks, the same for all tickers,
+because their errors are correlated. With `--no-network`, only what needs no network is measured,
+in seconds.
 
 Without --data, the shipped sample is used, year by year. `--year` may be several, such as
 2014,2015; the sessions of the last year in the data have been kept for the figures in README.md and
@@ -33,11 +35,19 @@ from pipeline import windows
 from pipeline.decisions import SplitForecasts, blending, calibrated_test
 from pipeline.errors import StockcastError
 from pipeline.measures import CONFIDENCE, root_mean_squared_error
-from pipeline.models import BASELINES, DEFAULT, EWMA
+from pipeline.models import BASELINES, DEFAULT, EWMA, NAIVE, har
 from pipeline.parts import Parts
 from pipeline.prices import mask
 from pipeline.quantiles import INTERVALS, MEDIAN, coverage, losses
-from pipeline.research import Period, history_of, network_forecasts, studied_universe
+from pipeline.research import (
+    HarForecasts,
+    Period,
+    har_forecasts,
+    history_of,
+    network_forecasts,
+    studied_universe,
+)
+from pipeline.sessions import Calendar
 from pipeline.settings import Settings, variables
 from pipeline.windows import Dataset, Newest, Since, Split
 
@@ -47,7 +57,10 @@ VALIDATION = Newest(252)
 #: Sessions that the bootstrap over all tickers draws together.
 BLOCK_SESSIONS = 20
 DRAWS = 1000
-STAGES = (EWMA, "pooled and tuned", "mixed", "published")
+#: What a network is measured beside.
+OPPONENTS = (EWMA, NAIVE, har.HAR_RANGE, har.HAR)
+PUBLISHED = "published"
+NETWORK_STAGES = ("pooled and tuned", "mixed", PUBLISHED)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,23 +69,23 @@ class Fold:
 
     Attributes:
         forecasts: by stage the quantiles of the test windows, dollars (n, H, Q).
-        weight: the network's, in the blend.
+        weight: the network's, in the blend; None: no network was trained.
     """
 
     ticker: str
     year: int
     dataset: Dataset
     forecasts: dict[str, np.ndarray]
-    weight: float
+    weight: float | None
 
     def losses(self, stage: str) -> np.ndarray:
         """Return pinball losses, (n, H), fractions of the price."""
         test = self.dataset.test
         return losses(test.actual, self.forecasts[stage], test.last)
 
-    def ratio(self, stage: str) -> float:
-        """Return the mean pinball loss over that of the EWMA random walk."""
-        return float(self.losses(stage).mean() / self.losses(EWMA).mean())
+    def ratio(self, stage: str, opponent: str = EWMA) -> float:
+        """Return the mean pinball loss over that of an opponent."""
+        return float(self.losses(stage).mean() / self.losses(opponent).mean())
 
     def rmse(self, stage: str) -> np.ndarray:
         """Return the RMSE of the median over that of the last price, (H,)."""
@@ -101,11 +114,7 @@ def main() -> None:
             histories = histories_of(parts, arguments.target)
             years = [int(year) for year in arguments.year.split(",") if year]
             years = years or [last_year(histories)]
-            folds = [
-                fold
-                for year in years
-                for fold in folds_of(parts, histories, arguments.target, year, arguments.seed)
-            ]
+            folds = [fold for year in years for fold in folds_of(parts, histories, year, arguments)]
     print_report(folds, arguments.target, years)
 
 
@@ -132,6 +141,9 @@ def parsed_arguments() -> argparse.Namespace:
         metavar="DIR",
         help="keep networks here, so that a repetition trains nothing (default: nowhere)",
     )
+    parser.add_argument(
+        "--no-network", action="store_true", help="measure only what needs no network"
+    )
     return parser.parse_args()
 
 
@@ -154,11 +166,61 @@ def last_year(histories: Mapping[str, pd.DataFrame]) -> int:
 
 
 def folds_of(
-    parts: Parts, histories: Mapping[str, pd.DataFrame], target: str, year: int, seed: int
+    parts: Parts,
+    histories: Mapping[str, pd.DataFrame],
+    year: int,
+    arguments: argparse.Namespace,
 ) -> list[Fold]:
     """Train on everything before a test year; return the folds of the tickers that have it."""
-    files = files_of(histories, target, year)
+    masked = masked_until(histories, year)
+    files = files_of(masked, arguments.target, year)
+    if not files:
+        return []
     datasets = {ticker: windows.load_dataset(file) for ticker, file in files.items()}
+    calendar = parts.calendar(studied_universe(parts.settings))
+    forecasts = opponents_of(datasets, masked, arguments.target, year, calendar)
+    weights: dict[str, float] = {}
+    if not arguments.no_network:
+        stages, weights = network_stages(parts, files, datasets, arguments.seed)
+        forecasts = {ticker: forecasts[ticker] | stages[ticker] for ticker in stages}
+    return [
+        Fold(ticker, year, datasets[ticker], of_ticker, weights.get(ticker))
+        for ticker, of_ticker in forecasts.items()
+    ]
+
+
+def opponents_of(
+    datasets: Mapping[str, Dataset],
+    histories: Mapping[str, pd.DataFrame],
+    target: str,
+    year: int,
+    calendar: Calendar,
+) -> dict[str, dict[str, np.ndarray]]:
+    """Return the forecasts of each ticker's test windows by opponent."""
+    last = calendar.last_session_until(dt.date(year - 1, 12, 31))
+    regressions: dict[str, HarForecasts] = {
+        name: har_forecasts(name, histories, target, HORIZON, last, calendar)
+        for name in har.HAR_NAMES
+    }
+    return {
+        ticker: {
+            **{
+                name: BASELINES[name].fit(dataset.train, HORIZON)(dataset.test)
+                for name in (EWMA, NAIVE)
+            },
+            **{
+                name: regression.at(ticker, dataset.test.origins)
+                for name, regression in regressions.items()
+            },
+        }
+        for ticker, dataset in datasets.items()
+    }
+
+
+def network_stages(
+    parts: Parts, files: Mapping[str, bytes], datasets: Mapping[str, Dataset], seed: int
+) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, float]]:
+    """Return each ticker's forecasts by stage, and the networks' weights."""
     networks = network_forecasts(parts, "accuracy", DEFAULT, files, seed)
     for error in networks.failures.values():
         print(f"left out: {error}")
@@ -170,23 +232,30 @@ def folds_of(
         for ticker, forecasts in networks.results.items()
     }
     weights = blending.network_weights(curves)
-    folds = []
+    stages: dict[str, dict[str, np.ndarray]] = {}
     for ticker, forecasts in networks.results.items():
-        dataset, walk, weight = datasets[ticker], walks[ticker], weights[ticker]
-        blended = forecasts.blended(walk, weight)
-        published = calibrated_test(dataset, blended)
-        stages = (walk.test, forecasts.test, blended.test, published)
-        folds.append(Fold(ticker, year, dataset, dict(zip(STAGES, stages, strict=True)), weight))
-    return folds
+        blended = forecasts.blended(walks[ticker], weights[ticker])
+        published = calibrated_test(datasets[ticker], blended)
+        of_ticker = (forecasts.test, blended.test, published)
+        stages[ticker] = dict(zip(NETWORK_STAGES, of_ticker, strict=True))
+    return stages, weights
+
+
+def masked_until(histories: Mapping[str, pd.DataFrame], year: int) -> dict[str, pd.DataFrame]:
+    """Return the histories up to the end of a year, masked as of then."""
+    until = {
+        ticker: mask(whole[whole["session"] < f"{year + 1}-01-01"].reset_index(drop=True))
+        for ticker, whole in histories.items()
+    }
+    return {ticker: history for ticker, history in until.items() if len(history)}
 
 
 def files_of(histories: Mapping[str, pd.DataFrame], target: str, year: int) -> dict[str, bytes]:
     """Return the dataset files of the tickers that have the year and enough before it."""
     split = Split(test=Since(dt.date(year, 1, 1)), validation=VALIDATION)
     files = {}
-    for ticker, whole in histories.items():
-        history = mask(whole[whole["session"] < f"{year + 1}-01-01"].reset_index(drop=True))
-        if not len(history) or history["session"].iloc[-1] < np.datetime64(f"{year}-12-20"):
+    for ticker, history in histories.items():
+        if history["session"].iloc[-1] < np.datetime64(f"{year}-12-20"):
             continue
         cutoff = history["session"].iloc[-1].date()
         spec = DEFAULT.spec(ticker, cutoff, target, HORIZON, split)
@@ -241,13 +310,27 @@ def print_report(folds: list[Fold], target: str, years: list[int]) -> None:
     )
     print_losses(folds)
     print_errors(folds)
-    weights = [fold.weight for fold in folds]
+    weights = [fold.weight for fold in folds if fold.weight is not None]
+    if not weights:
+        print_by_stock(folds, har.HAR)
+        return
     print(
         f"\nWeights of the networks: {min(weights):.2f} to {max(weights):.2f}, "
         f"median {np.median(weights):.2f}."
     )
-    by_stock = sorted((fold.ratio("published"), f"{fold.ticker} {fold.year}") for fold in folds)
-    print("Published, by stock: " + ", ".join(f"{name} {ratio:.4f}" for ratio, name in by_stock))
+    print_by_stock(folds, PUBLISHED)
+    for name in har.HAR_NAMES:
+        ratios = np.array([fold.ratio(PUBLISHED, name) for fold in folds])
+        print(
+            f"Published over {name}, paired: median {np.median(ratios):.4f}, better in "
+            f"{(ratios < 1).mean():.0%} of the stock-years."
+        )
+
+
+def print_by_stock(folds: list[Fold], stage: str) -> None:
+    """Print a stage's ratio of each stock-year, the best first."""
+    by_stock = sorted((fold.ratio(stage), f"{fold.ticker} {fold.year}") for fold in folds)
+    print(f"\n{stage}, by stock: " + ", ".join(f"{name} {ratio:.4f}" for ratio, name in by_stock))
 
 
 def print_losses(folds: list[Fold]) -> None:
@@ -260,7 +343,7 @@ def print_losses(folds: list[Fold]) -> None:
     columns += [f"inside {level}%" for level in INTERVALS]
     print(f"| {' | '.join(columns)} |")
     print("|---" * len(columns) + "|")
-    for stage in STAGES:
+    for stage in folds[0].forecasts:
         ratios = [fold.ratio(stage) for fold in folds]
         low, high = interval(folds, stage)
         cells = [stage, f"{np.median(ratios):.4f}", f"{low:.4f}-{high:.4f}"]
@@ -279,7 +362,9 @@ def print_errors(folds: list[Fold]) -> None:
     )
     print("| stage | " + " | ".join(f"{step} ahead" for step in range(1, HORIZON + 1)) + " |")
     print("|---|" + "---|" * HORIZON)
-    for stage in STAGES[1:]:
+    for stage in folds[0].forecasts:
+        if stage in (EWMA, NAIVE):
+            continue
         table = np.array([fold.rmse(stage) for fold in folds])
         cells = [
             f"{median:.4f} ({worst:.4f})"

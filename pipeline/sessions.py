@@ -141,6 +141,19 @@ class Calendar:
         midnights = local.tz_convert(None).to_numpy("datetime64[us]")
         return pd.Series(np.where(np.isnat(moments), midnights, moments), index=days.index)
 
+    def hours_of(self, days: np.ndarray) -> np.ndarray:
+        """Return the length of sessions in hours; NaN for a day that is none.
+
+        Args:
+            days: datetime64[D] (n,), in order.
+        """
+        if len(days):
+            self._reach(days[-1].astype(object))
+        index = pd.DatetimeIndex(days)
+        lengths = self._closes.reindex(index) - self._opens.reindex(index)
+        hours: np.ndarray = lengths.dt.total_seconds().to_numpy("float64") / 3600
+        return hours
+
     def sessions(self, first: dt.date, last: dt.date) -> list[dt.date]:
         """Return all known sessions from `first` to `last`, both included.
 

@@ -3,6 +3,7 @@
 import datetime as dt
 
 import exchange_calendars
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -33,6 +34,13 @@ def moment(text):
 )
 def test_a_session_is_complete_at_its_close(now, session):
     assert XNYS.last_complete_session(moment(now)) == day(session)
+
+
+def test_a_session_is_as_long_as_it_is_open_and_a_day_that_is_none_has_no_length():
+    days = np.array(["2012-11-21", "2012-11-22", "2012-11-23", "2150-01-04"], "datetime64[D]")
+    assert str(XNYS.hours_of(days)) == "[6.5 nan 3.5 nan]"
+    assert CRYPTO.hours_of(days[:2]).tolist() == [24, 24]
+    assert XNYS.hours_of(days[:0]).tolist() == []
 
 
 def test_every_day_is_a_session_of_a_market_that_never_closes():

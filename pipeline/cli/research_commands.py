@@ -35,8 +35,8 @@ def backtest_forecasters(
         str,
         typer.Option(
             metavar="NAME,NAME",
-            help="Recipes that take part, next to naive, ewma and the statistical models of "
-            "--baselines.",
+            help="Recipes and baselines (such as har) that take part, next to naive, ewma and the "
+            "statistical models of --baselines.",
         ),
     ] = "default",
     step: Annotated[int, typer.Option(metavar="N", help="Forecast from every N-th session.")] = 5,

@@ -1,8 +1,9 @@
 """Models: the recipes, their networks, and the baselines that they must beat."""
 
-from pipeline.models import statistical
+from pipeline.models import har, statistical
 from pipeline.models.baselines import BASELINES, EWMA, NAIVE, FittedBaseline, linear
 from pipeline.models.default import DEFAULT, AnchoredQuantiles
+from pipeline.models.har_features import Panel
 from pipeline.models.layers.recurrent import EMBEDDING, NUMBERING, Stack
 from pipeline.models.network import Examples, Shape
 from pipeline.models.optimisation import CrossEntropy, Loss, Optimiser, Pinball
@@ -28,6 +29,7 @@ __all__ = [
     "FittedBaseline",
     "Loss",
     "Optimiser",
+    "Panel",
     "Pinball",
     "PriceRecipe",
     "Recipe",
@@ -35,6 +37,7 @@ __all__ = [
     "Shape",
     "Stack",
     "characters",
+    "har",
     "linear",
     "statistical",
 ]

@@ -14,6 +14,7 @@ from pipeline.research.exercises import (
     read_exercise_text,
     train_exercises,
 )
+from pipeline.research.har_forecasts import HarForecasts, har_forecasts
 from pipeline.research.look_ahead import look_ahead, save_look_ahead
 from pipeline.research.network_forecasts import network_forecasts
 from pipeline.research.planned_exercise import EXERCISES_FOLDER
@@ -33,6 +34,7 @@ __all__ = [
     "BacktestRequest",
     "BacktestResult",
     "ExerciseReport",
+    "HarForecasts",
     "Period",
     "SearchRequest",
     "SearchResult",
@@ -44,6 +46,7 @@ __all__ = [
     "exercise_recipes",
     "exercise_table",
     "find_study",
+    "har_forecasts",
     "history_of",
     "leaderboard",
     "look_ahead",

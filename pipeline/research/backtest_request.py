@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.errors import SettingsError
-from pipeline.models import BASELINES, DEFAULT, PriceRecipe, Recipe, Recipes, statistical
+from pipeline.models import BASELINES, DEFAULT, PriceRecipe, Recipe, Recipes, har, statistical
 from pipeline.research.leaderboard import OPPONENTS
 
 
@@ -74,7 +74,7 @@ class Forecaster:
 def forecaster_names(recipes: Recipes) -> list[str]:
     """Return all names that may take part: recipes for prices, baselines, statistical models."""
     names = [recipe.name for recipe in recipes.for_prices]
-    return [*names, *BASELINES, *statistical.STATISTICAL_NAMES]
+    return [*names, *BASELINES, *har.HAR_NAMES, *statistical.STATISTICAL_NAMES]
 
 
 def forecasters_of(
@@ -93,7 +93,7 @@ def forecasters_of(
     forecasters: dict[str, Forecaster] = {}
     for entry in (*wanted, *OPPONENTS):
         name = entry if isinstance(entry, str) else entry.name
-        if name in BASELINES or name in statistical.STATISTICAL_NAMES:
+        if name in (*BASELINES, *har.HAR_NAMES, *statistical.STATISTICAL_NAMES):
             forecasters.setdefault(name, Forecaster(name))
             continue
         recipe = _honest_recipe(recipes, entry, target)

@@ -2,8 +2,9 @@
 
 A block's networks learn, choose and weigh on sessions up to its first cutoff, less an embargo.
 Their forecasts are blended with the EWMA random walk and calibrated as published forecasts are.
-Baselines learn their shape from the same training sessions; statistical models are fitted at every
-cutoff on the prices up to it. Neither is calibrated.
+Baselines learn their shape from the same training sessions; HAR regressions are fitted on all
+stocks up to the first cutoff, less the embargo, and statistical models at every cutoff on the
+prices up to it. None of these is calibrated.
 
 A shard that is there is read, not made again, so a backtest that was stopped goes on.
 """
@@ -21,7 +22,7 @@ import pandas as pd
 
 from pipeline.decisions import SplitForecasts, blending, calibrated_test
 from pipeline.errors import LookAtTheData
-from pipeline.models import BASELINES, EWMA, PriceRecipe, statistical
+from pipeline.models import BASELINES, EWMA, PriceRecipe, har, statistical
 from pipeline.quantiles import PROBABILITIES, QUANTILE_COUNT
 from pipeline.reporting import counted
 from pipeline.research.backtest_data import (
@@ -32,6 +33,7 @@ from pipeline.research.backtest_data import (
 )
 from pipeline.research.backtest_plan import BacktestPlan, Block
 from pipeline.research.backtest_request import Forecaster
+from pipeline.research.har_forecasts import har_forecasts
 from pipeline.research.network_forecasts import network_forecasts
 from pipeline.storage import pack_table, unpack_table
 from pipeline.tables import BACKTESTS, column
@@ -169,6 +171,8 @@ def _forecasts(
         return _network_forecasts(parts, forecaster.recipe, forecaster.seed, data)
     if forecaster.name in BASELINES:
         return _baseline_forecasts(forecaster.name, data), ShardNotes()
+    if forecaster.name in har.HAR_NAMES:
+        return _har_forecasts(parts, forecaster.name, data), ShardNotes()
     return _statistical_forecasts(forecaster.name, data)
 
 
@@ -218,6 +222,26 @@ def _baseline_forecasts(name: str, data: _BlockData) -> dict[str, CutoffForecast
         chosen = data.at_cutoffs(dataset)
         quantiles = fitted(dataset.test)[chosen]
         forecasts[ticker] = CutoffForecasts(dataset.test.take(chosen), quantiles)
+    return forecasts
+
+
+def _har_forecasts(parts: Parts, name: str, data: _BlockData) -> dict[str, CutoffForecasts]:
+    """Return a HAR regression's forecasts; stocks that are too young for a network help to fit."""
+    if not data.files:
+        return {}
+    plan, calendar = data.plan, parts.calendar(data.plan.universe)
+    target, horizon = plan.universe.target, plan.universe.horizon
+    known = calendar.sessions(plan.universe.start, data.block.cutoffs[0])
+    learnt = known[-1 - min(plan.embargo, len(known) - 1)]
+    regression = har_forecasts(name, data.histories, target, horizon, learnt, calendar)
+    forecasts: dict[str, CutoffForecasts] = {}
+    for ticker, file in data.files.items():
+        dataset = load_dataset(file)
+        test = dataset.test.take(data.at_cutoffs(dataset))
+        quantiles = regression.at(ticker, test.origins)
+        # Where closes have only begun, there is nothing to forecast from.
+        finite: np.ndarray = np.isfinite(quantiles).all(axis=(1, 2))
+        forecasts[ticker] = CutoffForecasts(test.take(finite), quantiles[finite])
     return forecasts
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG, Param, get_current_context, task
 
 from pipeline.errors import SettingsError
-from pipeline.models import BASELINES, RECIPES, statistical
+from pipeline.models import BASELINES, RECIPES, har, statistical
 from pipeline.parts import overridden, universes_of
 from pipeline.scheduling.dag_options import artifacts_below, dag_on_demand
 from pipeline.scheduling.environment import computing_tasks
@@ -161,7 +161,8 @@ def backtest_form(settings: Settings) -> dict[str, Param]:
 def _forecasters_form(settings: Settings) -> dict[str, Param]:
     universes = [universe.name for universe in universes_of(settings)]
     statistical_models = list(statistical.STATISTICAL_NAMES)
-    names = [recipe.name for recipe in RECIPES.for_prices] + [*BASELINES, *statistical_models]
+    names = [recipe.name for recipe in RECIPES.for_prices]
+    names += [*BASELINES, *har.HAR_NAMES, *statistical_models]
     return {
         "universe": Param(
             "sample" if "sample" in universes else universes[0],

@@ -25,7 +25,7 @@ def test_each_seed_of_a_recipe_is_a_forecaster_of_its_own():
 
 def test_recipes_baselines_and_statistical_models_can_be_named_but_no_exercise():
     names = forecaster_names(RECIPES)
-    assert {"default", "castilla", "window_average", "garch"} <= set(names)
+    assert {"default", "castilla", "window_average", "har", "har_range", "garch"} <= set(names)
     assert "statquest-unit" not in names
 
 

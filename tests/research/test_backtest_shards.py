@@ -1,6 +1,7 @@
 """Shards: what baselines and models forecast, against plain loops; networks are trained once."""
 
 import dataclasses
+import datetime as dt
 from functools import partial
 
 import numpy as np
@@ -8,11 +9,12 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import LookAtTheData, NothingStored, RunError, TryAgain
-from pipeline.models import DEFAULT, statistical
+from pipeline.models import DEFAULT, har, statistical
 from pipeline.quantiles import PROBABILITIES
 from pipeline.research.backtest import compare_forecasters
 from pipeline.research.backtest_data import block_histories, dataset_files, kept_histories
 from pipeline.research.backtest_shards import make_shard, read_notes, read_shards
+from pipeline.research.har_forecasts import har_forecasts
 from pipeline.training import SHARED, LearntFrom, PredictJob, PriceNetworkRequest
 from pipeline.training.jobs import FitJob
 from tests.made_backtests import (
@@ -52,7 +54,8 @@ def parts(make_parts):
 def baselines(tmp_path_factory):
     """Parts and the rows of the baselines, for tests that look at them alone."""
     parts = parts_in(tmp_path_factory.mktemp("baselines"))
-    _, rows = make_all(parts, dataclasses.replace(NAIVE_REQUEST, baselines=["random_walk"]))
+    request = dataclasses.replace(NAIVE_REQUEST, recipes=har.HAR_NAMES, baselines=["random_walk"])
+    _, rows = make_all(parts, request)
     return parts, rows
 
 
@@ -128,6 +131,25 @@ def test_a_statistical_model_sees_the_prices_up_to_each_cutoff(baselines):
         seen = closes[: sessions.index(cutoff.date()) + 1]
         expected = statistical.forecast("random_walk", seen, HORIZON).quantiles
         np.testing.assert_allclose(forecast["forecast"], expected.reshape(-1))
+
+
+@pytest.mark.parametrize("name", har.HAR_NAMES)
+def test_a_regression_is_fitted_on_all_stocks_an_embargo_before_each_block(baselines, name):
+    parts, rows = baselines
+    table = rows[rows["recipe"] == name]
+    plan = parts.plan(dataclasses.replace(NAIVE_REQUEST, recipes=[name]))
+    kept, calendar = kept_histories(parts, plan), parts.calendar(parts.universe)
+    for block in plan.blocks:
+        histories = block_histories(plan, block, kept, calendar)
+        assert list(histories) == ["IBM", "MSFT", "NEW"]  # NEW is too young to be forecast
+        learnt = calendar.sessions(dt.date(2016, 1, 1), block.cutoffs[0])[-1 - HORIZON]
+        expected = har_forecasts(name, histories, "close", HORIZON, learnt, calendar)
+        for ticker in ("IBM", "MSFT"):
+            in_block = table["cutoff"].isin(pd.to_datetime(block.cutoffs))
+            of_ticker = table[in_block & (table["ticker"] == ticker)]
+            quantiles = expected.at(ticker, np.array(block.cutoffs, "datetime64[D]"))
+            assert np.array_equal(of_ticker["forecast"], quantiles.reshape(-1))
+    assert set(table["ticker"]) == {"IBM", "MSFT"}
 
 
 def test_without_all_shards_nothing_is_compared(parts):

@@ -1,0 +1,245 @@
+"""Inputs of the HAR regressions: the market's and each stock's past, and the calendar ahead.
+
+The variance of a session is estimated by its range, which knows five to seven times as much as the
+squared change of the close (Parkinson 1980, Garman & Klass 1980). `true_variances` take the range
+together with the close before (the true range, Wilder 1978): the overnight change is part of it,
+and prices that have closes alone have one, too. All inputs are ratios, so that a price in cents
+gives the same as one in dollars. None of them looks at a session after its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.arrays import Array, Floats, Ints
+from pipeline.windows import LOWEST_VOLATILITY
+
+#: A range of nearly nothing, as of a session that hardly traded, says less than its log would: no
+#: session counts for less than this share of the mean variance of the last `USUAL_SESSIONS`.
+LEAST_SHARE = 0.01
+USUAL_SESSIONS = 66
+#: Sessions of the means of log variances; the last is the stock's own level, four years.
+MEAN_SESSIONS = (1, 2, 5, 10, 22, 66, 1000)
+#: Sessions of the means of the market's log variances, above each stock's own level.
+MARKET_SESSIONS = (1, 5, 22, 66)
+#: Sessions of the sums of signed changes: a fall raises volatility, a rise does not.
+SIGNED_SESSIONS = (1, 5, 22)
+#: A change counts for no more than this multiple of the usual range.
+MOST_CHANGE = 4.0
+#: Sessions of a usual volume.
+VOLUME_SESSIONS = 22
+#: Calendar days from a quarterly report to the next four: reports come on the same weekday, so that
+#: lags in sessions find nothing.
+REPORT_LAGS = (91, 182, 273, 364)
+#: The score of a report is no larger than this.
+MOST_SCORE = 10.0
+#: A session that is shorter than this share of the usual one is half a day.
+HALF_DAY = 0.8
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """The prices of several stocks on the sessions of one calendar.
+
+    Attributes:
+        sessions: datetime64[D] (T,).
+        later: datetime64[D] (A,), the sessions after them, as the calendar has them.
+        hours: (T + A,), the length of each; NaN where it is not known.
+        bars: (T, S, 5), open, high, low, close and volume; NaN where a cell is missing or masked,
+            and where a stock is not listed.
+        target: (T, S), the values that are forecast; NaN likewise.
+    """
+
+    sessions: Array
+    later: Array
+    hours: Floats
+    bars: Floats
+    target: Floats
+
+
+# Variances
+
+
+def true_variances(panel: Panel) -> Floats:
+    """Return the variance that each session's true range stands for, (T, S); NaN: unknown."""
+    return _variances(*_true_bounds(panel))
+
+
+def range_variances(panel: Panel) -> Floats:
+    """Return the variance that each session's range stands for (Parkinson 1980), (T, S).
+
+    A session without a range has that of its true range.
+    """
+    _, high, low, close, _ = np.moveaxis(panel.bars, 2, 0)
+    true_high, true_low = _true_bounds(panel)
+    with np.errstate(invalid="ignore"):
+        ranged = (high > low) & np.isfinite(close)
+    return _variances(np.where(ranged, high, true_high), np.where(ranged, low, true_low))
+
+
+def _true_bounds(panel: Panel) -> tuple[Floats, Floats]:
+    """Return the highest and lowest price from the close before to the close, (T, S) each."""
+    _, high, low, close, _ = np.moveaxis(panel.bars, 2, 0)
+    before = _before(carried(close))
+    known = np.isfinite(close)
+    highest = np.where(known, np.fmax(np.fmax(high, close), before), np.nan)
+    lowest = np.where(known, np.fmin(np.fmin(low, close), before), np.nan)
+    return highest, lowest
+
+
+def _variances(high: Floats, low: Floats) -> Floats:
+    squares = np.log(high / low) ** 2 / (4 * np.log(2))
+    usual = trailing_mean(squares, USUAL_SESSIONS)
+    variances: Floats = np.maximum(np.maximum(squares, LEAST_SHARE * usual), LOWEST_VOLATILITY**2)
+    return variances
+
+
+# Series
+
+
+def carried(values: Floats) -> Floats:
+    """Return values (T, S) with the last known one where one is missing; NaN before the first."""
+    rows = np.where(np.isfinite(values), np.arange(len(values))[:, None], 0)
+    last: Floats = np.take_along_axis(values, np.maximum.accumulate(rows, axis=0), axis=0)
+    return last
+
+
+def trailing_mean(values: Floats, count: int) -> Floats:
+    """Return means over the last `count` sessions (T, S), or over fewer at the beginning.
+
+    Missing values are left out; NaN where there is none to take the mean of.
+    """
+    known = np.isfinite(values)
+    total = _trailing_sum(np.where(known, values, 0.0), count)
+    number = _trailing_sum(known.astype("float64"), count)
+    unknown = np.full(values.shape, np.nan)
+    mean: Floats = np.divide(total, number, out=unknown, where=number > 0)
+    return mean
+
+
+def _trailing_sum(values: Floats, count: int) -> Floats:
+    sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
+    first = np.maximum(np.arange(1, len(sums)) - count, 0)
+    trailing: Floats = sums[1:] - sums[first]
+    return trailing
+
+
+def _before(values: Floats) -> Floats:
+    """Return the value one session before, (T, S); NaN at the first."""
+    return np.concatenate([np.full((1, values.shape[1]), np.nan), values[:-1]])
+
+
+# Inputs that the past decides
+
+
+def past_inputs(panel: Panel, variances: Floats) -> Floats:
+    """Return what each session and those before it say, (T, S, inputs).
+
+    NaN before a stock's first session.
+    """
+    logs = np.log(carried(variances))
+    level = trailing_mean(logs, MEAN_SESSIONS[-1])
+    signed = _signed_changes(panel, variances)
+    inputs = [trailing_mean(logs, count) for count in MEAN_SESSIONS]
+    inputs += list(_signed_sums(signed))
+    inputs += list(_volumes(panel))
+    if logs.shape[1] > 1:
+        excess = _market_mean(logs - level)
+        inputs += [trailing_mean(excess, count) for count in MARKET_SESSIONS]
+        inputs += list(_signed_sums(_market_mean(signed)))
+    return np.stack([np.broadcast_to(each, logs.shape) for each in inputs], axis=2)
+
+
+def _signed_changes(panel: Panel, variances: Floats) -> Floats:
+    """Return changes of the close in multiples of the usual range, 0 where one is missing."""
+    close = panel.bars[:, :, 3]
+    usual = np.sqrt(trailing_mean(variances, USUAL_SESSIONS))
+    changes = np.log(close / _before(carried(close))) / usual
+    limited: Floats = np.clip(np.nan_to_num(changes), -MOST_CHANGE, MOST_CHANGE)
+    return limited
+
+
+def _signed_sums(signed: Floats) -> Iterator[Floats]:
+    for count in SIGNED_SESSIONS:
+        yield trailing_mean(signed, count) * np.sqrt(count)
+
+
+def _volumes(panel: Panel) -> Iterator[Floats]:
+    """Yield log volumes of one session and of five, above usual; 0 where there is no volume."""
+    logs = carried(_log_volumes(panel))
+    for short, long in ((1, VOLUME_SESSIONS), (5, USUAL_SESSIONS)):
+        yield np.nan_to_num(trailing_mean(logs, short) - trailing_mean(logs, long))
+
+
+def _log_volumes(panel: Panel) -> Floats:
+    volume = panel.bars[:, :, 4]
+    traded = np.isfinite(volume) & (volume > 0)
+    return np.log(volume, out=np.full(volume.shape, np.nan), where=traded)
+
+
+def _market_mean(values: Floats) -> Floats:
+    """Return the mean over the stocks that are listed, (T, 1); 0 where none is."""
+    known = np.isfinite(values)
+    number = np.maximum(known.sum(axis=1, keepdims=True), 1)
+    mean: Floats = np.where(known, values, 0.0).sum(axis=1, keepdims=True) / number
+    return mean
+
+
+# Inputs that the calendar decides
+
+
+def calendar_inputs(panel: Panel, ahead: int) -> Floats:
+    """Return what is known of the session `ahead` of each, (T, inputs).
+
+    They are the days since the session before and until the one after, as logs, half a day, and the
+    weekday.
+    """
+    days = np.concatenate([panel.sessions, panel.later])
+    gaps = np.log(np.diff(days).astype("float64"))
+    target = np.arange(len(panel.sessions)) + ahead
+    usual = np.nanmedian(panel.hours) if np.isfinite(panel.hours).any() else np.nan
+    half_day = panel.hours[target] < HALF_DAY * usual
+    weekday = (days[target].astype("int64") + 3) % 7  # 1970-01-01 was a Thursday
+    weekdays = [weekday == each for each in range(6)]
+    return np.column_stack([gaps[target - 1], gaps[target], half_day, *weekdays]).astype("float64")
+
+
+def report_scores(panel: Panel) -> Floats:
+    """Return how much each session looks like that of a quarterly report, (T, S), from 0.
+
+    It is how far the volume exceeds the usual one (as a log) times the overnight change over the
+    usual one, as a log above 1. Before anything is usual it is 0.
+    """
+    opened, close = panel.bars[:, :, 0], panel.bars[:, :, 3]
+    volumes, gaps = _log_volumes(panel), np.log(opened / _before(carried(close)))
+    excess = volumes - _before(trailing_mean(volumes, VOLUME_SESSIONS))
+    usual = np.sqrt(_before(trailing_mean(gaps**2, USUAL_SESSIONS)))
+    size = np.divide(np.abs(gaps), usual, out=np.zeros(gaps.shape), where=usual > 0)
+    scores: Floats = np.log1p(np.clip(np.nan_to_num(excess * size), 0.0, MOST_SCORE))
+    return scores
+
+
+def report_inputs(panel: Panel, scores: Floats, ahead: int) -> Floats:
+    """Return the scores of the days one to four quarters before the session ahead, (T, S, 5).
+
+    The last is the second highest of the four: two quarters agree. A day without a session has 0.
+    """
+    days = np.concatenate([panel.sessions, panel.later])
+    target = days[np.arange(len(panel.sessions)) + ahead]
+    padded = np.concatenate([scores, np.zeros((1, scores.shape[1]))])
+    lagged = np.stack(
+        [padded[_rows_of(panel.sessions, target - lag)] for lag in REPORT_LAGS], axis=2
+    )
+    second: Floats = np.sort(lagged, axis=2)[:, :, -2:-1]
+    return np.concatenate([lagged, second], axis=2)
+
+
+def _rows_of(sessions: Array, days: Array) -> Ints:
+    """Return the rows of days among the sessions; their number where a day is none of them."""
+    rows = np.searchsorted(sessions, days)
+    found = sessions[np.minimum(rows, len(sessions) - 1)] == days
+    places: Ints = np.where(found, rows, len(sessions))
+    return places

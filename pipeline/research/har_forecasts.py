@@ -1,0 +1,81 @@
+"""HAR regressions on price histories: all stocks of a universe side by side."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from pipeline.arrays import Array, Floats
+from pipeline.models import Panel, har
+from pipeline.tables import OHLCV, column
+
+if TYPE_CHECKING:
+    from pipeline.sessions import Calendar
+
+
+@dataclass(frozen=True, eq=False)
+class HarForecasts:
+    """A regression's forecasts of all stocks, from its training cutoff on.
+
+    Attributes:
+        cutoffs: datetime64[D] (n,), the sessions that are forecast from.
+        by_ticker: quantiles in dollars (n, H, Q); NaN where there is nothing to forecast from.
+    """
+
+    cutoffs: Array
+    by_ticker: Mapping[str, Floats]
+
+    def at(self, ticker: str, origins: Array) -> Floats:
+        """Return a ticker's quantiles (m, H, Q) at sessions that are all among the cutoffs."""
+        return self.by_ticker[ticker][np.searchsorted(self.cutoffs, origins)]
+
+
+def har_forecasts(
+    name: str,
+    histories: Mapping[str, pd.DataFrame],
+    target: str,
+    horizon: int,
+    fitted_through: dt.date,
+    calendar: Calendar,
+) -> HarForecasts:
+    """Fit a regression on all stocks up to a session, and forecast from there to the end.
+
+    Args:
+        name: one of `har.HAR_NAMES`.
+        histories: masked HISTORY by ticker, a row per session.
+
+    Raises:
+        NotEnoughHistory: there are too few sessions before to fit anything.
+    """
+    panel = panel_of(histories, target, horizon, calendar)
+    fitted = int(np.searchsorted(panel.sessions, np.datetime64(fitted_through), "right")) - 1
+    quantiles = har.forecast(name, panel, horizon, max(fitted, 0))
+    by_ticker = {ticker: quantiles[:, stock] for stock, ticker in enumerate(histories)}
+    return HarForecasts(panel.sessions[max(fitted, 0) :], by_ticker)
+
+
+def panel_of(
+    histories: Mapping[str, pd.DataFrame], target: str, horizon: int, calendar: Calendar
+) -> Panel:
+    """Return histories side by side, NaN where one has no row, with the calendar ahead."""
+    days = {ticker: _days(history) for ticker, history in histories.items()}
+    sessions = np.unique(np.concatenate(list(days.values())))
+    bars = np.full((len(sessions), len(histories), len(OHLCV)), np.nan)
+    targets = np.full((len(sessions), len(histories)), np.nan)
+    for stock, (ticker, history) in enumerate(histories.items()):
+        rows = np.searchsorted(sessions, days[ticker])
+        bars[rows, stock] = history[OHLCV].to_numpy("float64")
+        targets[rows, stock] = column(history, target).to_numpy("float64")
+    next_sessions = calendar.next_sessions(sessions[-1].astype(object), horizon + 1)
+    later = np.array(next_sessions, "datetime64[D]")
+    hours = calendar.hours_of(np.concatenate([sessions, later]))
+    return Panel(sessions, later, hours, bars, targets)
+
+
+def _days(history: pd.DataFrame) -> Array:
+    return history["session"].to_numpy().astype("datetime64[D]")
