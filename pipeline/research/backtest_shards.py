@@ -240,7 +240,7 @@ def _har_forecasts(parts: Parts, name: str, data: _BlockData) -> dict[str, Cutof
         test = dataset.test.take(data.at_cutoffs(dataset))
         quantiles = regression.at(ticker, test.origins)
         # Where closes have only begun, there is nothing to forecast from.
-        finite: np.ndarray = np.isfinite(quantiles).all(axis=(1, 2))
+        finite = np.flatnonzero(np.isfinite(quantiles).all(axis=(1, 2)))
         forecasts[ticker] = CutoffForecasts(test.take(finite), quantiles[finite])
     return forecasts
 
