@@ -110,7 +110,7 @@ PRICES = Table(
 )
 
 #: Corporate actions, dated by their ex-date. `kind` is "split" (value 2.0 = two new shares for one
-#: old) or "dividend" (dollars a share, as paid at the time).
+#: old) or "dividend" (in the prices' currency a share, as paid at the time).
 ACTIONS = Table(
     "actions",
     {"ticker": "str", "session": SESSION_DTYPE, "kind": "str", "value": "float64"},
@@ -167,6 +167,14 @@ PRICE_READINGS = Table(
         "digest": "str",
     },
     ("source_id", "ticker"),
+)
+
+#: The currency of a ticker's prices as its source names it: a code of `money`, GBp for pence.
+#: Append only: one that changes is a new row with a later `known_at`.
+PRICE_CURRENCIES = Table(
+    "price_currencies",
+    {"source_id": "str", "ticker": "str", "known_at": MOMENT_DTYPE, "currency": "str"},
+    ("source_id", "ticker", "known_at"),
 )
 
 #: The names of a series: all that is published for one universe, recipe and target.
@@ -502,6 +510,7 @@ STORED = (
     ACTION_REVISIONS,
     PRICE_SOURCES,
     PRICE_READINGS,
+    PRICE_CURRENCIES,
     FINDINGS,
     CHECKS,
     DATASETS,

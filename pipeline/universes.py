@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from pipeline.addresses import is_url, without_login
 from pipeline.errors import SettingsError
 from pipeline.members import Member, members_on, read_members
+from pipeline.money import currency_code
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -51,7 +52,7 @@ PUBLISHED_FIELDS = ("tickers", "horizon", "source", "data", "calendar")
 #: The days that a universe's calendar has besides its exchange's, or lacks.
 AMENDING = ("closures", "extra_sessions")
 #: Keys that a universe's JSON has only where they say something, as it had none of them before.
-OMITTED_WHEN_EMPTY = (*AMENDING, "history_sessions", "query", "members", "aliases")
+OMITTED_WHEN_EMPTY = (*AMENDING, "history_sessions", "query", "members", "aliases", "currency")
 #: Likewise, the key that says something only where it is false.
 OMITTED_WHEN_TRUE = "repair"
 
@@ -83,6 +84,7 @@ class Universe:
         members: which of the tickers are in it when (see `on`); (): all of them always. In the
             file, it is the path of a CSV file (see `members`), and `tickers` is left out.
         aliases: by ticker, the name that it had before, under which its source has older prices.
+        currency: a code of `money`, of all its prices, such as GBp for pence; "": the source's.
         sectors: the companies' sectors by ticker, for pictures only; tickers may be missing.
 
     Raises:
@@ -107,6 +109,7 @@ class Universe:
     repair: bool = True
     members: tuple[Member, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
+    currency: str = ""
     sectors: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -137,6 +140,7 @@ class Universe:
                 "such as 2520, or 0 for all from `start` on, is expected."
             )
         self._check_source(where)
+        object.__setattr__(self, "currency", _known_currency(where, self.currency))
         self._check_tickers(where)
 
     def _check_types(self, where: str) -> None:
@@ -439,6 +443,16 @@ def _require_type(
 ) -> None:
     if not isinstance(value, types):
         raise SettingsError(f"{where}: {field_name} is {value!r}; {expected} is expected.")
+
+
+def _known_currency(where: str, spelling: object) -> str:
+    """Return the code of a currency; "": none is set."""
+    code = currency_code(spelling) if isinstance(spelling, str) else ""
+    if spelling != "" and not code:
+        raise SettingsError(
+            f"{where}: currency is {spelling!r}; a code such as USD, or GBp for pence, is expected."
+        )
+    return code
 
 
 def _require_one_of(where: str, field_name: str, value: object, choices: tuple[str, ...]) -> None:

@@ -116,6 +116,7 @@ def test_a_wrong_entry_stops_no_other(tmp_path):
         ({"closures": dt.date(2012, 10, 29)}, "closures is datetime.*; a list of dates"),
         ({"history_sessions": -1}, "history_sessions is -1; a number of sessions such as 2520"),
         ({"history_sessions": "10 years"}, "history_sessions is '10 years'; a number of sess"),
+        ({"currency": "pounds"}, "currency is 'pounds'; a code such as USD, or GBp for pence"),
         ({"extra_sessions": ["2012-10-29"]}, "extra_sessions has '2012-10-29'; a list of dates"),
         ({"sectors": "Energy"}, "sectors is 'Energy'; a table"),
         ({"sectors": {"IBM": 7}}, "the sector of IBM is 7; a text"),
@@ -166,8 +167,10 @@ def test_prices_at_a_url_have_its_name_without_the_login():
 def test_keys_that_say_nothing_are_not_in_a_universes_json():
     """Run ids and requests of universes without them stay what they were."""
     universe = Universe(name="u", source="sample", tickers=("IBM",))
-    silent = {"closures", "extra_sessions", "history_sessions", "repair"}
+    silent = {"closures", "extra_sessions", "history_sessions", "repair", "currency"}
     assert not silent & set(universe.to_json())
+    in_pence = dataclasses.replace(universe, currency="GBX")
+    assert in_pence.to_json()["currency"] == in_pence.currency == "GBp"
     limited = dataclasses.replace(universe, history_sessions=2520)
     assert limited.to_json()["history_sessions"] == 2520
     assert Universe.from_json(limited.to_json()) == limited

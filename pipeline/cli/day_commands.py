@@ -34,9 +34,14 @@ def run(
     """Forecast one session."""
     if airflow:
         return _run_through_airflow(settings, session, known_at, format)
-    from pipeline.daily import forecasts_text, reading_commands, report_file, run_day
+    from pipeline.daily import (
+        forecasts_text,
+        priced_forecasts,
+        reading_commands,
+        report_file,
+        run_day,
+    )
     from pipeline.parts import Parts, store_name
-    from pipeline.tables import FORECASTS
 
     stream = sys.stdout if format == "table" else sys.stderr
     with Parts(settings, progress=progress_lines(stream)) as parts:
@@ -45,7 +50,7 @@ def run(
         run_day(parts, run)
         parts.close_progress()
         if format != "table":
-            print_rows(parts.rows(FORECASTS, run), format)
+            print_rows(priced_forecasts(parts, run), format)
             return 0
         print(f"\n{forecasts_text(parts, run)}")
         print_places(

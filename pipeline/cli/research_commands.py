@@ -169,8 +169,8 @@ def print_look_aheads(
             for ticker, look in sorted(outcomes.results.items())
         ]
         print(
-            f"RMSE in dollars on the test sessions, each next to its naive forecast; multiple "
-            f"sequences of {length} sessions."
+            "RMSE in the prices' currency on the test sessions, each next to its naive forecast; "
+            f"multiple sequences of {length} sessions."
         )
         print_rows(pd.DataFrame(rows))
         print("", *addresses, sep="\n")

@@ -37,6 +37,7 @@ def forecasts(
     format: FormatFlag = "table",
 ) -> None:
     """Print the published forecasts."""
+    from pipeline.daily import with_currency
     from pipeline.parts import Parts, store_name
     from pipeline.tables import FORECASTS, PUBLICATIONS
 
@@ -50,7 +51,8 @@ def forecasts(
                 f"No forecasts are stored for {_filters_text(settings, session)} in "
                 f"{store_name(settings)}. `stockcast run` makes them; --home names another folder."
             )
-        rows = [parts.store.load(table, **{**filters, "cutoff": cutoff}) for filters in asked]
+        keys = [{**filters, "cutoff": cutoff} for filters in asked]
+        rows = [with_currency(parts.store, parts.store.load(table, **key), **key) for key in keys]
         print_rows(_together(rows, list(table.key)), format)
 
 

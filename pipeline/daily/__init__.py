@@ -2,6 +2,7 @@
 
 from pipeline.daily import lineup, page_tables
 from pipeline.daily.admission import INGEST_FAILED, passed
+from pipeline.daily.currencies import with_currency
 from pipeline.daily.dataset_files import OWN_ROLES, POOL_ROLES, dataset_file, read_dataset
 from pipeline.daily.ingest import probe
 from pipeline.daily.lineup import Lineup, NetworkEntry
@@ -12,6 +13,7 @@ from pipeline.daily.prepare_run import prepare_run
 from pipeline.daily.report import (
     forecasts_text,
     page_file,
+    priced_forecasts,
     reading_commands,
     report_file,
     report_text,
@@ -45,6 +47,7 @@ __all__ = [
     "passed",
     "plan",
     "prepare_run",
+    "priced_forecasts",
     "probe",
     "promotion_line",
     "read_dataset",
@@ -59,4 +62,5 @@ __all__ = [
     "spread_of_changes",
     "to_ingest",
     "verdict_of",
+    "with_currency",
 ]

@@ -34,6 +34,10 @@ PASSED, QUARANTINED = "passed", "quarantined"
 INGEST_FAILED = "ingest: "
 #: The rule of a finding about a source that has changed its old bars.
 RESTATED = "restated"
+#: The rule of a finding about a source that names another currency than before.
+CURRENCY_CHANGED = "currency_changed"
+#: The rules of what `ingest` notes, which no check takes back.
+NOTED_BY_INGEST = (RESTATED, CURRENCY_CHANGED)
 #: The steps after the gate that hold tickers back, in the order of the day.
 HOLDING_STEPS = ("build_windows", "train", "evaluate", "promote", "publish")
 

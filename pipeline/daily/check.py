@@ -11,8 +11,8 @@ import pandas as pd
 
 from pipeline.daily.admission import (
     INGEST_FAILED,
+    NOTED_BY_INGEST,
     QUARANTINED,
-    RESTATED,
     is_everyones,
     known_at_of,
     note,
@@ -186,7 +186,7 @@ def _check_together(
         raise_together(judged.failures)
     found = [rows for _, rows in judged.results.values() if len(rows)]
     # What `ingest` has noted of these tickers stays.
-    found.append(parts.store.load(FINDINGS, **run.key, ticker=tickers, rule=RESTATED))
+    found.append(parts.store.load(FINDINGS, **run.key, ticker=tickers, rule=NOTED_BY_INGEST))
     findings = pd.concat(found, ignore_index=True).assign(
         universe=universe.name,
         recipe=universe.recipe,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline.daily.admission import (
+    CURRENCY_CHANGED,
     INGEST_FAILED,
     RESTATED,
     known_at_of,
@@ -20,6 +21,7 @@ from pipeline.daily.admission import (
 from pipeline.daily.price_readings import PriceReader, PriceReading, first_wanted
 from pipeline.daily.shards import chunks
 from pipeline.errors import NothingStored, SourceUnavailable, StockcastError
+from pipeline.money import currency_words
 from pipeline.outcomes import (
     joined,
     outcome_of_each,
@@ -170,7 +172,12 @@ def _store(
     # Before what they tell of: a step that is killed in between finds it again.
     note(parts, run, RESTATED, changes)
     source_id = run.universe.source_id
-    added = parts.store.prices.save(source_id, prices, actions, first, run.session, kept)
+    currencies = {ticker: each.currency for ticker, each in readings.items() if len(each.prices)}
+    renamed = _changed_currencies(parts, run, currencies)
+    note(parts, run, CURRENCY_CHANGED, renamed)
+    added = parts.store.prices.save(
+        source_id, prices, actions, first, run.session, kept, currencies
+    )
     for ticker, each in readings.items():
         bars = f"{each.count} bars from {first}"
         unused = "".join(f"; not used: {what}" for what in each.unused)
@@ -178,6 +185,18 @@ def _store(
         if not each.was_asked:
             message = f"not asked for: {first} is stored already"
         parts.progress(STEP, ticker, message)
-        if ticker in changes:
-            parts.progress(STEP, ticker, changes[ticker])
+        for lines in (changes, renamed):
+            if ticker in lines:
+                parts.progress(STEP, ticker, lines[ticker])
     return {ticker: added[ticker] for ticker in readings}
+
+
+def _changed_currencies(parts: Parts, run: Run, currencies: Mapping[str, str]) -> dict[str, str]:
+    """Return a line for each ticker that the source names another currency of than before."""
+    stored = parts.store.prices.currencies(run.universe.source_id, list(currencies))
+    return {
+        ticker: f"prices are in {currency_words(currency)} now, in "
+        f"{currency_words(stored[ticker])} before"
+        for ticker, currency in currencies.items()
+        if currency and currency != stored.get(ticker, currency)
+    }

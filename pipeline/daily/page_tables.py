@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from pipeline.daily.currencies import currencies_of, with_currency
 from pipeline.daily.table_rows import row_dicts
 from pipeline.errors import NothingStored
 from pipeline.measures import realised
@@ -126,25 +127,28 @@ def overview(store: Store, series: Series, session: dt.date) -> pd.DataFrame:
     """Return one row per ticker of a session; its columns are `reporting.overview`'s."""
     at = {**series.key, "cutoff": session}
     checked, promoted, watched = (store.load(table, **at) for table in (CHECKS, PROMOTIONS, DRIFT))
-    return overview_of(checked, store.load(FORECASTS, **at, horizon=1), promoted, watched)
+    forecasts = with_currency(store, store.load(FORECASTS, **at, horizon=1), **at)
+    return overview_of(checked, forecasts, promoted, watched)
 
 
 def fan(store: Store, series: Series, ticker: str, session: dt.date) -> pd.DataFrame:
-    """Return FORECASTS rows of one ticker and cutoff, by horizon."""
-    return store.load(FORECASTS, **series.key, ticker=ticker, cutoff=session)
+    """Return FORECASTS rows of one ticker and cutoff, by horizon, with their currency."""
+    at = {**series.key, "ticker": ticker, "cutoff": session}
+    return with_currency(store, store.load(FORECASTS, **at), **at)
 
 
 def publications(store: Store, series: Series, ticker: str, session: dt.date) -> pd.DataFrame:
-    """Return PUBLICATIONS rows of one ticker and cutoff: every revision of its forecasts."""
-    return store.load(PUBLICATIONS, **series.key, ticker=ticker, cutoff=session)
+    """Return PUBLICATIONS rows of one ticker and cutoff, with the currency of what stands."""
+    at = {**series.key, "ticker": ticker, "cutoff": session}
+    return with_currency(store, store.load(PUBLICATIONS, **at), **at)
 
 
 def publication_log(store: Store, series: Series, ticker: str, session: dt.date) -> pd.DataFrame:
     """Return when the forecasts of one ticker and cutoff were published or withdrawn, newest first.
 
     Returns:
-        published_at, known_at, published_by, withdrawn, forecasts (how many), y_hat (the median of
-        the first session among them).
+        published_at, known_at, published_by, withdrawn, forecasts (how many), currency, last_value,
+        y_hat (the median of the first session among them).
     """
     rows = publications(store, series, ticker, session).sort_values(["published_at", "horizon"])
     by_moment = rows.groupby("published_at", sort=False).agg(
@@ -152,28 +156,31 @@ def publication_log(store: Store, series: Series, ticker: str, session: dt.date)
         published_by=("published_by", "first"),
         withdrawn=("withdrawn", "first"),
         forecasts=("horizon", "size"),
+        currency=("currency", "first"),
+        last_value=("last_value", "first"),
         y_hat=("y_hat", "first"),
     )
     return by_moment.reset_index().iloc[::-1]
 
 
 def history(store: Store, series: Series, ticker: str, session: dt.date) -> pd.DataFrame:
-    """Return the target up to a cutoff, in the dollars of that day: session, value.
+    """Return the target up to a cutoff, as traded on that day: session, value, currency.
 
     There are at most `PAGE_SESSIONS` rows.
     """
     run = store.publications.run_of(**series.key, ticker=ticker, cutoff=session)
     source = run["source_id"]
     if source.empty:
-        return pd.DataFrame(
-            {"session": pd.Series(dtype="datetime64[s]"), "value": pd.Series(dtype="float64")}
-        )
+        dtypes = {"session": "datetime64[s]", "value": "float64", "currency": "str"}
+        return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in dtypes.items()})
     begin = session - dt.timedelta(days=PAGE_SESSIONS * 3 // 2)  # more than enough calendar days
     prices = store.prices
     repair = Universe.from_json(json.loads(run["request"].iloc[0])).repair
     histories = histories_as_of(prices, source.iloc[0], [ticker], session, None, begin, repair)
     bars = histories.of(ticker, session, masked=False).tail(PAGE_SESSIONS)
-    return pd.DataFrame({"session": bars["session"], "value": column(bars, series.target)})
+    values = {"session": bars["session"], "value": column(bars, series.target)}
+    currency = currencies_of(store, **series.key, ticker=ticker, cutoff=session).get(ticker, "")
+    return pd.DataFrame(values).assign(currency=currency)
 
 
 def earlier(
@@ -184,7 +191,7 @@ def earlier(
     Returns:
         At most `PAGE_SESSIONS` rows, the newest, in the order of time: session, cutoff, y_hat,
         lower_80, upper_80, lower_95, upper_95, champion, actual, inside_80, backfilled. Values are
-        in the dollars of each forecast's cutoff; NaN: the session has not been scored. What has
+        as traded at each forecast's cutoff; NaN: the session has not been scored. What has
         been scored is shown as it was when it was published first; see `measures.scores.counted`.
     """
     cutoffs = store.ends(

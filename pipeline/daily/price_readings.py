@@ -54,6 +54,7 @@ class PriceReading:
         prices, actions: PRICES and ACTIONS to store, bars that it no longer has among them.
         unused: see `prices.RawPrices`.
         kept: PRICE_READINGS that are true once they are stored.
+        currency: of the prices; "": not known.
         restatement: what they change, where all was asked for; None: nothing.
         was_asked: False: the source counts its requests, and the session is stored already.
     """
@@ -64,6 +65,7 @@ class PriceReading:
     actions: pd.DataFrame
     unused: tuple[str, ...]
     kept: pd.DataFrame
+    currency: str = ""
     restatement: Restatement | None = None
     was_asked: bool = True
 
@@ -102,7 +104,7 @@ class PriceReader:
         first = min(first_wanted(self.parts, self.run, newest), last + _ONE_DAY)
         newer = _between(every, first, self.run.session)
         kept = row if last >= self.run.session else self._row(ticker, begin, every)
-        return _reading(first, newer, every.unused, _frame(kept))
+        return _reading(first, newer, _frame(kept))
 
     def _is_as_read(self, every: Fetched, row: pd.Series, begin: dt.date) -> bool:
         """Return whether a file's rows, as far as they were read last time, are still the same."""
@@ -148,13 +150,13 @@ class PriceReader:
         # Another universe of the same source, which the stored bars are of, may begin later.
         reaches_back = row is not None and row["first"].date() <= start
         if self._source.is_metered and reaches_back and newest == self.run.session:
-            nothing = _reading(newest, Fetched(PRICES.empty(), ACTIONS.empty()), (), _frame())
+            nothing = _reading(newest, Fetched(PRICES.empty(), ACTIONS.empty()), _frame())
             return replace(nothing, was_asked=False)
         if newest is not None and reaches_back and not self._is_due(ticker, newest):
             first = first_wanted(self.parts, self.run, newest)
             fetched = self._fetch(ticker, first, self.run.session)
             if first == start or not self._tells_of_older(ticker, first, newest, fetched):
-                return _reading(first, fetched, fetched.unused, _frame())
+                return _reading(first, fetched, _frame())
         # Or earlier.
         stored = self._stored(ticker)["session"]
         begin = min(start, stored.min().date()) if len(stored) else start
@@ -206,7 +208,8 @@ class PriceReader:
             gone, others = absent_bars(stored, prices) if is_complete else (PRICES.empty(), 0)
             changes = restatement(stored, prices, len(gone), others)
             prices = PRICES.conform(pd.concat([prices, gone]))
-        return PriceReading(begin, count, prices, fetched.actions, fetched.unused, kept, changes)
+        about = fetched.unused, kept, fetched.currency
+        return PriceReading(begin, count, prices, fetched.actions, *about, changes)
 
     def _stored(self, ticker: str, first: dt.date | None = None) -> pd.DataFrame:
         source_id, session = self.run.universe.source_id, self.run.session
@@ -231,12 +234,10 @@ class PriceReader:
         return self.parts.calendar(self.run.universe)
 
 
-def _reading(
-    first: dt.date, fetched: Fetched, unused: tuple[str, ...], kept: pd.DataFrame
-) -> PriceReading:
+def _reading(first: dt.date, fetched: Fetched, kept: pd.DataFrame) -> PriceReading:
     """Return a report of what was fetched, and nothing else."""
-    prices = fetched.prices
-    return PriceReading(first, len(prices), prices, fetched.actions, unused, kept)
+    prices, about = fetched.prices, (fetched.unused, kept, fetched.currency)
+    return PriceReading(first, len(prices), prices, fetched.actions, *about)
 
 
 def first_wanted(parts: Parts, run: Run, newest: dt.date) -> dt.date:
@@ -260,7 +261,9 @@ def _between(fetched: Fetched, first: dt.date, last: dt.date) -> Fetched:
         table[table["session"].between(pd.Timestamp(first), pd.Timestamp(last))]
         for table in (fetched.prices, fetched.actions)
     )
-    return Fetched(prices.reset_index(drop=True), actions.reset_index(drop=True))
+    return replace(
+        fetched, prices=prices.reset_index(drop=True), actions=actions.reset_index(drop=True)
+    )
 
 
 def _digest(fetched: Fetched) -> str:

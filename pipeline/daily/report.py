@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.daily.admission import passed
+from pipeline.daily.currencies import with_currency
 from pipeline.daily.page_tables import RECORD_GROUPS
 from pipeline.daily.tracked_session import open_session, session_files, session_metrics
 from pipeline.daily.unfinished import unfinished_steps
@@ -89,9 +90,13 @@ def report_text(parts: Parts, run: Run) -> str:
 
 def forecasts_text(parts: Parts, run: Run) -> str:
     """Return the table that a person reads when the day is done."""
-    return forecast_table(
-        parts.rows(FORECASTS, run), parts.rows(PROMOTIONS, run), parts.rows(CHECKS, run)
-    )
+    forecasts = priced_forecasts(parts, run)
+    return forecast_table(forecasts, parts.rows(PROMOTIONS, run), parts.rows(CHECKS, run))
+
+
+def priced_forecasts(parts: Parts, run: Run) -> pd.DataFrame:
+    """Return what stands of a run's tickers: FORECASTS with their currency."""
+    return with_currency(parts.store, parts.rows(FORECASTS, run), **run.key)
 
 
 def day_of(parts: Parts, run: Run) -> Day:
@@ -99,7 +104,7 @@ def day_of(parts: Parts, run: Run) -> Day:
     of_run, of_series = ({**key, **_shown_tickers(run)} for key in (run.key, run.series))
     load = parts.store.load
     day = Day(
-        forecasts=load(FORECASTS, **of_run),
+        forecasts=with_currency(parts.store, load(FORECASTS, **of_run), **run.key),
         promotions=load(PROMOTIONS, **of_run),
         calibrations=load(CALIBRATIONS, **of_run),
         findings=load(FINDINGS, **of_run),

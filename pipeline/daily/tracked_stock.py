@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from pipeline.daily.currencies import price_currency
 from pipeline.daily.dataset_files import dataset_file
 from pipeline.daily.lineup import Lineup, NetworkEntry
 from pipeline.daily.prediction_files import (
@@ -47,6 +48,7 @@ def stock_run(
     Its current network comes first, and the baselines alone where there is none.
     """
     dataset = evaluation.stock.dataset
+    currency = price_currency(parts, run, own.ticker)
     about = TrackedRun(
         ticker=own.ticker,
         params=_params(parts, run, recipe, own, dataset),
@@ -54,6 +56,7 @@ def stock_run(
         tags={
             "dataset": own.training.dataset,
             "source_id": run.universe.source_id,
+            **({"currency": currency} if currency else {}),
             **recipe_tags(recipe),
         },
         datasets=(_tracked_dataset(parts, own, dataset),),

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pipeline.daily import DATASET_ROLES, Lineup, NetworkEntry, lineup, page_tables, run_of
+from pipeline.daily import (
+    DATASET_ROLES,
+    Lineup,
+    NetworkEntry,
+    lineup,
+    page_tables,
+    run_of,
+    with_currency,
+)
 from pipeline.errors import LookAtTheData, NothingStored, SettingsError
 from pipeline.parts import Parts
 from pipeline.reporting import first_names
@@ -59,8 +67,8 @@ class Explanation:
 
     Attributes:
         key: its RUN_KEY columns.
-        forecasts, datasets, calibrations, drift: its rows of FORECASTS, DATASETS, CALIBRATIONS and
-            DRIFT.
+        forecasts, datasets, calibrations, drift: its rows of FORECASTS (with their currency),
+            DATASETS, CALIBRATIONS and DRIFT.
         promotion: its row of PROMOTIONS.
         request: its row of RUNS; None: the version that published it did not keep it.
         networks: those that were compared and the pooled ones that they went on from, the published
@@ -108,7 +116,7 @@ def find_explanation(parts: Parts, session: dt.date, ticker: str, **series: str)
         records = _records_of(parts, run, own) if own is not None else []
     return Explanation(
         key=key,
-        forecasts=forecasts,
+        forecasts=with_currency(parts.store, forecasts, **key),
         datasets=parts.store.load(DATASETS, **key),
         calibrations=parts.store.load(CALIBRATIONS, **key),
         drift=parts.store.load(DRIFT, **key),

@@ -12,8 +12,9 @@ from pipeline.daily import dataset_file, promotion_line
 from pipeline.errors import SettingsError
 from pipeline.inspection.explanation import Explanation, NetworkRecord
 from pipeline.models import PriceRecipe
+from pipeline.money import currency_words
 from pipeline.reporting import first_names, format_rows
-from pipeline.tables import CALIBRATIONS, DRIFT, FORECASTS, RUN_KEY, Table
+from pipeline.tables import CALIBRATIONS, DRIFT, RUN_KEY, Table
 
 if TYPE_CHECKING:
     from pipeline.parts import Parts
@@ -33,10 +34,12 @@ def explanation_text(parts: Parts, explanation: Explanation, horizon: int | None
     """
     key = explanation.key
     drift = explanation.drift
+    named = currency_words(explanation.forecasts["currency"].iloc[0])
+    currency = f"in {named} " if named else ""
     sections = {
-        "Forecasts, in dollars as traded at the cutoff": _table_lines(
-            _of_horizon(explanation.forecasts, horizon), FORECASTS
-        ),
+        f"Forecasts, {currency}as traded at the cutoff": format_rows(
+            _of_horizon(explanation.forecasts, horizon).drop(columns=[*NOT_REPEATED]), "table"
+        ).splitlines(),
         "Decision": _decision_lines(explanation),
         "Networks": [*_network_section(parts, explanation)],
         "Calibration: the published forecast, replayed over the sessions before": _table_lines(

@@ -47,7 +47,7 @@ def _stock(ticker: str) -> RawPrices:
 
     frame = pd.DataFrame(getattr(stocks, ticker))
     frame["date"] = pd.to_datetime(frame["date"], format="%Y-%m-%d")
-    return RawPrices(frame.drop(columns="adj_close"), _actions_in(frame))
+    return RawPrices(frame.drop(columns="adj_close"), _actions_in(frame), currency="USD")
 
 
 def _actions_in(frame: pd.DataFrame) -> pd.DataFrame:

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import MalformedPrices, UnknownTicker
+from pipeline.money import currency_code
 from pipeline.outcomes import outcome_of_each, raise_together
 from pipeline.prices.calendar_fit import require_fitting, require_own_calendar
 from pipeline.prices.raw_rows import action_rows, named_columns, price_rows, to_sessions
@@ -40,11 +41,13 @@ class RawPrices:
             one; a moment with a zone counts as the exchange's day.
         actions: columns date (the ex-date), kind, value as in `tables.ACTIONS`. May have no rows.
         unused: what the source has of corporate actions and does not give, in words.
+        currency: of the prices, as the source spells it; "": it names none.
     """
 
     prices: pd.DataFrame
     actions: pd.DataFrame
     unused: tuple[str, ...] = ()
+    currency: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,13 @@ class Fetched:
         prices: PRICES.
         actions: ACTIONS.
         unused: see `RawPrices`.
+        currency: a code of `money`; "": not known.
     """
 
     prices: pd.DataFrame
     actions: pd.DataFrame
     unused: tuple[str, ...] = ()
+    currency: str = ""
 
 
 class Source(Protocol):
@@ -113,7 +118,8 @@ def fetch(
     actions = wanted.of(action_rows(raw.actions, ticker, where, calendar))
     prices = _without_empty_off_days(prices, calendar)
     _refuse_repeated(prices, where)
-    return Fetched(PRICES.conform(prices), ACTIONS.conform(actions), raw.unused)
+    currency = currency_code(raw.currency)
+    return Fetched(PRICES.conform(prices), ACTIONS.conform(actions), raw.unused, currency)
 
 
 def newest_session(

@@ -14,6 +14,7 @@ import random
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -22,7 +23,7 @@ from pipeline.errors import UnknownTicker
 from pipeline.prices.adjustment import undo_splits
 from pipeline.prices.pacing import Pacing
 from pipeline.prices.source import RawPrices
-from pipeline.prices.yahoo_answers import diagnose
+from pipeline.prices.yahoo_answers import currency_of_answer, diagnose
 from pipeline.prices.yahoo_client import RecordedSession, yfinance_client
 from pipeline.tables import ACTIONS, PRICE_COLUMNS, SESSION_DTYPE
 
@@ -83,7 +84,9 @@ class YahooSource:
         # evening before; and a request that reaches into the future bypasses the answers that
         # yfinance keeps.
         end = (max(now, self._clock()) + dt.timedelta(days=2)).date()
-        return _as_traded(self._pacing.repeat(lambda: self._history(ticker, first, end)))
+        raw = _as_traded(self._pacing.repeat(lambda: self._history(ticker, first, end)))
+        answer = self._http.last_answer() if self._http else None
+        return replace(raw, currency=currency_of_answer(answer))
 
     def _history(self, ticker: str, first: dt.date, end: dt.date) -> pd.DataFrame:
         """Return yfinance's table of one ticker.

@@ -26,6 +26,15 @@ CURL_PHRASES = re.compile(
     r"Failed to perform, curl: \(\d+\) |\. See https://curl\.se/\S+ first for more details\.?"
 )
 
+#: The currency of an answer's prices, among what it says about the ticker before them.
+CURRENCY = re.compile(r'"currency"\s*:\s*"(\w+)"')
+
+
+def currency_of_answer(answer: tuple[int, str] | None) -> str:
+    """Return the currency that an answer names, GBp of a price in pence; "": it names none."""
+    match = CURRENCY.search(answer[1]) if answer else None
+    return match[1] if match else ""
+
 
 def diagnose(
     ticker: str, first: dt.date, answer: tuple[int, str] | None, error: Exception | None

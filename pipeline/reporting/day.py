@@ -41,6 +41,7 @@ class Day:
     """The tables that a day's page is made of: rows of its run.
 
     Attributes:
+        forecasts: with a column `currency` where one is known.
         record: the errors of all earlier forecasts whose session has closed (`realised`).
         unfinished: by ticker that is `missing` the step that is not done for it.
     """
@@ -75,15 +76,18 @@ def overview(
 ) -> pd.DataFrame:
     """Return one row per ticker: what was published for the next session, and its worth.
 
-    Columns: ticker, verdict (passed or quarantined), session (the day forecast), last_value, y_hat,
-    change (a fraction), direction (up, down or level), lower_80, upper_80, champion, weight, skill,
-    pinball_skill, drift (kinds, comma-separated), reasons (why it sits out).
+    Columns: ticker, verdict (passed or quarantined), session (the day forecast), currency ("" where
+    none is known), last_value, y_hat, change (a fraction), direction (up, down or level), lower_80,
+    upper_80, champion, weight, skill, pinball_skill, drift (kinds, comma-separated), reasons (why
+    it sits out).
 
     Args:
-        checks, forecasts, promotions, watched: CHECKS, FORECASTS, PROMOTIONS and DRIFT of a run.
+        checks, forecasts, promotions, watched: CHECKS, FORECASTS, PROMOTIONS and DRIFT of a run;
+            the forecasts may have their currency.
     """
     first = forecasts[forecasts["horizon"] == 1]
-    first = first[["ticker", "session", "last_value", "y_hat", "lower_80", "upper_80"]]
+    first = first if "currency" in first else first.assign(currency="")
+    first = first[["ticker", "session", "currency", "last_value", "y_hat", "lower_80", "upper_80"]]
     decided = promotions[["ticker", "champion", "weight", "skill", "pinball_skill"]]
     table = (
         checks[["ticker", "verdict", "reasons"]]
@@ -91,6 +95,7 @@ def overview(
         .merge(decided, on="ticker", how="left")
         .merge(watched[["ticker", "warnings"]], on="ticker", how="left")
     )
+    table["currency"] = table["currency"].fillna("")
     table["change"] = table["y_hat"] / table["last_value"] - 1
     moves = table["change"].to_numpy()
     conditions = [np.isnan(moves), moves > LEVEL, moves < -LEVEL]
@@ -100,8 +105,8 @@ def overview(
         for warnings in table["warnings"]
     ]
     table.loc[table["verdict"] != "quarantined", "reasons"] = ""
-    names = ["ticker", "verdict", "session", "last_value", "y_hat", "change", "direction"]
-    names += ["lower_80", "upper_80", "champion", "weight", "skill", "pinball_skill"]
+    names = ["ticker", "verdict", "session", "currency", "last_value", "y_hat", "change"]
+    names += ["direction", "lower_80", "upper_80", "champion", "weight", "skill", "pinball_skill"]
     return table[[*names, "drift", "reasons"]]
 
 

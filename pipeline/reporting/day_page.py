@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.measures import drift
 from pipeline.models import BASELINES
+from pipeline.money import difference_text, with_code
 from pipeline.quality import on_one_day
 from pipeline.quantiles import INTERVALS
 from pipeline.reporting.day import (
@@ -23,7 +24,15 @@ from pipeline.reporting.day import (
     shown_in_full,
     summary_of,
 )
-from pipeline.reporting.rows import change_text, counted, or_dash, price_text, share_text
+from pipeline.reporting.rows import (
+    change_text,
+    counted,
+    forecast_price,
+    last_price,
+    or_dash,
+    share_text,
+    tone,
+)
 from pipeline.run import Run
 from pipeline.tables import FORECASTS
 
@@ -39,7 +48,7 @@ def day_page(run: Run, day: Day, charts: Mapping[str, bytes], pictures: Mapping[
         pictures: "calibration" and "drift" as PNG, where there is something to draw.
     """
     full = shown_in_full(day)
-    forecasts = FORECASTS.conform(day.forecasts).to_dict("records")
+    forecasts = day.forecasts.sort_values(list(FORECASTS.key)).to_dict("records")
     by_ticker: dict[str, list[dict[Any, Any]]] = {}
     for row in forecasts:
         by_ticker.setdefault(row["ticker"], []).append(row)
@@ -115,8 +124,12 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "price": price_text,
+        "price": forecast_price,
+        "last_price": last_price,
+        "difference": difference_text,
+        "with_code": with_code,
         "change": change_text,
+        "tone": tone,
         "share": share_text,
         "percent": lambda value: or_dash(value, "{:.0%}".format),
         "error": lambda value: or_dash(value, "{:.3%}".format),

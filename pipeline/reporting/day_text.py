@@ -25,11 +25,13 @@ from pipeline.reporting.rows import (
     align,
     change_text,
     counted,
+    forecast_price,
     format_rows,
+    last_price,
     or_dash,
-    price_text,
     sentences,
     share_text,
+    tone,
 )
 from pipeline.run import Run
 
@@ -111,15 +113,18 @@ def _title(check: Mapping[Any, Any]) -> str:
 
 
 def _headline(forecast: Mapping[Any, Any], promotion: Mapping[Any, Any]) -> str:
-    last = f"last {forecast['target']} {price_text(forecast['last_value'])}"
+    last = f"last {forecast['target']} {last_price(forecast)}"
     parts = [f"{forecast['ticker']:<6} {last}", published_text(promotion)]
     if math.isnan(promotion["test_rmse"]):
         return "   ".join([*parts, "no network"])
     pinball, skill = promotion["pinball_skill"], promotion["skill"]
     rivals = {"ewma": pinball, "naive one session ahead": skill}
-    lost = [f"loses to {rival}" for rival, value in rivals.items() if value < 0]
+    lost = [f"loses to {rival}" for rival, value in rivals.items() if tone(value) == "bad"]
     tested = "test" if promotion["weight"] > 0 else "test of the network"
-    parts.append(f"{tested}: pinball {pinball:+.2%} against ewma, RMSE {skill:+.2%} against naive")
+    parts.append(
+        f"{tested}: pinball {change_text(pinball)} against ewma, RMSE {change_text(skill)} against "
+        "naive"
+    )
     return "   ".join(parts) + (f"\n       ({', '.join(lost)})" if lost else "")
 
 
@@ -135,9 +140,9 @@ def _forecast_lines(published: pd.DataFrame) -> list[str]:
     cells = [
         [
             str(row["session"].date()),
-            price_text(row["y_hat"]),
+            forecast_price(row, "y_hat"),
             *(
-                price_text(row[f"{side}_{level}"])
+                forecast_price(row, f"{side}_{level}")
                 for level in INTERVALS
                 for side in ("lower", "upper")
             ),
@@ -170,10 +175,10 @@ def _overview_cells(day: Day) -> tuple[list[str], list[list[str]], list[bool]]:
         cells.append(
             [
                 ticker,
-                price_text(row["last_value"]),
-                price_text(row["y_hat"]),
-                f"{row['change']:+.2%}",
-                f"{price_text(row['lower_80'])} .. {price_text(row['upper_80'])}",
+                last_price(row),
+                forecast_price(row, "y_hat"),
+                change_text(row["change"]),
+                f"{forecast_price(row, 'lower_80')} .. {forecast_price(row, 'upper_80')}",
                 published_text(promotions[ticker]),
                 change_text(row["pinball_skill"]),
                 change_text(row["skill"]),

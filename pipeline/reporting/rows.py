@@ -6,18 +6,21 @@ import io
 import json
 import math
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import pandas as pd
 
 from pipeline.errors import SettingsError
+from pipeline.money import price_text, with_code
 
 FORMATS = ("table", "json", "csv")
 #: Columns of a page of sentences.
 SENTENCE_WIDTH = 100
 #: Names that a sentence lists.
 MOST_NAMED = 12
+#: Numbers below it have four significant digits in a table, others four decimals.
+SMALL = 0.001
 #: Columns of a table that no line is folded in.
 UNFOLDED_WIDTH = 100_000
 
@@ -47,8 +50,19 @@ def format_rows(frame: pd.DataFrame, form: str, width: int | None = None) -> str
         texts = [["" if value is None else str(value) for value in row] for row in cells]
         table = pd.DataFrame(texts, columns=columns, dtype=object)
         return str(table.to_csv(index=False, lineterminator="\n"))
-    texts = [[_short(value) for value in row] for row in cells]
+    texts = [_texts(dict(zip(columns, row, strict=True))) for row in cells]
     return align(columns, texts, [_is_number(frame[name]) for name in columns], width)
+
+
+def _texts(row: Mapping[str, Any]) -> list[str]:
+    """Return a row's cells; those of a forecast with a currency are written by it."""
+    is_priced = "currency" in row and row.get("last_value") is not None
+    return [
+        forecast_price(row, name)
+        if is_priced and value is not None and _is_price(name)
+        else _short(value)
+        for name, value in row.items()
+    ]
 
 
 def align(
@@ -103,25 +117,37 @@ def or_dash(value: float, text: Callable[[float], str]) -> str:
     return "–" if math.isnan(value) else text(value)
 
 
-def price_text(value: float, decimals: int = 2) -> str:
-    """Return a price with two decimals, or with four below 1."""
-    small = abs(value) < 1 and value != 0
-    return f"{value:,.{max(decimals, 4) if small else decimals}f}"
+def forecast_price(row: Mapping[Any, Any], column: str) -> str:
+    """Return a price of a FORECASTS row as text, with as many digits as the last one has.
+
+    Args:
+        row: with its `currency`, where one is known.
+    """
+    return price_text(row[column], row.get("currency", ""), row["last_value"])
+
+
+def last_price(row: Mapping[Any, Any]) -> str:
+    """Return the last price of a FORECASTS row as text, with its currency where one is known."""
+    return with_code(forecast_price(row, "last_value"), row.get("currency", ""))
 
 
 def change_text(value: float) -> str:
-    """Return a fraction as a signed percentage; a dash for NaN."""
-    return or_dash(value, "{:+.2%}".format)
+    """Return a fraction as a signed percentage, without a sign where it rounds to nothing.
+
+    It is a dash for NaN.
+    """
+    text = or_dash(value, "{:+.2%}".format)
+    return text[1:] if text[1:] == "0.00%" else text
+
+
+def tone(value: float) -> str:
+    """Return "good" for a fraction above 0 and "bad" below; "" where it rounds to nothing."""
+    return {"+": "good", "-": "bad"}.get(change_text(value)[0], "")
 
 
 def share_text(value: float) -> str:
     """Return a fraction as a percentage; a dash for NaN."""
     return or_dash(value, "{:.1%}".format)
-
-
-def dollars(value: float) -> str:
-    """Return dollars with four decimals, or with two from 100 on; a dash for NaN."""
-    return or_dash(value, lambda number: f"{number:,.{4 if abs(number) < 100 else 2}f}")
 
 
 def ratio_text(value: float) -> str:
@@ -147,7 +173,15 @@ def _plain(value: Any) -> Any:
 def _short(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    # Four decimals would make 0.0000 of a coin's price.
+    return f"{value:.4g}" if 0 < abs(value) < SMALL else f"{value:.4f}"
+
+
+def _is_price(name: str) -> bool:
+    """Return whether a column of FORECASTS is a price."""
+    return name in ("last_value", "y_hat") or name.startswith(("lower_", "upper_"))
 
 
 def _is_number(column: pd.Series[Any]) -> bool:

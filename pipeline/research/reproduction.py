@@ -76,8 +76,8 @@ def _text(measured: Reproduction, unseen: Sequence[StockcastError]) -> str:
     plan, rows = measured.plan, measured.rows
     recipes = [recipe.name for recipe in plan.recipes]
     about = (
-        f"Study {plan.name}: {plan.target}, one session ahead; RMSE in dollars on the same test "
-        "sessions, and (x) as a multiple of the naive forecast's."
+        f"Study {plan.name}: {plan.target}, one session ahead; RMSE in the prices' currency on "
+        "the same test sessions, and (x) as a multiple of the naive forecast's."
     )
     losses = (
         "On each recipe's own normalised windows, as losses are published. The spread of changes "

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from pipeline.reporting import align, counted, dollars, or_dash, ratio_text
+from pipeline.money import difference_text
+from pipeline.reporting import align, counted, or_dash, ratio_text
 
 
 def study_table(results: pd.DataFrame, recipes: Sequence[str]) -> str:
@@ -16,7 +17,7 @@ def study_table(results: pd.DataFrame, recipes: Sequence[str]) -> str:
     Args:
         results: one row per ticker, recipe and seed; columns ticker, recipe, published_rmse,
             published_sessions (whether that is of the same sessions), rmse, naive_rmse,
-            linear_rmse, default_rmse, sessions, left_out; dollars, NaN where there is none.
+            linear_rmse, default_rmse, sessions, left_out; NaN where there is none.
         recipes: those to show, in order.
     """
     columns = ["ticker", "recipe", "published", "x", "ours", "by seed", "x", "naive", "linear"]
@@ -24,9 +25,13 @@ def study_table(results: pd.DataFrame, recipes: Sequence[str]) -> str:
     cells = []
     for group in _groups(results, recipes):
         row, naive, errors = group.iloc[0], group["naive_rmse"].iloc[0], group["rmse"]
-        by_seed = f"{dollars(errors.min())} .. {dollars(errors.max())}" if len(group) > 1 else ""
+        by_seed = (
+            f"{difference_text(errors.min())} .. {difference_text(errors.max())}"
+            if len(group) > 1
+            else ""
+        )
         published, ours, linear, default = (
-            (dollars(value), ratio_text(value / naive))
+            (difference_text(value), ratio_text(value / naive))
             for value in (
                 row["published_rmse"],
                 errors.mean(),
@@ -42,7 +47,7 @@ def study_table(results: pd.DataFrame, recipes: Sequence[str]) -> str:
                 ours[0],
                 by_seed,
                 ours[1],
-                dollars(naive),
+                difference_text(naive),
                 *linear,
                 *default,
                 str(row["sessions"]),
@@ -86,7 +91,7 @@ def _rankings(results: pd.DataFrame, recipes: Sequence[str]) -> Iterator[str]:
     for ticker, group in results.groupby("ticker", sort=False):
         errors = {**_means(group, recipes), **_rivals(group)}
         ranked = sorted((error, name) for name, error in errors.items() if not math.isnan(error))
-        order = ", ".join(f"{name} {dollars(error)}" for error, name in ranked)
+        order = ", ".join(f"{name} {difference_text(error)}" for error, name in ranked)
         yield f"{ticker}, best first: {order}."
 
 

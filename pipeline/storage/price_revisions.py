@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from pipeline.prices import without_taken_back
 from pipeline.storage.database import Database
 from pipeline.storage.filters import Span, conditions_of
-from pipeline.storage.frames import are_many, fetch_frame, rows_of
+from pipeline.storage.frames import are_many, fetch_frame, rows_of, utc_moment
 from pipeline.storage.moments import next_moment, now
 from pipeline.storage.revision_queries import known_by, newest_revisions
 from pipeline.storage.schema import SQL_TABLES
@@ -24,6 +24,7 @@ from pipeline.storage.statements import insert_all, insert_into, upsert
 from pipeline.tables import (
     ACTION_REVISIONS,
     ACTIONS,
+    PRICE_CURRENCIES,
     PRICE_READINGS,
     PRICE_REVISIONS,
     PRICE_SOURCES,
@@ -52,6 +53,7 @@ class PriceRevisions:
         first: dt.date,
         last: dt.date,
         readings: pd.DataFrame | None = None,
+        currencies: Mapping[str, str] | None = None,
     ) -> Counter[str]:
         """Append what a source reports about `first` to `last` where it differs from the newest.
 
@@ -61,6 +63,7 @@ class PriceRevisions:
 
         Args:
             readings: PRICE_READINGS that are true once this is stored; None: none.
+            currencies: by ticker, that of its prices; "": not known, and what is stored stays.
 
         Returns:
             How many new price revisions each ticker has.
@@ -74,7 +77,9 @@ class PriceRevisions:
             known_at = self._next_moment(connection, source_id)
             report = _Report(connection, source_id, tickers, begin, known_at)
             added = report.append_bars(prices)
-            if added + report.append_actions(actions, first, last):
+            acted = report.append_actions(actions, first, last)
+            named = report.append_currencies(currencies or {})
+            if added + acted + named:
                 upsert(connection, PRICE_SOURCES, [{"source_id": source_id, "known_at": known_at}])
             if readings is not None:
                 upsert(connection, PRICE_READINGS, rows_of(PRICE_READINGS, readings))
@@ -166,6 +171,17 @@ class PriceRevisions:
                 moments.append(connection.scalar(query))
         return max((moment for moment in moments if moment is not None), default=None)
 
+    def currencies(
+        self, source_id: str, tickers: Sequence[str], known_at: dt.datetime | None = None
+    ) -> dict[str, str]:
+        """Return by ticker the currency that its prices had at a moment (UTC).
+
+        Before the first that was stored it was the first: earlier versions stored none. Tickers of
+        which none is stored are left out.
+        """
+        with self._database.reader() as connection:
+            return _currencies(connection, source_id, tickers, known_at)
+
     def bar_counts(self, source_id: str, cutoff: dt.date) -> dict[str, int]:
         """Return how many revisions of bars up to the cutoff each ticker has."""
         revisions = SQL_TABLES[PRICE_REVISIONS.name].c
@@ -255,6 +271,18 @@ class _Report:
         reported = pd.concat([actions, withdrawn])
         return self._append(ACTION_REVISIONS, _differing_rows(ACTIONS, reported, known))
 
+    def append_currencies(self, currencies: Mapping[str, str]) -> Counter[str]:
+        """Append currencies that differ from the newest; return how many of each ticker."""
+        known = _currencies(self.connection, self.source_id, [*currencies], None)
+        changed = [
+            {"ticker": ticker, "currency": currency}
+            for ticker, currency in currencies.items()
+            if currency and currency != known.get(ticker)
+        ]
+        if not changed:
+            return Counter()
+        return self._append(PRICE_CURRENCIES, pd.DataFrame(changed))
+
     def _known(self, revisions: Table, facts: Table, many: bool = False) -> pd.DataFrame:
         query = newest_revisions(
             revisions, facts, self.source_id, self.tickers, None, first=self.begin
@@ -266,6 +294,24 @@ class _Report:
         rows = rows_of(revisions, stamped)
         insert = insert_into(self.connection, revisions)
         return Counter(insert_all(self.connection, revisions, insert, rows, "ticker"))
+
+
+def _currencies(
+    connection: sa.Connection,
+    source_id: str,
+    tickers: Sequence[str],
+    known_at: dt.datetime | None,
+) -> dict[str, str]:
+    """Return `PriceRevisions.currencies`."""
+    stored = SQL_TABLES[PRICE_CURRENCIES.name].c
+    named = conditions_of(PRICE_CURRENCIES, {"source_id": source_id, "ticker": list(tickers)})
+    query = sa.select(stored.ticker, stored.known_at, stored.currency).where(*named)
+    until = None if known_at is None else utc_moment(known_at)
+    currencies: dict[str, str] = {}
+    for row in connection.execute(query.order_by(stored.ticker, stored.known_at)):
+        if row.ticker not in currencies or until is None or row.known_at <= until:
+            currencies[row.ticker] = row.currency
+    return currencies
 
 
 def _differing_rows(table: Table, reported: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,14 @@ import sqlalchemy as sa
 
 from pipeline.prices import histories_as_of
 from pipeline.storage import PriceRevisions, Store
-from pipeline.tables import ACTIONS, PRICE_COLUMNS, PRICE_READINGS, PRICE_REVISIONS, PRICES
+from pipeline.tables import (
+    ACTIONS,
+    PRICE_COLUMNS,
+    PRICE_CURRENCIES,
+    PRICE_READINGS,
+    PRICE_REVISIONS,
+    PRICES,
+)
 from tests.storage.made_rows import (
     EVENING,
     HOUR,
@@ -259,6 +266,22 @@ def test_a_bar_that_was_taken_back_is_none_from_then_on(prices):
         assert histories.of("IBM", WEDNESDAY, masked)["close"].tolist() == [10.0, 12.0]
     # Its revision is among those that a reader of this moment has seen.
     assert histories.newest_revision("IBM", WEDNESDAY) == later.replace(tzinfo=None)
+
+
+def test_a_currency_is_that_of_a_moment_and_before_the_first_it_is_the_first(prices, store):
+    def save(moment, currency):
+        everything = "csv", THREE_DAYS, NO_ACTIONS, MONDAY, WEDNESDAY, None, {"IBM": currency}
+        save_at(moment, prices, *everything)
+
+    days = [EVENING + dt.timedelta(days=day) for day in range(5)]
+    save(days[0], "")
+    assert prices.currencies("csv", ["IBM"]) == {}
+    for moment, currency in zip(days[1:], ("GBP", "GBP", "GBp", ""), strict=True):
+        save(moment, currency)
+    assert store.load(PRICE_CURRENCIES)["currency"].tolist() == ["GBP", "GBp"]
+    asked = [prices.currencies("csv", ["IBM", "FB"], moment) for moment in days]
+    assert [each["IBM"] for each in asked] == ["GBP", "GBP", "GBP", "GBp", "GBp"]
+    assert prices.currencies("csv", ["IBM", "FB"]) == {"IBM": "GBp"}
 
 
 def test_what_was_read_is_kept_with_the_bars_or_not_at_all(prices, store):

@@ -6,6 +6,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from pipeline.money import currency_code
+
 #: Spellings of a column once its case, accents and all but its letters are gone, the likeliest
 #: first: a file that has several (unix and date, Stuecke and Volumen) means the first of them.
 COLUMN_SPELLINGS: dict[str, tuple[str, ...]] = {
@@ -55,7 +57,14 @@ LETTER_COLUMNS = {"t": "date", "o": "open", "h": "high", "l": "low", "c": "close
 UNIT_RANK = 50
 TEXT_COLUMNS = ("date", "ticker", "name", "series", "currency")
 EXPECTED_COLUMNS = "Date, Open, High, Low, Close, Volume"
-CURRENCY_CODES = ("usdt", "usd", "eur", "gbp", "jpy", "inr", "krw", "chf", "cad", "aud", "btc")
+CURRENCY_CODES = (
+    *("usdt", "usd", "eur", "gbp", "gbx", "jpy", "inr", "krw", "chf", "cad", "aud", "btc"),
+    *("zac", "ila", "hkd", "cny", "sgd", "sek", "nok", "dkk", "brl"),
+)
+#: A code among other words: capitals, so that no ordinary word is one.
+CURRENCY_WORD = r"\b(GBp|ZAc|[A-Z]{3,4})\b"
+#: Characters at the end of a file in which a footer is looked for.
+MOST_FOOTER = 500
 CURRENCY_SIGNS = {"$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY", "₹": "INR", "₩": "KRW"}
 
 #: Producers by what no other one writes: all of these spellings are in the header. The first that
@@ -137,7 +146,19 @@ def currency_of(names: list[str]) -> str:
         for sign, code in CURRENCY_SIGNS.items():
             if sign in name:
                 return code
-        match = re.search(r"\b(USD|EUR|GBP|GBp|GBX|JPY|INR|KRW|CHF|CAD|AUD)\b", name)
-        if match and (column_of(name) or ("", 0))[0] in ("open", "high", "low", "close"):
-            return match[1]
+        if (column_of(name) or ("", 0))[0] in ("open", "high", "low", "close"):
+            for word in re.findall(CURRENCY_WORD, name):
+                if currency_code(word):
+                    return str(word)
     return ""
+
+
+def stated_currency(text: str, offset: int) -> str:
+    """Return the currency that a line above the header or at the end names; "": none does.
+
+    Args:
+        offset: the character at which the rows begin.
+    """
+    ends = f"{text[:offset]}\n{text[max(offset, len(text) - MOST_FOOTER) :]}"
+    words: list[str] = re.findall(rf"\b(?:[Ii]n|[Cc]urrency:?) {CURRENCY_WORD}", ends)
+    return next((word for word in words if currency_code(word)), "")

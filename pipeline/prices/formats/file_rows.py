@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
 from pipeline.errors import MalformedPrices
-from pipeline.prices.formats.columns import TEXT_COLUMNS
+from pipeline.prices.formats.columns import TEXT_COLUMNS, stated_currency
 from pipeline.prices.formats.date_cells import DateStyle, date_style, iso_days
 from pipeline.prices.formats.file_actions import Basis, as_traded, stated_events
 from pipeline.prices.formats.file_content import PriceFile
@@ -41,11 +41,13 @@ class TickerRows:
             file cannot be read, `fault` and `adj_fault` with the reason. As traded.
         actions: as `RawPrices.actions`.
         basis: what the file's prices were adjusted for.
+        currency: as the file names it for this ticker; "": it does not.
     """
 
     bars: pd.DataFrame
     actions: pd.DataFrame
     basis: Basis
+    currency: str = ""
 
     def require_readable(self, place: object, rows: pd.DataFrame, fault: str = "fault") -> None:
         """Raise `MalformedPrices` where one of these rows has a fault; it names the line."""
@@ -66,7 +68,7 @@ class FileTable:
         dates: how it writes them.
         rows: by ticker, with dates and numbers read.
         left_out: how many lines have neither a date nor a number.
-        currency: as its header or a column names it; "": it does not.
+        currency: as a column, the header or a line of text names it for all rows; "": none does.
     """
 
     place: str
@@ -84,7 +86,10 @@ class FileTable:
         They are made when asked for: a file of a day has thousands of tickers.
         """
         if ticker not in self._of:
-            self._of[ticker] = _of_ticker(self.rows[ticker], self.layout, ticker, self.place)
+            rows = self.rows[ticker]
+            read = _of_ticker(rows, self.layout, ticker, self.place)
+            # A column of several currencies may have one for each ticker.
+            self._of[ticker] = replace(read, currency=_currency_in(rows) or self.currency)
         return self._of[ticker]
 
 
@@ -132,6 +137,7 @@ def table_of(text: str, place: str, owner: Callable[[], str]) -> FileTable:
     numbers = style_of(rows, layout)
     if numbers.decimal == "," or numbers.dots_group:
         rows = _read_csv(text, layout, place, as_text=True)
+    stated = layout.currency or stated_currency(text, layout.offset)
     del text
     if layout.tickers:
         rows = _uncrossed(rows, layout)
@@ -151,7 +157,7 @@ def table_of(text: str, place: str, owner: Callable[[], str]) -> FileTable:
         groups = {owner(): parsed}
     else:
         groups = {str(name): rows for name, rows in parsed.groupby(tickers, sort=True)}
-    currency = _currency_in(parsed) or layout.currency
+    currency = _currency_in(parsed) or ("" if "currency" in parsed else stated)
     return FileTable(place, layout, dates, numbers, groups, int(says_nothing.sum()), currency)
 
 

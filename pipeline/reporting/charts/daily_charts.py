@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.measures import DRIFT_SESSIONS, HIGHEST_PSI, LOWEST_SKILL, coverage_band
+from pipeline.money import currency_words, difference_text
 from pipeline.quantiles import INTERVALS
 from pipeline.reporting.charts.figures import (
     ACTUAL_COLOUR,
@@ -49,7 +50,7 @@ def prediction_plot(ticker: str, predictions: pd.DataFrame) -> bytes:
 
     Args:
         predictions: columns session, horizon, actual, prediction, naive, lower_80, upper_80,
-            lower_95, upper_95; dollars. Only horizon 1 is drawn.
+            lower_95, upper_95. Only horizon 1 is drawn.
     """
     shown = predictions[predictions["horizon"] == 1].sort_values("session")
     values = {name: shown[name].to_numpy() for name in ("actual", "prediction", "naive")}
@@ -87,7 +88,7 @@ def _prediction_title(ticker: str, shown: pd.DataFrame) -> str:
     verdict = "better" if network < naive else "worse" if network > naive else "no better"
     return (
         f"{ticker}: one session ahead, {len(shown)} test sessions. "
-        f"RMSE {network:.4f}, naive {naive:.4f}: {verdict} than naive"
+        f"RMSE {difference_text(network)}, naive {difference_text(naive)}: {verdict} than naive"
     )
 
 
@@ -96,7 +97,7 @@ def forecast_chart(history: pd.DataFrame, forecasts: pd.DataFrame) -> bytes:
 
     Args:
         history: HISTORY rows up to the cutoff.
-        forecasts: FORECASTS rows of one run and ticker.
+        forecasts: FORECASTS rows of one run and ticker, with their currency where one is known.
 
     Returns:
         A PNG without background.
@@ -123,6 +124,8 @@ def forecast_chart(history: pd.DataFrame, forecasts: pd.DataFrame) -> bytes:
     marks = sorted({*thirds, len(forecasts)})
     axes.set_xticks(marks, [f"{sessions[mark]:%Y-%m-%d}" for mark in marks])
     axes.margins(x=0.02)
+    if "currency" in forecasts:
+        set_labels(axes, y=currency_words(forecasts["currency"].iloc[0]))
     return to_png(figure)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from pipeline.money import difference_text
 from pipeline.reporting.charts.figures import (
     ACTUAL_COLOUR,
     BLACK,
@@ -24,7 +25,6 @@ from pipeline.reporting.charts.figures import (
     set_title,
     to_png,
 )
-from pipeline.reporting.rows import dollars
 
 if TYPE_CHECKING:
     from pipeline.windows import LookAhead
@@ -46,7 +46,7 @@ def study_plot(title: str, predictions: Mapping[str, pd.DataFrame]) -> bytes:
 
     def draw(name: str, forecast: np.ndarray, look: LineLook) -> None:
         error = float(np.sqrt(np.mean((actual - forecast) ** 2)))
-        axes.plot(dates, forecast, **look, label=f"{name} {dollars(error)}")
+        axes.plot(dates, forecast, **look, label=f"{name} {difference_text(error)}")
 
     axes.plot(dates, actual, color=BLACK, linewidth=1.3, label="actual")
     naive, default = first["naive"].to_numpy(), first["default"].to_numpy()
@@ -57,12 +57,12 @@ def study_plot(title: str, predictions: Mapping[str, pd.DataFrame]) -> bytes:
     for (name, table), colour in zip(predictions.items(), itertools.cycle(MORE_COLOURS)):
         draw(name, table["prediction"].to_numpy(), {"color": colour, "linewidth": 1.1})
     sessions = f"{len(dates)} test sessions"
-    set_title(axes, f"{title}: one session ahead, {sessions}, RMSE in dollars")
+    set_title(axes, f"{title}: one session ahead, {sessions}, RMSE in the prices' currency")
     legend_below(axes, 0.08, columns=3)
     return to_png(figure)
 
 
-def look_ahead_plot(title: str, look: LookAhead, unit: str = "dollars") -> bytes:
+def look_ahead_plot(title: str, look: LookAhead, unit: str = "in the prices' currency") -> bytes:
     """Draw the sources' three ways to look ahead, one below the other; return a PNG."""
     figure, panels = new_panels(10, 9, 3)
     for axes, (name, sequences) in zip(panels, _ways_to_look(look).items(), strict=True):
@@ -79,7 +79,7 @@ def look_ahead_plot(title: str, look: LookAhead, unit: str = "dollars") -> bytes
 
 def _ways_to_look(look: LookAhead) -> dict[str, list[tuple[int, np.ndarray]]]:
     """Return the sequences of each way, by its title: the first session's number, and values."""
-    errors = {name: dollars(error) for name, error in look.rmse().items()}
+    errors = {name: difference_text(error) for name, error in look.rmse().items()}
     starts = range(0, len(look.actual), look.length)
     sequences = [(start, look.multiple_sequences[start : start + look.length]) for start in starts]
 

@@ -77,7 +77,7 @@ def publication_rows(
 
 @api.get(
     "/stocks/{ticker}/history",
-    summary="The target's newest 250 sessions, in the dollars of the session asked for",
+    summary="The target's newest 250 sessions, as traded at the session asked for",
 )
 def history_rows(
     ticker: RequestedTicker,

@@ -15,8 +15,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.daily import page_tables
 from pipeline.models import BASELINES
+from pipeline.money import price_decimals
 from pipeline.quantiles import INTERVALS
-from pipeline.reporting import CHAMPIONS, DRIFT_WORDS
+from pipeline.reporting import (
+    CHAMPIONS,
+    DRIFT_WORDS,
+    change_text,
+    forecast_price,
+    last_price,
+    tone,
+)
 from pipeline.scheduling.pages import PAGES_PREFIX
 from pipeline.storage import Store
 from pipeline.tables import MOMENT_DTYPE
@@ -71,7 +79,10 @@ def chart_values(
     earlier = earlier[earlier["session"].dt.date <= session]  # the newest begins the fan
     wide = ["lower_80", "upper_80", "lower_95", "upper_95"]
     history = page_tables.history(store, series, ticker, session)
+    currency, last = ("", 0.0) if fan.empty else fan[["currency", "last_value"]].iloc[0]
     return {
+        "currency": currency,
+        "decimals": price_decimals(last, currency),
         "history": _columns(history, ["value"]),
         "fan": _columns(fan, ["y_hat", *bounds]),
         "earlier": _columns(earlier, ["y_hat", *wide, "actual"]),
@@ -99,10 +110,12 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "price": _or_dash(lambda value: f"{value:,.{2 if abs(value) >= 1 else 4}f}"),
+        "price": forecast_price,
+        "last_price": last_price,
         "percent": _or_dash(lambda value: f"{value:.1%}"),
         "error": _or_dash(lambda value: f"{value:.3%}"),
-        "change": _or_dash(lambda value: f"{value:+.2%}"),
+        "change": _or_dash(change_text),
+        "tone": lambda value: "" if value is None else tone(value),
         "weight": _or_dash(lambda value: f"{value:.0%}"),
         "segment": lambda text: quote(text, safe=""),
     }

@@ -48,7 +48,7 @@ function searchable(field) {
 }
 
 function drawChart(element) {
-  const { history, fan, earlier } = JSON.parse(document.getElementById("chart-data").textContent);
+  const { history, fan, earlier, currency, decimals } = JSON.parse(document.getElementById("chart-data").textContent);
   const style = getComputedStyle(document.documentElement);
   const color = (name) => style.getPropertyValue(`--${name}`).trim();
   const faded = (name, share) => `color-mix(in srgb, ${color(name)} ${share}%, transparent)`;
@@ -96,7 +96,7 @@ function drawChart(element) {
   const days = (_, ticks) => ticks.map((time, at) => day(time) + (at && year(time) === year(ticks[at - 1]) ? "" : `\n${year(time)}`));
   const size = () => ({ width: element.clientWidth, height: Math.max(260, Math.min(440, element.clientWidth * 0.45)) });
   const output = document.getElementById("chart-text");
-  const price = (value) => value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: Math.abs(value) >= 1 ? 2 : 4 });
+  const price = (value) => value.toLocaleString("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
   const span = (index, from, name) =>
     data[from][index] == null ? [] : [`${name} ${price(data[from][index])} – ${price(data[from + 1][index])}`];
   const describe = (index) => {
@@ -117,7 +117,12 @@ function drawChart(element) {
       bands,
       axes: [
         { ...axis, space: 70, values: days },
-        { ...axis, size: 60, values: (_, ticks) => ticks.map((tick) => tick.toLocaleString("en", { maximumFractionDigits: 4 })) },
+        {
+          ...axis,
+          label: currency || null,
+          size: decimals > 5 ? 110 : 60,
+          values: (_, ticks) => ticks.map((tick) => tick.toLocaleString("en", { maximumFractionDigits: Math.max(decimals, 4) })),
+        },
       ],
       legend: { show: false },
       tzDate: (time) => uPlot.tzDate(new Date(time * 1000), "Etc/UTC"),
