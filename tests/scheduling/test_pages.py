@@ -187,6 +187,7 @@ def test_a_stocks_page_shows_its_fan_its_record_its_promotions_and_its_links(pag
     assert "/dags/daily_forecast_made/runs/manual__1%20%2B/tasks/evaluate/mapped/3" in page.text
     script = '<script type="application/json" id="chart-data">(.*?)</script>'
     data = json.loads(re.search(script, page.text, re.DOTALL)[1])
+    assert (data.pop("currency"), data.pop("decimals")) == ("", 3)
     counts = {name: len(columns) for name, columns in data.items()}
     assert counts == {"history": 2, "fan": 8, "earlier": 7}
     assert (len(data["fan"][0]), len(data["earlier"][0])) == (5, len(CUTOFFS) - 1)
