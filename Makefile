@@ -18,6 +18,9 @@ help: ## this list
 run: $(INSTALLED) ## forecast once through Airflow: make run [UNIVERSE=us_megacaps] [SESSION=2013-03-01]
 	@$(PY) -m pipeline run --airflow $(if $(UNIVERSE),--universe $(UNIVERSE)) $(if $(SESSION),--session $(SESSION))
 
+# What one of the many processes has compiled serves the next, also where the environment (an image's) keeps Python from that.
+test unit cluster-test fuzz chaos: export PYTHONDONTWRITEBYTECODE =
+
 # In the order of the files, which starts what takes longest (the cluster) early.
 test: $(INSTALLED) browser ## the whole test suite: make test [ARGS="-k sessions"]
 	$(PY) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
