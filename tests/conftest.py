@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -24,6 +25,21 @@ from tests.made_once import MadeOnce
 for name in ("STOCKCAST_TEST_BROWSER", "STOCKCAST_SCREENSHOTS"):
     if name in os.environ:
         os.environ[f"_{name}"] = os.environ.pop(name)
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from looking at what all tests share, over and over."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unsynced_files() -> Iterator[None]:
+    """Leave files to the system's cache: no test cuts the power, and disks are slow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture(scope="session")

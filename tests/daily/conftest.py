@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from pipeline.run import Run
 from tests.daily.quick_days import QuickParts, quick_day
 from tests.made_days import MadeParts, made_source
+from tests.made_once import MadeOnce
 from tests.made_prices import MadeSource
 
 
@@ -46,11 +48,16 @@ def parts(tmp_path: Path, source: MadeSource) -> Iterator[QuickParts]:
 
 
 @pytest.fixture(scope="session")
-def quick_original(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run]:
+def quick_original(made_once: MadeOnce) -> tuple[Path, Run]:
     """The home of a quick day whose networks are published, up to `watch`."""
-    home = tmp_path_factory.mktemp("quick_day")
-    with QuickParts(home, made_source(swing=0.015)) as parts:
-        return home, quick_day(parts)
+
+    def make(home: Path) -> None:
+        with QuickParts(home, made_source(swing=0.015)) as parts:
+            run = quick_day(parts)
+        (home / "run.json").write_text(json.dumps(run.to_json()))
+
+    home = made_once("quick_day", make)
+    return home, Run.from_json(json.loads((home / "run.json").read_text()))
 
 
 @pytest.fixture
