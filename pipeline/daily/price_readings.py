@@ -27,6 +27,7 @@ from pipeline.prices import (
     absent_bars,
     fetch,
     is_behind,
+    require_own_days,
     restatement,
 )
 from pipeline.run import Run
@@ -216,6 +217,13 @@ class PriceReader:
         return self.parts.store.prices.bars(source_id, ticker, session, None, first)
 
     def _fetch(self, ticker: str, first: dt.date, last: dt.date) -> Fetched:
+        fetched = self._fetch_joined(ticker, first, last)
+        if self._source.reads_all:
+            days = pd.DatetimeIndex(fetched.prices["session"])
+            require_own_days(days, ticker, self._calendar)
+        return fetched
+
+    def _fetch_joined(self, ticker: str, first: dt.date, last: dt.date) -> Fetched:
         def fetch_named(name: str) -> Fetched:
             return fetch(self._source, name, first, last, self._calendar, self.run.known_at)
 

@@ -2,7 +2,7 @@
 
 from pipeline.prices import adjustment, masking, misprints, price_basis, repair, usual
 from pipeline.prices.adjustment import adjust
-from pipeline.prices.calendar_fit import ending_calendar, gap_of, misfit_of
+from pipeline.prices.calendar_fit import ending_calendar, gap_of, misfit_of, require_own_days
 from pipeline.prices.csv_files import CsvSource
 from pipeline.prices.formats import FileSurvey, FolderSurvey, survey
 from pipeline.prices.history import (
@@ -81,6 +81,7 @@ __all__ = [
     "repair",
     "repaired",
     "require_known",
+    "require_own_days",
     "restatement",
     "survey",
     "usual",

@@ -110,6 +110,27 @@ def gap_of(days: pd.DatetimeIndex) -> int:
     return gap if gap >= FEWEST_DAYS_APART else 0
 
 
+def require_own_days(days: pd.DatetimeIndex, ticker: str, calendar: Calendar) -> None:
+    """Require that one ticker among others has daily bars, and no other calendar fits much better.
+
+    Raises:
+        MalformedPrices: it has not, or one does; the other tickers go on.
+    """
+    if gap := gap_of(days):
+        raise MalformedPrices(
+            f"{ticker}: its bars are {gap} days apart; one a session is expected. Give it daily "
+            "prices."
+        )
+    misfit = misfit_of(days, [ticker], calendar)
+    if misfit is not None and misfit.better:
+        best = misfit.better[0]
+        raise MalformedPrices(
+            f"{ticker}: it has bars on {misfit.extra} days without a session of {calendar.name}, "
+            f"and none on {misfit.lacking} with one; its dates are those of {best}. Forecast it in "
+            f'a universe with calendar = "{best}".'
+        )
+
+
 def misfit_of(
     days: pd.DatetimeIndex, tickers: Sequence[str], calendar: Calendar
 ) -> CalendarMisfit | None:

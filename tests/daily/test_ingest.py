@@ -2,11 +2,14 @@
 
 import dataclasses
 import datetime as dt
+import re
 
+import pandas as pd
 import pytest
 
 from pipeline.daily import STEPS, plan, probe
 from pipeline.errors import NothingStored, SettingsError, SourceUnavailable
+from pipeline.sessions import Calendar
 from pipeline.tables import CHECKS, PRICE_REVISIONS
 from tests.daily.quick_days import quick_day, take_steps
 from tests.made_days import NOW, UNIVERSE
@@ -189,3 +192,26 @@ def test_prices_of_a_universe_begin_at_its_start(parts):
     universe = dataclasses.replace(UNIVERSE, start=dt.date(2013, 2, 1), tickers=("AAA",))
     quick_day(parts, universe=universe, last="ingest")
     assert parts.store.load(PRICE_REVISIONS)["session"].min().date() == dt.date(2013, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("calendar", "step", "reason"),
+    [
+        (
+            "XTKS",
+            1,
+            r"dates are those of XTKS\. Forecast it in a universe with calendar = \"XTKS\"",
+        ),
+        ("XNYS", 5, "its bars are 7 days apart; one a session is expected"),
+    ],
+)
+def test_the_dates_of_one_ticker_are_its_own_fault(parts, source, calendar, step, reason):
+    bars = source.bars["AAA"]
+    days = Calendar(calendar).sessions(dt.date(2003, 1, 6), LAST)[::step][-len(bars) :]
+    source.bars["AAA"] = bars[-len(days) :].assign(date=pd.to_datetime(days))
+    run = plan(parts, UNIVERSE, LAST, NOW)
+    STEPS["ingest"](parts, run, list(UNIVERSE.tickers))
+    stored = parts.store.prices.bars("sample", list(UNIVERSE.tickers), LAST, None)
+    assert list(stored["ticker"].unique()) == ["BBB", "CCC"]
+    [message] = [text for _, ticker, text in parts.messages if ticker == "AAA"]
+    assert re.search(reason, message)
