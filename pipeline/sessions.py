@@ -354,6 +354,15 @@ def _built(name: str, end: pd.Timestamp | None = None) -> xcals.ExchangeCalendar
         ) from None
 
 
+def exchange_calendar(exchange: str) -> str:
+    """Return the name of an exchange's calendar, XLON of lse; "": none is known by that name."""
+    try:
+        name: str = xcals.resolve_alias(exchange.strip().upper())
+    except xcals.errors.InvalidCalendarName:
+        return ""
+    return name
+
+
 def calendar_names() -> list[str]:
     """Return the names of all calendars, each exchange once."""
     return sorted(xcals.get_calendar_names(include_aliases=False))

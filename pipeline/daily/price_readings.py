@@ -220,7 +220,7 @@ class PriceReader:
         fetched = self._fetch_joined(ticker, first, last)
         if self._source.reads_all:
             days = pd.DatetimeIndex(fetched.prices["session"])
-            require_own_days(days, ticker, self._calendar)
+            require_own_days(days, ticker, self._calendar, fetched.calendar)
         return fetched
 
     def _fetch_joined(self, ticker: str, first: dt.date, last: dt.date) -> Fetched:

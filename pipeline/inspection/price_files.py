@@ -44,7 +44,7 @@ class _Reading:
     """The reading of the tickers of one calendar.
 
     Attributes:
-        misfits: by ticker, the calendars that its dates fit much better.
+        misfits: by ticker, the calendar that its file names, or that its dates fit much better.
     """
 
     calendar: Calendar
@@ -138,7 +138,9 @@ def _reading(
     misfits = {}
     for ticker, each in fetched.results.items():
         misfit = misfit_of(_days_of(each), [ticker], calendar)
-        if misfit and misfit.better:
+        if each.calendar not in ("", calendar.name):
+            misfits[ticker] = each.calendar
+        elif misfit and misfit.better and not each.calendar:
             misfits[ticker] = misfit.better[0]
     return _Reading(calendar, tuple(tickers), fetched, misfits)
 
@@ -188,9 +190,7 @@ def _problem(
         return f"bars are {counted(gap, 'day')} apart; one a session is expected"
     if ticker in reading.misfits:
         better = reading.misfits[ticker]
-        return (
-            f"the dates are those of {better}, not of {reading.calendar.name} (--calendar {better})"
-        )
+        return f"the calendar is {better}, not {reading.calendar.name} (--calendar {better})"
     return f"quarantined: {quarantined[ticker]}" if ticker in quarantined else ""
 
 

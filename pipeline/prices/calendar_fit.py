@@ -110,8 +110,13 @@ def gap_of(days: pd.DatetimeIndex) -> int:
     return gap if gap >= FEWEST_DAYS_APART else 0
 
 
-def require_own_days(days: pd.DatetimeIndex, ticker: str, calendar: Calendar) -> None:
+def require_own_days(
+    days: pd.DatetimeIndex, ticker: str, calendar: Calendar, named: str = ""
+) -> None:
     """Require that one ticker among others has daily bars, and no other calendar fits much better.
+
+    Args:
+        named: the calendar that the source names for it; "": it names none.
 
     Raises:
         MalformedPrices: it has not, or one does; the other tickers go on.
@@ -120,6 +125,11 @@ def require_own_days(days: pd.DatetimeIndex, ticker: str, calendar: Calendar) ->
         raise MalformedPrices(
             f"{ticker}: its bars are {gap} days apart; one a session is expected. Give it daily "
             "prices."
+        )
+    if named not in ("", calendar.name):
+        raise MalformedPrices(
+            f"{ticker}: its exchange's calendar is {named}, as its file says, and that of the "
+            f"universe is {calendar.name}. Set it: --calendar {named}, or `calendar` of a universe."
         )
     misfit = misfit_of(days, [ticker], calendar)
     if misfit is not None and misfit.better:

@@ -56,15 +56,15 @@ class CsvSource:
         return sorted(self._files_by_ticker())
 
     def fetch_raw(self, ticker: str, first: dt.date, last: dt.date, now: dt.datetime) -> RawPrices:
-        bars, actions, unused, currency = [], [NO_ACTIONS], dict[str, None](), ""
+        bars, actions, unused, currency, exchange = [], [NO_ACTIONS], dict[str, None](), "", ""
         for file, rows in self._rows_of(ticker):
             wanted = around(rows.bars, first, last)
             rows.require_readable(file, wanted)
             bars.append(wanted[["date", *OHLCV]])
             actions.append(rows.actions)
             unused |= dict.fromkeys(rows.basis.unused)
-            currency = rows.currency or currency
-        return RawPrices(_together(bars), _together(actions), tuple(unused), currency)
+            currency, exchange = rows.currency or currency, rows.exchange or exchange
+        return RawPrices(_together(bars), _together(actions), tuple(unused), currency, exchange)
 
     def adjusted_close(self, ticker: str) -> pd.Series:
         """Return the file's column Adj Close by its dates.

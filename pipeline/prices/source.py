@@ -21,7 +21,7 @@ from pipeline.money import currency_code
 from pipeline.outcomes import outcome_of_each, raise_together
 from pipeline.prices.calendar_fit import require_fitting, require_own_calendar
 from pipeline.prices.raw_rows import action_rows, named_columns, price_rows, to_sessions
-from pipeline.sessions import Calendar
+from pipeline.sessions import Calendar, exchange_calendar
 from pipeline.tables import ACTIONS, PRICE_COLUMNS, PRICES
 
 BEFORE_ANY_PRICE = dt.date(1900, 1, 1)
@@ -42,12 +42,14 @@ class RawPrices:
         actions: columns date (the ex-date), kind, value as in `tables.ACTIONS`. May have no rows.
         unused: what the source has of corporate actions and does not give, in words.
         currency: of the prices, as the source spells it; "": it names none.
+        exchange: that they are of, as the source spells it; "": it names none.
     """
 
     prices: pd.DataFrame
     actions: pd.DataFrame
     unused: tuple[str, ...] = ()
     currency: str = ""
+    exchange: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,14 @@ class Fetched:
         actions: ACTIONS.
         unused: see `RawPrices`.
         currency: a code of `money`; "": not known.
+        calendar: the name of that of the exchange that the source names; "": none is known.
     """
 
     prices: pd.DataFrame
     actions: pd.DataFrame
     unused: tuple[str, ...] = ()
     currency: str = ""
+    calendar: str = ""
 
 
 class Source(Protocol):
@@ -118,8 +122,8 @@ def fetch(
     actions = wanted.of(action_rows(raw.actions, ticker, where, calendar))
     prices = _without_empty_off_days(prices, calendar)
     _refuse_repeated(prices, where)
-    currency = currency_code(raw.currency)
-    return Fetched(PRICES.conform(prices), ACTIONS.conform(actions), raw.unused, currency)
+    named = currency_code(raw.currency), exchange_calendar(raw.exchange)
+    return Fetched(PRICES.conform(prices), ACTIONS.conform(actions), raw.unused, *named)
 
 
 def newest_session(

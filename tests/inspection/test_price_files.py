@@ -76,7 +76,7 @@ def test_the_calendar_is_that_of_the_dates_unless_one_is_named(tmp_path):
     assert 'calendar = "24/7"' in found.universe_toml()
     assert found.remarks()[-1] == "Compared with the calendar 24/7 (--calendar NAME)."
     assert [each.problem for each in named.tickers] == [
-        "the dates are those of 24/7, not of XNYS (--calendar 24/7)"
+        "the calendar is 24/7, not XNYS (--calendar 24/7)"
     ]
     assert named.universe_toml().startswith("# No ticker can be forecast")
 
@@ -175,3 +175,12 @@ def test_a_folder_of_files_that_cannot_be_read_is_shown_too(tmp_path):
 def test_a_place_without_price_files_is_a_setting_to_fix(tmp_path):
     with pytest.raises(SettingsError, match=r"has no \.csv, \.txt"):
         inspect_files(str(tmp_path), "XNYS", NOW)
+
+
+def test_a_column_names_the_calendar_that_few_bars_do_not_show(tmp_path):
+    days = Calendar("XLON").sessions(dt.date(2013, 1, 2), dt.date(2013, 3, 1))
+    bars = random_walk(1, len(days)).assign(date=days, Exchange="LSE")
+    bars.to_csv(tmp_path / "VOD.csv", index=False)
+    report = inspect_files(str(tmp_path), "", NOW)
+    assert [(each.calendar, each.problem) for each in report.tickers] == [("XLON", "")]
+    assert 'calendar = "XLON"' in report.universe_toml()

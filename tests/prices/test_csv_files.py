@@ -18,6 +18,7 @@ from pipeline.errors import (
     SourceUnavailable,
     UnknownTicker,
 )
+from pipeline.prices.calendar_fit import require_own_days
 from pipeline.prices.csv_files import CsvSource
 from pipeline.prices.formats import files_at
 from pipeline.prices.source import fetch, newest_session, require_known
@@ -27,6 +28,7 @@ from tests.prices.made_csv import (
     LATER,
     TWO_BARS,
     TWO_LINES,
+    fetch_all,
     folder_of,
     rows_of,
 )
@@ -267,3 +269,21 @@ def test_files_of_a_day_make_one_history(tmp_path):
     folder_of(tmp_path, copy__csv=f"{head}AAPL,EQ,11,13,10,12,1,1,600,1,17-JAN-2012\n")
     with pytest.raises(MalformedPrices, match=r"AAPL from csv: 2 bars for 2012-01-17, identical"):
         rows_of(folder)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "expected"), [("XBOM", "XBOM"), ("lse", "XLON"), ("NASDAQ", "XNYS"), ("moon", "")]
+)
+def test_a_column_may_name_the_exchange(tmp_path, exchange, expected):
+    rows = "".join(f"{line},{exchange}\n" for line in TWO_LINES.splitlines())
+    folder = folder_of(tmp_path, AAPL__csv=f"{HEADER.strip()},Exchange\n{rows}")
+    fetched = fetch_all(folder)
+    assert fetched.calendar == expected
+    assert len(fetched.prices) == 2
+
+
+def test_another_exchange_than_the_universes_holds_its_ticker_back():
+    days = pd.DatetimeIndex(["2012-01-05"])
+    require_own_days(days, "AAPL", Calendar("XNYS"), "XNYS")
+    with pytest.raises(MalformedPrices, match=r"AAPL: its exchange's calendar is XBOM, .*--cal"):
+        require_own_days(days, "AAPL", Calendar("XNYS"), "XBOM")

@@ -49,13 +49,14 @@ COLUMN_SPELLINGS: dict[str, tuple[str, ...]] = {
     "dividend": ("dividends", "dividend", "exdividend", "divcash", "dividendamount"),
     "series": ("series", "sctysrs"),
     "currency": ("currency",),
+    "exchange": ("exchange", "exchangecode", "primaryexchange", "mic", "calendar"),
 }
 #: Columns of a header that names at least open, high, low and close by a letter (Polygon): alone, a
 #: letter may be a ticker.
 LETTER_COLUMNS = {"t": "date", "o": "open", "h": "high", "l": "low", "c": "close", "v": "volume"}
 #: Rank of a spelling with a unit: of several (Volume BTC, Volume USD), the first is meant.
 UNIT_RANK = 50
-TEXT_COLUMNS = ("date", "ticker", "name", "series", "currency")
+TEXT_COLUMNS = ("date", "ticker", "name", "series", "currency", "exchange")
 EXPECTED_COLUMNS = "Date, Open, High, Low, Close, Volume"
 CURRENCY_CODES = (
     *("usdt", "usd", "eur", "gbp", "gbx", "jpy", "inr", "krw", "chf", "cad", "aud", "btc"),

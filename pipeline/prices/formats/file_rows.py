@@ -41,13 +41,14 @@ class TickerRows:
             file cannot be read, `fault` and `adj_fault` with the reason. As traded.
         actions: as `RawPrices.actions`.
         basis: what the file's prices were adjusted for.
-        currency: as the file names it for this ticker; "": it does not.
+        currency, exchange: as the file names them for this ticker; "": it does not.
     """
 
     bars: pd.DataFrame
     actions: pd.DataFrame
     basis: Basis
     currency: str = ""
+    exchange: str = ""
 
     def require_readable(self, place: object, rows: pd.DataFrame, fault: str = "fault") -> None:
         """Raise `MalformedPrices` where one of these rows has a fault; it names the line."""
@@ -89,7 +90,11 @@ class FileTable:
             rows = self.rows[ticker]
             read = _of_ticker(rows, self.layout, ticker, self.place)
             # A column of several currencies may have one for each ticker.
-            self._of[ticker] = replace(read, currency=_currency_in(rows) or self.currency)
+            self._of[ticker] = replace(
+                read,
+                currency=_only_text(rows, "currency") or self.currency,
+                exchange=_only_text(rows, "exchange"),
+            )
         return self._of[ticker]
 
 
@@ -157,7 +162,7 @@ def table_of(text: str, place: str, owner: Callable[[], str]) -> FileTable:
         groups = {owner(): parsed}
     else:
         groups = {str(name): rows for name, rows in parsed.groupby(tickers, sort=True)}
-    currency = _currency_in(parsed) or ("" if "currency" in parsed else stated)
+    currency = _only_text(parsed, "currency") or ("" if "currency" in parsed else stated)
     return FileTable(place, layout, dates, numbers, groups, int(says_nothing.sum()), currency)
 
 
@@ -238,12 +243,12 @@ def _one_series(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[series == "EQ"] if (series == "EQ").any() else rows
 
 
-def _currency_in(rows: pd.DataFrame) -> str:
-    """Return what the column of currencies says of all rows; "": nothing, or several things."""
-    if "currency" not in rows:
+def _only_text(rows: pd.DataFrame, column: str) -> str:
+    """Return what a column of texts says of all rows; "": nothing, or several things."""
+    if column not in rows:
         return ""
-    currencies = rows["currency"].dropna().str.strip().unique()
-    return str(currencies[0]) if len(currencies) == 1 else ""
+    texts = rows[column].dropna().str.strip().unique()
+    return str(texts[0]) if len(texts) == 1 else ""
 
 
 def _ticker_column(rows: pd.DataFrame, place: str) -> pd.Series | None:
