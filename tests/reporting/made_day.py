@@ -222,6 +222,15 @@ def made_day(**changed: pd.DataFrame) -> Day:
     return Day(**{**tables, **changed})
 
 
+def priced_rows(currency: str, scale: float) -> pd.DataFrame:
+    """Return `FORECAST_ROWS` in another currency, with all prices times a number."""
+    names = [name for name in FORECAST_ROWS if name.startswith(("lower_", "upper_"))]
+    names += ["last_value", "y_hat"]
+    return FORECAST_ROWS.assign(
+        **{name: FORECAST_ROWS[name] * scale for name in names}, currency=currency
+    )
+
+
 def large_day(count: int, drift_rows: pd.DataFrame | None = None) -> Day:
     """Return a day of so many tickers, T00 and so on; a higher number moves more."""
     tickers = [f"T{number:02d}" for number in range(count)]

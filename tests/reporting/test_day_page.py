@@ -6,10 +6,11 @@ import re
 from html.parser import HTMLParser
 
 import pandas as pd
+import pytest
 
 from pipeline.reporting import day_page
 from pipeline.tables import CALIBRATIONS, DRIFT, FINDINGS, FORECASTS, PROMOTIONS
-from tests.reporting.made_day import RECORD, RUN, made_day
+from tests.reporting.made_day import RECORD, RUN, made_day, priced_rows
 
 CLAIMS = (
     "2 tickers forecast: 1 with the help of a network, 1 by a baseline alone. On test sessions "
@@ -87,3 +88,13 @@ def test_a_day_without_forecasts_still_has_its_page():
     text = " ".join(Text(made_page({}, **empty)).seen)
     assert "0 tickers forecast" in text
     assert "No earlier forecast has reached its session yet." in text
+
+
+@pytest.mark.parametrize(
+    ("currency", "scale", "last"),
+    [("GBp", 1, "430.47 GBp"), ("JPY", 10, "4,305 JPY"), ("", 1, "430.47")],
+)
+def test_the_page_has_prices_in_their_currency(currency, scale, last):
+    page = made_page({}, forecasts=priced_rows(currency, scale))
+    assert f'<a href="#AAPL">AAPL</a></td><td>{last}</td>' in page
+    assert "dollar" not in page.lower() and "$" not in page

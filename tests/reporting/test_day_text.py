@@ -16,6 +16,7 @@ from tests.reporting.made_day import (
     RUN,
     large_day,
     made_day,
+    priced_rows,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -105,3 +106,25 @@ def test_text_needs_no_matplotlib():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+#: Currency, factor of the made day's prices, and what is printed of AAPL.
+PRICED = [
+    ("USD", 1, "430.47 USD", "420.50 .. 441.50"),
+    ("GBp", 1, "430.47 GBp", "420.50 .. 441.50"),
+    ("JPY", 10, "4,305 JPY", "4,205 .. 4,415"),
+    ("USD", 0.004, "1.7219 USD", "1.6820 .. 1.7660"),
+    ("BTC", 1e-9, "0.00000043047 BTC", "0.00000042050 .. 0.00000044150"),
+    ("", 1, "430.47", "420.50 .. 441.50"),
+]
+
+
+@pytest.mark.parametrize(("currency", "scale", "last", "interval"), PRICED)
+def test_prices_stand_in_their_currency_with_its_digits(currency, scale, last, interval):
+    day = made_day(forecasts=priced_rows(currency, scale))
+    text, markdown = day_text(RUN, day), day_markdown(day)
+    assert f"AAPL   last close {last}   " in text
+    assert f"| AAPL | {last} | " in markdown
+    for each in (text, markdown):
+        assert interval in each
+        assert "dollar" not in each.lower()

@@ -1,0 +1,71 @@
+"""The currency of prices on its way from the source, or the universe, to what is published."""
+
+import dataclasses
+import datetime as dt
+
+import pytest
+
+from pipeline.daily import with_currency
+from pipeline.tables import FINDINGS, FORECASTS
+from tests.daily.quick_days import QuickParts, quick_day
+from tests.made_days import NOW, UNIVERSE, made_source
+from tests.made_prices import LAST, MadeSource
+
+BEFORE, LATER = dt.date(2013, 2, 28), NOW + dt.timedelta(days=1)
+
+
+class PricedSource(MadeSource):
+    """A source that names currencies."""
+
+    def __init__(self, currencies):
+        super().__init__(made_source().bars)
+        self.currencies = currencies
+
+    def fetch_raw(self, ticker, *asked):
+        raw = super().fetch_raw(ticker, *asked)
+        return dataclasses.replace(raw, currency=self.currencies.get(ticker, ""))
+
+
+@pytest.fixture
+def source():
+    return PricedSource({"AAA": "GBX", "BBB": "jpy"})
+
+
+@pytest.fixture
+def parts(tmp_path, source):
+    with QuickParts(tmp_path, source) as made:
+        yield made
+
+
+def published(parts, run):
+    rows = with_currency(parts.store, parts.rows(FORECASTS, run), **run.key)
+    return dict(zip(rows["ticker"], rows["currency"], strict=True))
+
+
+def test_each_ticker_has_the_currency_that_its_source_names(parts):
+    run = quick_day(parts, universe=UNIVERSE, last="publish")
+    assert published(parts, run) == {"AAA": "GBp", "BBB": "JPY", "CCC": ""}
+
+
+def test_that_of_the_universe_comes_first(parts):
+    universe = dataclasses.replace(UNIVERSE, currency="EUR")
+    run = quick_day(parts, universe=universe, last="publish")
+    assert published(parts, run) == dict.fromkeys(("AAA", "BBB", "CCC"), "EUR")
+
+
+def test_one_that_changes_is_a_line_and_a_finding_and_what_was_published_keeps_its_own(
+    parts, source
+):
+    before = quick_day(parts, BEFORE, UNIVERSE, "publish", NOW)
+    source.currencies["AAA"] = "GBP"
+    parts.messages.clear()
+    parts.store.prices.clock = lambda: LATER
+    run = quick_day(parts, LAST, UNIVERSE, "publish", LATER)
+    line = "prices are in GBP now, in GBp (pence) before"
+    assert ("ingest", "AAA", line) in parts.messages
+    findings = parts.rows(FINDINGS, run)
+    [changed] = findings[findings["rule"] == "currency_changed"].to_dict("records")
+    assert (changed["ticker"], changed["severity"]) == ("AAA", "record")
+    assert line in changed["message"]
+    assert published(parts, run)["AAA"] == "GBP"
+    assert published(parts, before)["AAA"] == "GBp"
