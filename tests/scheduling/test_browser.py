@@ -171,7 +171,7 @@ def test_in_airflow_the_table_is_the_stores_and_sorts_and_searches_and_leads_on(
     assert [row[:9] for row in shown(frame, "#forecasts")] == [
         [
             ticker,
-            f"{row['last_value']:,.2f}",
+            f"{row['last_value']:,.2f} USD",
             f"{row['y_hat']:,.2f}",
             f"{change[ticker]:+.2%}",
             "level"

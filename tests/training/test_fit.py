@@ -97,7 +97,7 @@ def test_only_a_schedule_that_watches_the_test_looks_at_it(watches):
     recipe = small(optimiser=plateau, patience=None, epochs=8)
     history = made_history()
     other = history.copy()
-    prices = ["open", "high", "low", "close"]
+    prices = ["open", "high", "low", "close", "adj_close"]
     other.loc[450:, prices] = history.loc[400:449, prices].to_numpy()  # within the test
     # Whole files: what is held out of them must not be looked at.
     one, same = (
