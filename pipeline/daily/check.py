@@ -66,9 +66,9 @@ def check(parts: Parts, run: Run) -> list[str]:
             "Run `ingest` for this session first."
         )
     _note_leavers(parts, run)
-    first, recent = first_read(parts, run), _recent_bars(parts, run, moment)
-    for batch, bars in _bars_in_batches(parts, run, ingested, moment, first):
-        _check_together(parts, run, batch, bars, recent, moment, first)
+    recent = _recent_bars(parts, run, moment)
+    for batch, bars in _bars_in_batches(parts, run, ingested, moment):
+        _check_together(parts, run, batch, bars, recent, moment)
     quarantined = _quarantined(parts, run)
     for ticker in tickers:
         reason = quarantined.get(ticker)
@@ -101,23 +101,18 @@ def _quarantined(parts: Parts, run: Run) -> dict[str, str]:
 
 
 def _bars_in_batches(
-    parts: Parts,
-    run: Run,
-    tickers: Sequence[str],
-    moment: dt.datetime | None,
-    first: dt.date | None,
+    parts: Parts, run: Run, tickers: Sequence[str], moment: dt.datetime | None
 ) -> Iterator[tuple[list[str], pd.DataFrame]]:
     """Yield tickers that are validated together, with their bars up to the session.
 
     These are all of them, unless that is too much for the memory.
     """
+    source_id, first = run.universe.source_id, first_read(parts, run)
     together: list[str] = []
     tables: list[pd.DataFrame] = []
     for batch in chunks(tickers, READ_TOGETHER):
         together += batch
-        tables.append(
-            parts.store.prices.bars(run.universe.source_id, batch, run.session, moment, first)
-        )
+        tables.append(parts.store.prices.bars(source_id, batch, run.session, moment, first))
         if sum(map(len, tables)) >= BARS_CHECKED_TOGETHER:
             yield together, pd.concat(tables, ignore_index=True)
             together, tables = [], []
@@ -147,7 +142,6 @@ def _check_together(
     bars: pd.DataFrame,
     recent: pd.DataFrame | None,
     moment: dt.datetime | None,
-    first: dt.date | None,
 ) -> None:
     """Validate these tickers together, unless the same evidence was judged before."""
     universe = run.universe
@@ -162,7 +156,8 @@ def _check_together(
         verdicts = dict(zip(before["ticker"], before["reasons"], strict=True))
         save_checks(parts, run, verdicts, evidence, moment)
         return
-    sessions = parts.calendar(universe).sessions(first or universe.start, run.session)
+    first = first_read(parts, run) or universe.start
+    sessions = parts.calendar(universe).sessions(first, run.session)
 
     def judge(some: list[str]) -> dict[str, tuple[str, pd.DataFrame]]:
         verdict = parts.gate.check_prices(

@@ -137,10 +137,11 @@ def _reading(
     )
     misfits = {}
     for ticker, each in fetched.results.items():
-        misfit = misfit_of(_days_of(each), [ticker], calendar)
+        # What a file names needs no search among all calendars.
+        misfit = None if each.calendar else misfit_of(_days_of(each), [ticker], calendar)
         if each.calendar not in ("", calendar.name):
             misfits[ticker] = each.calendar
-        elif misfit and misfit.better and not each.calendar:
+        elif misfit and misfit.better:
             misfits[ticker] = misfit.better[0]
     return _Reading(calendar, tuple(tickers), fetched, misfits)
 
