@@ -235,6 +235,11 @@ class Universe:
         return dataclasses.replace(self, name=declared_name(self.name))
 
     @property
+    def names(self) -> list[str]:
+        """The tickers, and the names that some of them had before."""
+        return [*self.tickers, *(self.aliases[t] for t in self.tickers if t in self.aliases)]
+
+    @property
     def amendments(self) -> list[str]:
         """The days of `AMENDING` in words, for what depends on its calendar."""
         return [f"{name} {day}" for name in AMENDING for day in getattr(self, name)]

@@ -29,7 +29,7 @@ from pipeline.outcomes import (
     raise_together,
     worth_trying,
 )
-from pipeline.prices import LATE, fetch, may_be_late
+from pipeline.prices import LATE, fetch_renamed, may_be_late
 from pipeline.run import Run
 from pipeline.tables import ACTIONS, CHECKS, PRICE_READINGS, PRICES
 
@@ -92,8 +92,9 @@ def probe(parts: Parts, run: Run) -> int:
     universe, ticker = run.universe, run.universe.tickers[0]
     calendar = parts.calendar(universe)
     first = first_wanted(parts, run, run.session)
-    source = parts.source(universe)
-    return len(fetch(source, ticker, first, run.session, calendar, run.known_at).prices)
+    source, days = parts.source(universe), (first, run.session)
+    bars = fetch_renamed(source, ticker, *days, calendar, run.known_at, universe.aliases).prices
+    return len(bars)
 
 
 def _unknown_then(run: Run, ticker: str, known: dt.date | None) -> NothingStored:

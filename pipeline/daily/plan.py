@@ -57,8 +57,8 @@ def plan(
     # gone, stops no other.
     declared = _declaration(parts, universe)
     is_declared = declared is not None and declared.tickers == universe.tickers
-    require_known(source, universe.tickers, all_of_them=not is_declared)
-    newest = newest_session(source, list(universe.tickers), calendar, now)
+    require_known(source, universe.tickers, universe.aliases, all_of_them=not is_declared)
+    newest = newest_session(source, universe.names, calendar, now)
     session = newest if session is None else calendar.require_session(session, now)
     if session < universe.start:
         raise SettingsError(
@@ -76,7 +76,7 @@ def plan(
             "Use that one or an earlier one (flag --session)."
         )
     universe = universe.on(session)
-    require_known(source, universe.tickers, all_of_them=not is_declared)
+    require_known(source, universe.tickers, universe.aliases, all_of_them=not is_declared)
     is_replay = known_at is not None
     departs = is_replay or departures(parts, universe, session)
     if departs and not (publish or parts.settings.publish):

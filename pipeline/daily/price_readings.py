@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pipeline.daily.renamed_tickers import joined_history
 from pipeline.errors import MalformedPrices
 from pipeline.prices import (
     Fetched,
     Restatement,
     Source,
     absent_bars,
-    fetch,
+    fetch_renamed,
     is_behind,
     require_own_days,
     restatement,
@@ -217,21 +216,14 @@ class PriceReader:
         return self.parts.store.prices.bars(source_id, ticker, session, None, first)
 
     def _fetch(self, ticker: str, first: dt.date, last: dt.date) -> Fetched:
-        fetched = self._fetch_joined(ticker, first, last)
+        run = self.run
+        fetched = fetch_renamed(
+            self._source, ticker, first, last, self._calendar, run.known_at, run.universe.aliases
+        )
         if self._source.reads_all:
             days = pd.DatetimeIndex(fetched.prices["session"])
             require_own_days(days, ticker, self._calendar, fetched.calendar)
         return fetched
-
-    def _fetch_joined(self, ticker: str, first: dt.date, last: dt.date) -> Fetched:
-        def fetch_named(name: str) -> Fetched:
-            return fetch(self._source, name, first, last, self._calendar, self.run.known_at)
-
-        former = self.run.universe.aliases.get(ticker)
-        if former is None:
-            return fetch_named(ticker)
-        sessions = self._calendar.sessions(first, last)
-        return joined_history(fetch_named, ticker, former, sessions[0] if sessions else first)
 
     @cached_property
     def _source(self) -> Source:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline.models import PriceRecipe
-from pipeline.prices import fetch, newest_session, require_known
+from pipeline.prices import fetch_renamed, newest_session, require_known
 
 if TYPE_CHECKING:
     from pipeline.parts import Parts
@@ -53,11 +53,12 @@ def bars_of(
     """
     source, calendar = parts.source(universe), parts.calendar(universe)
     tickers = list(asked) or list(universe.tickers[:CANDIDATE_TICKERS])
-    require_known(source, tickers)
-    newest = newest_session(source, tickers, calendar, now)
+    aliases = {ticker: universe.aliases[ticker] for ticker in tickers if ticker in universe.aliases}
+    require_known(source, tickers, aliases)
+    newest = newest_session(source, [*tickers, *aliases.values()], calendar, now)
     bars = {}
     for ticker in tickers:
-        fetched = fetch(source, ticker, universe.start, newest, calendar, now)
+        fetched = fetch_renamed(source, ticker, universe.start, newest, calendar, now, aliases)
         bars[ticker] = TradedPrices(fetched.prices, fetched.actions)
     if asked:
         return bars

@@ -17,7 +17,8 @@ from pipeline.prices.masking import mask
 from pipeline.prices.own_database import SqlSource
 from pipeline.prices.own_function import FunctionSource
 from pipeline.prices.pacing import Pacing
-from pipeline.prices.repair import repaired
+from pipeline.prices.renamed_tickers import fetch_renamed
+from pipeline.prices.repair import repaired, unsettled
 from pipeline.prices.restating import (
     Restatement,
     absent_bars,
@@ -67,6 +68,7 @@ __all__ = [
     "ending_calendar",
     "fetch",
     "fetch_histories",
+    "fetch_renamed",
     "gap_of",
     "histories_as_of",
     "is_behind",
@@ -84,6 +86,7 @@ __all__ = [
     "require_own_days",
     "restatement",
     "survey",
+    "unsettled",
     "usual",
     "without_taken_back",
 ]

@@ -21,8 +21,9 @@ from pipeline.errors import StockcastError
 from pipeline.outcomes import outcome_of_each
 from pipeline.prices.adjustment import adjust
 from pipeline.prices.masking import mask
+from pipeline.prices.renamed_tickers import fetch_renamed
 from pipeline.prices.repair import repaired
-from pipeline.prices.source import Source, fetch
+from pipeline.prices.source import NO_ALIASES, Source
 from pipeline.sessions import Calendar
 from pipeline.tables import ACTIONS, HISTORY, PRICES
 
@@ -132,6 +133,13 @@ class Histories:
             return self.bars
         return repaired(self.bars, self.actions, self.bars["session"].max().date()).bars
 
+    def until(self, cutoff: dt.date) -> Histories:
+        """Return what is of sessions up to a cutoff; nothing later decides on repairs."""
+        bars, actions = (
+            table[table["session"] <= pd.Timestamp(cutoff)] for table in (self.bars, self.actions)
+        )
+        return Histories(bars, actions, self.repair)
+
     def newest_revision(self, ticker: str, cutoff: dt.date) -> pd.Timestamp | None:
         """Return when the newest fact up to a cutoff became known (UTC, no zone); None: no fact.
 
@@ -177,16 +185,23 @@ def fetch_histories(
     last: dt.date,
     calendar: Calendar,
     now: dt.datetime,
+    aliases: Mapping[str, str] = NO_ALIASES,
+    repair: bool = False,
 ) -> Histories:
     """Fetch PRICES and ACTIONS of some tickers from a source, as it knows them now.
+
+    Args:
+        aliases: see `fetch_renamed`.
+        repair: see `Histories`.
 
     Raises:
         UnknownTicker, SourceUnavailable, MalformedPrices: see `Source`.
     """
-    fetched = [fetch(source, ticker, first, last, calendar, now) for ticker in tickers]
+    days = first, last, calendar, now
+    fetched = [fetch_renamed(source, ticker, *days, aliases) for ticker in tickers]
     bars = pd.concat([PRICES.empty(), *(rows.prices for rows in fetched)])
     actions = pd.concat([ACTIONS.empty(), *(rows.actions for rows in fetched)])
-    return Histories(PRICES.conform(bars), ACTIONS.conform(actions))
+    return Histories(PRICES.conform(bars), ACTIONS.conform(actions), repair)
 
 
 def on_calendar(

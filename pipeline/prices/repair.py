@@ -9,6 +9,7 @@ source gives it, so a forecast is in the source's own prices.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +65,35 @@ def repaired(bars: pd.DataFrame, actions: pd.DataFrame, cutoff: dt.date) -> Repa
             mended.loc[own, name] *= factors
         blocks.append(found)
     return Repaired(mended, pd.concat(blocks, ignore_index=True))
+
+
+def unsettled(
+    bars: pd.DataFrame, actions: pd.DataFrame, cutoffs: Sequence[dt.date]
+) -> dict[str, list[dt.date]]:
+    """Return by repaired ticker the evenings on which its bars were on two bases, not yet repaired.
+
+    The day holds a ticker back on those.
+
+    Args:
+        bars, actions: see `repaired`; what is of later sessions than the last cutoff counts only
+            for which tickers are repaired.
+        cutoffs: the evenings that are asked about.
+    """
+    newest = bars["session"].max().date() if len(bars) else dt.date.min
+    found: dict[str, list[dt.date]] = {}
+    for ticker in repaired(bars, actions, newest).blocks["ticker"].unique():
+        own, own_actions = (table[table["ticker"] == ticker] for table in (bars, actions))
+        found[ticker] = [each for each in cutoffs if not _is_settled(own, own_actions, each)]
+    return found
+
+
+def _is_settled(bars: pd.DataFrame, actions: pd.DataFrame, cutoff: dt.date) -> bool:
+    """Return whether a ticker's bars up to a cutoff are on one basis, or are brought to it."""
+    seen, known = (table[table["session"] <= pd.Timestamp(cutoff)] for table in (bars, actions))
+    if not _doubtful(seen, known):
+        return True
+    single = without_taken_back(seen).drop_duplicates("session", keep="last")
+    return _changes(single, known, cutoff).empty or not _factors(seen, known, cutoff)[1].empty
 
 
 _NO_BLOCKS = pd.DataFrame(

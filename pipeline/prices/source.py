@@ -8,9 +8,10 @@ can be trusted more than another.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -29,6 +30,8 @@ BEFORE_ANY_PRICE = dt.date(1900, 1, 1)
 LATE = dt.timedelta(hours=4)
 #: Tickers that an error message lists before it says how many more there are.
 MOST_LISTED_TICKERS = 12
+#: No ticker had another name.
+NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -168,10 +171,16 @@ def may_be_late(calendar: Calendar, session: dt.date, now: dt.datetime) -> bool:
     return session == newest and now - calendar.close_of(session) < LATE
 
 
-def require_known(source: Source, tickers: Iterable[str], all_of_them: bool = True) -> None:
+def require_known(
+    source: Source,
+    tickers: Iterable[str],
+    aliases: Mapping[str, str] = NO_ALIASES,
+    all_of_them: bool = True,
+) -> None:
     """Require that a source which can list its tickers has all of these.
 
     Args:
+        aliases: by ticker, the name that it had before; one of both will do.
         all_of_them: False: one of them will do.
 
     Raises:
@@ -180,7 +189,7 @@ def require_known(source: Source, tickers: Iterable[str], all_of_them: bool = Tr
     known, tickers = source.tickers(), list(tickers)
     if known is None:
         return
-    unknown = [ticker for ticker in tickers if ticker not in known]
+    unknown = [t for t in tickers if t not in known and aliases.get(t) not in known]
     if unknown and (all_of_them or len(unknown) == len(tickers)):
         raise unknown_ticker(unknown[0], source.name, known)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import datetime as dt
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ from pipeline.daily import VALIDATION
 from pipeline.errors import NotEnoughHistory, StockcastError
 from pipeline.models import PriceRecipe
 from pipeline.outcomes import Outcomes
-from pipeline.prices import Histories, on_calendar
+from pipeline.prices import Histories, on_calendar, unsettled
 from pipeline.research.backtest_plan import BACKTEST_FOLDER, BacktestPlan, Block
 from pipeline.storage import pack_table, unpack_table
 from pipeline.tables import ACTIONS, PRICES, column
@@ -46,7 +47,7 @@ def kept_histories(parts: Parts, plan: BacktestPlan) -> Histories:
         )
         for table, digest in ((PRICES, plan.prices), (ACTIONS, plan.actions))
     )
-    return Histories(bars, actions)
+    return Histories(bars, actions, plan.universe.repair)
 
 
 def block_histories(
@@ -54,13 +55,14 @@ def block_histories(
 ) -> dict[str, pd.DataFrame]:
     """Return the HISTORY of each ticker that has prices by a block's end.
 
-    It is adjusted and masked as of the end, and has one row per session up to it, from the first
-    that the universe lets networks learn from.
+    It is repaired, adjusted and masked as of the end, and has one row per session up to it, from
+    the first that the universe lets networks learn from.
     """
     start, most = plan.universe.start, plan.universe.history_sessions
     first = calendar.start_of_newest(start, block.cutoffs[0], most)
     sessions = calendar.sessions(first, block.end)
-    by_ticker = {ticker: histories.of(ticker, block.end) for ticker in plan.universe.tickers}
+    seen = histories.until(block.end)
+    by_ticker = {ticker: seen.of(ticker, block.end) for ticker in plan.universe.tickers}
     return {
         ticker: on_calendar(history, sessions)
         for ticker, history in by_ticker.items()
@@ -117,13 +119,26 @@ def _require_enough(history: pd.DataFrame, spec: Spec, block: Block) -> None:
         )
 
 
-def at_cutoffs(history: pd.DataFrame, block: Block, windows: Windows) -> Bools:
+def held_back(block: Block, histories: Histories) -> dict[str, list[dt.date]]:
+    """Return by ticker the cutoffs at which its bars were on two bases, not yet repaired."""
+    seen = histories.until(block.end)
+    return unsettled(seen.bars, seen.actions, block.cutoffs) if seen.repair else {}
+
+
+def at_cutoffs(
+    history: pd.DataFrame, block: Block, windows: Windows, held: Sequence[dt.date]
+) -> Bools:
     """Return which windows end at a cutoff of the block, (n,).
 
     Those with a masked close do not count: only the next session has shown that it is a wrong
     print, and that evening's forecast would have seen it.
+
+    Args:
+        held: cutoffs that do not count either (see `held_back`).
     """
-    cutoffs = np.array(block.cutoffs, "datetime64[D]")
+    cutoffs = np.setdiff1d(
+        np.array(block.cutoffs, "datetime64[D]"), np.array(held, "datetime64[D]")
+    )
     unknown = _days(history.loc[history["close"].isna(), "session"])
     return np.isin(windows.origins, cutoffs) & ~np.isin(windows.origins, unknown)
 

@@ -99,6 +99,7 @@ class BacktestPlan:
                     str(universe.start),
                     *universe.amendments,
                     *([universe.history_sessions] if universe.history_sessions else []),
+                    *([] if universe.repair else ["unrepaired"]),
                 ],
                 [forecaster.identity for forecaster in self.forecasters],
                 [[str(day) for day in (*block.cutoffs, block.end)] for block in self.blocks],

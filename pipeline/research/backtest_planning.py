@@ -72,8 +72,9 @@ def plan_backtest(
 def _fetched(parts: Parts, universe: Universe, last: dt.date, now: dt.datetime) -> Histories:
     """Return prices and actions of all tickers from the universe's start to `last`, as traded."""
     source, calendar = parts.source(universe), parts.calendar(universe)
-    require_known(source, universe.tickers)
-    histories = fetch_histories(source, universe.tickers, universe.start, last, calendar, now)
+    require_known(source, universe.tickers, universe.aliases)
+    days = universe.start, last, calendar, now
+    histories = fetch_histories(source, universe.tickers, *days, universe.aliases, universe.repair)
     if histories.bars.empty:
         raise NotEnoughHistory(
             f"{', '.join(universe.tickers)}: no prices from {universe.start} to {last}. "

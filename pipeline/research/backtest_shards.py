@@ -12,6 +12,7 @@ A shard that is there is read, not made again, so a backtest that was stopped go
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from pipeline.research.backtest_data import (
     at_cutoffs,
     block_histories,
     dataset_files,
+    held_back,
     kept_histories,
 )
 from pipeline.research.backtest_plan import BacktestPlan, Block
@@ -91,6 +93,7 @@ class _BlockData:
         histories: by ticker, see `block_histories`.
         files: by ticker, the dataset files of those that can be learnt from.
         begin: by ticker, the first block's dataset files, for a warm start; empty: there is none.
+        held: by ticker, see `held_back`.
     """
 
     plan: BacktestPlan
@@ -98,10 +101,13 @@ class _BlockData:
     histories: Mapping[str, pd.DataFrame]
     files: Mapping[str, bytes]
     begin: Mapping[str, bytes]
+    held: Mapping[str, list[dt.date]]
 
     def at_cutoffs(self, dataset: Dataset) -> np.ndarray:
         """Return which test windows of a dataset end at a cutoff, bool (n,)."""
-        return at_cutoffs(self.histories[dataset.spec.ticker], self.block, dataset.test)
+        ticker = dataset.spec.ticker
+        held = self.held.get(ticker, [])
+        return at_cutoffs(self.histories[ticker], self.block, dataset.test, held)
 
 
 def make_shard(parts: Parts, plan: BacktestPlan, forecaster: Forecaster, block: Block) -> str:
@@ -160,7 +166,8 @@ def _block_data(
         earlier = block_histories(plan, first, kept, calendar)
         begin = dataset_files(plan, forecaster.recipe, first, earlier).results
     left_out = {ticker: str(error) for ticker, error in datasets.failures.items()}
-    return _BlockData(plan, block, histories, datasets.results, begin), left_out
+    held = held_back(block, kept)
+    return _BlockData(plan, block, histories, datasets.results, begin, held), left_out
 
 
 def _forecasts(

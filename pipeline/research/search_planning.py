@@ -55,7 +55,8 @@ def plan_search(
         )
     universe = universe.on(allowed[-1])
     source, calendar = parts.source(universe), parts.calendar(universe)
-    histories = fetch_histories(source, universe.tickers, allowed[0], allowed[-1], calendar, now)
+    days = allowed[0], allowed[-1], calendar, now
+    histories = fetch_histories(source, universe.tickers, *days, universe.aliases, universe.repair)
     folds = tuple(
         _fold(parts, universe, recipe, allowed[: len(allowed) - back * FOLD_SESSIONS], histories)
         for back in reversed(range(request.folds))
@@ -97,8 +98,8 @@ def _sessions(
     Dates alone decide, before any price is asked for.
     """
     calendar, source = parts.calendar(universe), parts.source(universe)
-    require_known(source, universe.tickers)
-    newest = newest_session(source, list(universe.tickers), calendar, now)
+    require_known(source, universe.tickers, universe.aliases)
+    newest = newest_session(source, universe.names, calendar, now)
     first = max(request.first or universe.start, universe.start)
     last = min(request.last or newest, newest)
     sessions = calendar.sessions(first, last)
@@ -131,6 +132,7 @@ def _fold(
     split = replace(recipe.split, test=Since(first), validation=validation)
     files: dict[str, bytes] = {}
     reasons: list[str] = []
+    histories = histories.until(last)
     for ticker in sorted(universe.tickers):
         spec = recipe.spec(ticker, last, universe.target, universe.horizon, split)
         try:

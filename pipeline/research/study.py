@@ -13,7 +13,7 @@ import pandas as pd
 from pipeline.errors import LookAtTheData, NotEnoughHistory, StockcastError
 from pipeline.models import PriceRecipe
 from pipeline.parts import universe_of
-from pipeline.prices import CsvSource, Histories, fetch, on_calendar
+from pipeline.prices import CsvSource, Histories, fetch_renamed, on_calendar
 from pipeline.reporting import format_rows, sentences
 from pipeline.storage import content_digest, digest_of
 from pipeline.universes import Universe
@@ -98,7 +98,7 @@ def history_of(
     """
     source, calendar = parts.source(universe), parts.calendar(universe)
     first, until = period.first or EARLIEST_DAY, period.last or now.date()
-    fetched = fetch(source, ticker, first, until, calendar, now)
+    fetched = fetch_renamed(source, ticker, first, until, calendar, now, universe.aliases)
     if fetched.prices.empty:
         when = "" if period == Period() else f" {period}"
         raise NotEnoughHistory(
@@ -106,7 +106,7 @@ def history_of(
             "(--from, --to)."
         )
     last = fetched.prices["session"].max().date()
-    histories = Histories(fetched.prices, fetched.actions)
+    histories = Histories(fetched.prices, fetched.actions, universe.repair)
     history = histories.of(ticker, last, masked=False)
     if isinstance(source, CsvSource) and target == "adj_close":
         adjusted = history["session"].map(source.adjusted_close(ticker))

@@ -157,7 +157,7 @@ def session_to_run(
     if params.get("session") or universe.scheduled or dag_run.run_type != "manual":
         return session
     source, calendar = parts.source(universe), parts.calendar(universe)
-    return min(session, newest_session(source, list(universe.tickers), calendar, now))
+    return min(session, newest_session(source, universe.names, calendar, now))
 
 
 def _date(text: str) -> dt.date:

@@ -1,15 +1,30 @@
 """A block's data: what lies between the sessions that are learnt from and those that are tested."""
 
 import dataclasses
+import datetime as dt
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from pipeline.prices import Histories
-from pipeline.research.backtest_data import block_histories, dataset_files, kept_histories
+from pipeline.research.backtest_data import (
+    at_cutoffs,
+    block_histories,
+    dataset_files,
+    held_back,
+    kept_histories,
+)
+from pipeline.tables import PRICE_COLUMNS
 from pipeline.windows import load_dataset
-from tests.made_backtests import HORIZON, NAIVE_REQUEST, TINY, BacktestParts, bars_of
+from tests.made_backtests import (
+    FIRST_CUTOFF,
+    HORIZON,
+    NAIVE_REQUEST,
+    TINY,
+    BacktestParts,
+    bars_of,
+)
 
 
 @pytest.fixture
@@ -65,3 +80,82 @@ def test_a_block_learns_from_as_many_sessions_as_the_universe_says(parts):
         sessions = block_histories(plan, block, kept, calendar)["IBM"]["session"]
         assert (sessions <= pd.Timestamp(block.cutoffs[0])).sum() == 600
         assert sessions.iloc[-1].date() == block.end
+
+
+def test_a_backtest_of_a_renamed_ticker_has_the_prices_of_both_names(tmp_path):
+    whole = bars_of(0)
+    bars = {"FB": whole[:-100], "META": whole[-110:]}
+    parts = BacktestParts(tmp_path, tmp_path / "prices", bars)
+    renamed = {"tickers": ("META",), "aliases": {"META": "FB"}}
+    parts.universe = dataclasses.replace(parts.universe, **renamed)
+    plan = parts.plan(NAIVE_REQUEST)
+    kept, calendar = kept_histories(parts, plan), parts.calendar(parts.universe)
+    for block in plan.blocks:
+        history = block_histories(plan, block, kept, calendar)["META"]
+        closes = whole["close"][whole["date"] <= pd.Timestamp(block.end)]
+        np.testing.assert_allclose(history["close"], closes)
+    assert plan.cutoffs[0] == FIRST_CUTOFF, "which META alone has no price of"
+
+
+def with_pence(first, end):
+    """Return the bars of a stock, and the same with a block of them in pence for pounds."""
+    right, wrong = bars_of(0), bars_of(0)
+    is_wrong = wrong["date"].between(pd.Timestamp(first), pd.Timestamp(end))
+    wrong.loc[is_wrong, PRICE_COLUMNS] *= 100
+    return {"RGHT": right, "WRNG": wrong}
+
+
+def test_a_block_of_bars_in_another_unit_is_read_repaired(tmp_path):
+    parts = BacktestParts(tmp_path, tmp_path / "prices", with_pence("2016-06-20", "2016-07-08"))
+    plan = parts.plan(dataclasses.replace(NAIVE_REQUEST, step=1, refit=30))
+    kept, calendar = kept_histories(parts, plan), parts.calendar(parts.universe)
+    first, second = plan.blocks[:2]
+    for block in (first, second):
+        histories = block_histories(plan, block, kept, calendar)
+        np.testing.assert_allclose(histories["WRNG"]["close"], histories["RGHT"]["close"])
+    # No forecast of the evenings on which the day would have held it back.
+    held = held_back(first, kept)
+    assert {ticker: (days[0], days[-1], len(days)) for ticker, days in held.items()} == {
+        "WRNG": (dt.date(2016, 6, 20), dt.date(2016, 7, 8), 14)
+    }
+    assert held_back(second, kept) == {"WRNG": []}
+    histories = block_histories(plan, first, kept, calendar)
+    datasets = dataset_files(plan, TINY, first, histories).results
+    ours, theirs = (
+        load_dataset(datasets[t]).test.origins[
+            at_cutoffs(histories[t], first, load_dataset(datasets[t]).test, held.get(t, []))
+        ]
+        for t in ("WRNG", "RGHT")
+    )
+    assert [day for day in theirs if day not in ours] == list(
+        np.array(held["WRNG"], "datetime64[D]")
+    )
+
+
+def test_a_universe_without_repair_is_backtested_on_what_the_source_gives(tmp_path):
+    bars = with_pence("2016-06-20", "2016-07-08")
+    parts = BacktestParts(tmp_path, tmp_path / "prices", bars)
+    repaired_digest = parts.plan(NAIVE_REQUEST).digest
+    parts.universe = dataclasses.replace(parts.universe, repair=False)
+    plan = parts.plan(NAIVE_REQUEST)
+    assert plan.digest != repaired_digest
+    kept, calendar = kept_histories(parts, plan), parts.calendar(parts.universe)
+    block = plan.blocks[0]
+    history = block_histories(plan, block, kept, calendar)["WRNG"]
+    in_file = bars["WRNG"]["close"][bars["WRNG"]["date"] <= pd.Timestamp(block.end)]
+    np.testing.assert_allclose(history["close"], in_file)
+    assert held_back(block, kept) == {}
+
+
+def test_nothing_after_a_block_decides_how_its_bars_are_read(tmp_path):
+    # What turns out to be a block of pence ends after the first block: it is not known yet.
+    bars = with_pence("2016-09-01", "2016-10-31")
+    request = dataclasses.replace(NAIVE_REQUEST, step=1, refit=70)
+    parts = BacktestParts(tmp_path, tmp_path / "prices", bars)
+    plan = parts.plan(request)
+    block = plan.blocks[0]
+    assert dt.date(2016, 9, 1) < block.end < dt.date(2016, 10, 31)
+    kept, calendar = kept_histories(parts, plan), parts.calendar(parts.universe)
+    history = block_histories(plan, block, kept, calendar)["WRNG"]
+    in_file = bars["WRNG"]["close"][bars["WRNG"]["date"] <= pd.Timestamp(block.end)]
+    np.testing.assert_allclose(history["close"], in_file)

@@ -11,7 +11,9 @@ from pipeline.errors import NotEnoughHistory, SettingsError
 from pipeline.models import RECIPES
 from pipeline.prices import fetch_histories, on_calendar
 from pipeline.research.search_plan import SearchRequest
+from pipeline.research.search_planning import plan_search
 from pipeline.sessions import Calendar
+from pipeline.tables import PRICE_COLUMNS
 from pipeline.windows import Newest, Split, encode, load_dataset
 from tests.made_days import NOW, SMALL
 from tests.made_prices import LAST
@@ -61,6 +63,24 @@ def test_a_ticker_without_prices_before_a_fold_ends_is_named(parts):
     assert list(fold.files) == ["AAA"]
     message = f"the fold {fold} goes without BBB: no prices up to {fold.last}"
     assert ("tune", "", message) in parts.messages
+
+
+def test_a_renamed_ticker_is_searched_with_the_prices_of_both_names(parts):
+    [right] = parts.plan(SearchRequest(1, 1)).folds
+    bars = parts.made.bars.pop("AAA")
+    parts.made.bars |= {"OLD": bars[:-700], "AAA": bars[-700:]}
+    renamed = dataclasses.replace(TWO, aliases={"AAA": "OLD"})
+    [fold] = plan_search(parts, renamed, SMALL, SearchRequest(1, 1), NOW).folds
+    assert fold.files == right.files
+
+
+def test_a_fold_reads_a_block_of_bars_in_another_unit_repaired(parts):
+    [right] = parts.plan(SearchRequest(1, 1)).folds
+    bars = parts.made.bars["AAA"]
+    bars.loc[bars.index[700:710], PRICE_COLUMNS] *= 100
+    [fold] = parts.plan(SearchRequest(1, 1)).folds
+    ours, theirs = (load_dataset(each.files["AAA"]) for each in (fold, right))
+    np.testing.assert_allclose(ours.train.values, theirs.train.values, rtol=1e-9)
 
 
 def test_a_recipe_that_tests_on_more_keeps_more_back(parts):

@@ -3,19 +3,44 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pandas as pd
 
 from pipeline.errors import UnknownTicker
-from pipeline.prices import Fetched
+from pipeline.prices.source import Fetched, Source, fetch
+from pipeline.sessions import Calendar
 
 #: The share by which closes of the same sessions may differ under both names.
 SAME_CLOSE = 0.005
 
 
-def joined_history(
+def fetch_renamed(
+    source: Source,
+    ticker: str,
+    first: dt.date,
+    last: dt.date,
+    calendar: Calendar,
+    now: dt.datetime,
+    aliases: Mapping[str, str],
+) -> Fetched:
+    """Fetch a ticker (see `fetch`), with its former name's prices from before it had its own.
+
+    Args:
+        aliases: by ticker, the name that it had before.
+    """
+
+    def fetch_named(name: str) -> Fetched:
+        return fetch(source, name, first, last, calendar, now)
+
+    if ticker not in aliases:
+        return fetch_named(ticker)
+    sessions = calendar.sessions(first, last)
+    return _joined_history(fetch_named, ticker, aliases[ticker], sessions[0] if sessions else first)
+
+
+def _joined_history(
     fetch_named: Callable[[str], Fetched], ticker: str, former: str, first: dt.date
 ) -> Fetched:
     """Return what a source has of a ticker, with what it has of its former name before that.
@@ -37,9 +62,12 @@ def joined_history(
     if own is None:
         own = replace(earlier, prices=earlier.prices[:0], actions=earlier.actions[:0])
     begin = own.prices["session"].min()
-    return Fetched(
+    return replace(
+        own,
         prices=_joined(earlier.prices, own.prices, begin, ticker),
         actions=_joined(earlier.actions, own.actions, begin, ticker),
+        currency=own.currency or earlier.currency,
+        calendar=own.calendar or earlier.calendar,
         unused=(*own.unused, *_disagreement(own.prices, earlier.prices, former)),
     )
 
