@@ -1,6 +1,7 @@
 """Measures of forecasts and of evidence: pure functions of arrays and tables."""
 
 from pipeline.measures import calibration, drift, metrics, scores
+from pipeline.measures.distributions import crps, pit_moments, pit_p_value, qlike
 from pipeline.measures.drift import DRIFT_SESSIONS, HIGHEST_PSI, LOWEST_SKILL, coverage_band
 from pipeline.measures.exceedances import (
     REJECTED_BELOW,
@@ -10,7 +11,14 @@ from pipeline.measures.exceedances import (
     promised_share,
 )
 from pipeline.measures.metrics import directional_accuracy, realised, root_mean_squared_error, skill
-from pipeline.measures.significance import CONFIDENCE, difference, t_statistic
+from pipeline.measures.significance import (
+    CONFIDENCE,
+    Estimate,
+    difference,
+    mean_estimate,
+    ratio_estimate,
+    t_statistic,
+)
 
 __all__ = [
     "CONFIDENCE",
@@ -18,16 +26,23 @@ __all__ = [
     "HIGHEST_PSI",
     "LOWEST_SKILL",
     "REJECTED_BELOW",
+    "Estimate",
     "ExceedanceTest",
     "calibration",
     "coverage_band",
+    "crps",
     "difference",
     "directional_accuracy",
     "drift",
     "exceedance_test",
     "exceeded",
+    "mean_estimate",
     "metrics",
+    "pit_moments",
+    "pit_p_value",
     "promised_share",
+    "qlike",
+    "ratio_estimate",
     "realised",
     "root_mean_squared_error",
     "scores",

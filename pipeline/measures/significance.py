@@ -51,6 +51,57 @@ class Difference:
         return f"{self.value:+.2%} [{self.low:+.2%}, {self.high:+.2%}]"
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """A mean, or a ratio of means, over sessions.
+
+    Attributes:
+        low, high: its bounds at `CONFIDENCE`.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+def mean_estimate(values: np.ndarray, horizon: int) -> Estimate:
+    """Return the mean of a series with its interval.
+
+    The interval is Student's, with the standard error of `_mean_error`.
+
+    Args:
+        values: (n,), by session, in order.
+        horizon: sessions ahead that the longest of the forecasts is for.
+
+    Returns:
+        NaN where there is no session; of a single session, an interval without bounds.
+    """
+    if not len(values):
+        return Estimate(float("nan"), float("nan"), float("nan"))
+    mean = float(values.mean())
+    if len(values) == 1:
+        return Estimate(mean, -float("inf"), float("inf"))
+    reach = _reach(values, horizon)
+    return Estimate(mean, mean - reach, mean + reach)
+
+
+def ratio_estimate(values: np.ndarray, others: np.ndarray, horizon: int) -> Estimate:
+    """Return the ratio of the means of two series with its interval (the delta method).
+
+    Args:
+        values, others: (n,), by session, in order.
+        horizon: sessions ahead that the longest of the forecasts is for.
+
+    Returns:
+        NaN where the mean of the others is not above 0.
+    """
+    if not len(values) or not others.mean() > 0:
+        return Estimate(float("nan"), float("nan"), float("nan"))
+    ratio = float(values.mean() / others.mean())
+    spread = mean_estimate((values - ratio * others) / others.mean(), horizon)
+    return Estimate(ratio, ratio + spread.low, ratio + spread.high)
+
+
 def difference(losses: np.ndarray, others: np.ndarray, horizon: int) -> Difference:
     """Return the relative difference of two mean losses, with its interval.
 
@@ -74,8 +125,7 @@ def difference(losses: np.ndarray, others: np.ndarray, horizon: int) -> Differen
         return Difference(-1.0, -1.0, -1.0)
     # How much each session moves the log of the ratio (the delta method).
     influence = losses / losses.mean() - others / others.mean()
-    error, freedom = _mean_error(influence, horizon)
-    reach = error * _student_quantile((1 + CONFIDENCE) / 2, freedom)
+    reach = _reach(influence, horizon)
     low, high = (float(np.exp(np.log(ratio) + sign * reach) - 1) for sign in (-1, 1))
     return Difference(ratio - 1, low, high)
 
@@ -98,6 +148,26 @@ def t_statistic(gains: np.ndarray, lags: int) -> float:
     return float(gains.mean() / np.sqrt(variance / count)) if variance > 0 else 0.0
 
 
+def long_run_covariance(values: np.ndarray, horizon: int) -> tuple[Floats, int]:
+    """Return the long-run covariance of a series, (q, q), and its degrees of freedom.
+
+    That of the mean is this over n; see `_mean_error`.
+
+    Args:
+        values: (n, q), by session, in order.
+    """
+    freedom = _freedom(len(values), horizon)
+    weights = _cosines(len(values), freedom) @ values
+    covariance: Floats = weights.T @ weights / freedom
+    return covariance, freedom
+
+
+def _reach(values: np.ndarray, horizon: int) -> float:
+    """Return how far the interval of a mean reaches to either side."""
+    error, freedom = _mean_error(values, horizon)
+    return error * _student_quantile((1 + CONFIDENCE) / 2, freedom)
+
+
 def _mean_error(values: np.ndarray, horizon: int) -> tuple[float, int]:
     """Return the standard error of the mean of a series, and its degrees of freedom.
 
@@ -106,12 +176,16 @@ def _mean_error(values: np.ndarray, horizon: int) -> tuple[float, int]:
     and a short history, make a wide interval and not a wrong one.
 
     Args:
-        values: (n,), of mean 0, by session, in order.
+        values: (n,), by session, in order; their mean makes no difference.
     """
     count = len(values)
-    freedom = min(MOST_COSINES, count - 1, max(1, count // (HORIZONS_A_COSINE * horizon)))
+    freedom = _freedom(count, horizon)
     weights = _cosines(count, freedom) @ values
     return float(np.sqrt(np.mean(weights**2) / count)), freedom
+
+
+def _freedom(count: int, horizon: int) -> int:
+    return min(MOST_COSINES, count - 1, max(1, count // (HORIZONS_A_COSINE * horizon)))
 
 
 @lru_cache(maxsize=64)

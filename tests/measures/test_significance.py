@@ -9,7 +9,10 @@ from scipy import stats
 from pipeline.measures.significance import (
     CONFIDENCE,
     Difference,
+    Estimate,
     difference,
+    mean_estimate,
+    ratio_estimate,
     t_statistic,
 )
 
@@ -170,3 +173,26 @@ def test_correlated_gains_are_less_evidence():
 @pytest.mark.parametrize("gains", [[], [1.0], [0.0, 0.0, 0.0]])
 def test_where_nothing_moves_there_is_no_evidence(gains):
     assert t_statistic(np.array(gains), 20) == 0.0
+
+
+@pytest.mark.parametrize("horizon", [1, 5])
+def test_the_interval_of_a_mean_or_a_ratio_holds_it_as_often_as_it_claims(horizon):
+    random, count = np.random.default_rng(12), 800
+    means, ratios = [], []
+    for _ in range(count):
+        ours, others = overlapping(random, horizon)
+        means.append(mean_estimate(ours - others, horizon))
+        ratios.append(ratio_estimate(ours, others, horizon))
+    for estimates, truth in ((means, 0.0), (ratios, 1.0)):
+        held = sum(each.low <= truth <= each.high for each in estimates) / count
+        assert 0.87 < held < 0.93
+
+
+def test_an_estimate_is_the_mean_or_the_ratio_of_the_means():
+    ours, others = np.array([1.0, 2.0, 6.0]), np.array([2.0, 2.0, 2.0])
+    assert mean_estimate(ours, 1).value == 3.0
+    assert ratio_estimate(ours, others, 1).value == 1.5
+    assert mean_estimate(ours[:1], 1) == Estimate(1.0, -math.inf, math.inf)
+    assert math.isnan(mean_estimate(ours[:0], 1).value)
+    assert math.isnan(ratio_estimate(ours, -others, 1).value)
+    assert mean_estimate(others, 1) == Estimate(2.0, 2.0, pytest.approx(2.0))
