@@ -66,7 +66,7 @@ def scores(
     format: FormatFlag = "table",
 ) -> None:
     """Print the scores of past forecasts."""
-    from pipeline.daily import page_tables
+    from pipeline.daily import page_tables, with_currency
     from pipeline.measures import realised
     from pipeline.parts import Parts
     from pipeline.tables import SCORES
@@ -74,7 +74,7 @@ def scores(
     groups = page_tables.RECORD_GROUPS
     with Parts(settings) as parts:
         tables = [
-            parts.store.load(SCORES, **filters)
+            with_currency(parts.store, parts.store.load(SCORES, **filters), **filters)
             if each
             else realised(parts.store.score_sums(groups, **filters))
             for filters in _asked(parts, session)

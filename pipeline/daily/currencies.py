@@ -16,40 +16,51 @@ from pipeline.tables import RUN_TICKERS, RUNS
 if TYPE_CHECKING:
     from pipeline.parts import Parts
 
+#: The columns of prices, one of which comes first in a table of forecasts.
+FIRST_PRICES = ("last_value", "y_hat")
+
 
 def with_currency(store: Store, rows: pd.DataFrame, **key: object) -> pd.DataFrame:
     """Return rows of published forecasts with a column `currency`, before the first price.
 
     Args:
-        rows: FORECASTS or PUBLICATIONS of one series and cutoff.
-        key: universe, recipe, target and cutoff, by column of RUN_KEY.
+        rows: FORECASTS, PUBLICATIONS or SCORES of one series, or rows with their columns ticker,
+            cutoff and y_hat.
+        key: by column of RUN_KEY the values that all rows have: the series at least.
 
     Returns:
         Codes of `money`; "" where none is known.
     """
     currencies = currencies_of(store, **key)
-    known = pd.Series(
-        [currencies.get(ticker, "") for ticker in rows["ticker"]], rows.index, dtype="str"
-    )
-    rows = rows.copy()
-    rows.insert(list(rows.columns).index("last_value"), "currency", known)
+    owners = zip(rows["ticker"], rows["cutoff"], strict=True)
+    known = pd.Series([currencies.get(owner, "") for owner in owners], rows.index, dtype="str")
+    rows, columns = rows.copy(), list(rows.columns)
+    first_price = next(name for name in FIRST_PRICES if name in columns)
+    rows.insert(columns.index(first_price), "currency", known)
     return rows
 
 
-def currencies_of(store: Store, **key: object) -> dict[str, str]:
-    """Return by ticker the currency of what was published for a cutoff, where it is known.
+def currencies_of(store: Store, **key: object) -> dict[tuple[str, pd.Timestamp], str]:
+    """Return by ticker and cutoff the currency of what was published, where it is known.
 
     Args:
-        key: by column of RUN_KEY a value.
+        key: by column of RUN_KEY a value or several.
     """
     members = store.load(RUN_TICKERS, **key)
-    found: dict[str, str] = {}
-    for run in row_dicts(store.load(RUNS, run_id=sorted(set(members["run_id"])))):
-        tickers = list(members["ticker"][members["run_id"] == run["run_id"]])
-        if own := json.loads(run["request"]).get("currency"):
-            found |= dict.fromkeys(tickers, own)
-        else:
-            found |= store.prices.currencies(run["source_id"], tickers, run["known_at"])
+    by_run = {str(run_id): rows for run_id, rows in members.groupby("run_id")}
+    runs = store.load(RUNS, run_id=sorted(by_run))
+    found: dict[tuple[str, pd.Timestamp], str] = {}
+    for source_id, own in runs.groupby("source_id"):
+        tickers = sorted(
+            {ticker for run_id in own["run_id"] for ticker in by_run[run_id]["ticker"]}
+        )
+        at = store.prices.currencies_at(str(source_id), tickers, list(own["known_at"]))
+        for run, sources in zip(row_dicts(own), at, strict=True):
+            universes = json.loads(run["request"]).get("currency")
+            rows = by_run[run["run_id"]]
+            for owner in zip(rows["ticker"], rows["cutoff"], strict=True):
+                if currency := universes or sources.get(owner[0]):
+                    found[owner] = currency
     return found
 
 

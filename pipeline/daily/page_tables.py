@@ -179,11 +179,20 @@ def history(store: Store, series: Series, ticker: str, session: dt.date) -> pd.D
     histories = histories_as_of(prices, source.iloc[0], [ticker], session, None, begin, repair)
     bars = histories.of(ticker, session, masked=False).tail(PAGE_SESSIONS)
     values = {"session": bars["session"], "value": column(bars, series.target)}
-    currency = currencies_of(store, **series.key, ticker=ticker, cutoff=session).get(ticker, "")
-    return pd.DataFrame(values).assign(currency=currency)
+    named = currencies_of(store, **series.key, ticker=ticker, cutoff=session)
+    return pd.DataFrame(values).assign(currency=next(iter(named.values()), ""))
 
 
 def earlier(
+    store: Store, series: Series, ticker: str, session: dt.date, horizon: int
+) -> pd.DataFrame:
+    """Return `past_forecasts` with the currency that the prices of each cutoff had."""
+    table = past_forecasts(store, series, ticker, session, horizon).assign(ticker=ticker)
+    at = {**series.key, "ticker": ticker, "cutoff": list(table["cutoff"])}
+    return with_currency(store, table, **at).drop(columns="ticker")
+
+
+def past_forecasts(
     store: Store, series: Series, ticker: str, session: dt.date, horizon: int = 1
 ) -> pd.DataFrame:
     """Return the forecasts made up to a session, `horizon` sessions ahead, with actual values.

@@ -16,9 +16,9 @@ def predictions_file(dataset: str, model: str) -> str:
     return f"predictions/{dataset}-{model}.csv"
 
 
-def picture_file(dataset: str, model: str) -> str:
-    """Return the artifact that is a picture of them."""
-    return f"predictions/{dataset}-{model}.png"
+def picture_file(dataset: str, model: str, currency: str = "") -> str:
+    """Return the artifact that is a picture of them, with the currency that it names."""
+    return f"predictions/{dataset}-{model}{currency and f'-{currency}'}.png"
 
 
 def predictions_table(test: Windows, quantiles: np.ndarray) -> pd.DataFrame:

@@ -102,7 +102,7 @@ def _with_network(
         model=_tracked_model(parts, own.ticker, current, dataset),
         rivals=tuple(_tracked_model(parts, own.ticker, each, dataset) for each in rivals),
         files=_files(parts, own, current, table),
-        pictures=_pictures(parts, run, own, current, table),
+        pictures=_pictures(parts, run, own, current, table, about.tags.get("currency", "")),
     )
 
 
@@ -149,19 +149,26 @@ def _files(
 
 
 def _pictures(
-    parts: Parts, run: Run, own: Lineup, current: NetworkEntry, predictions: pd.DataFrame
+    parts: Parts,
+    run: Run,
+    own: Lineup,
+    current: NetworkEntry,
+    predictions: pd.DataFrame,
+    currency: str,
 ) -> dict[str, partial[bytes]]:
     if len(run.universe.tickers) > PICTURED:
         return {}
-    name = picture_file(own.training.dataset, current.model_id)
-    return {"prediction.png": partial(_picture, parts, name, own.ticker, predictions)}
+    name = picture_file(own.training.dataset, current.model_id, currency)
+    return {"prediction.png": partial(_picture, parts, name, own.ticker, predictions, currency)}
 
 
-def _picture(parts: Parts, name: str, ticker: str, predictions: pd.DataFrame) -> bytes:
+def _picture(
+    parts: Parts, name: str, ticker: str, predictions: pd.DataFrame, currency: str
+) -> bytes:
     """Return the picture of test predictions, kept for all sessions between two trainings."""
     picture = parts.artifacts.find_derived(name)
     if picture is None:
-        picture = charts.prediction_plot(ticker, predictions)
+        picture = charts.prediction_plot(ticker, predictions, currency)
         parts.artifacts.write_derived(name, picture)
     return picture
 

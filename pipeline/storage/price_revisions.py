@@ -179,8 +179,15 @@ class PriceRevisions:
         Before the first that was stored it was the first: earlier versions stored none. Tickers of
         which none is stored are left out.
         """
+        return self.currencies_at(source_id, tickers, [known_at])[0]
+
+    def currencies_at(
+        self, source_id: str, tickers: Sequence[str], moments: Sequence[dt.datetime | None]
+    ) -> list[dict[str, str]]:
+        """Return the `currencies` of several moments, read at once."""
         with self._database.reader() as connection:
-            return _currencies(connection, source_id, tickers, known_at)
+            rows = _currency_rows(connection, source_id, tickers)
+        return [_currencies(rows, known_at) for known_at in moments]
 
     def bar_counts(self, source_id: str, cutoff: dt.date) -> dict[str, int]:
         """Return how many revisions of bars up to the cutoff each ticker has."""
@@ -273,7 +280,7 @@ class _Report:
 
     def append_currencies(self, currencies: Mapping[str, str]) -> Counter[str]:
         """Append currencies that differ from the newest; return how many of each ticker."""
-        known = _currencies(self.connection, self.source_id, [*currencies], None)
+        known = _currencies(_currency_rows(self.connection, self.source_id, [*currencies]), None)
         changed = [
             {"ticker": ticker, "currency": currency}
             for ticker, currency in currencies.items()
@@ -296,21 +303,26 @@ class _Report:
         return Counter(insert_all(self.connection, revisions, insert, rows, "ticker"))
 
 
-def _currencies(
-    connection: sa.Connection,
-    source_id: str,
-    tickers: Sequence[str],
-    known_at: dt.datetime | None,
-) -> dict[str, str]:
-    """Return `PriceRevisions.currencies`."""
+def _currency_rows(
+    connection: sa.Connection, source_id: str, tickers: Sequence[str]
+) -> Sequence[tuple[str, dt.datetime, str]]:
+    """Return tickers, moments and currencies as they are stored, in this order."""
     stored = SQL_TABLES[PRICE_CURRENCIES.name].c
     named = conditions_of(PRICE_CURRENCIES, {"source_id": source_id, "ticker": list(tickers)})
     query = sa.select(stored.ticker, stored.known_at, stored.currency).where(*named)
+    ordered = query.order_by(stored.ticker, stored.known_at)
+    return [(ticker, known_at, name) for ticker, known_at, name in connection.execute(ordered)]
+
+
+def _currencies(
+    rows: Sequence[tuple[str, dt.datetime, str]], known_at: dt.datetime | None
+) -> dict[str, str]:
+    """Return the currencies of a moment; see `PriceRevisions.currencies`."""
     until = None if known_at is None else utc_moment(known_at)
     currencies: dict[str, str] = {}
-    for row in connection.execute(query.order_by(stored.ticker, stored.known_at)):
-        if row.ticker not in currencies or until is None or row.known_at <= until:
-            currencies[row.ticker] = row.currency
+    for ticker, since, currency in rows:
+        if ticker not in currencies or until is None or since <= until:
+            currencies[ticker] = currency
     return currencies
 
 

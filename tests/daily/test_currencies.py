@@ -5,8 +5,8 @@ import datetime as dt
 
 import pytest
 
-from pipeline.daily import with_currency
-from pipeline.tables import FINDINGS, FORECASTS
+from pipeline.daily import page_tables, with_currency
+from pipeline.tables import FINDINGS, FORECASTS, SCORES
 from tests.daily.quick_days import QuickParts, quick_day
 from tests.made_days import NOW, UNIVERSE, made_source
 from tests.made_prices import LAST, MadeSource
@@ -69,3 +69,21 @@ def test_one_that_changes_is_a_line_and_a_finding_and_what_was_published_keeps_i
     assert line in changed["message"]
     assert published(parts, run)["AAA"] == "GBP"
     assert published(parts, before)["AAA"] == "GBp"
+
+
+def test_tables_of_several_sessions_have_the_currency_of_each(parts, source):
+    quick_day(parts, BEFORE, UNIVERSE, "publish", NOW)
+    source.currencies["AAA"] = "GBP"
+    parts.store.prices.clock = lambda: LATER
+    run = quick_day(parts, LAST, UNIVERSE, "score", LATER)
+    series = {name: run.key[name] for name in ("universe", "recipe", "target")}
+    scores = parts.store.load(SCORES, **series)
+    scored = with_currency(parts.store, scores, **series)
+    of_ticker = dict(zip(scored["ticker"], scored["currency"], strict=True))
+    assert of_ticker == {"AAA": "GBp", "BBB": "JPY", "CCC": ""}
+    assert list(scored.columns)[list(scored.columns).index("currency") + 1] == "y_hat"
+    [own] = page_tables.matching(parts.store, series)
+    earlier = page_tables.earlier(parts.store, own, "AAA", LAST, 1)
+    assert earlier["currency"].tolist() == ["GBp", "GBP"]
+    history = page_tables.history(parts.store, own, "AAA", BEFORE)
+    assert set(history["currency"]) == {"GBp"}

@@ -1,5 +1,6 @@
 """The services tiingo, stooq and alphavantage: their bars, their refusals, and their keys."""
 
+import dataclasses
 import datetime as dt
 import logging
 import math
@@ -16,7 +17,14 @@ from pipeline.errors import (
     UnknownTicker,
 )
 from pipeline.prices.pacing import Pacing
+from pipeline.prices.priced_tables import no_prices
 from pipeline.prices.services import SERVICES, AlphaVantageSource
+from pipeline.prices.services.listing_currencies import (
+    ALPHAVANTAGE_CURRENCIES,
+    STOOQ_CURRENCIES,
+    TIINGO_CURRENCIES,
+    in_listing_currency,
+)
 from pipeline.prices.source import Fetched, Source, fetch
 from pipeline.sessions import Calendar
 from tests.price_service_server import (
@@ -109,6 +117,55 @@ def test_bars_are_as_traded_with_the_split_and_the_dividend(name, server, pauses
     [(session, kind, value)] = paid.actions[["session", "kind", "value"]].to_numpy().tolist()
     assert (str(session)[:10], kind, round(value, 2)) == ("2004-11-15", "dividend", 3.03)
     assert split.unused == paid.unused == ()
+
+
+def test_prices_are_in_the_currency_of_the_listing(name, source):
+    assert fetched(source, SPELT[name], FRIDAY).currency == "USD"
+
+
+@pytest.mark.parametrize(
+    ("currencies", "expected"),
+    [
+        (TIINGO_CURRENCIES, {"BRK-B": "USD", "000001": ""}),
+        (
+            ALPHAVANTAGE_CURRENCIES,
+            {
+                "BRK-B": "USD",
+                "SHOP.TRT": "CAD",
+                "HXS-U.TRT": "",
+                "MBG.DEX": "EUR",
+                "RELIANCE.BSE": "INR",
+                "600104.SHH": "CNY",
+                "900901.SHH": "",
+                "000002.SHZ": "CNY",
+                "200002.SHZ": "",
+                "TSCO.LON": "",
+            },
+        ),
+        (
+            STOOQ_CURRENCIES,
+            {
+                "BRK-B.US": "USD",
+                "SAP.DE": "EUR",
+                "7203.JP": "JPY",
+                "AV.UK": "",
+                "PKN": "",
+                "EURUSD": "",
+                "AAPL_PE.US": "",
+                "^SPX": "",
+            },
+        ),
+    ],
+    ids=["tiingo", "alphavantage", "stooq"],
+)
+def test_a_ticker_says_its_currency_only_where_all_of_its_exchange_have_it(currencies, expected):
+    named = {t: in_listing_currency(no_prices(), t, currencies).currency for t in expected}
+    assert named == expected
+
+
+def test_a_currency_that_is_named_comes_first():
+    raw = dataclasses.replace(no_prices(), currency="EUR")
+    assert in_listing_currency(raw, "IBM", TIINGO_CURRENCIES).currency == "EUR"
 
 
 def test_stooqs_bars_are_adjusted_for_both_and_it_lists_neither(server, pauses):

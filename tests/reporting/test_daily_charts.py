@@ -19,7 +19,8 @@ PREDICTIONS = pd.DataFrame(
     }
 )
 DRAWINGS = {
-    "predictions": lambda: charts.prediction_plot("AAPL", PREDICTIONS),
+    "predictions": lambda: charts.prediction_plot("AAPL", PREDICTIONS, ""),
+    "predictions in pence": lambda: charts.prediction_plot("AAPL", PREDICTIONS, "GBp"),
     "forecasts": lambda: charts.forecast_chart(made_history(), FORECASTS_OF_AAPL),
     "forecasts after two sessions": lambda: charts.forecast_chart(
         made_history(2), FORECASTS_OF_AAPL
@@ -32,6 +33,11 @@ def test_charts_are_pictures_and_the_same_each_time(drawing):
     picture = DRAWINGS[drawing]()
     assert picture == DRAWINGS[drawing]()
     assert picture.startswith(b"\x89PNG") and b"matplotlib" not in picture
+
+
+def test_a_chart_of_predictions_names_the_currency_where_it_is_known():
+    pictures = {charts.prediction_plot("AAPL", PREDICTIONS, name) for name in ("", "GBp", "GBP")}
+    assert len(pictures) == 3
 
 
 def test_a_forecast_chart_sees_nothing_after_the_cutoff():

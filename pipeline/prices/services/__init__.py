@@ -1,6 +1,7 @@
 """Services that answer a request for one ticker with CSV, one file each.
 
 - `service_client`: requests over HTTP, with the service's key and at its pace
+- `listing_currencies`: currencies, which none of the services names
 - `tiingo`, `stooq`, `alphavantage`: the services
 
 What they answer is read as files of theirs are.

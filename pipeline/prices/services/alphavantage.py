@@ -15,6 +15,7 @@ from pipeline.connections import Connections
 from pipeline.errors import SettingsError, StockcastError, UnknownTicker
 from pipeline.prices.pacing import Pacing
 from pipeline.prices.priced_tables import prices_of_text
+from pipeline.prices.services.listing_currencies import ALPHAVANTAGE_CURRENCIES, in_listing_currency
 from pipeline.prices.services.service_client import REFUSED, Answer, Request, ServiceClient
 from pipeline.prices.source import RawPrices
 
@@ -67,7 +68,8 @@ class AlphaVantageSource:
         is_recent = max(now, self._clock()).date() - first <= dt.timedelta(days=COMPACT_DAYS)
         request = partial(_daily_bars, ticker, "compact" if is_recent else "full")
         answer = self._client.ask(ticker, request, partial(self._diagnose, ticker))
-        return prices_of_text(answer.text, ticker, f"{ticker} from {self.name}", first, last)
+        raw = prices_of_text(answer.text, ticker, f"{ticker} from {self.name}", first, last)
+        return in_listing_currency(raw, ticker, ALPHAVANTAGE_CURRENCIES)
 
     def _diagnose(self, ticker: str, answer: Answer) -> StockcastError | None:
         if answer.is_table("timestamp") and answer.has_rows():

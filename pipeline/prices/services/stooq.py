@@ -15,6 +15,7 @@ from pipeline.connections import Connections
 from pipeline.errors import StockcastError, UnknownTicker
 from pipeline.prices.pacing import Pacing
 from pipeline.prices.priced_tables import no_prices, prices_of_text
+from pipeline.prices.services.listing_currencies import STOOQ_CURRENCIES, in_listing_currency
 from pipeline.prices.services.service_client import MARGIN, REFUSED, Answer, Request, ServiceClient
 from pipeline.prices.source import RawPrices
 
@@ -64,9 +65,8 @@ class StooqSource:
                 )
             return no_prices()
         where = f"{ticker} from {self.name}"
-        return replace(
-            prices_of_text(answer.text, ticker, where, first, last), unused=(NOT_LISTED,)
-        )
+        raw = prices_of_text(answer.text, ticker, where, first, last)
+        return in_listing_currency(replace(raw, unused=(NOT_LISTED,)), ticker, STOOQ_CURRENCIES)
 
     def _ask(self, ticker: str, span: dict[str, str]) -> Answer:
         request = partial(_daily_bars, ticker, span)

@@ -15,6 +15,7 @@ from pipeline.connections import Connections
 from pipeline.errors import SourceUnavailable, StockcastError, UnknownTicker
 from pipeline.prices.pacing import Pacing
 from pipeline.prices.priced_tables import no_prices, prices_of_text
+from pipeline.prices.services.listing_currencies import TIINGO_CURRENCIES, in_listing_currency
 from pipeline.prices.services.service_client import MARGIN, REFUSED, Answer, Request, ServiceClient
 from pipeline.prices.source import RawPrices
 
@@ -53,7 +54,9 @@ class TiingoSource:
         request = partial(_prices, ticker, first, last)
         answer = self._client.ask(ticker, request, partial(self._diagnose, ticker, "date"))
         if answer.has_rows():
-            return prices_of_text(answer.text, ticker, f"{ticker} from {self.name}", first, last)
+            where = f"{ticker} from {self.name}"
+            raw = prices_of_text(answer.text, ticker, where, first, last)
+            return in_listing_currency(raw, ticker, TIINGO_CURRENCIES)
         request = partial(_request, f"/tiingo/daily/{_symbol(ticker)}", {})
         about = self._client.ask(ticker, request, partial(self._diagnose, ticker, ""))
         if problem := _no_bars(ticker, first, last, about):

@@ -43,7 +43,7 @@ MOST_NAMED_STOCKS = 24
 TICKER_COLOURS = (NETWORK_COLOUR, *MORE_COLOURS)
 
 
-def prediction_plot(ticker: str, predictions: pd.DataFrame) -> bytes:
+def prediction_plot(ticker: str, predictions: pd.DataFrame, currency: str) -> bytes:
     """Draw actual prices and forecasts of the test sessions, one session ahead; return a PNG.
 
     The forecasts are the network's with its intervals, and the naive one.
@@ -51,6 +51,7 @@ def prediction_plot(ticker: str, predictions: pd.DataFrame) -> bytes:
     Args:
         predictions: columns session, horizon, actual, prediction, naive, lower_80, upper_80,
             lower_95, upper_95. Only horizon 1 is drawn.
+        currency: of the prices, a code of `money`; "": not known.
     """
     shown = predictions[predictions["horizon"] == 1].sort_values("session")
     values = {name: shown[name].to_numpy() for name in ("actual", "prediction", "naive")}
@@ -64,6 +65,7 @@ def prediction_plot(ticker: str, predictions: pd.DataFrame) -> bytes:
     axes.plot(sessions, values["naive"], **dashed, label="naive (the last price)")
     axes.plot(sessions, values["prediction"], color=NETWORK_COLOUR, linewidth=1.2, label="network")
     set_title(axes, _prediction_title(ticker, shown))
+    set_labels(axes, y=currency_words(currency))
     legend_below(axes, 0.1)
     return to_png(figure)
 

@@ -75,7 +75,7 @@ def chart_values(
 ) -> dict[str, Any]:
     """Return what the script draws: seconds since 1970, and columns next to them, for uPlot."""
     bounds = [f"{side}_{level}" for level in INTERVALS for side in ("lower", "upper")]
-    earlier = page_tables.earlier(store, series, ticker, session)
+    earlier = page_tables.past_forecasts(store, series, ticker, session)
     earlier = earlier[earlier["session"].dt.date <= session]  # the newest begins the fan
     wide = ["lower_80", "upper_80", "lower_95", "upper_95"]
     history = page_tables.history(store, series, ticker, session)
