@@ -1,7 +1,7 @@
 """The seven quantiles that describe a forecast's distribution, and their measures.
 
 Shapes: `actual` (n, H), `quantiles` (n, H, Q) in the order of `PROBABILITIES`, both in one unit,
-mostly dollars.
+mostly prices.
 """
 
 from __future__ import annotations

@@ -271,7 +271,7 @@ MODELS = Table(
 )
 
 #: Errors of one forecaster on one dataset. `model` is a model_id or a baseline's name; `split` is
-#: validation or test. rmse, mae of the median in dollars; pinball: mean loss of the seven quantiles
+#: validation or test. rmse, mae of the median in money; pinball: mean loss of the seven quantiles
 #: as a fraction of the price; mase, directional_accuracy, coverages are fractions. On validation
 #: the forecasts are the forecaster's own, on test they are calibrated session by session (see
 #: `calibration`).
@@ -295,7 +295,7 @@ EVALUATIONS = Table(
     ("dataset", "model", "split", "horizon"),
 )
 
-#: A forecaster's forecast at a dataset's cutoff, published or not: seven quantiles in dollars as
+#: A forecaster's forecast at a dataset's cutoff, published or not: seven quantiles in prices as
 #: traded at the cutoff, not calibrated.
 PREDICTIONS = Table(
     "predictions",
@@ -310,7 +310,7 @@ PREDICTIONS = Table(
 
 #: The forecaster that is published, and why; written with the forecasts, in one transaction.
 #: `champion` is lstm, previous, pooled, ewma or naive; `weight` is its share of what is published,
-#: the rest is the EWMA random walk's. rmse of the first horizon, in dollars; pinball over all
+#: the rest is the EWMA random walk's. rmse of the first horizon, in money; pinball over all
 #: horizons, as a fraction of the price: those of what is published, or of the current network where
 #: a baseline is; so is `training_cutoff`. `skill` is 1 - test_rmse / naive_test_rmse,
 #: `pinball_skill` 1 - test_pinball / ewma_test_pinball: positive means better than the baseline.
@@ -373,7 +373,7 @@ DRIFT = Table(
 )
 
 #: One published forecast as it stands now: the median and the bounds of its central intervals.
-#: `session` is the day forecast, `cutoff` the last day seen; prices in dollars as traded at the
+#: `session` is the day forecast, `cutoff` the last day seen; prices as traded at the
 #: cutoff.
 FORECASTS = Table(
     "forecasts",
@@ -439,7 +439,7 @@ RUN_TICKERS = Table("run_tickers", {**RUN_KEY, "run_id": "str"}, tuple(RUN_KEY))
 #: The outcome of a forecast: of the first one published before its session opened, however often it
 #: was published again. Where none was, `backfilled`: of the one that stands now, which was made
 #: when its outcome could be known. `published_at` says which. `error` is actual minus forecast, in
-#: dollars as traded at the forecast's cutoff, as they were known to it (a split or a restatement
+#: money as traded at the forecast's cutoff, as they were known to it (a split or a restatement
 #: since then is undone in `actual`); `pinball` is the mean loss of its quantiles, `ewma_pinball`
 #: that of the EWMA random walk's, as fractions of the last price. A price that is masked or
 #: condemned gives no outcome, and neither does a forecast whose prices were restated in part.
@@ -486,7 +486,7 @@ TRIALS = Table(
 #: Forecasts at a backtest's cutoffs, next to the actuals: the long table that leaderboards are made
 #: of, one row per quantile. `recipe` also names baselines and statistical models; all forecasters
 #: have the same tickers and cutoffs. `forecast`, `actual` and `last` (the target at the cutoff) in
-#: dollars as adjusted for the splits up to the end of the cutoff's block. It is an artifact, not in
+#: prices as adjusted for the splits up to the end of the cutoff's block. It is an artifact, not in
 #: the store.
 BACKTESTS = Table(
     "backtests",

@@ -22,12 +22,12 @@ def picture_file(dataset: str, model: str, currency: str = "") -> str:
 
 
 def predictions_table(test: Windows, quantiles: np.ndarray) -> pd.DataFrame:
-    """Return a row per test window and horizon, in dollars.
+    """Return a row per test window and horizon, in prices.
 
     Columns: cutoff, session, horizon, actual, prediction, naive, lower_ and upper_50, _80, _95.
 
     Args:
-        quantiles: calibrated, dollars (n, horizon, Q).
+        quantiles: calibrated, prices (n, horizon, Q).
     """
     count, horizons = quantiles.shape[:2]
     bounds = {

@@ -93,7 +93,7 @@ class _Replayed:
     """The windows of the sessions up to a cutoff.
 
     Attributes:
-        forecasts: the chosen network's, dollars (n, H, Q); None: a baseline was chosen.
+        forecasts: the chosen network's, prices (n, H, Q); None: a baseline was chosen.
         inputs: (sessions, features), what a network of the training cutoff sees of the newest.
     """
 

@@ -35,11 +35,11 @@ class MeasuredWindows(Protocol):
 
     @property
     def actual_with_dividends(self) -> np.ndarray:
-        """Values that were forecast, with the dividends on the way, dollars (n, H)."""
+        """Values that were forecast, with the dividends on the way, prices (n, H)."""
 
     @property
     def last(self) -> np.ndarray:
-        """The last value that each window sees, dollars (n,)."""
+        """The last value that each window sees, prices (n,)."""
 
     @property
     def origins(self) -> np.ndarray:
@@ -65,7 +65,7 @@ def loss_curve(validation: MeasuredWindows, network: np.ndarray, baseline: np.nd
     """Return the loss of each weight on a stock's validation windows.
 
     Args:
-        network, baseline: their quantiles, dollars (n, H, Q).
+        network, baseline: their quantiles, prices (n, H, Q).
     """
     actual = validation.actual_with_dividends
     tried = np.array(

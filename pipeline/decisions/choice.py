@@ -253,7 +253,7 @@ class ChoiceReplay:
 
     Attributes:
         observed: of the windows; the last one ends at the cutoff itself.
-        forecasts: the chosen network's quantiles, dollars (n, H, Q); None: a baseline was chosen.
+        forecasts: the chosen network's quantiles, prices (n, H, Q); None: a baseline was chosen.
         inputs: (sessions, features), what a network sees of the newest sessions; None where that
             depends on which network sees them.
     """

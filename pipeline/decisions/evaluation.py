@@ -27,7 +27,7 @@ class SplitForecasts:
     """Quantiles of one forecaster on a dataset's validation and test windows, not calibrated.
 
     Attributes:
-        validation, test: dollars (n, H, Q).
+        validation, test: prices (n, H, Q).
     """
 
     validation: np.ndarray
@@ -89,7 +89,7 @@ def evaluate(models: Sequence[ModelForecasts]) -> tuple[pd.DataFrame, list[np.nd
 
     Returns:
         EVALUATIONS rows, two splits by H horizons for each model; and for each model the
-        calibrated quantiles of its test windows, dollars (n, H, Q).
+        calibrated quantiles of its test windows, prices (n, H, Q).
     """
     replays = calibration.replay_all(
         [
@@ -147,7 +147,7 @@ def quantiles_of(
     """Return a network's predictions of `validation` and then of `others` as quantiles (n, H, Q).
 
     Args:
-        predictions: dollars, (n, H, Q) of a network that forecasts quantiles, which stay as they
+        predictions: prices, (n, H, Q) of a network that forecasts quantiles, which stay as they
             are; or points (n, H), which take the spread of their errors on validation.
     """
     first, *later = predictions
@@ -188,7 +188,7 @@ def prediction_rows(quantiles: Mapping[tuple[str, str], np.ndarray]) -> pd.DataF
     """Return PREDICTIONS rows of the window at a dataset's end.
 
     Args:
-        quantiles: by (dataset_id, model), dollars (H, Q).
+        quantiles: by (dataset_id, model), prices (H, Q).
     """
     rows = [
         {"dataset": dataset, "model": model, "horizon": horizon}
@@ -200,7 +200,7 @@ def prediction_rows(quantiles: Mapping[tuple[str, str], np.ndarray]) -> pd.DataF
 
 
 def mean_step(dataset: Dataset) -> float:
-    """Return the mean absolute one-session change of the target before the test, in dollars.
+    """Return the mean absolute one-session change of the target before the test, in money.
 
     It is the scale of MASE; NaN where a window has one session.
     """

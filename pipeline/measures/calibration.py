@@ -34,7 +34,7 @@ class Replay:
     """One forecaster over n windows, or F of them, calibrated as it would have been day by day.
 
     Attributes:
-        quantiles: (n, H, Q) or (F, n, H, Q) in dollars. Row i is calibrated by what was known at
+        quantiles: (n, H, Q) or (F, n, H, Q) in prices. Row i is calibrated by what was known at
             window i's last session.
         growth: (3,) or (F, 3): logs of the factors of `INTERVALS`, as of the last window.
     """
@@ -54,8 +54,8 @@ def replay(
     F forecasters with windows at the same positions can be replayed at once.
 
     Args:
-        actual: (n, H) or (F, n, H) dollars; NaN where an outcome is missing or not known yet.
-        quantiles: (n, H, Q) or (F, n, H, Q) dollars, as they were forecast.
+        actual: (n, H) or (F, n, H) prices; NaN where an outcome is missing or not known yet.
+        quantiles: (n, H, Q) or (F, n, H, Q) prices, as they were forecast.
         position: (n,) ascending numbers of the windows' last sessions. The outcome at horizon h of
             the window at p is known at p + h.
         rate: how far a session's outcomes move the log of a factor.
@@ -127,11 +127,11 @@ def widened(quantiles: np.ndarray, growth: np.ndarray) -> np.ndarray:
     """Return quantiles whose distances from the median are multiplied by exp(`growth`).
 
     Args:
-        quantiles: (..., Q) dollars.
+        quantiles: (..., Q) prices.
         growth: (..., 3), the log of the factor of each of `INTERVALS`.
 
     Returns:
-        (..., Q) dollars, in order, never below zero.
+        (..., Q) prices, in order, never below zero.
     """
     factors = np.ones((*growth.shape[:-1], QUANTILE_COUNT))
     for number, (low, high) in enumerate(INTERVALS.values()):

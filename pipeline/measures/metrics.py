@@ -1,6 +1,6 @@
 """Error measures of a forecaster over n windows and H horizons. Pure.
 
-Shapes: `actual` and `forecast` (n, H) in dollars, `last` (n,) the target at each window's last
+Shapes: `actual` and `forecast` (n, H) in prices, `last` (n,) the target at each window's last
 session. error = actual - forecast. A measure has one value per horizon, (H,).
 """
 
@@ -13,13 +13,13 @@ from pipeline.quantiles import INTERVALS, MEDIAN, coverage, losses
 
 
 def root_mean_squared_error(actual: np.ndarray, forecast: np.ndarray) -> np.ndarray:
-    """Return the root mean squared error by horizon, dollars (H,)."""
+    """Return the root mean squared error by horizon, in money (H,)."""
     error: np.ndarray = np.sqrt(np.mean((actual - forecast) ** 2, axis=0))
     return error
 
 
 def mean_absolute_error(actual: np.ndarray, forecast: np.ndarray) -> np.ndarray:
-    """Return the mean absolute error by horizon, dollars (H,)."""
+    """Return the mean absolute error by horizon, in money (H,)."""
     error: np.ndarray = np.mean(np.abs(actual - forecast), axis=0)
     return error
 
@@ -28,7 +28,7 @@ def mean_absolute_scaled_error(actual: np.ndarray, forecast: np.ndarray, step: f
     """Return the mean absolute error over `step` by horizon, (H,) (Hyndman & Koehler 2006).
 
     Args:
-        step: the mean absolute one-session change before the windows, dollars.
+        step: the mean absolute one-session change before the windows, in money.
 
     Returns:
         NaN where `step` is 0.
@@ -61,7 +61,7 @@ def measures(
     """Return all measures of quantiles by name, each (H,).
 
     Args:
-        quantiles: dollars (n, H, Q); the points that are measured are their medians.
+        quantiles: prices (n, H, Q); the points that are measured are their medians.
         step: see `mean_absolute_scaled_error`.
     """
     median, horizons = quantiles[:, :, MEDIAN], actual.shape[1]

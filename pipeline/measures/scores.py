@@ -56,7 +56,7 @@ def score(
 ) -> pd.DataFrame:
     """Return SCORES rows of forecasts; one without a usable bar has none yet.
 
-    Actuals are brought back into dollars as of each forecast's cutoff: with adjusted prices p and
+    Actuals are brought back into prices as of each forecast's cutoff: with adjusted prices p and
     the price on the tape q, actual = p[session] * q[cutoff] / p[cutoff]. This undoes a split in
     between; for adj_close, a dividend too.
 

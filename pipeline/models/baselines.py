@@ -29,16 +29,16 @@ class LastAndUnit(Protocol):
 
     @property
     def last(self) -> Floats:
-        """Dollars (n,): the target at each window's last session."""
+        """Prices (n,): the target at each window's last session."""
 
     @property
     def unit(self) -> Floats:
-        """Dollars (n,): one recent volatility."""
+        """Money (n,): one recent volatility."""
 
 
-#: (`Windows` or what is kept of them, horizon) -> dollars (n, horizon).
+#: (`Windows` or what is kept of them, horizon) -> prices (n, horizon).
 PointForecast: TypeAlias = Callable[[Any, int], Floats]
-#: `Windows` or what is kept of them -> dollars (n,).
+#: `Windows` or what is kept of them -> prices (n,).
 WidthUnit: TypeAlias = Callable[[Any], Floats]
 
 
@@ -66,7 +66,7 @@ def linear(train: Windows, windows: Windows) -> Floats:
         train, windows: normalised by their last close.
 
     Returns:
-        Dollars (n, outputs).
+        Prices (n, outputs).
     """
     weights = np.linalg.lstsq(_newest_sessions(train), train.future.astype("float64"))[0]
     return windows.to_prices(_newest_sessions(windows) @ weights)
@@ -118,7 +118,7 @@ class Baseline:
 
 @dataclass(frozen=True, eq=False)
 class FittedBaseline:
-    """A forecaster: windows -> dollars (n, H, Q)."""
+    """A forecaster: windows -> prices (n, H, Q)."""
 
     point: PointForecast
     width: WidthUnit

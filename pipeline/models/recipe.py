@@ -153,7 +153,7 @@ class PriceRecipe(Recipe):
         study: what `stockcast reproduce` calls the comparison with its source; "": there is none.
         tested: first and last day that its source was tested on, where its figures can only be
             compared with those of the same days.
-        published: its source's test RMSE in dollars, by ticker.
+        published: its source's test RMSE in money, by ticker.
         published_loss: its source's final losses on normalised windows, by part.
     """
 

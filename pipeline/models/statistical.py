@@ -55,7 +55,7 @@ class Forecast:
     """A method's forecast of one history.
 
     Attributes:
-        quantiles: (H, Q) dollars, ascending in each row.
+        quantiles: (H, Q) prices, ascending in each row.
         reason: why the random walk with EWMA volatility stands in; "" where it does not.
     """
 
@@ -64,7 +64,7 @@ class Forecast:
 
 
 def forecast(name: str, prices: Floats, horizon: int, label: str = "the history") -> Forecast:
-    """Forecast the `horizon` sessions after `prices` (n,), dollars, the newest last.
+    """Forecast the `horizon` sessions after `prices` (n,), the newest last.
 
     Args:
         name: one of `STATISTICAL_NAMES`.
@@ -148,7 +148,7 @@ def _checked(quantiles: Floats) -> Floats:
 
 
 def _stand_in(prices: Floats, horizon: int) -> Floats:
-    """Return the random walk with EWMA volatility, (H, Q) dollars."""
+    """Return the random walk with EWMA volatility, (H, Q) prices."""
     deviation = exponentially_weighted(prices)[-1] * np.sqrt(np.arange(1, horizon + 1))
     quantiles: Floats = prices[-1] * np.exp(_normal(np.zeros(horizon), deviation))
     return quantiles

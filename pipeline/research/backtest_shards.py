@@ -53,7 +53,7 @@ class CutoffForecasts:
 
     Attributes:
         windows: n windows that end at cutoffs.
-        quantiles: dollars (n, H, Q).
+        quantiles: prices (n, H, Q).
     """
 
     windows: Windows

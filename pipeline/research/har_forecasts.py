@@ -24,7 +24,7 @@ class HarForecasts:
 
     Attributes:
         cutoffs: datetime64[D] (n,), the sessions that are forecast from.
-        by_ticker: quantiles in dollars (n, H, Q); NaN where there is nothing to forecast from.
+        by_ticker: quantiles in prices (n, H, Q); NaN where there is nothing to forecast from.
     """
 
     cutoffs: Array

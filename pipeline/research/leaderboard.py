@@ -49,9 +49,9 @@ class ForecasterRecord:
 
     Attributes:
         ticker, cutoff: (n,); cutoffs are datetime64.
-        quantiles: dollars (n, H, Q).
-        actual: dollars (n, H).
-        last: dollars (n,), the target at the cutoff.
+        quantiles: prices (n, H, Q).
+        actual: prices (n, H).
+        last: prices (n,), the target at the cutoff.
     """
 
     ticker: Array

@@ -115,7 +115,7 @@ class StudiedTicker:
             for it.
         sessions: datetime64[D] (n,): those that everything is measured on.
         period: how many sessions the test period has.
-        linear: the linear model's forecasts, dollars (n,).
+        linear: the linear model's forecasts, prices (n,).
         notes: sentences that the reader must know.
     """
 
@@ -138,7 +138,7 @@ class StudiedTicker:
         """Return date, actual, prediction and naive, as the sources write their results.
 
         Args:
-            forecast: of a network of that recipe, dollars (n,).
+            forecast: of a network of that recipe, prices (n,).
         """
         test = self.measured(recipe)
         return pd.DataFrame(

@@ -40,7 +40,7 @@ class Reproduction:
 
     Attributes:
         tickers: by name.
-        forecasts: of the sessions measured, by (ticker, recipe, seed), dollars (n,).
+        forecasts: of the sessions measured, by (ticker, recipe, seed), prices (n,).
         rows: one per ticker, recipe and seed.
         failures: by ticker.
     """

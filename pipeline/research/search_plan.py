@@ -54,7 +54,7 @@ class FoldBenchmark:
     """The EWMA random walk on one ticker's sessions of a fold.
 
     Attributes:
-        actuals: dollars (n, H), with the dividends on the way.
+        actuals: prices (n, H), with the dividends on the way.
         last_prices: (n,), of each window.
         loss: its mean pinball loss.
     """

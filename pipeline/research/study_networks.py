@@ -167,7 +167,7 @@ def _predict_tests(parts: Parts, networks: Iterable[StudyNetwork]) -> dict[str, 
 
 
 def predictions_of(parts: Parts, network: StudyNetwork, ticker: str) -> np.ndarray:
-    """Return a network's predictions of a ticker's test windows, dollars (n,)."""
+    """Return a network's predictions of a ticker's test windows, prices (n,)."""
     file = parts.artifacts.read_derived(network.predictions_file(ticker))
     return unpack_arrays(file)[1]["predictions"]
 

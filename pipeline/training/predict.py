@@ -25,7 +25,7 @@ def predict(
     """Forecast windows with a `.keras` file, beyond its outputs by rolling forward.
 
     Returns:
-        For each of `windows` dollars, float64: (n, horizon), or (n, horizon, Q) of a network that
+        For each of `windows` prices, float64: (n, horizon), or (n, horizon, Q) of a network that
         forecasts quantiles (see `quantiles`).
 
     Raises:
@@ -67,7 +67,7 @@ class _Predictor:
         return width == windows.cut.outputs * QUANTILE_COUNT
 
     def quantiles(self, windows: Windows) -> np.ndarray:
-        """Return dollars (n, outputs, Q)."""
+        """Return prices (n, outputs, Q)."""
         return windows.to_prices(self(windows)).reshape(len(windows), -1, QUANTILE_COUNT)
 
     def median(self) -> Predict:

@@ -82,7 +82,7 @@ def cut_windows(
 def _series(
     history: pd.DataFrame, spec: Spec, steps: Steps
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the series that windows are cut from, in dollars and shares.
+    """Return the series that windows are cut from, in prices and shares.
 
     Args:
         steps: of the target.

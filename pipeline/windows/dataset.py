@@ -1,6 +1,6 @@
 """Windows as arrays, and the dataset that they make.
 
-A window knows the dollars that it was cut from, and with them the way back from a prediction:
+A window knows the prices that it was cut from, and with them the way back from a prediction:
 
     past[i, k, f]   what the network sees of the k-th session (or block of sessions) of window i,
                     normalised as the recipe says
@@ -42,10 +42,10 @@ class Windows:
     """n windows, aligned by their first axis.
 
     Attributes:
-        values: float64 (n, lead + context, columns), dollars and shares; gaps are filled with the
+        values: float64 (n, lead + context, columns), prices and shares; gaps are filled with the
             last known value. Dividends up to the last session are taken off the prices before them.
-        target_values: float64 (n, lead + context), the target over the same sessions, dollars.
-        ahead: float64 (n, reach), the target in the sessions after, dollars. NaN only in a test
+        target_values: float64 (n, lead + context), the target over the same sessions, prices.
+        ahead: float64 (n, reach), the target in the sessions after, prices. NaN only in a test
             window beyond the horizon, and in a replay beyond its cutoff. (n, 0) of windows that
             were rolled forward.
         ahead_with_dividends: float64 (n, reach), the same with the dividends since the window's
@@ -84,12 +84,12 @@ class Windows:
 
     @property
     def offset(self) -> np.ndarray:
-        """Dollars (n,)."""
+        """Prices (n,)."""
         return self._normalised[1]
 
     @property
     def scale(self) -> np.ndarray:
-        """Dollars (n,)."""
+        """Prices (n,)."""
         return self._normalised[2]
 
     @cached_property
@@ -108,22 +108,22 @@ class Windows:
 
     @property
     def last(self) -> np.ndarray:
-        """Dollars (n,): the target at the window's last session, which is the naive forecast."""
+        """Prices (n,): the target at the window's last session, which is the naive forecast."""
         return self.target_values[:, -1]
 
     @property
     def target_past(self) -> np.ndarray:
-        """Dollars (n, context_length)."""
+        """Prices (n, context_length)."""
         return self.target_values[:, self.cut.lead :]
 
     @property
     def actual(self) -> np.ndarray:
-        """Dollars (n, horizon): the target in the sessions forecast."""
+        """Prices (n, horizon): the target in the sessions forecast."""
         return self.ahead[:, : self.sessions.shape[1]]
 
     @property
     def actual_with_dividends(self) -> np.ndarray:
-        """Dollars (n, horizon): the same with dividends added back.
+        """Prices (n, horizon): the same with dividends added back.
 
         Errors of this decide how wide a distribution is; a forecast is scored by `actual`.
         """
@@ -131,12 +131,12 @@ class Windows:
 
     @property
     def unit(self) -> np.ndarray:
-        """Dollars (n,): one recent volatility, in which a distribution's width is measured."""
+        """Money (n,): one recent volatility, in which a distribution's width is measured."""
         unit: np.ndarray = self.last * self.volatility
         return unit
 
     def to_prices(self, predictions: np.ndarray) -> np.ndarray:
-        """Return normalised predictions (n, h) as dollars (n, h), float64."""
+        """Return normalised predictions (n, h) as prices (n, h), float64."""
         prices: np.ndarray = (
             self.offset[:, None] + predictions.astype("float64") * self.scale[:, None]
         )

@@ -107,7 +107,7 @@ def load_dataset(data: bytes, fitted_on: bytes | None = None) -> Dataset:
 
     Args:
         fitted_on: the dataset file that a network was trained on, where that is another one. Its
-            normalisation is then fitted on the same sessions, in the dollars of this file.
+            normalisation is then fitted on the same sessions, in the prices of this file.
     """
     spec, history = decode(data)
     windows = cut_windows(history, spec, _fitted_through(fitted_on))
@@ -158,7 +158,7 @@ class TargetSeries:
     """The target at every session of a history, as its windows see it.
 
     Attributes:
-        prices: dollars (sessions,); `Windows.position` numbers its sessions.
+        prices: (sessions,); `Windows.position` numbers its sessions.
     """
 
     prices: np.ndarray

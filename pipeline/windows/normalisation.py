@@ -1,7 +1,7 @@
-"""Normalisations: from dollars to what a network sees, and back.
+"""Normalisations: from prices to what a network sees, and back.
 
 Every normalisation is affine per window, so `offset + scale * prediction` turns a prediction back
-into dollars. Those by a fitted range are in `min_max`.
+into prices. Those by a fitted range are in `min_max`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LOWEST_VOLUME_RATIO = 1e-3
 LOWEST_RANGE = 0.05
 
 #: (values (n, lead + context, features), target (n, lead + context), position (n,)) -> (past
-#: (n, context, features), offset (n,), scale (n,)). Values are in dollars and shares; `position`
+#: (n, context, features), offset (n,), scale (n,)). Values are in prices and shares; `position`
 #: numbers the session of a window's last row in the history.
 Normalise = Callable[
     [np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -256,7 +256,7 @@ def exponentially_smoothed(
     """Return the exponential moving average of a series, from its first value on.
 
     T. Ganegedara: 0.1, from 0 on, but of values that MinMax had brought to the neighbourhood of 0;
-    these are dollars.
+    these are prices.
 
     Args:
         weight: of the newest value; the average before has the rest.

@@ -31,7 +31,7 @@ SEQUENCE_LENGTH = 50
 
 @dataclass(frozen=True)
 class LookAhead:
-    """The target in dollars over n consecutive sessions, forecast in three ways.
+    """The target over n consecutive sessions, forecast in three ways.
 
     Attributes:
         sessions: datetime64[D] (n,).
@@ -59,7 +59,7 @@ class LookAhead:
         return pd.DataFrame({**columns, "sequence": sequence})
 
     def rmse(self) -> dict[str, float]:
-        """Return the RMSE of each way in dollars, next to its naive forecast's.
+        """Return the RMSE of each way in money, next to its naive forecast's.
 
         `naive_sequences` is the last price before each of the multiple sequences, held through it.
         """
@@ -79,7 +79,7 @@ class LookAhead:
 
 
 def roll_forward(windows: Windows, predict: Predict, horizon: int) -> np.ndarray:
-    """Return dollars (n, horizon): what the network forecasts at once, and beyond by rolling."""
+    """Return prices (n, horizon): what the network forecasts at once, and beyond by rolling."""
     forecasts: list[np.ndarray] = []
     while True:
         _require_finite(windows)
