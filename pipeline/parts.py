@@ -256,9 +256,9 @@ def universe_of(settings: Settings) -> Universe:
         universes = load_universes(settings.universes)
         return overridden(universes.of(settings.universe or _usual(universes)), **chosen)
     if source == "csv" and settings.data and not tickers:
-        chosen["tickers"] = tuple(
-            _source("csv", settings.data, "", settings, connections_of_environment).tickers() or ()
-        )
+        from pipeline.prices import CsvSource
+
+        chosen["tickers"] = tuple(CsvSource(settings.data).named_tickers())
     base: dict[str, Any] = {"name": source, "tickers": (), "start": dt.date(1990, 1, 1)}
     for key in ("source", "data", "tickers"):
         if key in chosen:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pipeline.daily.plan import departures
 from pipeline.daily.tracked_session import open_sessions
 from pipeline.leftovers import sweep_folders
+from pipeline.prices import CsvSource
 from pipeline.reporting import counted
 from pipeline.run import Run
 from pipeline.universes import declared_name
@@ -25,6 +26,7 @@ def prepare_run(parts: Parts, run: Run) -> None:
         SettingsError: one of them cannot be used.
     """
     _warn_of_other_folders(parts, run)
+    _tell_of_left_out(parts, run)
     _tell_of_departures(parts, run)
     parts.artifacts.require()
     sweep_folders()
@@ -47,6 +49,16 @@ def _warn_of_other_folders(parts: Parts, run: Run) -> None:
             "from them for the same tickers and sessions are replaced. Declare a universe for "
             "each folder, or give each a home (--home), to keep both.",
         )
+
+
+def _tell_of_left_out(parts: Parts, run: Run) -> None:
+    """Say which rows of price files are of no ticker, and which files of a folder."""
+    source = parts.source(run.universe)
+    if not isinstance(source, CsvSource) or run.replay:
+        return
+    files, rows = source.remarks(run.universe.tickers)
+    for sentence in (*(files if run.universe.name == source.name else ()), *rows):
+        parts.progress("note", "", sentence)
 
 
 def _tell_of_departures(parts: Parts, run: Run) -> None:

@@ -52,7 +52,7 @@ class PriceReading:
         first: the session that it was asked from.
         count: how many bars it gave.
         prices, actions: PRICES and ACTIONS to store, bars that it no longer has among them.
-        unused: see `prices.RawPrices`.
+        unused: `unused` and `left_out` of `prices.RawPrices`.
         kept: PRICE_READINGS that are true once they are stored.
         currency: of the prices; "": not known.
         restatement: what they change, where all was asked for; None: nothing.
@@ -208,7 +208,7 @@ class PriceReader:
             gone, others = absent_bars(stored, prices) if is_complete else (PRICES.empty(), 0)
             changes = restatement(stored, prices, len(gone), others)
             prices = PRICES.conform(pd.concat([prices, gone]))
-        about = fetched.unused, kept, fetched.currency
+        about = (*fetched.unused, *fetched.left_out), kept, fetched.currency
         return PriceReading(begin, count, prices, fetched.actions, *about, changes)
 
     def _stored(self, ticker: str, first: dt.date | None = None) -> pd.DataFrame:
@@ -236,7 +236,8 @@ class PriceReader:
 
 def _reading(first: dt.date, fetched: Fetched, kept: pd.DataFrame) -> PriceReading:
     """Return a report of what was fetched, and nothing else."""
-    prices, about = fetched.prices, (fetched.unused, kept, fetched.currency)
+    prices, unused = fetched.prices, (*fetched.unused, *fetched.left_out)
+    about = unused, kept, fetched.currency
     return PriceReading(first, len(prices), prices, fetched.actions, *about)
 
 

@@ -84,6 +84,7 @@ class FilesReport:
         """Return a sentence for each manner of writing, and for what is left out."""
         files = self.surveyed.files
         lines = _together((_manner(file), file.name) for file in files if not file.problem)
+        lines += [file.unowned for file in files if file.unowned]
         shown = {ticker.problem for ticker in self.tickers}
         lines += [file.problem for file in files if file.problem not in {"", *shown}]
         lines += _together((text, each.ticker) for each in self.tickers for text in each.remarks)

@@ -65,7 +65,8 @@ def inspect_files(place: str, calendar_name: str, now: dt.datetime) -> FilesRepo
     if not is_url(place):
         place = str(Path(place).expanduser().absolute())
     surveyed, source = survey(place), CsvSource(place)
-    tickers = source.tickers() if any(not file.problem for file in surveyed.files) else []
+    is_readable = any(not file.problem for file in surveyed.files)
+    tickers = source.named_tickers() if is_readable else []
     if calendar_name or not tickers:
         name = calendar_name or Universe.calendar
         readings = [_reading(source, tickers, Calendar(name), now)]
@@ -179,7 +180,11 @@ def _reports(
             days[-1].date(),
             adjustments.get(ticker, ""),
             _problem(ticker, days, reading, quarantined),
-            (*later, *_holes(days, calendar)),
+            (
+                *(f"left out: {what}." for what in reading.fetched.results[ticker].left_out),
+                *later,
+                *_holes(days, calendar),
+            ),
         )
 
 

@@ -28,7 +28,7 @@ def prices_of_text(text: str, ticker: str, where: str, first: dt.date, last: dt.
     rows = table.of(ticker)
     bars = around(rows.bars, first, last)
     rows.require_readable(where, bars)
-    return RawPrices(bars[["date", *OHLCV]], rows.actions, rows.basis.unused, rows.currency)
+    return RawPrices(bars[["date", *OHLCV, "line"]], rows.actions, rows.basis.unused, rows.currency)
 
 
 def prices_of_frame(

@@ -69,6 +69,7 @@ def _joined_history(
         currency=own.currency or earlier.currency,
         calendar=own.calendar or earlier.calendar,
         unused=(*own.unused, *_disagreement(own.prices, earlier.prices, former)),
+        left_out=(*own.left_out, *earlier.left_out),
     )
 
 

@@ -22,6 +22,7 @@ from pipeline.money import currency_code
 from pipeline.outcomes import outcome_of_each, raise_together
 from pipeline.prices.calendar_fit import require_fitting, require_own_calendar
 from pipeline.prices.raw_rows import action_rows, named_columns, price_rows, to_sessions
+from pipeline.prices.repeated_bars import without_repeated
 from pipeline.sessions import Calendar, exchange_calendar
 from pipeline.tables import ACTIONS, PRICE_COLUMNS, PRICES
 
@@ -41,11 +42,13 @@ class RawPrices:
     Attributes:
         prices: columns date, open, high, low, close, volume in any case and order, others ignored.
             Prices and volume as they were traded that day. A date is anything that pandas reads as
-            one; a moment with a zone counts as the exchange's day.
+            one; a moment with a zone counts as the exchange's day. Further columns say where a row
+            stands, for messages: line, and file where there are several.
         actions: columns date (the ex-date), kind, value as in `tables.ACTIONS`. May have no rows.
         unused: what the source has of corporate actions and does not give, in words.
         currency: of the prices, as the source spells it; "": it names none.
         exchange: that they are of, as the source spells it; "": it names none.
+        left_out: what of its rows or files is left out, in words.
     """
 
     prices: pd.DataFrame
@@ -53,6 +56,7 @@ class RawPrices:
     unused: tuple[str, ...] = ()
     currency: str = ""
     exchange: str = ""
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Fetched:
     Attributes:
         prices: PRICES.
         actions: ACTIONS.
-        unused: see `RawPrices`.
+        unused, left_out: see `RawPrices`.
         currency: a code of `money`; "": not known.
         calendar: the name of that of the exchange that the source names; "": none is known.
     """
@@ -72,6 +76,7 @@ class Fetched:
     unused: tuple[str, ...] = ()
     currency: str = ""
     calendar: str = ""
+    left_out: tuple[str, ...] = ()
 
 
 class Source(Protocol):
@@ -110,7 +115,8 @@ def fetch(
     """Return a ticker's finished bars and actions from `first` to `last`, both included, as traded.
 
     Bars on days that are no session stay in, for the quality gate to judge, and so do missing cells
-    (NaN); only a row that is empty on a day without a session is left out. A bar is finished when
+    (NaN); only a row that is empty on a day without a session is left out, and one that repeats
+    another. A bar is finished when
     its session's close is not after `now`.
 
     Raises:
@@ -124,9 +130,10 @@ def fetch(
     prices = wanted.of(price_rows(raw.prices, ticker, where, calendar))
     actions = wanted.of(action_rows(raw.actions, ticker, where, calendar))
     prices = _without_empty_off_days(prices, calendar)
-    _refuse_repeated(prices, where)
+    prices, repeated = without_repeated(prices, raw.prices, where)
     named = currency_code(raw.currency), exchange_calendar(raw.exchange)
-    return Fetched(PRICES.conform(prices), ACTIONS.conform(actions), raw.unused, *named)
+    left_out = (*raw.left_out, *repeated)
+    return Fetched(PRICES.conform(prices), ACTIONS.conform(actions), raw.unused, *named, left_out)
 
 
 def newest_session(
@@ -255,24 +262,3 @@ def _without_empty_off_days(prices: pd.DataFrame, calendar: Calendar) -> pd.Data
         if not calendar.is_session(session.date())
     ]
     return prices.drop(index=off_days)
-
-
-def _refuse_repeated(prices: pd.DataFrame, where: str) -> None:
-    repeated = prices[prices.duplicated("session", keep=False)]
-    if repeated.empty:
-        return
-    session = repeated["session"].min()
-    rows = repeated[repeated["session"] == session]
-    if len(rows) > 2 and 2 * repeated["session"].nunique() > prices["session"].nunique():
-        raise MalformedPrices(
-            f"{where}: {len(rows)} bars for {session.date()}, and several for most days; one a day "
-            "is expected. Make daily bars of them."
-        )
-    if len(rows.drop_duplicates()) == 1:
-        likeness, remedy = "identical ones", "all but one"
-    else:
-        likeness, remedy = "with different prices", "those that are wrong"
-    raise MalformedPrices(
-        f"{where}: {len(rows)} bars for {session.date()}, {likeness}; one is expected. Remove "
-        f"{remedy}."
-    )

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from pipeline.daily import plan, prepare_run
+from pipeline.prices import CsvSource
 from pipeline.tables import ACTIONS, PRICES
 from tests.made_days import NOW, UNIVERSE
 from tests.made_prices import LAST
@@ -53,6 +54,23 @@ def test_prices_of_another_folder_in_the_same_home_are_noted(parts):
     prepare_run(parts, dataclasses.replace(run, universe=universe))
     [note] = notes(parts)
     assert note.startswith("this home also has prices from /elsewhere: forecasts made from them")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("csv", ["is a name that any", "'A A'"]), ("b", ["'A A'"])]
+)
+def test_files_and_rows_of_no_ticker_are_noted(parts, tmp_path, name, words):
+    """Which files a universe does not ask for, nobody has to be reminded of."""
+    rows = ["AAA,2013-03-01,1,1,1,1,1\n", "A A,2013-03-01,1,1,1,1,1\n"]
+    head = "Date,Open,High,Low,Close,Volume\n"
+    (tmp_path / "all.csv").write_text("".join([f"Ticker,{head}", *rows]))
+    (tmp_path / "download.csv").write_text(head + rows[0].removeprefix("AAA,"))
+    run = plan(parts, FEWER, LAST, NOW)
+    parts.made = CsvSource(tmp_path)
+    prepare_run(parts, dataclasses.replace(run, universe=dataclasses.replace(FEWER, name=name)))
+    found = notes(parts)
+    assert len(found) == len(words)
+    assert all(word in note for word, note in zip(words, found, strict=True))
 
 
 #: Opens a session in MLflow and waits.

@@ -648,13 +648,36 @@ FORMATS = (
         "refused: no column date, open, high, low, close in the first line",
     ),
     Format(
-        "IBM.csv beside IBM (1).csv",
-        lambda: {**table(plain())(), **table(plain(), "IBM (1).csv")()},
-        "refused: IBM is in IBM (1).csv and in IBM.csv",
+        "IBM.csv beside IBM (1).csv, which has later bars",
+        lambda: {
+            "IBM.csv": BARS[:-9].assign(close=1.0).to_csv(index=False).encode(),
+            **table(plain(), "IBM (1).csv")(),
+        },
+        "read: the newest download, where it has all sessions of the other",
+        BARS,
     ),
     Format(
-        "one session twice",
+        "IBM.csv beside IBM (1).csv, each with sessions of its own",
+        lambda: {
+            "IBM.csv": BARS[:-9].to_csv(index=False).encode(),
+            "IBM (1).csv": BARS[9:].to_csv(index=False).encode(),
+        },
+        "refused: IBM is in IBM (1).csv (2013-01-16 to 2013-03-01) and in IBM.csv (2013-01-03 to",
+    ),
+    Format(
+        "IBM.csv beside IBM (1).csv, with other prices up to the same session",
+        lambda: {**table(plain())(), **table(plain(Close=1), "IBM (1).csv")()},
+        "refused: whose bars differ: on 2013-01-03 close is 50 and 1",
+    ),
+    Format(
+        "one session twice, with the same bar",
+        lambda: {"IBM.csv": pd.concat([BARS, BARS[-1:]]).to_csv(index=False).encode()},
+        "read; said how many rows repeat a bar",
+        BARS,
+    ),
+    Format(
+        "one session twice, with other prices",
         table(plain(), after="2013-03-01,1,1,1,1,1\n"),
-        "refused: 2 bars for 2013-03-01, with different prices",
+        "refused: 2 bars for 2013-03-01 that differ: open is 39.69 (line 41) and 1 (line 42)",
     ),
 )

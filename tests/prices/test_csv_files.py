@@ -77,6 +77,8 @@ def test_the_adjusted_close_has_one_value_for_a_date(tmp_path):
     first, last = dt.date(2012, 1, 6), dt.date(2012, 2, 1)
     later = fetch(source, "AAPL", first, last, Calendar("XNYS"), LATER).prices
     assert list(later["session"].map(source.adjusted_close("AAPL"))) == [7.0]
+    with pytest.raises(MalformedPrices, match=r"adj_close is 5 \(line 2\) and 6 \(line 3\); one"):
+        rows_of(tmp_path)
 
 
 def test_a_file_without_adjusted_closes_says_what_to_ask_for(tmp_path):
@@ -130,6 +132,96 @@ def test_a_ticker_in_two_files_is_refused_and_no_other(tmp_path):
     with pytest.raises(MalformedPrices, match=r"AAPL is in AAPL\.csv and in AAPL_2012\.csv"):
         rows_of(folder, "AAPL")
     assert rows_of(folder, "IBM") == TWO_BARS
+
+
+LATER_LINE = "2012-01-18,12,14,11,13,700\n"
+
+
+@pytest.mark.parametrize(
+    "copy", ["AAPL (1).csv", "AAPL(2).csv", "aapl - Copy.csv", "AAPL_1698765432100.csv", "AAPL.txt"]
+)
+def test_the_newest_download_of_a_file_counts(tmp_path, copy):
+    folder = folder_of(tmp_path, **{"AAPL.csv": HEADER + TWO_LINES})
+    folder_of(tmp_path, **{copy: HEADER + TWO_LINES + LATER_LINE})
+    assert CsvSource(folder).tickers() == ["AAPL"]
+    fetched = fetch_all(folder)
+    assert fetched.prices["close"].tolist() == [11.0, 12.0, 13.0]
+    assert fetched.left_out == (f"AAPL.csv, of which {copy} has every session",)
+    folder_of(tmp_path, **{"AAPL.csv": HEADER + TWO_LINES.replace(",11,500", ",5.5,500")})
+    assert fetch_all(folder).prices["close"].tolist() == [11.0, 12.0, 13.0]
+
+
+def test_the_same_file_twice_is_one(tmp_path):
+    folder = folder_of(
+        tmp_path,
+        **{f"AAPL{end}.csv": HEADER + TWO_LINES for end in ("", " (1)")},
+        **{"AAPL (2).csv": HEADER},
+    )
+    assert rows_of(folder) == TWO_BARS
+    assert fetch_all(folder).left_out == (
+        "AAPL (1).csv, of which AAPL.csv has every session",
+        "AAPL (2).csv, of which AAPL.csv has every session",
+    )
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (
+            HEADER + LATER_LINE,
+            r"AAPL is in AAPL \(1\)\.csv \(2012-01-18 to 2012-01-18\) and in AAPL\.csv "
+            r"\(2012-01-05 to 2012-01-17\), and the first lacks 2012-01-05; .* Remove one of them",
+        ),
+        (
+            HEADER + TWO_LINES.replace(",11,500", ",5.5,500"),
+            r"whose bars differ: on 2012-01-05 close is 11 and 5\.5\. Nothing says which is",
+        ),
+    ],
+)
+def test_copies_of_which_none_is_surely_newer_are_refused(tmp_path, other, message):
+    folder = folder_of(tmp_path, **{"AAPL.csv": HEADER + TWO_LINES, "AAPL (1).csv": other})
+    with pytest.raises(MalformedPrices, match=message):
+        rows_of(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["HistoricalData_1691234567890.csv", "download.csv", "Quote (1).csv", "table.csv.gz"]
+)
+def test_a_name_that_any_download_may_have_is_no_ticker_unless_it_is_asked_for(tmp_path, name):
+    folder = folder_of(tmp_path, **{name: HEADER + TWO_LINES})
+    source = CsvSource(folder)
+    message = r"is a name that any download may have, .* Name it after its ticker, such as IBM\.csv"
+    with pytest.raises(SettingsError, match=message):
+        source.named_tickers()
+    [ticker] = source.tickers()
+    assert rows_of(folder, ticker) == TWO_BARS
+    assert [len(each) for each in source.remarks([ticker])] == [0, 0]
+    folder_of(tmp_path, IBM__csv=HEADER + TWO_LINES)
+    source = CsvSource(folder)
+    assert source.named_tickers() == ["IBM"]
+    files, rows = source.remarks(["IBM"])
+    assert (len(files), rows) == (1, []) and f"/{name}: " in files[0]
+
+
+def test_a_generic_name_is_no_hindrance_where_the_rows_name_their_ticker(tmp_path):
+    lines = "".join(f"AAPL,{line}\n" for line in TWO_LINES.splitlines())
+    folder = folder_of(tmp_path, download__csv=f"Ticker,{HEADER}{lines}", DATA__csv=HEADER)
+    assert CsvSource(folder).named_tickers() == ["AAPL", "DATA"]
+
+
+def test_rows_whose_ticker_cannot_be_read_are_left_out_and_named(tmp_path):
+    lines = [f"AAPL,{line}\n" for line in TWO_LINES.splitlines()]
+    wrong = ["../x,2012-01-06,1,1,1,1,1\n", ",2012-01-09,1,1,1,1,1\n"]
+    text = "".join([f"Ticker,{HEADER}", lines[0], *wrong, lines[1]])
+    folder = folder_of(tmp_path, all__csv=text)
+    assert CsvSource(folder).tickers() == ["AAPL"]
+    assert rows_of(folder) == TWO_BARS
+    files, [sentence] = CsvSource(folder).remarks(["AAPL"])
+    assert files == []
+    assert sentence.endswith(
+        "all.csv, line 3: ticker is '../x', where one such as BRK.B is expected; 2 such rows are "
+        "left out."
+    )
 
 
 def test_a_broken_row_of_a_file_that_may_name_its_tickers_does_not_hide_the_others(tmp_path):
@@ -267,7 +359,11 @@ def test_files_of_a_day_make_one_history(tmp_path):
     assert rows_of(folder) == TWO_BARS
     assert rows_of(folder, "IBM") == [["2012-01-17", 1.0, 2.0, 1.0, 2.0, 9.0]]
     folder_of(tmp_path, copy__csv=f"{head}AAPL,EQ,11,13,10,12,1,1,600,1,17-JAN-2012\n")
-    with pytest.raises(MalformedPrices, match=r"AAPL from csv: 2 bars for 2012-01-17, identical"):
+    assert rows_of(folder) == TWO_BARS
+    assert fetch_all(folder).left_out == ("1 row that repeats the bar of 2012-01-17",)
+    folder_of(tmp_path, other__csv=f"{head}AAPL,EQ,11,13,10,12.5,1,1,600,1,17-JAN-2012\n")
+    message = r"close is 12 \(cm17JAN2012bhav\.csv, line 2\) and 12\.5 \(other\.csv, line 2\); one"
+    with pytest.raises(MalformedPrices, match=message):
         rows_of(folder)
 
 

@@ -93,12 +93,9 @@ def test_cells_without_a_value_are_missing_not_zero(tmp_path):
         ("2012-01-05,10,,9,11,5\n2012-01-06,10,False,9,11,5\n", r"line 3: high is 'False'"),
         ("2012-01-05,10,12,9,inf,500\n", r"AAPL\.csv, line 2: close is 'inf'"),
         (
-            "2012-01-05,1,1,1,1,1\n2012-01-05,1,1,1,1,1\n",
-            r"AAPL from csv: 2 bars for 2012-01-05, identical ones.* Remove all but one\.",
-        ),
-        (
             "2012-01-05,1,1,1,1,1\n2012-01-05,1,1,1,2,1\n2012-01-06,1,1,1,2,1\n",
-            r"with different prices; one is expected\. Remove those that are wrong\.",
+            r"AAPL from csv: 2 bars for 2012-01-05 that differ: close is 1 \(line 2\) and 2 "
+            r"\(line 3\); one bar is expected\. Remove the wrong one\.",
         ),
         (
             "".join(f"2012-01-05 {hour}:30,1,1,1,{hour},1\n" for hour in (10, 11, 12)),

@@ -115,14 +115,21 @@ def test_a_session_of_a_market_that_never_closes_ends_at_midnight_utc():
     assert sessions(both) == ["2024-07-05", "2024-07-06"]
 
 
-@pytest.mark.parametrize(
-    ("closes", "likeness"),
-    [([11.0, 11.0], "identical ones"), ([11.0, 12.0], "with different prices")],
-)
-def test_two_bars_for_one_session_are_refused(closes, likeness):
-    message = f"A from scripted: 2 bars for 2024-07-02, {likeness}; one is expected"
+def test_bars_of_one_session_that_are_the_same_are_one():
+    """Missing cells are the same, too; a session may have the same bar several times."""
+    days = ["2024-07-02", "2024-07-02", "2024-07-01", "2024-07-02", "2024-07-03", "2024-07-03"]
+    fetched = july(bars(*days, volume=None))
+    assert sessions(fetched) == ["2024-07-01", "2024-07-02", "2024-07-03"]
+    assert fetched.left_out == ("3 rows that repeat bars of 2024-07-02 to 2024-07-03",)
+
+
+def test_bars_of_one_session_that_differ_are_refused_though_each_is_there_twice():
+    message = (
+        r"A from scripted: 2 bars for 2024-07-02 that differ: close is 11 and nothing, and volume "
+        "differ as well; one bar is expected. Remove the wrong one."
+    )
     with pytest.raises(MalformedPrices, match=message):
-        july(bars("2024-07-02", "2024-07-02", close=closes))
+        july(bars(*["2024-07-02"] * 4, close=[11.0, None] * 2, volume=[1, 2] * 2))
 
 
 @pytest.mark.parametrize("cell", ["n/a", np.inf, True, False])

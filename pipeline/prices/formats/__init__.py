@@ -20,10 +20,17 @@ from pipeline.prices.formats.file_content import (
     remote_files,
     unreachable,
 )
-from pipeline.prices.formats.file_names import is_surely_prices, name_ticker
+from pipeline.prices.formats.file_names import (
+    is_generic,
+    is_surely_prices,
+    name_of_original,
+    name_ticker,
+    no_ticker,
+)
 from pipeline.prices.formats.file_rows import (
     FileTable,
     TickerRows,
+    names_tickers,
     read_table,
     table_of,
     tickers_of,
@@ -39,8 +46,12 @@ __all__ = [
     "TickerRows",
     "column_of",
     "files_at",
+    "is_generic",
     "is_surely_prices",
+    "name_of_original",
     "name_ticker",
+    "names_tickers",
+    "no_ticker",
     "read_table",
     "reason_of",
     "remote_files",

@@ -68,7 +68,10 @@ class FileTable:
         place: the file, for messages.
         dates: how it writes them.
         rows: by ticker, with dates and numbers read.
+        names_tickers: whether its rows say whose they are, and not its name.
         left_out: how many lines have neither a date nor a number.
+        unowned: which rows have a ticker that cannot be read, and are left out, in a sentence; "":
+            none.
         currency: as a column, the header or a line of text names it for all rows; "": none does.
     """
 
@@ -77,7 +80,9 @@ class FileTable:
     dates: DateStyle
     numbers: NumberStyle
     rows: Mapping[str, pd.DataFrame]
+    names_tickers: bool
     left_out: int
+    unowned: str
     currency: str
     _of: dict[str, TickerRows] = field(default_factory=dict, init=False, repr=False)
 
@@ -103,6 +108,11 @@ def tickers_of(file: PriceFile) -> list[str]:
     if not _layout(file, file.version()).has_ticker_column:
         return [ticker_of_name(file.name, str(file))]
     return list(read_table(file).rows)
+
+
+def names_tickers(file: PriceFile) -> bool:
+    """Return whether the rows of a file say whose they are."""
+    return _layout(file, file.version()).has_ticker_column and read_table(file).names_tickers
 
 
 def read_table(file: PriceFile) -> FileTable:
@@ -157,13 +167,17 @@ def table_of(text: str, place: str, owner: Callable[[], str]) -> FileTable:
         parsed = parsed[~says_nothing]
     _refuse_surplus(parsed, place)
     parsed = _one_series(parsed).drop(columns=[SURPLUS, "series"], errors="ignore")
-    tickers = _ticker_column(parsed, place)
+    tickers = _ticker_column(parsed)
     if tickers is None:
-        groups = {owner(): parsed}
+        groups, unowned = {owner(): parsed}, ""
     else:
         groups = {str(name): rows for name, rows in parsed.groupby(tickers, sort=True)}
+        unowned = _unowned(parsed[tickers.isna()], place)
+        if unowned and not groups:
+            raise MalformedPrices(f"{unowned} Mend the column, or remove it.")
     currency = _only_text(parsed, "currency") or ("" if "currency" in parsed else stated)
-    return FileTable(place, layout, dates, numbers, groups, int(says_nothing.sum()), currency)
+    found = groups, tickers is not None, int(says_nothing.sum()), unowned, currency
+    return FileTable(place, layout, dates, numbers, *found)
 
 
 def _read_csv(text: str, layout: Layout, place: str, as_text: bool = False) -> pd.DataFrame:
@@ -251,21 +265,26 @@ def _only_text(rows: pd.DataFrame, column: str) -> str:
     return str(texts[0]) if len(texts) == 1 else ""
 
 
-def _ticker_column(rows: pd.DataFrame, place: str) -> pd.Series | None:
+def _unowned(rows: pd.DataFrame, place: str) -> str:
+    """Return, in a sentence, which rows have a ticker that cannot be read; "": there is none."""
+    if rows.empty:
+        return ""
+    count = "this row is" if len(rows) == 1 else f"{len(rows)} such rows are"
+    return (
+        f"{place}, line {rows['line'].iloc[0]}: ticker is {rows['ticker'].iloc[0]!r}, where one "
+        f"such as BRK.B is expected; {count} left out."
+    )
+
+
+def _ticker_column(rows: pd.DataFrame) -> pd.Series | None:
     """Return the tickers of a long file's rows; None: it is a file of one ticker.
 
-    A column Name of other things (Apple Inc.) does not hold tickers.
+    A cell that is no ticker is missing. A column Name of other things (Apple Inc.) does not hold
+    tickers.
     """
     if "ticker" in rows:
-        names = {text: as_ticker(text) for text in rows["ticker"].unique()}
-        tickers = rows["ticker"].map(names)
-        if tickers.isna().any():
-            row = rows[tickers.isna()].iloc[0]
-            raise MalformedPrices(
-                f"{place}, line {row['line']}: ticker is {row['ticker']!r}, where one such as "
-                "BRK.B is expected."
-            )
-        return tickers
+        texts = rows["ticker"].fillna("")
+        return texts.map({text: as_ticker(text) for text in texts.unique()})
     if "name" in rows:
         owners = rows["name"].str.strip()
         return owners if all(map(_is_named_ticker, owners.unique())) else None

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.addresses import is_url
 from pipeline.errors import RunError, SettingsError
 from pipeline.prices.formats.file_content import PriceFile, files_at
-from pipeline.prices.formats.file_names import folders_of_prices
+from pipeline.prices.formats.file_names import folders_of_prices, is_generic, no_ticker
 from pipeline.prices.formats.file_rows import FileTable, TickerRows, read_table
 
 
@@ -25,6 +25,7 @@ class FileSurvey:
         numbers: how numbers are written, in words.
         currency: as the file names it; "": it does not.
         left_out: number of lines with neither a date nor a number.
+        unowned: as `FileTable.unowned`.
         adjustments: by ticker, what happens to splits and dividends, in words.
     """
 
@@ -36,6 +37,7 @@ class FileSurvey:
     numbers: str = ""
     currency: str = ""
     left_out: int = 0
+    unowned: str = ""
     adjustments: dict[str, str] | None = None
 
 
@@ -73,6 +75,8 @@ def _of_file(file: PriceFile) -> FileSurvey:
         table = read_table(file)
     except (RunError, SettingsError) as error:
         return FileSurvey(file.name, problem=str(error))
+    if is_generic(file.name) and not table.names_tickers:
+        return FileSurvey(file.name, problem=str(no_ticker(file.name, str(file))))
     layout = table.layout
     columns = {
         column: name
@@ -87,6 +91,7 @@ def _of_file(file: PriceFile) -> FileSurvey:
         numbers=_numbers_text(table),
         currency=table.currency,
         left_out=table.left_out,
+        unowned=table.unowned,
         adjustments={ticker: _basis_text(table.of(ticker)) for ticker in table.rows},
     )
 
