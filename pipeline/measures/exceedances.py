@@ -124,10 +124,9 @@ def scatter_ratio(marks: Array) -> float:
     Args:
         marks: as of `exceedance_test`; a pair of sessions with an unknown one is left out.
     """
-    before, after = marks[:-1], marks[1:]
-    none_none, none_one, one_none, one_one = (
-        int(((before == first) & (after == then)).sum()) for first in (0, 1) for then in (0, 1)
-    )
+    pairs = 2 * marks[:-1] + marks[1:]
+    counts = np.bincount(pairs[np.isfinite(pairs)].astype("int64"), minlength=4)
+    none_none, none_one, one_none, one_one = map(int, counts)
     apart = _best_likelihood(none_none, none_one) + _best_likelihood(one_none, one_one)
     return _ratio(apart, _best_likelihood(none_none + one_none, none_one + one_one))
 

@@ -18,6 +18,7 @@ import pandas as pd
 
 from pipeline.errors import NotEnoughHistory
 from pipeline.research import leaderboard
+from pipeline.research.backtest_data import histories_ahead
 from pipeline.research.backtest_plan import BACKTEST_FOLDER, BacktestPlan
 from pipeline.research.backtest_planning import plan_backtest
 from pipeline.research.backtest_report import (
@@ -30,6 +31,7 @@ from pipeline.research.backtest_report import (
 )
 from pipeline.research.backtest_request import BacktestRequest
 from pipeline.research.backtest_shards import STEP, make_shard, read_notes, read_shards
+from pipeline.research.distribution_table import distribution_tables
 from pipeline.research.leaderboard import ALL_HORIZONS
 from pipeline.research.study import record_runs, save_files, text_file
 from pipeline.storage import pack_table
@@ -111,4 +113,6 @@ def _compared(parts: Parts, plan: BacktestPlan) -> BacktestComparison:
             "Give a later --from, or files that begin earlier."
         )
     pairs = len(forecasts.drop_duplicates(["ticker", "cutoff"]))
-    return BacktestComparison(plan, notes, pairs, table, leaderboard.leaderboard(table))
+    board = leaderboard.leaderboard(table)
+    worth = distribution_tables(table, histories_ahead(parts, plan))
+    return BacktestComparison(plan, notes, pairs, table, board, worth)

@@ -70,6 +70,18 @@ def block_histories(
     }
 
 
+def histories_ahead(parts: Parts, plan: BacktestPlan) -> dict[str, pd.DataFrame]:
+    """Return the HISTORY of each ticker over all that is forecast, with one row per session.
+
+    It is masked, and as of the end: no forecaster sees it.
+    """
+    end = plan.blocks[-1].end
+    sessions = parts.calendar(plan.universe).sessions(plan.cutoffs[0], end)
+    known = kept_histories(parts, plan).all_of(end)
+    ahead = known[known["session"] >= pd.Timestamp(plan.cutoffs[0])]
+    return {str(ticker): on_calendar(rows, sessions) for ticker, rows in ahead.groupby("ticker")}
+
+
 def dataset_files(
     plan: BacktestPlan, recipe: PriceRecipe, block: Block, histories: Mapping[str, pd.DataFrame]
 ) -> Outcomes[bytes]:

@@ -13,6 +13,8 @@ from pipeline.research import leaderboard
 from pipeline.research.backtest_plan import BacktestPlan, Block
 from pipeline.research.backtest_request import Forecaster
 from pipeline.research.backtest_shards import ShardNotes
+from pipeline.research.distribution_table import DistributionTables, tracked_figures
+from pipeline.research.distribution_text import distribution_text
 from pipeline.research.leaderboard import ALL_HORIZONS, MOVING_CUTOFFS
 from pipeline.research.leaderboard_text import readable_horizons, readable_leaderboard, verdicts
 from pipeline.research.study import csv_file
@@ -29,6 +31,7 @@ class BacktestComparison:
         pairs: pairs of ticker and cutoff that any forecaster has.
         table: BACKTESTS rows of the pairs that all forecasters have.
         board: the leaderboard of `table`.
+        worth: what its distributions are worth.
     """
 
     plan: BacktestPlan
@@ -36,6 +39,7 @@ class BacktestComparison:
     pairs: int
     table: pd.DataFrame
     board: pd.DataFrame
+    worth: DistributionTables
 
 
 # Text
@@ -52,6 +56,7 @@ def comparison_text(comparison: BacktestComparison) -> str:
             format_rows(readable_leaderboard(board), "table"),
             f"skill against ewma by horizon, %\n{horizons}",
             sentences(verdicts(board)),
+            distribution_text(comparison.worth),
             *([sentences(remarks)] if remarks else []),
         ]
     )
@@ -136,6 +141,9 @@ def comparison_tables(comparison: BacktestComparison) -> dict[str, bytes]:
         "reliability": leaderboard.reliability(table),
         "pit": leaderboard.pit(table),
         "through_time": leaderboard.through_time(table),
+        "distributions": comparison.worth.distributions,
+        "quantiles": comparison.worth.quantiles,
+        "exceedances": comparison.worth.exceedances,
         "weights": pd.DataFrame(weights, columns=["recipe", "refitted", "ticker", "weight"]),
     }
     return {f"{name}.csv": csv_file(rows) for name, rows in tables.items()}
@@ -184,20 +192,22 @@ def comparison_runs(comparison: BacktestComparison) -> Iterator[TrackedRun]:
                 "recipe": recipe.name if recipe else name,
                 **({"seed": forecaster.seed} if recipe else {}),
             },
-            metrics=_metrics(comparison.board[comparison.board["recipe"] == name]),
+            metrics=_metrics(comparison, name),
             tags={"recipe": name, "mode": recipe.mode if recipe else "baseline"},
             files=files,
         )
 
 
-def _metrics(board: pd.DataFrame) -> Mapping[str, float]:
+def _metrics(comparison: BacktestComparison, name: str) -> Mapping[str, float]:
     """Return a forecaster's figures; those of one horizon h end with `.h<h>`."""
+    board, worth = comparison.board, comparison.worth
     metrics: dict[str, float] = {}
-    for row in board.to_dict("records"):
+    for row in board[board["recipe"] == name].to_dict("records"):
         suffix = "" if row["horizon"] == ALL_HORIZONS else f".h{row['horizon']}"
         metrics |= {
-            f"{name}{suffix}": float(value)
-            for name, value in row.items()
-            if name not in ("recipe", "horizon")
+            f"{figure}{suffix}": float(value)
+            for figure, value in row.items()
+            if figure not in ("recipe", "horizon")
         }
-    return metrics
+    of_name = (rows[rows["recipe"] == name] for rows in (worth.distributions, worth.quantiles))
+    return metrics | tracked_figures(*of_name)

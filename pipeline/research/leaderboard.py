@@ -80,9 +80,26 @@ class ForecasterRecord:
     @cached_property
     def by_cutoff(self) -> pd.DataFrame:
         """Losses averaged over the tickers of each cutoff; columns `ALL_HORIZONS` and 1 to H."""
-        table = pd.DataFrame(self.losses, columns=range(1, self.losses.shape[1] + 1))
-        table.insert(0, ALL_HORIZONS, self.losses.mean(axis=1))
+        return self.averaged(self.losses)
+
+    def averaged(self, values: Floats) -> pd.DataFrame:
+        """Return values (n, H) averaged over the tickers of each cutoff, as in `by_cutoff`."""
+        table = pd.DataFrame(values, columns=range(1, values.shape[1] + 1))
+        table.insert(0, ALL_HORIZONS, values.mean(axis=1))
         return table.groupby(self.cutoff, sort=True).mean()
+
+    def cutoffs_ahead(self, horizon: int) -> int:
+        """Return a horizon in cutoffs, as forecasts of neighbouring cutoffs overlap by so many.
+
+        Cutoffs may be several sessions apart.
+
+        Args:
+            horizon: sessions; `ALL_HORIZONS`: the longest.
+        """
+        cutoffs = np.unique(self.cutoff).astype("datetime64[D]")
+        apart = np.busday_count(cutoffs[:-1], cutoffs[1:])
+        step = float(np.median(apart)) if len(apart) else 1.0
+        return math.ceil((horizon or self.actual.shape[1]) / max(step, 1.0))
 
     @property
     def rmse(self) -> Floats:
@@ -99,11 +116,15 @@ class ForecasterRecord:
         coverage: Floats = inside(self.actual, self.quantiles, level).mean(axis=0)
         return coverage
 
+    def widths(self, level: int) -> Floats:
+        """Return the widths of the interval as fractions of the price, (n, H)."""
+        low, high = INTERVALS[level]
+        widths: Floats = self.quantiles[:, :, high] - self.quantiles[:, :, low]
+        return widths / self.last[:, None]
+
     def width(self, level: int) -> Floats:
         """Return the mean width of the interval as a fraction of the price, (H,)."""
-        low, high = INTERVALS[level]
-        widths = (self.quantiles[:, :, high] - self.quantiles[:, :, low]) / self.last[:, None]
-        mean: Floats = widths.mean(axis=0)
+        mean: Floats = self.widths(level).mean(axis=0)
         return mean
 
 
@@ -167,7 +188,7 @@ def leaderboard(forecasts: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         [
             _row(records, name, horizon)
-            for name in _best_first(records)
+            for name in best_first(records)
             for horizon in range(records[name].actual.shape[1] + 1)
         ]
     )
@@ -181,12 +202,13 @@ def by_ticker(forecasts: pd.DataFrame) -> pd.DataFrame:
         of_ticker = {name: record.of(ticker) for name, record in records.items()}
         rows += [
             {"ticker": ticker, **_row(of_ticker, name, ALL_HORIZONS)}
-            for name in _best_first(of_ticker)
+            for name in best_first(of_ticker)
         ]
     return pd.DataFrame(rows)
 
 
-def _best_first(records: Mapping[str, ForecasterRecord]) -> list[str]:
+def best_first(records: Mapping[str, ForecasterRecord]) -> list[str]:
+    """Return the forecasters' names, that with the least loss over all horizons first."""
     return sorted(records, key=lambda name: (records[name].losses.mean(), name))
 
 
@@ -207,8 +229,7 @@ def _row(
         "pinball": at(record.losses.mean(axis=0)),
     }
     has_interval = len(series) >= FEWEST_CUTOFFS
-    longest = record.actual.shape[1] if horizon == ALL_HORIZONS else horizon
-    ahead = _cutoffs_ahead(record.by_cutoff.index.to_numpy("datetime64[D]"), longest)
+    ahead = record.cutoffs_ahead(horizon)
     for opponent in OPPONENTS:
         loss = difference(series, records[opponent].by_cutoff[horizon].to_numpy(), ahead)
         row[f"skill_{opponent}"] = 0.0 - loss.value
@@ -219,16 +240,6 @@ def _row(
     row["rmse_ratio"] = at(np.divide(record.rmse, naive, out=unknown, where=naive > 0))
     row |= {f"coverage_{level}": at(record.coverage(level)) for level in INTERVALS}
     return row | {f"width_{level}": at(record.width(level)) for level in INTERVALS}
-
-
-def _cutoffs_ahead(cutoffs: Array, horizon: int) -> int:
-    """Return a horizon in cutoffs, as forecasts of neighbouring cutoffs overlap by so many.
-
-    Cutoffs may be several sessions apart.
-    """
-    apart = np.busday_count(cutoffs[:-1], cutoffs[1:])
-    step = float(np.median(apart)) if len(apart) else 1.0
-    return math.ceil(horizon / max(step, 1.0))
 
 
 def reliability(forecasts: pd.DataFrame) -> pd.DataFrame:

@@ -169,6 +169,7 @@ def test_recipes_stand_side_by_side_in_mlflow(parts, result):
         assert (run.data.params["step"], run.data.params["refit"]) == ("10", "8")
     files = {file.path for file in client.list_artifacts(parent.info.run_id)}
     tables = {"leaderboard.csv", "by_ticker.csv", "leaderboard.md"}
+    tables |= {"distributions.csv", "quantiles.csv", "exceedances.csv"}
     assert {f"{name}.png" for name in PICTURES} | tables <= files
 
 

@@ -13,6 +13,7 @@ from pipeline.research.backtest_data import (
     block_histories,
     dataset_files,
     held_back,
+    histories_ahead,
     kept_histories,
 )
 from pipeline.tables import PRICE_COLUMNS
@@ -70,6 +71,16 @@ def test_a_history_ends_with_its_block_and_holds_what_was_kept(parts):
         history = block_histories(plan, block, kept, calendar)["IBM"]
         assert history["session"].iloc[-1].date() == block.end
         assert history["close"].tolist() == closes[: sessions.index(block.end) + 1].tolist()
+
+
+def test_foresight_sees_each_session_from_the_first_cutoff_to_the_last_that_is_forecast(parts):
+    plan = parts.plan(NAIVE_REQUEST)
+    histories = histories_ahead(parts, plan)
+    _, sessions = parts.closes_of("IBM")
+    first, last = (sessions.index(day) for day in (plan.cutoffs[0], plan.blocks[-1].end))
+    assert set(histories) == {"IBM", "NEW"}
+    for history in histories.values():
+        assert [day.date() for day in history["session"]] == sessions[first : last + 1]
 
 
 def test_a_block_learns_from_as_many_sessions_as_the_universe_says(parts):

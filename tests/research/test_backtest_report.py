@@ -16,6 +16,7 @@ from pipeline.research.backtest_report import (
 )
 from pipeline.research.backtest_request import Forecaster
 from pipeline.research.backtest_shards import ShardNotes
+from pipeline.research.distribution_table import distribution_tables
 from pipeline.research.leaderboard import leaderboard
 from pipeline.universes import Universe
 from tests.made_backtests import TINY
@@ -49,7 +50,8 @@ def comparison():
     }
     table = forecasts_of()
     remarks = [(forecaster, block, notes[forecaster.name]) for forecaster, block in plan.shards]
-    return BacktestComparison(plan, remarks, 103, table, leaderboard(table))
+    worth = distribution_tables(table, {})
+    return BacktestComparison(plan, remarks, 103, table, leaderboard(table), worth)
 
 
 def test_the_text_describes_the_cutoffs_and_what_is_lacking(comparison):
@@ -93,6 +95,9 @@ def test_each_forecaster_is_a_run_with_its_own_figures(comparison):
     for name, run in runs.items():
         assert run.metrics["pinball"] == board.loc[(name, 0), "pinball"]
         assert run.metrics["pinball.h2"] == board.loc[(name, 2), "pinball"]
+        figures = comparison.worth.distributions.set_index(["recipe", "horizon"])
+        assert run.metrics["crps"] == figures.loc[(name, 0), "crps"]
+        assert run.metrics["qlike.h1"] == figures.loc[(name, 1), "qlike"]
         assert (run.params["step"], run.params["refit"]) == (1, 25)
         own = pd.read_csv(io.BytesIO(run.files["leaderboard.csv"]))
         assert set(own["recipe"]) == {name}
