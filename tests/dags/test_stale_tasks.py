@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +57,21 @@ def promote():
 def report():
     pass
 
-with DAG("made", schedule=None, start_date=dt.datetime(2020, 1, 1, tzinfo=dt.UTC), tags=TAGS):
+with DAG(HERE.name, schedule=None, start_date=dt.datetime(2020, 1, 1, tzinfo=dt.UTC), tags=TAGS):
     checked = check()
     fetch.expand(name=shards()) >> checked
     models.expand(name=checked) >> promote() >> report()
 """
 
-#: Runs the DAG. Then for each request in turn it removes files, clears the tasks that are named
+#: The same with a source that has nothing of A while a file is there.
+LATE_DAG = (
+    MADE_DAG.replace("def fetch(", "def ingest(")
+    .replace("fetch.expand", "ingest.expand")
+    .replace("raise ValueError(name)", "return [name]", 1)
+    .replace("tags=TAGS", "tags=TAGS, default_args={'retries': RETRIES}")
+)
+
+#: Runs each DAG. Then for each request in turn it removes files, clears the tasks that are named
 #: (with a clock that is a day ahead, or not), and goes on as the scheduler does. It prints each
 #: time the run's state, and each task's state and number of attempts.
 ROUNDS = """
@@ -79,13 +88,8 @@ from airflow.serialization.serialized_objects import DagSerialization
 from airflow.utils.session import create_session
 from sqlalchemy import select
 
-folder = Path(sys.argv[1])
-dag = DagBag(str(folder)).dags["made"]
-scheduled = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
-rounds = []
-
 def the_run():
-    return session.scalar(select(DagRun).where(DagRun.run_id == run_id))
+    return session.scalar(select(DagRun).where(DagRun.dag_id == name))
 
 def note():
     run = the_run()
@@ -104,50 +108,100 @@ def go_on():
     for task in ready:
         _run_task(ti=task, task=dag.task_dict[task.task_id])
 
-moment = datetime.fromisoformat(sys.argv[3]) if sys.argv[3] else datetime.now(UTC)
-run_id = dag.test(logical_date=moment).run_id
-with create_session() as session:
-    note()
-    for gone, names, days_ahead in json.loads(sys.argv[2]):
-        for name in gone:
-            (folder / name).unlink()
-        tasks = the_run().get_task_instances(session=session)
-        named = [task for task in tasks if f"{task.task_id} {task.map_index}" in names]
-        clear_task_instances(named, session)
-        for task in named:  # an attempt's id begins with its milliseconds
-            task.id = UUID(int=task.id.int + (days_ahead * 86_400_000 << 80))
-        for _ in range(40):
-            if the_run().state in ("queued", "running"):
-                go_on()
+found = {}
+for name, [requests, moment] in json.loads(sys.argv[1]).items():
+    folder, rounds = Path("dags", name), []
+    dag = DagBag(str(folder)).dags[name]
+    scheduled = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
+    moment = datetime.fromisoformat(moment) if moment else datetime.now(UTC)
+    dag.test(logical_date=moment)
+    with create_session() as session:
         note()
-print("FOUND" + json.dumps(rounds))
+        for gone, names, days_ahead in requests:
+            for file in gone:
+                (folder / file).unlink()
+            tasks = the_run().get_task_instances(session=session)
+            named = [task for task in tasks if f"{task.task_id} {task.map_index}" in names]
+            clear_task_instances(named, session)
+            for task in named:  # an attempt's id begins with its milliseconds
+                task.id = UUID(int=task.id.int + (days_ahead * 86_400_000 << 80))
+            for _ in range(40):
+                if the_run().state in ("queued", "running"):
+                    go_on()
+            note()
+    found[name] = rounds
+print("FOUND" + json.dumps(found))
 """
 
 
-def rounds(
-    home: Path,
-    broken: list[str],
-    requests: list[Any],
-    tags: str = '["stockcast"]',
-    dag: str = MADE_DAG,
-    moment: str = "",
-) -> Any:
-    """Return (state, {task: [state, attempts]}) of the run at first, and after each request."""
-    folder = home / "dags"
-    folder.mkdir()
-    (folder / "made.py").write_text(dag.replace("TAGS", tags))
-    for name in broken:
-        (folder / name).touch()
-    output = run_python(
-        ROUNDS,
-        home,
-        str(folder),
-        json.dumps(requests),
-        moment,
-        AIRFLOW__CORE__DAGS_FOLDER=str(folder),
-    )
+@dataclass(frozen=True)
+class Case:
+    """A DAG, and what is done with its run.
+
+    Attributes:
+        missing: files that are there at first, each of which makes a task fail or miss a ticker.
+        requests: for each, the files that go, the tasks to clear, and days that the clock is ahead.
+        moment: the run's own; empty: now.
+    """
+
+    missing: list[str]
+    requests: list[Any]
+    dag: str = MADE_DAG
+    tags: str = '["stockcast"]'
+    moment: str = ""
+
+
+#: Its end is the scheduler's once a task is cleared.
+AGAIN = [["no A"], ["report -1"], 0]
+#: One process runs them all: importing Airflow is most of what a run takes.
+CASES = {
+    "shards": Case(
+        ["broken B", "no A"],
+        [
+            [[], ["train 1"], 0],
+            [["broken B"], ["train 1"], 0],
+            [["no A"], ["fetch 0"], 0],
+            [[], ["report -1"], 0],
+            [[], ["train 0"], 1],
+        ],
+    ),
+    "others": Case(["broken B"], [[["broken B"], ["train 1"], 0]], tags="[]"),
+    "late": Case(["no A"], [AGAIN], LATE_DAG.replace("RETRIES", "1")),
+    "awaited": Case(["no A"], [AGAIN], LATE_DAG.replace("RETRIES", "0")),
+    "long_ago": Case(
+        ["no A"],
+        [AGAIN],
+        LATE_DAG.replace("RETRIES", "1"),
+        moment="2021-03-01T21:30:00+00:00",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def rounds(airflow_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """(state, {task: [state, attempts]}) of each run at first, and after each request."""
+    home = tmp_path_factory.mktemp("stale")
+    shutil.copy(airflow_database, home / "airflow.db")
+    for name, case in CASES.items():
+        folder = home / "dags" / name
+        folder.mkdir(parents=True)
+        (folder / "made.py").write_text(case.dag.replace("TAGS", case.tags))
+        for file in case.missing:
+            (folder / file).touch()
+    asked = {name: [case.requests, case.moment] for name, case in CASES.items()}
+    folder = str(home / "dags")
+    output = run_python(ROUNDS, home, json.dumps(asked), AIRFLOW__CORE__DAGS_FOLDER=folder)
     print(output)
     return json.loads(output.split("FOUND")[1].splitlines()[0])
+
+
+@pytest.fixture
+def made(rounds: Any) -> Any:
+    """The rounds of a run of which two shards fail.
+
+    Each is cleared alone; then nothing new passes.
+    """
+    return rounds["shards"]
 
 
 def attempts(tasks: dict[str, Any]) -> dict[str, int]:
@@ -167,21 +221,6 @@ def run_since(before: dict[str, Any], tasks: dict[str, Any]) -> dict[str, int]:
 
 def states(tasks: dict[str, Any]) -> set[str]:
     return {state for state, _ in tasks.values()}
-
-
-@pytest.fixture(scope="module")
-def made(airflow_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The rounds of one run: two shards fail; each is cleared alone; then nothing new passes."""
-    home = tmp_path_factory.mktemp("stale")
-    shutil.copy(airflow_database, home / "airflow.db")
-    requests = [
-        [[], ["train 1"], 0],
-        [["broken B"], ["train 1"], 0],
-        [["no A"], ["fetch 0"], 0],
-        [[], ["report -1"], 0],
-        [[], ["train 0"], 1],
-    ]
-    return rounds(home, ["broken B", "no A"], requests)
 
 
 def test_a_training_that_fails_again_changes_nothing(made):
@@ -220,8 +259,8 @@ def test_a_clock_that_is_set_back_makes_no_run_go_round_for_ever(made):
     assert run_since(before, tasks) == once
 
 
-def test_dags_of_others_are_left_alone(dag_home):
-    _, (state, tasks) = rounds(dag_home, ["broken B"], [[["broken B"], ["train 1"], 0]], tags="[]")
+def test_dags_of_others_are_left_alone(rounds):
+    _, (state, tasks) = rounds["others"]
     assert (state, tasks["evaluate 1"][0], again(tasks)) == (
         "success",
         "upstream_failed",
@@ -229,29 +268,15 @@ def test_dags_of_others_are_left_alone(dag_home):
     )
 
 
-# Tickers that were given up
-
-#: The same with a source that has nothing of A while a file is there.
-LATE_DAG = (
-    MADE_DAG.replace("def fetch(", "def ingest(")
-    .replace("fetch.expand", "ingest.expand")
-    .replace("raise ValueError(name)", "return [name]", 1)
-    .replace("tags=TAGS", "tags=TAGS, default_args={'retries': RETRIES}")
-)
-
-
-def given_up(home: Path, retries: int, moment: str = "") -> Any:
+def given_up(rounds: Any) -> Any:
     """Return how often each task is run once a run without A has ended, and A is there."""
-    dag = LATE_DAG.replace("RETRIES", str(retries))
-    # Its end is the scheduler's once a task is cleared.
-    requests = [[["no A"], ["report -1"], 0]]
-    (_, before), (state, tasks) = rounds(home, ["no A"], requests, dag=dag, moment=moment)
+    (_, before), (state, tasks) = rounds
     assert state == "success" and states(before) == states(tasks) == {"success"}
     return run_since(before, tasks)
 
 
-def test_a_day_that_ended_without_a_late_ticker_is_completed_once_it_is_there(dag_home):
-    counts = given_up(dag_home, retries=1)
+def test_a_day_that_ended_without_a_late_ticker_is_completed_once_it_is_there(rounds):
+    counts = given_up(rounds["late"])
     assert counts.pop("report -1") == 2
     assert counts == dict.fromkeys(
         ["ingest 0", "check -1", "train 0", "train 1", "evaluate 0", "evaluate 1", "promote -1"], 1
@@ -259,9 +284,7 @@ def test_a_day_that_ended_without_a_late_ticker_is_completed_once_it_is_there(da
 
 
 @pytest.mark.parametrize(
-    ("retries", "moment"),
-    [(0, ""), (1, "2021-03-01T21:30:00+00:00")],
-    ids=["a person waits for it", "its close was long ago"],
+    "name", ["awaited", "long_ago"], ids=["a person waits for it", "its close was long ago"]
 )
-def test_a_day_that_nothing_more_is_to_come_for_is_left_alone(dag_home, retries, moment):
-    assert given_up(dag_home, retries, moment) == {"report -1": 1}
+def test_a_day_that_nothing_more_is_to_come_for_is_left_alone(rounds, name):
+    assert given_up(rounds[name]) == {"report -1": 1}
