@@ -62,8 +62,9 @@ def check(parts: Parts, run: Run) -> list[str]:
     moment = parts.store.prices.newest_revision(source_id, tickers, run.session, known_at_of(run))
     if ingested and moment is None:
         raise NothingStored(
-            f"{run.universe.name} {run.session}: there are no prices to check. "
-            "Run `ingest` for this session first."
+            f"{run.universe.name} {run.session}: there are no prices to check, of this session or "
+            "before. Run `ingest` for this session first; where it finds 0 bars, take a later one "
+            "(flag --session)."
         )
     _note_leavers(parts, run)
     recent = _recent_bars(parts, run, moment)

@@ -59,6 +59,11 @@ def plan(
     is_declared = declared is not None and declared.tickers == universe.tickers
     require_known(source, universe.tickers, universe.aliases, all_of_them=not is_declared)
     newest = newest_session(source, universe.names, calendar, now)
+    if newest < universe.start:
+        raise SettingsError(
+            f"The newest bar of the {source.name} source is of {newest}, before {universe.start}, "
+            f"where universe {universe.name} begins. Give it an earlier `start`."
+        )
     session = newest if session is None else calendar.require_session(session, now)
     if session < universe.start:
         raise SettingsError(

@@ -57,7 +57,8 @@ def _tell_of_left_out(parts: Parts, run: Run) -> None:
     if not isinstance(source, CsvSource) or run.replay:
         return
     files, rows = source.remarks(run.universe.tickers)
-    for sentence in (*(files if run.universe.name == source.name else ()), *rows):
+    is_whole_folder = run.universe.name == source.name and not parts.settings.tickers
+    for sentence in (*(files if is_whole_folder else ()), *rows):
         parts.progress("note", "", sentence)
 
 

@@ -24,6 +24,7 @@ from pipeline.prices import (
     Restatement,
     Source,
     absent_bars,
+    bars_in_words,
     fetch_renamed,
     is_behind,
     require_own_days,
@@ -97,6 +98,9 @@ class PriceReader:
         row, start = self._rows.get(ticker), self.run.universe.start
         begin = start if row is None else min(start, row["first"].date())
         every = self._fetch(ticker, begin, self.run.session)
+        if every.prices.empty and (bars := bars_in_words(self._source, ticker, self.run.known_at)):
+            outside = f"{bars}, outside {begin} to {self.run.session}"
+            every = replace(every, left_out=(*every.left_out, outside))
         newest = self.newest.get(ticker)
         if row is None or newest is None or not self._is_as_read(every, row, begin):
             return self._whole(ticker, begin, every, is_complete=True)

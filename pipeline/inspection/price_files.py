@@ -16,10 +16,12 @@ from pipeline.inspection.files_report import FilesReport, TickerReport
 from pipeline.outcomes import Outcomes, outcome_of_each
 from pipeline.parts import suites_folder
 from pipeline.prices import (
+    AFTER_ANY_PRICE,
     BEFORE_ANY_PRICE,
     CsvSource,
     Fetched,
     FolderSurvey,
+    days_in_words,
     ending_calendar,
     fetch,
     gap_of,
@@ -34,7 +36,6 @@ from pipeline.universes import Universe
 if TYPE_CHECKING:
     import pandas as pd
 
-AFTER_ANY_PRICE = dt.date(9000, 1, 1)
 #: Tickers that are judged at once.
 JUDGED_TOGETHER = 100
 
@@ -192,6 +193,9 @@ def _problem(
     ticker: str, days: pd.DatetimeIndex, reading: _Reading, quarantined: Mapping[str, str]
 ) -> str:
     """Return why a ticker cannot be forecast; "": it can."""
+    first = reading.calendar.first_known
+    if days[-1].date() < first:
+        return f"no bars from {first} on, where the calendar {reading.calendar.name} begins"
     if gap := gap_of(days):
         return f"bars are {counted(gap, 'day')} apart; one a session is expected"
     if ticker in reading.misfits:
@@ -211,10 +215,7 @@ def _later_bars(
     days = sorted(day.date() for day in dates if day.date() > newest)
     if not days:
         return ()
-    which = f"of {days[0]}" if len(days) == 1 else f"from {days[0]} to {days[-1]}"
-    return (
-        f"{counted(len(days), 'bar')} {which} not read: the newest complete session is {newest}.",
-    )
+    return (f"{days_in_words(days)} not read: the newest complete session is {newest}.",)
 
 
 def _holes(days: pd.DatetimeIndex, calendar: Calendar) -> tuple[str, ...]:

@@ -30,11 +30,14 @@ from pipeline.prices.restating import (
 from pipeline.prices.sample import SampleSource
 from pipeline.prices.services import SERVICES
 from pipeline.prices.source import (
+    AFTER_ANY_PRICE,
     BEFORE_ANY_PRICE,
     LATE,
     Fetched,
     RawPrices,
     Source,
+    bars_in_words,
+    days_in_words,
     fetch,
     may_be_late,
     newest_session,
@@ -43,6 +46,7 @@ from pipeline.prices.source import (
 from pipeline.prices.yahoo import YahooSource
 
 __all__ = [
+    "AFTER_ANY_PRICE",
     "BEFORE_ANY_PRICE",
     "LATE",
     "SERVICES",
@@ -64,7 +68,9 @@ __all__ = [
     "absent_bars",
     "adjust",
     "adjustment",
+    "bars_in_words",
     "basis_factor",
+    "days_in_words",
     "ending_calendar",
     "fetch",
     "fetch_histories",

@@ -8,7 +8,7 @@ can be trusted more than another.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -26,7 +26,7 @@ from pipeline.prices.repeated_bars import without_repeated
 from pipeline.sessions import Calendar, exchange_calendar
 from pipeline.tables import ACTIONS, PRICE_COLUMNS, PRICES
 
-BEFORE_ANY_PRICE = dt.date(1900, 1, 1)
+BEFORE_ANY_PRICE, AFTER_ANY_PRICE = dt.date(1900, 1, 1), dt.date(9000, 1, 1)
 #: So long after its close a source may not have a session's bar yet.
 LATE = dt.timedelta(hours=4)
 #: Tickers that an error message lists before it says how many more there are.
@@ -146,7 +146,7 @@ def newest_session(
 
     Raises:
         SettingsError: the tickers, or their dates, are of another calendar.
-        MalformedPrices: the source has no bar of any of them.
+        MalformedPrices: the source has no bar of any of them that can be used.
         StockcastError: none of them can be read.
     """
     newest = calendar.last_complete_session(now)
@@ -163,13 +163,43 @@ def newest_session(
     if not found.results:
         raise_together(found.failures)
     days = pd.DatetimeIndex(pd.concat(found.results.values()).unique())
-    if days.empty:
-        raise MalformedPrices(
-            f"The {source.name} source has no bar of {', '.join(tickers)}; at least one is "
-            "expected. Look at its files."
-        )
+    days = days[days <= pd.Timestamp(newest)]
+    if days.empty or days.max().date() < calendar.first_known:
+        raise _no_usable_bar(source, tickers, calendar, newest, now)
     require_fitting(days, tickers, calendar, source.name)
     return calendar.last_session_until(min(days.max().date(), newest))
+
+
+def _no_usable_bar(
+    source: Source, tickers: list[str], calendar: Calendar, newest: dt.date, now: dt.datetime
+) -> MalformedPrices:
+    words = {ticker: bars_in_words(source, ticker, now) for ticker in tickers[:3]}
+    known = "; ".join(f"{ticker} has {text}" for ticker, text in words.items() if text)
+    remedy = f"{known}: look at the dates." if known else "Look at its files."
+    return MalformedPrices(
+        f"The {source.name} source has no bar of {', '.join(words)}{' ...' * (len(tickers) > 3)} "
+        f"from {calendar.first_known} to {newest}, the sessions of {calendar.name} until now; at "
+        f"least one is expected. {remedy}"
+    )
+
+
+def bars_in_words(source: Source, ticker: str, now: dt.datetime) -> str:
+    """Return in words how many bars a source has of a ticker at any time; "": none, or unknown."""
+    try:
+        raw = source.fetch_raw(ticker, BEFORE_ANY_PRICE, AFTER_ANY_PRICE, now).prices
+    except MalformedPrices:
+        return ""
+    dates = named_columns(raw, ["date"], source.name)["date"]
+    return days_in_words([day.date() for day in pd.to_datetime(dates).dropna()])
+
+
+def days_in_words(days: Sequence[dt.date]) -> str:
+    """Return in words how many bars there are on some days; "": none."""
+    if not days:
+        return ""
+    if len(days) == 1:
+        return f"1 bar of {days[0]}"
+    return f"{len(days)} bars from {min(days)} to {max(days)}"
 
 
 def may_be_late(calendar: Calendar, session: dt.date, now: dt.datetime) -> bool:

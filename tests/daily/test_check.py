@@ -115,7 +115,9 @@ def last_values(parts, run):
 
 def test_without_prices_the_step_to_run_is_named(parts):
     run = plan(parts, UNIVERSE, LAST, NOW)
-    with pytest.raises(NothingStored, match=r"there are no prices to check\. Run `ingest`"):
+    with pytest.raises(
+        NothingStored, match=r"no prices to check, of this session or before\. Run `ingest`"
+    ):
         STEPS["check"](parts, run)
     assert parts.store.load(FINDINGS).empty
 

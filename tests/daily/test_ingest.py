@@ -64,12 +64,23 @@ def test_the_line_of_a_ticker_says_what_of_its_file_is_not_used(parts, source):
     class File(MadeSource):
         def fetch_raw(self, ticker, first, last, now):
             raw = super().fetch_raw(ticker, first, last, now)
-            return dataclasses.replace(raw, unused=("Adj Close",))
+            return dataclasses.replace(raw, unused=("Adj Close",), left_out=("1 row",))
 
     parts.made = File(source.bars)
     ingest(parts, plan(parts, UNIVERSE, LAST, NOW))
-    line = "120 bars from 2000-01-03, 120 new or corrected; not used: Adj Close"
+    line = "120 bars from 2000-01-03, 120 new or corrected; not used: Adj Close; not used: 1 row"
     assert ("ingest", "AAA", line) in parts.messages
+
+
+def test_the_line_of_a_ticker_without_bars_until_the_session_says_which_there_are(parts, source):
+    later = source.bars["AAA"]["date"] + pd.DateOffset(years=20)
+    source.bars["AAA"] = source.bars["AAA"].assign(date=later)
+    ingest(parts, plan(parts, UNIVERSE, LAST, NOW))
+    [line] = [text for _, ticker, text in parts.messages if ticker == "AAA"]
+    assert line == (
+        "0 bars from 2000-01-03, 0 new or corrected; not used: 120 bars from "
+        f"{later.min().date()} to {later.max().date()}, outside 2000-01-03 to 2013-03-01"
+    )
 
 
 def test_a_ticker_that_is_fetched_again_is_judged_again(parts, interrupted):

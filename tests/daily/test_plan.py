@@ -42,6 +42,12 @@ from tests.made_prices import LAST
             SettingsError,
             "1995-01-03 is before 2000-01-03, where universe made begins",
         ),
+        (
+            {"start": dt.date(2013, 3, 4)},
+            None,
+            SettingsError,
+            "The newest bar of the sample source is of 2013-03-01, before 2013-03-04, where univer",
+        ),
     ],
 )
 def test_a_request_that_cannot_be_met_is_refused_before_anything_is_stored(

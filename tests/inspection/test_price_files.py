@@ -115,6 +115,8 @@ def test_bars_of_the_future_and_sessions_without_one_are_named(tmp_path):
     bars = bars.iloc[rows].assign(date=[*bars["date"].iloc[rows[:-2]], "2013-04-01", "2071-03-01"])
     bars.to_csv(tmp_path / "AAA.csv", index=False)
     bars.tail(2).to_csv(tmp_path / "BBB.csv", index=False)
+    early = bars.assign(date=pd.date_range("1980-01-01", periods=len(bars)))
+    early.to_csv(tmp_path / "CCC.csv", index=False)
     report = inspect_files(str(tmp_path), "", NOW)
     rows_by_ticker = {each.ticker: each for each in report.tickers}
     later = "2 bars from 2013-04-01 to 2071-03-01 not read: the newest complete session is "
@@ -123,7 +125,25 @@ def test_bars_of_the_future_and_sessions_without_one_are_named(tmp_path):
         "no bar on 3 of 58 sessions, from 2013-01-03 to 2013-01-07.",
     )
     assert rows_by_ticker["BBB"].problem == "no bars up to 2013-03-08"
+    expected = "no bars from 1990-01-02 on, where the calendar XNYS begins"
+    assert rows_by_ticker["CCC"].problem == expected
     assert f"AAA, BBB: {later}2013-03-08." in report.remarks()
+
+
+def test_what_is_left_out_of_files_is_named(tmp_path):
+    bars = random_walk(1, 60)
+    pd.concat([bars, bars.tail(1)]).to_csv(tmp_path / "AAA (1).csv", index=False)
+    bars.head(50).to_csv(tmp_path / "AAA.csv", index=False)
+    bars.to_csv(tmp_path / "table.csv", index=False)
+    tickers = ["BBB"] * 59 + ["B B"]
+    bars.assign(ticker=tickers).to_csv(tmp_path / "all.csv", index=False)
+    report = inspect_files(str(tmp_path), "XNYS", NOW)
+    assert [(each.ticker, each.bars) for each in report.tickers] == [("AAA", 60), ("BBB", 59)]
+    remarks = report.remarks()
+    assert any("all.csv, line 61: ticker is 'B B', where" in remark for remark in remarks)
+    assert any("table.csv: table is a name that any download may" in remark for remark in remarks)
+    assert "AAA: left out: AAA.csv, of which AAA (1).csv has every session." in remarks
+    assert "AAA: left out: 1 row that repeats the bar of 2013-03-01." in remarks
 
 
 def test_weekly_bars_are_called_so(tmp_path):

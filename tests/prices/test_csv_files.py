@@ -273,9 +273,27 @@ def test_the_newest_session_is_the_last_bar_of_any_ticker(tmp_path):
         for tickers in (["AAPL"], ["AAPL", "IBM", "NEW"])
     ]
     assert newest == [dt.date(2012, 1, 5), dt.date(2012, 1, 20)]  # the 21st was a Saturday
-    message = "The csv source has no bar of NEW; at least one is expected"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "Look at its files"),
+        ("2030-01-05,1,1,1,1,1\n", "AAPL has 1 bar of 2030-01-05: look at the dates"),
+        (
+            "1950-01-05,1,1,1,1,1\n1950-01-06,1,1,1,1,1\n",
+            "AAPL has 2 bars from 1950-01-05 to 1950-01-06: look at the dates",
+        ),
+    ],
+)
+def test_a_source_without_any_bar_until_now_says_which_it_has(tmp_path, text, words):
+    folder = folder_of(tmp_path, AAPL__csv=HEADER + text)
+    message = (
+        "The csv source has no bar of AAPL from 1990-01-02 to 2023-12-29, the sessions of XNYS "
+        f"until now; at least one is expected. {words}"
+    )
     with pytest.raises(MalformedPrices, match=message):
-        newest_session(CsvSource(folder), ["NEW"], Calendar("XNYS"), LATER)
+        newest_session(CsvSource(folder), ["AAPL"], Calendar("XNYS"), LATER)
 
 
 def test_a_folder_may_be_a_file_or_a_url(tmp_path):
