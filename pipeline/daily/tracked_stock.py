@@ -21,6 +21,7 @@ from pipeline.daily.prediction_files import (
 from pipeline.daily.statistical_metrics import statistical_metrics
 from pipeline.daily.tracked_stock_metrics import (
     default_rival_figures,
+    distribution_figures,
     stock_description,
     stock_figures,
 )
@@ -86,6 +87,7 @@ def _with_network(
         params={**about.params, "model_id": model_id, "training_cutoff": cutoff},
         metrics={
             **_metrics(parts, own, evaluation, model_id),
+            **distribution_figures(table),
             "test/spread": spread_of_changes(table),
             **default_rival_figures(parts, table, own.default_rival),
             "training/epochs": float(record.epochs),

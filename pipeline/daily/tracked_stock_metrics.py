@@ -11,12 +11,24 @@ import pandas as pd
 from pipeline.daily.lineup import Lineup, NetworkEntry
 from pipeline.daily.prediction_files import decode_predictions, predictions_file
 from pipeline.daily.table_rows import row_dicts
-from pipeline.measures import root_mean_squared_error
+from pipeline.measures import (
+    crps,
+    exceedance_test,
+    exceeded,
+    qlike,
+    root_mean_squared_error,
+    scores,
+)
 from pipeline.models import BASELINES, EWMA, NAIVE, PriceRecipe
-from pipeline.quantiles import INTERVALS
+from pipeline.quantiles import INTERVALS, PROBABILITIES
 
 if TYPE_CHECKING:
     from pipeline.parts import Parts
+
+#: The quantiles as columns of test predictions, in their order.
+PREDICTED_COLUMNS = tuple(
+    "prediction" if name == "y_hat" else name for name in scores.FORECAST_COLUMNS
+)
 
 
 def stock_figures(evaluations: pd.DataFrame, model: str) -> dict[str, float]:
@@ -70,6 +82,37 @@ def _figures_by_horizon(evaluations: pd.DataFrame, model: str) -> dict[str, floa
         figures[f"{prefix}_h{horizon:02d}"] = ours
         figures[f"{prefix}_naive_h{horizon:02d}"] = naive
     return figures
+
+
+def distribution_figures(predictions: pd.DataFrame) -> dict[str, float]:
+    """Return the figures of a network's calibrated quantiles on the test sessions.
+
+    CRPS and QLIKE are over all horizons. The width, the shares beyond the outer quantiles and the
+    p-values of the tests of the 95% interval are one session ahead.
+
+    Args:
+        predictions: of `prediction_files.predictions_table`.
+    """
+    ordered = predictions.sort_values(["cutoff", "horizon"])
+    horizons = predictions["horizon"].nunique()
+    rows = ordered[["actual", *PREDICTED_COLUMNS]].to_numpy("float64")
+    values = rows.reshape(-1, horizons, rows.shape[1])
+    actual, quantiles = values[..., 0], values[..., 1:]
+    last = ordered["naive"].to_numpy()[::horizons]
+    low, high = INTERVALS[80]
+    below, above = (
+        exceeded(actual[:, 0], quantiles[:, 0, place], PROBABILITIES[place]) for place in (0, -1)
+    )
+    test = exceedance_test(below + above, 0.05)
+    return {
+        "test/crps": float(crps(actual, quantiles, last).mean()),
+        "test/qlike": float(qlike(actual, quantiles, last).mean()),
+        "test/width_80": float(((quantiles[:, 0, high] - quantiles[:, 0, low]) / last).mean()),
+        "test/below_q025": float(below.mean()),
+        "test/above_q975": float(above.mean()),
+        "test/kupiec_95": test.kupiec,
+        "test/christoffersen_95": test.conditional,
+    }
 
 
 def default_rival_figures(
@@ -164,6 +207,12 @@ def _figures_table(recipe: PriceRecipe, metrics: Mapping[str, float], sessions: 
         f"| MAE one session ahead | {errors('test/mae')} |  | {errors('test/mae_naive')} |",
         f"| inside the 80% interval | {metrics['test/coverage_80']:.1%} |  |  |",
     ]
+    if "test/crps" in metrics:
+        rows += [
+            f"| CRPS, of the price | {metrics['test/crps']:.3%} |  |  |",
+            "| p of Kupiec's and Christoffersen's test of the 95% interval | "
+            f"{metrics['test/kupiec_95']:.2f}, {metrics['test/christoffersen_95']:.2f} |  |  |",
+        ]
     return "\n".join(rows)
 
 

@@ -2,17 +2,21 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from pipeline.daily.dataset_files import DatasetEntry
 from pipeline.daily.lineup import Lineup
 from pipeline.daily.tracked_stock_metrics import (
+    PREDICTED_COLUMNS,
+    distribution_figures,
     headline,
     promotion_line,
     stock_description,
     stock_figures,
 )
+from pipeline.measures import crps, exceedance_test, qlike
 from pipeline.models import RECIPES
 from tests.made_days import SMALL
 from tests.made_prices import LAST
@@ -82,6 +86,38 @@ def test_figures_are_of_the_first_session_and_the_loss_of_all():
     assert set(figures) == set(stock_figures(pd.DataFrame(rows), "naive")), "one set of names"
 
 
+def test_figures_of_the_distribution_are_of_the_calibrated_test_predictions():
+    # 60 sessions, two horizons; the interval of 95% is 2 dollars wide on either side of 100.
+    spread = np.array([-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0])
+    actual = np.full((60, 2), 100.25)
+    actual[[10, 20, 30], 0], actual[40, 0] = 97.0, 103.0
+    cutoffs = pd.date_range("2013-01-01", periods=60)
+    table = pd.DataFrame(
+        {
+            "cutoff": np.tile(cutoffs, 2),
+            "horizon": np.repeat([1, 2], 60),
+            "actual": actual.T.ravel(),
+            "naive": 100.0,
+            **dict(zip(PREDICTED_COLUMNS, 100 + spread, strict=True)),
+        }
+    )
+    figures = distribution_figures(table)
+    quantiles, last = np.tile(100 + spread, (60, 2, 1)), np.full(60, 100.0)
+    test = exceedance_test(np.abs(actual[:, 0] - 100) > 2, 0.05)
+    assert test.exceedances == 4
+    assert figures == pytest.approx(
+        {
+            "test/crps": crps(actual, quantiles, last).mean(),
+            "test/qlike": qlike(actual, quantiles, last).mean(),
+            "test/width_80": 0.02,
+            "test/below_q025": 3 / 60,
+            "test/above_q975": 1 / 60,
+            "test/kupiec_95": test.kupiec,
+            "test/christoffersen_95": test.conditional,
+        }
+    )
+
+
 def test_a_headline_is_a_network_and_the_naive_forecast():
     assert headline(METRICS) == "test RMSE 0.5000, naive 0.6250, skill +20.00%"
     default = headline({**METRICS, "test/rmse_default_recipe": 0.55})
@@ -104,6 +140,12 @@ def test_a_description_begins_with_the_verdict_and_ends_with_the_data():
         "| RMSE one session ahead | 0.5000 | 0.6250 | 0.6250 |",
         "| MAE one session ahead | 0.2500 |  | 0.3750 |",
         "| inside the 80% interval | 81.0% |  |  |",
+    ]
+    figures = {"test/crps": 0.02, "test/kupiec_95": 0.5, "test/christoffersen_95": 0.125}
+    tested = stock_description(OWN, SMALL, {**METRICS, **figures}, 60).split("\n\n")[1]
+    assert tested.splitlines()[-2:] == [
+        "| CRPS, of the price | 2.000% |  |  |",
+        "| p of Kupiec's and Christoffersen's test of the 95% interval | 0.50, 0.12 |  |  |",
     ]
     assert data == (
         "Recipe `default`, dataset `d1`, 850 sessions up to 2013-03-01. "
