@@ -72,6 +72,11 @@ venv: $(INSTALLED) ## create .venv and install what requirements.lock pins
 $(INSTALLED): setup.py requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
 		echo "Python 3.11 to 3.13 is needed, but $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12"; exit 2; }
+	@# The embedded PostgreSQL refuses root, and needs a user of its own then. A plain `su` has no /usr/sbin in PATH.
+	@[ "$$(id -u)" != 0 ] || [ -n "$$STOCKCAST_STORE_URL" ] || id stockcast >/dev/null 2>&1 \
+		|| PATH="$$PATH:/usr/sbin:/sbin" command -v useradd >/dev/null || { \
+		echo "PostgreSQL refuses to run as root, and there is no useradd to make a user for it: run as an ordinary user," \
+			"install useradd (Debian: apt-get install passwd), or set STOCKCAST_STORE_URL to a database of your own." >&2; exit 2; }
 	@echo "Installing into $(VENV) (some minutes, once) ..."
 	@{ $(PY) -m pip --version && test "$$($(PY) --version)" = "$$($(PYTHON) --version)"; } >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@# Nothing but files of known content is fetched, and nothing is built: the lock has the build tools of this project too.

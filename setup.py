@@ -3,8 +3,35 @@
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
-README = Path(__file__).parent / "README.md"
+ROOT = Path(__file__).parent
+README = ROOT / "README.md"
+#: What stands next to the package in a checkout, and inside it in a wheel: `shipped_files.py`.
+SHIPPED = {"dags": "*.py", "expectations": "*.*"}
+
+
+class BuildWithShippedFolders(build_py):
+    """Adds them to a wheel; an editable installation finds those of the checkout."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            for source, target in self._copies():
+                self.mkpath(str(target.parent))
+                self.copy_file(str(source), str(target))
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        return [*super().get_outputs(include_bytecode), *(str(to) for _, to in self._copies())]
+
+    def _copies(self) -> list[tuple[Path, Path]]:
+        shipped = Path(self.build_lib, "pipeline", "shipped")
+        return [
+            (source, shipped / name / source.name)
+            for name, pattern in SHIPPED.items()
+            for source in sorted((ROOT / name).glob(pattern))
+        ]
+
 
 setup(
     name="stockcast",
@@ -15,8 +42,26 @@ setup(
     long_description=README.read_text(encoding="utf-8") if README.exists() else "",
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    license_files=["LICENSE"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Environment :: Web Environment",
+        "Framework :: Apache Airflow",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Financial and Insurance Industry",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Office/Business :: Financial :: Investment",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["pipeline", "pipeline.*"]),
+    cmdclass={"build_py": BuildWithShippedFolders},
     package_data={
         "pipeline": [
             "py.typed",

@@ -9,7 +9,6 @@ import dataclasses
 import datetime as dt
 from collections.abc import Sequence
 from functools import cache, cached_property
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,6 +18,7 @@ from pipeline.errors import SettingsError
 from pipeline.models import DEFAULT, RECIPES, Recipes
 from pipeline.private_home import private_home
 from pipeline.settings import Settings
+from pipeline.shipped_files import shipped_folder
 from pipeline.universes import SERVICE_SOURCES, Universe, Universes, load_universes
 from pipeline.version import code_version
 
@@ -125,7 +125,7 @@ class Parts:
         """The quality gate."""
         from pipeline.quality import Gate
 
-        return Gate(suites_folder(), private_home(self.settings.home) / "data_docs")
+        return Gate(shipped_folder("expectations"), private_home(self.settings.home) / "data_docs")
 
     @property
     def workers(self) -> Workers:
@@ -191,11 +191,6 @@ def tracking_uri(settings: Settings) -> str:
 def artifact_root(settings: Settings) -> str:
     """Return the folder or URL of datasets, models and reports."""
     return settings.artifacts or str(settings.home / "artifacts")
-
-
-def suites_folder() -> Path:
-    """Return the folder of the quality gate's expectations."""
-    return Path(__file__).parent.parent / "expectations"
 
 
 def store_name(settings: Settings) -> str:

@@ -268,8 +268,12 @@ class Deployment:
     Every command is a process of its own, with nothing but these settings.
     """
 
-    def __init__(self, home: Path, universes: str, **chosen: object) -> None:
+    def __init__(
+        self, home: Path, universes: str, installed: Path | None, **chosen: object
+    ) -> None:
         self.home = home
+        self._python = str(installed or sys.executable)
+        self._folder = tempfile.gettempdir() if installed else ROOT
         if universes:
             (home / "universes.toml").write_text(universes)
             chosen["universes"] = str(home / "universes.toml")
@@ -284,8 +288,8 @@ class Deployment:
     def python(self, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
         """Run Python; `changes` are variables on top of the settings."""
         return subprocess.run(
-            [sys.executable, *arguments],
-            cwd=ROOT,
+            [self._python, *arguments],
+            cwd=self._folder,
             env=self._environ(changes),
             capture_output=True,
             text=True,
@@ -295,8 +299,8 @@ class Deployment:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Run the command line in the background."""
         return subprocess.Popen(
-            [sys.executable, "-m", "pipeline", *arguments],
-            cwd=ROOT,
+            [self._python, "-m", "pipeline", *arguments],
+            cwd=self._folder,
             env=self._environ({}),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -307,21 +311,24 @@ class Deployment:
         outside = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("AIRFLOW", "STOCKCAST_"))
+            if not name.startswith(("AIRFLOW", "STOCKCAST_", "PYTHONPATH"))
         }
         return outside | self.settings.to_environ() | changes
 
 
 @contextlib.contextmanager
-def deployment(universes: str = "", **chosen: object) -> Iterator[Deployment]:
+def deployment(
+    universes: str = "", installed: Path | None = None, **chosen: object
+) -> Iterator[Deployment]:
     """A new deployment; in the end it is down and gone.
 
     Args:
         universes: the text of its file of universes; empty: the shipped one.
+        installed: the interpreter of an environment with the package; `None`: this checkout.
     """
     home = Path(tempfile.mkdtemp(prefix="stockcast-test-", dir="/tmp"))
     home.chmod(0o755)  # as older versions have made it; the first command closes it
-    deployed = Deployment(home, universes, **chosen)
+    deployed = Deployment(home, universes, installed, **chosen)
     try:
         yield deployed
     finally:

@@ -154,6 +154,7 @@ def root_without_useradd(stranger: Stranger) -> str:
     stranger.monkeypatch.setattr(os, "geteuid", lambda: 0)
     stranger.monkeypatch.setattr(pwd, "getpwnam", lambda name: {}[name])
     stranger.monkeypatch.setenv("PATH", str(stranger.home))
+    stranger.monkeypatch.setattr(server_user, "ADMIN_FOLDERS", ())
     return stranger.raised(server_user.server_user)
 
 

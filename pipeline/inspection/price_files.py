@@ -14,7 +14,6 @@ from pipeline.daily import chunks
 from pipeline.errors import MalformedPrices
 from pipeline.inspection.files_report import FilesReport, TickerReport
 from pipeline.outcomes import Outcomes, outcome_of_each
-from pipeline.parts import suites_folder
 from pipeline.prices import (
     AFTER_ANY_PRICE,
     BEFORE_ANY_PRICE,
@@ -30,6 +29,7 @@ from pipeline.prices import (
 )
 from pipeline.reporting import counted
 from pipeline.sessions import Calendar
+from pipeline.shipped_files import shipped_folder
 from pipeline.tables import ACTIONS, PRICES
 from pipeline.universes import Universe
 
@@ -243,7 +243,7 @@ def _quarantined(fetched: Mapping[str, Fetched], calendar: Calendar) -> dict[str
     ends = [each.prices["session"].iloc[-1].date() for each in with_bars.values()]
     cutoff = calendar.last_session_until(max(ends))
     begin = min(each.prices["session"].iloc[0].date() for each in with_bars.values())
-    sessions, gate = calendar.sessions(begin, cutoff), Gate(suites_folder())
+    sessions, gate = calendar.sessions(begin, cutoff), Gate(shipped_folder("expectations"))
     names, reasons = list(with_bars), dict[str, str]()
     for batch in chunks(names, JUDGED_TOGETHER):
         prices = PRICES.conform(pd.concat([with_bars[name].prices for name in batch]))

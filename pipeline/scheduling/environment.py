@@ -13,8 +13,8 @@ from pipeline.addresses import LOOPBACK, without_proxy
 from pipeline.parts import store_url, tracking_uri
 from pipeline.private_home import private_home
 from pipeline.settings import Settings
+from pipeline.shipped_files import python_path, shipped_folder
 
-CHECKOUT = Path(__file__).parents[2]
 ADMIN_USER = "admin"
 #: Mapped tasks that train or evaluate at the same time on one machine: while one starts its
 #: processes, the other uses them.
@@ -54,7 +54,7 @@ def airflow_environment(settings: Settings, airflow_database: str = "") -> dict[
         "PYTHONPATH": python_path(),
         **without_proxy(),
         "AIRFLOW_HOME": str(home / "airflow"),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "dags"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(shipped_folder("dags")),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": tasks_at_once,
@@ -134,12 +134,6 @@ def airflow_page(path: str) -> str:
 
     base: str = conf.get("api", "base_url", fallback="/")
     return base.rstrip("/") + path
-
-
-def python_path() -> str:
-    """Return this checkout, and what PYTHONPATH already holds."""
-    inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    return os.pathsep.join(dict.fromkeys(filter(None, [str(CHECKOUT), *inherited])))
 
 
 def airflow_url(settings: Settings) -> str:

@@ -29,7 +29,6 @@ from pipeline.scheduling.environment import (
     mlflow_password,
     mlflow_passwords_file,
     passwords_file,
-    python_path,
     serves_mlflow,
 )
 from pipeline.scheduling.health import HEALTHY, health_of, wait_until_healthy
@@ -42,6 +41,7 @@ from pipeline.scheduling.service_state import (
     supervisor_pid,
 )
 from pipeline.settings import Settings
+from pipeline.shipped_files import python_path
 
 SECONDS_TO_END = 10
 

@@ -27,12 +27,12 @@ import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from functools import cache
-from pathlib import Path
 from typing import IO, Any, BinaryIO, TypeVar
 
 from pipeline.errors import RunError, StockcastError, TryAgain
 from pipeline.leftovers import TemporaryFolder
 from pipeline.outcomes import Outcomes
+from pipeline.shipped_files import python_path
 from pipeline.storage import first_line
 from pipeline.training.jobs import Job
 
@@ -175,10 +175,12 @@ class _Worker:
     COMMAND = (sys.executable, "-P", "-c", "from pipeline.training.workers import serve; serve()")
 
     def __init__(self) -> None:
-        root = str(Path(__file__).parents[2])
-        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         self._folder = TemporaryFolder("worker")
-        environment = {"PYTHONPATH": path, "TMPDIR": str(self._folder.path), **WORKER_ENVIRONMENT}
+        environment = {
+            "PYTHONPATH": python_path(),
+            "TMPDIR": str(self._folder.path),
+            **WORKER_ENVIRONMENT,
+        }
         self._is_ready = self._is_late = False
         self._ending = threading.Lock()
         its_end, self._lifeline = os.pipe()

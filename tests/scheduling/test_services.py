@@ -1,4 +1,4 @@
-"""`stockcast run --airflow`, `up` and `down` for real.
+"""`stockcast run --airflow`, `up` and `down` for real, of an installed wheel in another folder.
 
 The universe's one stock is too young for a network, so nothing is trained.
 """
@@ -33,7 +33,9 @@ from pipeline.sessions import Calendar
 from pipeline.settings import Settings
 from pipeline.storage import embedded_postgres
 from tests import servers
+from tests.made_once import MadeOnce
 from tests.servers import Deployment, wait_for
+from tests.wheels import installed_python
 
 DAG = "daily_forecast_young"
 YOUNG = '[young]\nsource = "sample"\ntickers = ["FB"]\n'
@@ -44,8 +46,8 @@ TERMINATED, MARKED_SESSION = "2013-02-27", "2013-02-26"
 
 
 @pytest.fixture(scope="module")
-def deployment() -> Iterator[Deployment]:
-    with servers.deployment(universes=YOUNG, universe="young") as deployed:
+def deployment(made_once: MadeOnce) -> Iterator[Deployment]:
+    with servers.deployment(YOUNG, installed_python(made_once), universe="young") as deployed:
         yield deployed
 
 

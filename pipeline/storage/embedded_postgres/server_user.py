@@ -14,6 +14,8 @@ from pipeline.storage.embedded_postgres.running_server import last_line
 
 SYSTEM_USER = "stockcast"
 USERADD = ("useradd", "--system", "--user-group", "--no-create-home")
+#: Where it is; a plain `su` leaves these folders out of PATH.
+ADMIN_FOLDERS = ("/usr/sbin", "/sbin")
 #: Permissions that let others pass a folder, read a file, and do both.
 MAY_PASS, MAY_READ, MAY_READ_AND_PASS = 0o001, 0o004, 0o005
 EXECUTABLE_BY_OWNER = 0o100
@@ -48,13 +50,18 @@ def server_user() -> str | None:
 def _make_user() -> None:
     command = [*USERADD, "--shell", "/usr/sbin/nologin", SYSTEM_USER]
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True)
+        subprocess.run(command, check=True, capture_output=True, text=True, env=_admin_env())
     except (OSError, subprocess.CalledProcessError) as error:
         reason = last_line(getattr(error, "stderr", None) or str(error))
         raise SettingsError(
             f"PostgreSQL refuses to run as root, and user {SYSTEM_USER} could not be made "
             f"({reason}). Run as an ordinary user, or set STOCKCAST_STORE_URL."
         ) from error
+
+
+def _admin_env() -> dict[str, str]:
+    path = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return {**os.environ, "PATH": os.pathsep.join([*path, *ADMIN_FOLDERS])}
 
 
 def process_options(user: str | None) -> ProcessOptions:

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from pipeline.errors import SettingsError, StoreUnavailable
 from pipeline.private_home import OWNER_ONLY, private_home, unusable_home
+from pipeline.shipped_files import python_path
 from pipeline.storage.embedded_postgres.cluster import SECONDS_BETWEEN_POLLS, shut_down
 from pipeline.storage.embedded_postgres.file_lock import FileLock
 from pipeline.storage.embedded_postgres.running_server import (
@@ -27,11 +28,9 @@ from pipeline.storage.embedded_postgres.running_server import (
 
 #: Run as a module of its own, so that its process imports no more than it needs.
 GUARD_MODULE = "pipeline.storage.embedded_postgres.guard"
-#: The folder that the guard finds its module under.
-PROJECT = Path(__file__).parents[3]
 #: The guard has a short environment: what marks or configures its first user is not true of a
 #: server that others use as well.
-GUARD_ENVIRONMENT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")
+GUARD_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH")
 
 
 class _Use(NamedTuple):
@@ -171,9 +170,12 @@ def _start_guard(folder: Path) -> RunningServer:
 def _run_guard(folder: Path) -> subprocess.CompletedProcess[str]:
     """Run the guard's module, which returns once the server answers and leaves the guard behind."""
     return subprocess.run(
-        [sys.executable, "-m", GUARD_MODULE, str(folder)],
-        cwd=PROJECT,
-        env={name: os.environ[name] for name in GUARD_ENVIRONMENT if name in os.environ},
+        [sys.executable, "-P", "-m", GUARD_MODULE, str(folder)],
+        cwd="/",
+        env={
+            **{name: os.environ[name] for name in GUARD_ENVIRONMENT if name in os.environ},
+            "PYTHONPATH": python_path(),
+        },
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
