@@ -10,7 +10,7 @@ COMPILE = uv pip compile --universal --python-version 3.11 --fork-strategy fewes
 	--no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit browser fuzz chaos cluster-test up down status lint format lock clean venv
+.PHONY: help run test unit browser fuzz chaos cluster-test up down status lint format lock dist clean venv
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,11 @@ lint: $(INSTALLED) ## check style, formatting and types
 format: $(INSTALLED) ## format the code
 	$(PY) -m ruff format .
 
+dist: $(INSTALLED) ## build the source distribution and the wheel of it into dist/
+	rm -rf dist
+	$(PY) -c 'from setuptools.build_meta import build_sdist; build_sdist("dist")' >/dev/null
+	$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist dist/*.tar.gz
+
 venv: $(INSTALLED) ## create .venv and install what requirements.lock pins
 
 # Repeated when the requirements change, or when PYTHON is another version than .venv's.
@@ -91,5 +96,5 @@ lock: ## pin the newest versions that setup.py allows, with their hashes, for al
 	$(COMPILE) --upgrade --extra cluster --constraint requirements.lock setup.py --output-file docker/requirements.lock
 
 clean: ## remove .venv and caches; var/, with all results, stays
-	rm -rf $(VENV) .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) .pytest_cache .ruff_cache *.egg-info dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -19,7 +19,7 @@ LEFT_OUT = shutil.ignore_patterns(
     ".git", ".venv", "var", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis"
 )
 PURELIB = "import sysconfig; print(sysconfig.get_path('purelib'))"
-BUILD_SDIST = "import sys; from setuptools import build_meta as b; b.build_sdist(sys.argv[1])"
+BUILD_SDIST = "from setuptools.build_meta import build_sdist; build_sdist('..')"
 
 
 def distributions(made_once: MadeOnce) -> Path:
@@ -27,7 +27,7 @@ def distributions(made_once: MadeOnce) -> Path:
 
     def make(folder: Path) -> None:
         shutil.copytree(ROOT, folder / "checkout", ignore=LEFT_OUT)
-        _run([sys.executable, "-c", BUILD_SDIST, str(folder)], folder / "checkout")
+        _run([sys.executable, "-c", BUILD_SDIST], folder / "checkout")
         [sdist] = folder.glob("*.tar.gz")
         alone = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet"]
         _run([sys.executable, "-m", "pip", "wheel", *alone, "-w", str(folder), str(sdist)], folder)
