@@ -1,4 +1,4 @@
-"""Where this installation keeps what stands next to the package in a checkout.
+"""The folders of this installation that a checkout has next to the package.
 
 An installed wheel has the same folders inside the package (`setup.py` puts them there).
 """
