@@ -19,6 +19,7 @@ ROOMS = [
     "prices",
     "measures",
     "windows",
+    "joint",
     "storage",
     "quality",
     "tracking",
