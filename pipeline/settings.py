@@ -66,6 +66,7 @@ SETTING_GROUPS = {
         "test_floor",
         "max_quarantined",
         "baselines",
+        "paths",
         "tensorboard",
     ),
     "Prices": ("refetch_sessions", "fetch_attempts", "fetch_timeout", "fetch_rate"),
@@ -191,6 +192,13 @@ class Settings(BaseSettings):
         "",
         description="Statistical baselines, comma-separated, such as drift,garch. Empty: none in a "
         "day, all in a backtest. A day measures them on every 21st test session.",
+    )
+    paths: int = Field(
+        0,
+        ge=0,
+        le=100_000,
+        description="Joint paths of all stocks that the day's step `scenarios` draws after "
+        "publishing. 0: the day draws none; the commands `scenarios` and `risk` draw 1000.",
     )
     tensorboard: str = Field(
         "", description="Folder of TensorBoard event files, one set per network. Empty: none."

@@ -504,6 +504,21 @@ BACKTESTS = Table(
     ("recipe", "ticker", "cutoff", "horizon", "quantile"),
 )
 
+#: Joint paths of all stocks that a session is published for: prices as traded at the cutoff. Path 7
+#: of one ticker and one session ahead belongs to path 7 of all others. It is an artifact, not in
+#: the store.
+JOINT_PATHS = Table(
+    "joint_paths",
+    {
+        "ticker": "str",
+        "horizon": "int64",
+        "session": SESSION_DTYPE,
+        "path": "int64",
+        "value": "float64",
+    },
+    ("ticker", "horizon", "path"),
+)
+
 #: All tables that the store keeps.
 STORED = (
     PRICE_REVISIONS,

@@ -75,6 +75,16 @@ COMMANDS = {
         RESULTS_PANEL,
         "Print how past forecasts did, next to the naive and the EWMA forecast.",
     ),
+    "scenarios": Command(
+        "joint_commands:draw_scenarios",
+        RESULTS_PANEL,
+        "Draw joint paths of all stocks that a session is published for; the day's step likewise.",
+    ),
+    "risk": Command(
+        "joint_commands:print_risk",
+        RESULTS_PANEL,
+        "Print what a portfolio may lose over the next sessions, and how that did before.",
+    ),
     "universe": Command(
         "result_commands:print_universes",
         RESULTS_PANEL,

@@ -5,9 +5,11 @@ from pipeline.daily.admission import INGEST_FAILED, passed
 from pipeline.daily.currencies import with_currency
 from pipeline.daily.dataset_files import OWN_ROLES, POOL_ROLES, dataset_file, read_dataset
 from pipeline.daily.ingest import probe
+from pipeline.daily.joint_forecasts import USUAL_PATHS
 from pipeline.daily.lineup import Lineup, NetworkEntry
 from pipeline.daily.network_requests import DATASET_ROLES
 from pipeline.daily.plan import plan, run_of, to_ingest
+from pipeline.daily.portfolio_risk import PastRisk, PortfolioRisk, past_risk, portfolio_risk
 from pipeline.daily.prediction_files import spread_of_changes
 from pipeline.daily.prepare_run import prepare_run
 from pipeline.daily.report import (
@@ -19,6 +21,7 @@ from pipeline.daily.report import (
     report_text,
     verdict_of,
 )
+from pipeline.daily.scenarios import paths_file, store_paths
 from pipeline.daily.shards import MOST_SHARDS, chunks, costs_of, shards
 from pipeline.daily.steps import STEPS, TICKER_STEPS, make_forecasts, run_day
 from pipeline.daily.tracked_stock import recipe_tags
@@ -33,9 +36,12 @@ __all__ = [
     "POOL_ROLES",
     "STEPS",
     "TICKER_STEPS",
+    "USUAL_PATHS",
     "VALIDATION",
     "Lineup",
     "NetworkEntry",
+    "PastRisk",
+    "PortfolioRisk",
     "chunks",
     "costs_of",
     "dataset_file",
@@ -45,7 +51,10 @@ __all__ = [
     "page_file",
     "page_tables",
     "passed",
+    "past_risk",
+    "paths_file",
     "plan",
+    "portfolio_risk",
     "prepare_run",
     "priced_forecasts",
     "probe",
@@ -60,6 +69,7 @@ __all__ = [
     "shards",
     "spec_of",
     "spread_of_changes",
+    "store_paths",
     "to_ingest",
     "verdict_of",
     "with_currency",

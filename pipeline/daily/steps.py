@@ -1,7 +1,7 @@
 """The day in order: one function per step. A step that is repeated changes nothing.
 
     ingest -> check -> pretrain -> build_windows -> train -> evaluate -> promote -> publish
-           -> score -> watch -> report
+           -> scenarios -> score -> watch -> report
 
 The DAG and the command line call these same functions. What one step leaves for the next is in the
 store and among the artifacts, found by the run's key; only tickers and names travel between tasks.
@@ -22,6 +22,7 @@ from pipeline.daily.pretrain import pretrain
 from pipeline.daily.promote import promote
 from pipeline.daily.publish import publish
 from pipeline.daily.report import report
+from pipeline.daily.scenarios import scenarios
 from pipeline.daily.score import score
 from pipeline.daily.train import train
 from pipeline.daily.watch import watch
@@ -40,6 +41,7 @@ STEPS: dict[str, Callable[..., Any]] = {
     "evaluate": evaluate,
     "promote": promote,
     "publish": publish,
+    "scenarios": scenarios,
     "score": score,
     "watch": watch,
     "report": report,
@@ -71,6 +73,7 @@ def _run_steps(parts: Parts, run: Run) -> str:
     if len(failures) == len(run.universe.tickers):
         raise next(iter(failures.values()))
     make_forecasts(parts, run)
+    scenarios(parts, run)
     score(parts, run)
     watch(parts, run)
     return report(parts, run)

@@ -11,7 +11,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.daily import OWN_ROLES, POOL_ROLES, Lineup, dataset_file, lineup, page_file
+from pipeline.daily import (
+    OWN_ROLES,
+    POOL_ROLES,
+    Lineup,
+    dataset_file,
+    lineup,
+    page_file,
+    paths_file,
+)
 from pipeline.tables import DATASETS, PROMOTIONS, SERIES
 
 if TYPE_CHECKING:
@@ -61,7 +69,7 @@ def needed_files(parts: Parts) -> NeededFiles:
         datasets |= {name for (name,) in parts.store.distinct(DATASETS, ["dataset"], **key)}
     names = {file for model_id in networks for file in parts.networks.files_of(model_id)}
     names |= {dataset_file(name) for name in datasets}
-    names |= {page_file(key) for key in newest}
+    names |= {file(key) for key in newest for file in (page_file, paths_file)}
     chosen = [own for own in going_on if own.datasets]
     for own in chosen:
         names |= {own.choice_file, own.tracked_file, own.replay_file}

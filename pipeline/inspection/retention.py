@@ -54,6 +54,7 @@ ARTIFACT_KINDS = (
     FileKind("measurements", ("choices", *MEASURED_FOLDERS), "the newest session's networks"),
     FileKind("backtest forecasts", ("forecasts",), "used within the days that all is kept"),
     FileKind("pages of days", ("reports",), "the newest session's", depth=2),
+    FileKind("joint paths", ("scenarios",), "the newest session's", depth=2),
     FileKind(
         "research",
         ("backtests", "exercises", "look_ahead", "studies", "tuning"),

@@ -13,6 +13,7 @@ from pipeline.reporting.day import (
 from pipeline.reporting.day_page import day_page
 from pipeline.reporting.day_text import day_markdown, day_text, forecast_table
 from pipeline.reporting.progress import Lines, for_people, line
+from pipeline.reporting.risk_text import exceedances_text, risk_text, score_lines
 from pipeline.reporting.rows import (
     FORMATS,
     align,
@@ -42,6 +43,7 @@ __all__ = [
     "day_page",
     "day_summary",
     "day_text",
+    "exceedances_text",
     "first_names",
     "for_people",
     "forecast_price",
@@ -52,6 +54,8 @@ __all__ = [
     "or_dash",
     "overview",
     "ratio_text",
+    "risk_text",
+    "score_lines",
     "sentences",
     "shown_in_full",
     "summary_of",

@@ -40,7 +40,7 @@ from pipeline.settings import Settings
 from pipeline.universes import TARGETS, TICKER_PATTERN, Universe
 
 
-def _day(universe: Universe, retry_source: dict[str, Any]) -> None:
+def _day(universe: Universe, retry_source: dict[str, Any], draws_paths: bool) -> None:
     """Put the tasks of the day into their order.
 
     A shard that fails does not stop the others: `check` and `promote` go on with those that
@@ -61,9 +61,12 @@ def _day(universe: Universe, retry_source: dict[str, Any]) -> None:
         evaluated >> promote(run) >> published
         # A leaf, as a rehearsal skips it.
         published >> announce.override(outlets=[forecasts_asset(universe.name)])(run)
+        drawn = [published >> scenarios(run)] if draws_paths else []
     with _group("review", "Earlier forecasts are compared with prices, and drift is looked for"):
         watched = watch(run)
-        published >> score(run) >> watched >> report(run)
+        reported = report(run)
+        published >> score(run) >> watched >> reported
+        drawn >> reported
         # A leaf: without a warning it is skipped, and nothing waits for it.
         _documented(drift_warning).expand(warning=watched)
 
@@ -109,7 +112,7 @@ def build_daily_dag(universe: Universe, settings: Settings, retry: bool = True) 
         on_failure_callback=partial(end_runs_of_failed, universe.name),
         owner_links=owner_links(settings),
     ) as dag:
-        _day(universe, RETRY_SOURCE if retry else NO_RETRY)
+        _day(universe, RETRY_SOURCE if retry else NO_RETRY, settings.paths > 0)
     return dag
 
 
@@ -218,6 +221,13 @@ def publish(run: dict[str, Any]) -> None:
 def announce(run: dict[str, Any]) -> None:
     """Tell the DAGs that are scheduled on this universe's forecasts. Skipped in a rehearsal."""
     tasks.announce(run)
+
+
+@task
+def scenarios(run: dict[str, Any]) -> str:
+    """Draw joint paths of all stocks; return where they are. Only where settings ask for paths."""
+    address: str = tasks.do_step("scenarios", run)
+    return address
 
 
 @task

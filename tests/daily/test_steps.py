@@ -48,6 +48,7 @@ def test_the_steps_are_in_the_order_of_the_day():
         "evaluate",
         "promote",
         "publish",
+        "scenarios",
         "score",
         "watch",
         "report",
