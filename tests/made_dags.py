@@ -91,9 +91,9 @@ print("FOUND" + json.dumps([str(run.state), run.run_id, tasks]))
 """
 
 
-def parsed_dags(home: Path) -> dict[str, Any]:
+def parsed_dags(home: Path, **settings: str) -> dict[str, Any]:
     """Return import errors, heavy libraries and all DAGs of `dags/`, by id."""
-    found: dict[str, Any] = _python(_PARSE, home)
+    found: dict[str, Any] = _python(_PARSE, home, **settings)
     return found
 
 

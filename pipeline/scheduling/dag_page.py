@@ -22,7 +22,7 @@ good?
 
 - **prices**: ingest → check
 - **networks**: pretrain and build_windows → train → evaluate
-- **forecasts**: promote → publish
+- **forecasts**: promote → publish, and scenarios where paths are asked for
 - **review**: score → watch → report, and drift_warning where there is one
 
 | | |
@@ -55,6 +55,7 @@ has sessions, figures and reasons | |
 | `publish` | blends the champion with the EWMA random walk, calibrates, writes the forecasts in \
 one transaction | a forecast breaks its own quality rules |
 | `announce` | tells DAGs that wait for the asset `forecasts_{name}`; skipped in a rehearsal | |
+| `scenarios` | draws joint paths of all tickers; there where STOCKCAST_PATHS asks for some | |
 | `score` | compares earlier forecasts with the closes since then | |
 | `watch` | judges coverage, pinball skill and inputs over the last sessions by their bands | |
 | `drift_warning` | one task per ticker and figure that has left its band: its log says what to \

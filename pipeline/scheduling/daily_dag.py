@@ -61,12 +61,13 @@ def _day(universe: Universe, retry_source: dict[str, Any], draws_paths: bool) ->
         evaluated >> promote(run) >> published
         # A leaf, as a rehearsal skips it.
         published >> announce.override(outlets=[forecasts_asset(universe.name)])(run)
-        drawn = [published >> scenarios(run)] if draws_paths else []
+        drawn = scenarios(run) if draws_paths else None
     with _group("review", "Earlier forecasts are compared with prices, and drift is looked for"):
         watched = watch(run)
         reported = report(run)
         published >> score(run) >> watched >> reported
-        drawn >> reported
+        if drawn is not None:
+            published >> drawn >> reported
         # A leaf: without a warning it is skipped, and nothing waits for it.
         _documented(drift_warning).expand(warning=watched)
 

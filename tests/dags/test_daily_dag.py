@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.settings import Settings
-from tests.made_dags import DAGS
+from tests.made_dags import DAGS, parsed_dags
 
 pytestmark = pytest.mark.slow
 
@@ -76,6 +76,12 @@ def test_the_day_runs_in_order(daily):
 def test_nothing_waits_for_what_may_be_skipped_so_a_day_without_it_is_no_skipped_day(daily):
     downstream = daily["sample"]["downstream"]
     assert [downstream[leaf] for leaf in ("announce", "drift_warning", "report")] == [[]] * 3
+
+
+def test_paths_are_drawn_before_the_report_where_they_are_asked_for(tmp_path):
+    sample = parsed_dags(tmp_path, STOCKCAST_PATHS="100")["dags"]["daily_forecast_sample"]
+    assert sample["downstream"]["publish"] == ["announce", "scenarios", "score"]
+    assert sample["downstream"]["scenarios"] == ["report"]
 
 
 def test_a_failed_shard_does_not_stop_the_others(daily):
