@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import datetime as dt
 import textwrap
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
 import exchange_calendars as xcals
 import numpy as np
 import pandas as pd
+from pandas.tseries.holiday import AbstractHolidayCalendar
 
 from pipeline.errors import SettingsError
 
@@ -312,6 +315,7 @@ def amended_calendar(
 
 #: The calendars of this process as far as any has been asked for, by name.
 _calendars: dict[str, xcals.ExchangeCalendar] = {}
+_holidays_in_use = threading.Lock()
 
 
 def _calendar_until(name: str, until: dt.date | None = None) -> xcals.ExchangeCalendar:
@@ -339,10 +343,12 @@ def _built(name: str, end: pd.Timestamp | None = None) -> xcals.ExchangeCalendar
         SettingsError: exchange_calendars cannot build it; 4.13 has five such (ASEX, XTAE ...).
     """
     try:
-        try:
-            return xcals.get_calendar(name, start=EARLIEST_SESSION, end=end)
-        except ValueError:  # some are known from a later day on: XTKS from 1997
-            return xcals.get_calendar(name, start=xcals.get_calendar(name).bound_min(), end=end)
+        with _holidays_until(end or xcals.exchange_calendar.GLOBAL_DEFAULT_END):
+            try:
+                return xcals.get_calendar(name, start=EARLIEST_SESSION, end=end)
+            except ValueError:  # some are known from a later day on: XTKS from 1997
+                first = xcals.get_calendar(name).bound_min()
+                return xcals.get_calendar(name, start=first, end=end)
     except xcals.errors.InvalidCalendarName:
         raise
     except (NotImplementedError, ValueError, TypeError) as error:
@@ -352,6 +358,23 @@ def _built(name: str, end: pd.Timestamp | None = None) -> xcals.ExchangeCalendar
             f"{reason}). Use a calendar with the same sessions, and list the days in which they "
             "differ under `closures` and `extra_sessions` of the universe."
         ) from None
+
+
+@contextmanager
+def _holidays_until(end: pd.Timestamp) -> Iterator[None]:
+    """Work out the holidays of the years that are needed, and of one more at both ends.
+
+    pandas' default is 1970 to 2200: half of the time that a calendar takes.
+    """
+    known = AbstractHolidayCalendar
+    with _holidays_in_use:
+        default = known.start_date, known.end_date
+        known.start_date = pd.Timestamp(EARLIEST_SESSION) - _AHEAD
+        known.end_date = end + _AHEAD
+        try:
+            yield
+        finally:
+            known.start_date, known.end_date = default
 
 
 def exchange_calendar(exchange: str) -> str:

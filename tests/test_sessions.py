@@ -6,6 +6,7 @@ import exchange_calendars
 import numpy as np
 import pandas as pd
 import pytest
+from pandas.tseries.holiday import AbstractHolidayCalendar
 
 from pipeline import sessions
 from pipeline.errors import SettingsError
@@ -78,6 +79,20 @@ def test_a_process_that_lives_for_years_knows_the_sessions_of_its_day(monkeypatc
     assert calendar.is_session(day("2018-01-02")) and not calendar.is_session(day("2018-01-01"))
     assert calendar.first_session_from(day("2019-06-01")) == day("2019-06-03")
     assert calendar.opens_of(pd.Series(pd.to_datetime(["2020-01-02"]))).dt.hour.tolist() == [14]
+
+
+@pytest.mark.parametrize("name", ["XNYS", "XTKS"])
+def test_sessions_are_those_of_all_holidays_that_pandas_would_work_out(name, monkeypatch):
+    """Only those of the years that are needed are worked out, as long as a calendar is built."""
+    ends = AbstractHolidayCalendar.start_date, AbstractHolidayCalendar.end_date
+    monkeypatch.setattr(sessions, "_calendars", {})
+    calendar = Calendar(name)
+    last = calendar.last_session_until(day("2031-12-31"))
+    assert (AbstractHolidayCalendar.start_date, AbstractHolidayCalendar.end_date) == ends
+    first = max(day("1990-01-01"), calendar.first_known)
+    whole = exchange_calendars.get_calendar(name, start=first, end="2032-06-30")
+    assert calendar.sessions(first, last) == list(whole.sessions_in_range(first, last).date)
+    assert calendar.close_of(last) == whole.session_close(last)
 
 
 def test_an_exchange_that_has_fixed_its_sessions_up_to_a_day_is_known_up_to_then():

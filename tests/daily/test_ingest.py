@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.daily import STEPS, plan, probe
 from pipeline.errors import NothingStored, SettingsError, SourceUnavailable
+from pipeline.prices import calendar_fit
 from pipeline.sessions import Calendar
 from pipeline.tables import CHECKS, PRICE_REVISIONS
 from tests.daily.quick_days import quick_day, take_steps
@@ -216,7 +217,11 @@ def test_prices_of_a_universe_begin_at_its_start(parts):
         ("XNYS", 5, "its bars are 7 days apart; one a session is expected"),
     ],
 )
-def test_the_dates_of_one_ticker_are_its_own_fault(parts, source, calendar, step, reason):
+def test_the_dates_of_one_ticker_are_its_own_fault(
+    parts, source, calendar, step, reason, monkeypatch
+):
+    some = {name: Calendar(name) for name in ("XNYS", "XLON", "XTKS")}  # all take seconds
+    monkeypatch.setattr(calendar_fit, "_calendars", lambda: some)
     bars = source.bars["AAA"]
     days = Calendar(calendar).sessions(dt.date(2003, 1, 6), LAST)[::step][-len(bars) :]
     source.bars["AAA"] = bars[-len(days) :].assign(date=pd.to_datetime(days))
