@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -22,24 +23,28 @@ ENTRY = '[made]\nsource = "sample"\nmembers = "members.csv"\nstart = 2000-01-03\
 SESSIONS = [dt.date(2013, 2, day) for day in (25, 26, 27, 28)] + [LAST]
 
 
+def made_home(home):
+    """Return quick parts in a home whose universes file has members by date."""
+    (home / "universes.toml").write_text(ENTRY)
+    (home / "members.csv").write_text(ROWS)
+    return parts_on(home)
+
+
+def parts_on(home):
+    return QuickParts(home, made_source(0.015), universes=f"{home}/universes.toml")
+
+
 @pytest.fixture
-def make_quick(tmp_path):
-    """Quick parts in a home of their own, whose universes file has members by date."""
-    made = []
+def parts(tmp_path):
+    with made_home(tmp_path) as made:
+        yield made
 
-    def make(home="home", **settings):
-        folder = tmp_path / home
-        folder.mkdir()
-        (folder / "universes.toml").write_text(ENTRY)
-        (folder / "members.csv").write_text(ROWS)
-        made.append(
-            QuickParts(folder, made_source(0.015), universes=f"{folder}/universes.toml", **settings)
-        )
-        return made[-1]
 
-    yield make
-    for parts in made:
-        parts.__exit__()
+@pytest.fixture(scope="module")
+def forward(tmp_path_factory):
+    """Parts and the runs of all sessions in their order; for tests that look and change nothing."""
+    with made_home(tmp_path_factory.mktemp("forward")) as made:
+        yield made, days(made, SESSIONS)
 
 
 def declared(parts):
@@ -50,9 +55,8 @@ def days(parts, sessions):
     return {session: quick_day(parts, session, declared(parts)) for session in sessions}
 
 
-def test_a_session_forecasts_its_own_members_and_a_leaver_is_scored(make_quick):
-    parts = make_quick()
-    runs = days(parts, SESSIONS)
+def test_a_session_forecasts_its_own_members_and_a_leaver_is_scored(forward):
+    parts, runs = forward
     tickers = {session.day: run.universe.tickers for session, run in runs.items()}
     assert tickers == {
         25: ("AAA", "OLD"),
@@ -77,55 +81,50 @@ def test_a_session_forecasts_its_own_members_and_a_leaver_is_scored(make_quick):
     ]
 
 
-def test_sessions_in_any_order_leave_the_same_forecasts_and_scores(make_quick):
-    forward, backward = make_quick("forward"), make_quick("backward")
-    days(forward, SESSIONS)
-    days(backward, SESSIONS[::-1])
+def test_sessions_in_any_order_leave_the_same_forecasts_and_scores(forward, parts):
+    days(parts, SESSIONS[::-1])
     for table in (FORECASTS, SCORES):
-        left, right = (each.store.load(table) for each in (forward, backward))
+        left, right = (each.store.load(table) for each in (forward[0], parts))
         left, right = (each.drop(columns="published_at", errors="ignore") for each in (left, right))
         pd.testing.assert_frame_equal(left, right)
 
 
-def test_who_joins_later_enters_no_earlier_training(make_quick):
-    parts = make_quick()
-    runs = days(parts, SESSIONS[-2:])
+def test_who_joins_later_enters_no_earlier_training(forward):
+    parts, runs = forward
     learnt = {
-        session.day: sorted(set(parts.store.load(DATASETS, **run.key, role="pool")["ticker"]))
-        for session, run in runs.items()
+        day.day: sorted(set(parts.store.load(DATASETS, **runs[day].key, role="pool")["ticker"]))
+        for day in SESSIONS[-2:]
     }
     assert learnt == {28: ["OLD"], 1: ["OLD", "TWO"]}
 
 
-def test_a_run_keeps_the_tickers_of_its_session(make_quick):
+def test_a_run_keeps_the_tickers_of_its_session(forward, tmp_path):
     """What was published is made again from its own request, whatever the file says by now."""
-    parts = make_quick()
-    run = days(parts, SESSIONS[:1])[SESSIONS[0]]
-    stored = parts.store.load(RUNS)
-    assert "members" not in json.loads(stored["request"].iloc[0])
-    (parts.settings.home / "members.csv").write_text("ticker,from,to\nTWO,2000-01-03,\n")
-    again = run_then(parts, stored.to_dict("records")[0])
-    assert again.universe == run.universe
+    done, runs = forward
+    run = runs[SESSIONS[0]]
+    shutil.copytree(done.settings.home, tmp_path / "copy")
+    with parts_on(tmp_path / "copy") as parts:
+        [stored] = parts.store.load(RUNS, **run.key).to_dict("records")
+        assert "members" not in json.loads(stored["request"])
+        (tmp_path / "copy" / "members.csv").write_text("ticker,from,to\nTWO,2000-01-03,\n")
+        assert run_then(parts, stored).universe == run.universe
 
 
-def test_other_tickers_than_the_members_of_the_session_are_a_rehearsal(make_quick):
-    parts = make_quick()
+def test_other_tickers_than_the_members_of_the_session_are_a_rehearsal(parts):
     universe = declared(parts)
     named = dataclasses.replace(universe, tickers=("OLD", "AAA"), members=())
     assert not plan(parts, named, SESSIONS[0], NOW).universe.is_rehearsal
     assert plan(parts, named, SESSIONS[2], NOW).universe.is_rehearsal
 
 
-def test_a_session_without_members_is_refused(make_quick):
-    parts = make_quick()
+def test_a_session_without_members_is_refused(parts):
     (parts.settings.home / "members.csv").write_text("ticker,from,to\nOLD,2013-03-01,\n")
     with pytest.raises(SettingsError, match="'made' has no member on 2013-02-25; the first is of"):
         plan(parts, declared(parts), SESSIONS[0], NOW)
 
 
-def test_it_is_told_once_that_a_member_has_left(make_quick):
-    parts = make_quick()
-    runs = days(parts, SESSIONS)
+def test_it_is_told_once_that_a_member_has_left(forward):
+    parts, runs = forward
     told = parts.store.load(FINDINGS, rule="left")
     assert [(str(row.cutoff.date()), row.ticker) for row in told.itertuples()] == [
         ("2013-02-27", "AAA")
