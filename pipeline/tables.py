@@ -58,6 +58,15 @@ class Table:
         Raises:
             ValueError: a column is missing.
         """
+        frame = self._sorted(self.typed(frame))
+        return frame.reset_index(drop=True)
+
+    def typed(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows with exactly these columns and dtypes, in their order.
+
+        Raises:
+            ValueError: a column is missing.
+        """
         names, present = list(self.columns), frame.columns.tolist()
         if names != present:
             if missing := [name for name in names if name not in present]:
@@ -68,8 +77,7 @@ class Table:
             for (name, dtype), found in zip(self._dtypes.items(), frame.dtypes, strict=True)
             if found != dtype
         }
-        frame = frame.astype(wrong) if wrong else frame
-        return self._sorted(frame).reset_index(drop=True)
+        return frame.astype(wrong) if wrong else frame
 
     def _sorted(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return the rows by their key; those of the same key stay in their order.

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-import pandas as pd
 import sqlalchemy as sa
 
-from pipeline.storage.frames import column_values, database_value
+from pipeline.storage.frames import database_value
 from pipeline.storage.schema import SQL_TABLES
 from pipeline.tables import Table
 
@@ -35,11 +34,17 @@ def conditions_of(table: Table, filters: Mapping[str, object]) -> list[sa.Column
     _require_columns(table, spans)
     listed = _listed_values(table, {n: value for n, value in filters.items() if n not in spans})
     conditions: list[sa.ColumnElement[bool]] = [
-        columns[name].in_(values) for name, values in listed.items()
+        columns[name] == values[0] if _is_one(values) else columns[name].in_(values)
+        for name, values in listed.items()
     ]
     for name, span in spans.items():
         conditions += _bounds(columns[name], span, table.columns[name])
     return conditions
+
+
+def _is_one(values: list[object]) -> bool:
+    """Return whether `=` does for IN, which is drawn up anew each time that it is sent."""
+    return len(values) == 1 and values[0] is not None
 
 
 def _bounds(
@@ -51,11 +56,12 @@ def _bounds(
         yield column <= database_value(span.last, dtype)
 
 
-def require_inside(table: Table, frame: pd.DataFrame, group: Mapping[str, object]) -> None:
-    """Raise `ValueError` where a row is outside the group that the frame replaces."""
-    conformed = table.conform(frame)
+def require_inside(
+    table: Table, rows: Iterable[Mapping[str, object]], group: Mapping[str, object]
+) -> None:
+    """Raise `ValueError` where a row is outside the group that the rows replace."""
     for name, values in _listed_values(table, group).items():
-        outside = set(column_values(conformed[name], table.columns[name])) - set(values)
+        outside = {row[name] for row in rows} - set(values)
         if outside:
             raise ValueError(
                 f"Rows of {table.name} with {name}={sorted(map(str, outside))} are outside the "

@@ -6,6 +6,8 @@ import datetime as dt
 import io
 from collections.abc import Sequence
 from contextlib import closing
+from itertools import pairwise
+from operator import itemgetter
 from typing import Any
 
 import pandas as pd
@@ -26,18 +28,21 @@ def rows_of(table: Table, frame: pd.DataFrame) -> list[dict[str, Any]]:
     Raises:
         ValueError: a row lacks part of its key, or two rows have the same key.
     """
-    frame = table.conform(frame)
+    frame = table.typed(frame)
     if frame.empty:
         return []
-    keys = frame[list(table.key)]
-    if keys.isna().any(axis=None):
-        incomplete = keys[keys.isna().any(axis=1)].iloc[0].to_dict()
-        raise ValueError(f"A row of {table.name} lacks part of its key: {incomplete}.")
-    if keys.duplicated().any():
-        repeated = keys[keys.duplicated()].iloc[0].to_dict()
-        raise ValueError(f"Two rows of {table.name} have the same key: {repeated}.")
-    columns = [column_values(frame[name], dtype) for name, dtype in table.columns.items()]
-    return [dict(zip(table.columns, row, strict=True)) for row in zip(*columns, strict=True)]
+    columns = {name: column_values(frame[name], dtype) for name, dtype in table.columns.items()}
+    keys = list(zip(*(columns[name] for name in table.key), strict=True))
+    if incomplete := [key for key in keys if None in key]:
+        named = dict(zip(table.key, incomplete[0], strict=True))
+        raise ValueError(f"A row of {table.name} lacks part of its key: {named}.")
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    for number, following in pairwise(order):
+        if keys[number] == keys[following]:
+            named = dict(zip(table.key, keys[number], strict=True))
+            raise ValueError(f"Two rows of {table.name} have the same key: {named}.")
+    rows = list(zip(*columns.values(), strict=True))
+    return [dict(zip(columns, rows[number], strict=True)) for number in order]
 
 
 def column_values(column: pd.Series[Any], dtype: str) -> list[Any]:
@@ -48,6 +53,8 @@ def column_values(column: pd.Series[Any], dtype: str) -> list[Any]:
         values = list(column.dt.to_pydatetime())
     else:
         values = column.tolist()
+    if not column.hasnans:
+        return values
     missing = column.isna()
     return [None if absent else value for value, absent in zip(values, missing, strict=True)]
 
@@ -93,10 +100,10 @@ def fetch_frame(
     rows = connection.execute(query).all()
     if not rows:
         return table.empty()
+    names = list(table.columns)
+    rows = sorted(rows, key=itemgetter(*(names.index(name) for name in table.key)))
     named = zip(table.columns.items(), zip(*rows, strict=True), strict=True)
-    return table.conform(
-        pd.DataFrame({name: _array(values, dtype) for (name, dtype), values in named})
-    )
+    return pd.DataFrame({name: _array(values, dtype) for (name, dtype), values in named})
 
 
 def _array(values: tuple[Any, ...], dtype: Any) -> Any:

@@ -40,8 +40,8 @@ def replace_group(
     Args:
         group: by column a value, or a list of values.
     """
-    require_inside(table, frame, group)
     rows = rows_of(table, frame)
+    require_inside(table, rows, group)
     keys = {tuple(row[name] for name in table.key) for row in rows}
     query = sa.select(*key_columns(table)).where(*conditions_of(table, group))
     stored = {tuple(row) for row in connection.execute(query)}
