@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from pipeline.errors import SettingsError, StoreUnavailable
 from pipeline.storage import embedded_postgres
@@ -101,6 +100,8 @@ def test_both_drivers_reach_a_database_by_its_url_also_where_pgport_is_set(
     assert ask(embedded_postgres.url(postgres_home, "one"), "SHOW listen_addresses") == ""
 
     async def ask_asyncpg() -> str:
+        from sqlalchemy.ext.asyncio import create_async_engine  # collecting does not wait for it
+
         engine = create_async_engine(
             embedded_postgres.url(postgres_home, "one", driver="postgresql+asyncpg")
         )
