@@ -58,16 +58,19 @@ def passed(parts: Parts, run: Run) -> list[str]:
     return [ticker for ticker in run.universe.tickers if ticker in admitted]
 
 
-def require_enough_admitted(parts: Parts, run: Run, quarantined: Mapping[str, str]) -> None:
+def require_enough_admitted(
+    parts: Parts, run: Run, quarantined: Mapping[str, str], total: int
+) -> None:
     """Require that no larger share of the tickers is quarantined than a run may lose.
 
     Args:
         quarantined: the reasons by ticker.
+        total: how many tickers have been judged.
 
     Raises:
         QualityGateFailed: more are; the message names them all.
     """
-    count, total = len(quarantined), len(run.universe.tickers)
+    count = len(quarantined)
     limit = parts.settings.max_quarantined
     if count > limit * total:
         named = "; ".join(f"{ticker}: {reason}" for ticker, reason in quarantined.items())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -22,12 +22,13 @@ from pipeline.daily.admission import (
     save_checks,
     withdraw_forecasts,
 )
+from pipeline.daily.gone_tickers import gone_tickers
 from pipeline.daily.plan import leavers
 from pipeline.daily.shards import chunks
 from pipeline.daily.window_cuts import first_read, spec_of
 from pipeline.errors import NothingStored
 from pipeline.outcomes import outcome_together, raise_together
-from pipeline.quality import REPAIRED, on_one_day
+from pipeline.quality import GONE, REPAIRED, on_one_day
 from pipeline.run import Run
 from pipeline.tables import CHECKS, FINDINGS
 
@@ -68,21 +69,39 @@ def check(parts: Parts, run: Run) -> list[str]:
         )
     _note_leavers(parts, run)
     recent = _recent_bars(parts, run, moment)
-    for batch, bars in _bars_in_batches(parts, run, ingested, moment):
+    gone = {} if recent is None else gone_tickers(parts, run, ingested, recent, moment)
+    _leave_out(parts, run, gone)
+    listed = [ticker for ticker in ingested if ticker not in gone]
+    for batch, bars in _bars_in_batches(parts, run, listed, moment):
         _check_together(parts, run, batch, bars, recent, moment)
     quarantined = _quarantined(parts, run)
     for ticker in tickers:
-        reason = quarantined.get(ticker)
-        parts.progress(STEP, ticker, f"quarantined: {reason}" if reason else "passed")
+        verdict = f"quarantined: {quarantined[ticker]}" if ticker in quarantined else "passed"
+        parts.progress(STEP, ticker, gone.get(ticker, verdict))
     findings = parts.rows(FINDINGS, run)
     repairs = findings[findings["rule"] == REPAIRED]
     for ticker, message in zip(repairs["ticker"], repairs["message"], strict=True):
         parts.progress(STEP, ticker, message.removeprefix(f"{ticker} "))
     for message in on_one_day(findings):
         parts.progress(STEP, "", message)
-    withdraw_forecasts(parts, run, STEP, quarantined)
-    require_enough_admitted(parts, run, quarantined)
+    withdraw_forecasts(parts, run, STEP, quarantined | gone)
+    require_enough_admitted(parts, run, quarantined, len(tickers) - len(gone))
     return passed(parts, run)
+
+
+def _leave_out(parts: Parts, run: Run, gone: Mapping[str, str]) -> None:
+    """Take what was said of tickers that are gone, and note why they have no verdict.
+
+    Args:
+        gone: by ticker, since when.
+    """
+    if not gone:
+        return
+    of_tickers = {**run.key, "ticker": list(gone)}
+    parts.store.replace(CHECKS, CHECKS.empty(), **of_tickers)
+    noted = parts.store.load(FINDINGS, **of_tickers, rule=NOTED_BY_INGEST)
+    parts.store.replace(FINDINGS, noted, **of_tickers)
+    note(parts, run, GONE, gone)
 
 
 def _note_leavers(parts: Parts, run: Run) -> None:

@@ -18,9 +18,10 @@ from pipeline.daily.admission import (
     reasons_of,
     save_checks,
 )
+from pipeline.daily.gone_tickers import is_long_gone
 from pipeline.daily.price_readings import PriceReader, PriceReading, first_wanted
 from pipeline.daily.shards import chunks
-from pipeline.errors import NothingStored, SourceUnavailable, StockcastError
+from pipeline.errors import NothingStored, SourceUnavailable, StockcastError, UnknownTicker
 from pipeline.money import currency_words
 from pipeline.outcomes import (
     joined,
@@ -77,8 +78,16 @@ def ingest_each(parts: Parts, run: Run, tickers: Sequence[str]) -> dict[str, Sto
         failed = _ingest_together(parts, run, batch, newest)
         for ticker, error in failed.items():
             parts.progress(STEP, ticker, str(error))
-        # One that has left the universe is held back from nothing.
-        failed = {ticker: failed[ticker] for ticker in failed if ticker in run.universe.tickers}
+        # One that has left the universe is held back from nothing; one that is no longer listed is
+        # left to the next step.
+        unlisted = [
+            ticker
+            for ticker, error in failed.items()
+            if isinstance(error, UnknownTicker) and is_long_gone(parts, run, newest.get(ticker))
+        ]
+        _forget_failures(parts, run, unlisted)
+        held = {*run.universe.tickers} - {*unlisted}
+        failed = {ticker: error for ticker, error in failed.items() if ticker in held}
         save_checks(parts, run, {t: f"{INGEST_FAILED}{error}" for t, error in failed.items()})
         failures |= failed
     return failures
@@ -121,14 +130,19 @@ def _ingest_together(
         for first in sorted(set(firsts.values()))
     )
     late = _late(parts, run, list(stored.results))
-    recovered = [
-        ticker
-        for ticker, reason in reasons_of(parts, run, list(stored.results)).items()
-        if reason.startswith(INGEST_FAILED) and ticker not in late
-    ]
-    if recovered:
-        parts.store.replace(CHECKS, CHECKS.empty(), **run.key, ticker=recovered)
+    _forget_failures(parts, run, [ticker for ticker in stored.results if ticker not in late])
     return {**read.failures, **stored.failures, **late}
+
+
+def _forget_failures(parts: Parts, run: Run, tickers: Sequence[str]) -> None:
+    """Take back the verdicts of earlier attempts of this step."""
+    failed = [
+        ticker
+        for ticker, reason in reasons_of(parts, run, tickers).items()
+        if reason.startswith(INGEST_FAILED)
+    ]
+    if failed:
+        parts.store.replace(CHECKS, CHECKS.empty(), **run.key, ticker=failed)
 
 
 def _late(parts: Parts, run: Run, tickers: Sequence[str]) -> dict[str, SourceUnavailable]:

@@ -3,6 +3,7 @@
 from pipeline.quality.gate import Gate
 from pipeline.quality.quarantine import (
     BASIS_RULES,
+    GONE,
     REPAIRED,
     WHOLE_TICKER,
     GateVerdict,
@@ -11,6 +12,7 @@ from pipeline.quality.quarantine import (
 
 __all__ = [
     "BASIS_RULES",
+    "GONE",
     "REPAIRED",
     "WHOLE_TICKER",
     "Gate",

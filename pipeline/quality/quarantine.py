@@ -38,6 +38,8 @@ WHOLE_TICKER = "(all)"
 BASIS_RULES = ("basis_changed", "dividend_too_large", "dividend_not_shown")
 #: The rule of a finding about bars that are read on another basis than they are stored on.
 REPAIRED = "repaired"
+#: The rule of a finding about a ticker that is left out, as it has no bars any more.
+GONE = "gone"
 #: The end of a finding's message, by severity.
 CONSEQUENCES = {
     "record": "recorded",

@@ -11,6 +11,7 @@ import pandas as pd
 
 from pipeline.measures import drift
 from pipeline.models import BASELINES
+from pipeline.quality import GONE
 from pipeline.reporting.rows import counted, first_names
 
 #: A change that rounds to nothing has no direction.
@@ -164,6 +165,9 @@ def summary_of(day: Day) -> DaySummary:
             f"of {counted(len(measured), 'ticker')}, and the naive forecast's RMSE for "
             f"{(measured['skill'] > 0).sum()}."
         )
+    gone = sorted(day.findings.loc[day.findings["rule"] == GONE, "ticker"])
+    if gone:
+        lines.append(f"Left out, as without bars any more: {first_names(gone)}.")
     drifted = int((day.drift["warnings"] != "").sum())
     warnings = {"drift": f"{counted(drifted, 'ticker')} drifted."} if drifted else {}
     if len(day.quarantined):

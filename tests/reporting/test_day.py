@@ -46,6 +46,15 @@ def test_a_ticker_without_a_forecast_is_named_with_the_step_that_is_not_done():
     )
 
 
+def test_who_is_left_out_for_want_of_bars_is_named_without_a_warning():
+    findings = made_day().findings
+    gone = findings.head(1).assign(rule="gone", severity="record")
+    more = [gone.assign(ticker=ticker) for ticker in ("ZZZ", "ABC")]
+    summary = summary_of(made_day(findings=pd.concat([findings, *more])))
+    assert summary.sentences[-1] == "Left out, as without bars any more: ABC, ZZZ."
+    assert summary.warnings == summary_of(made_day()).warnings
+
+
 def test_every_ticker_has_one_row_with_its_forecast_or_the_reason_for_none():
     rows = day_summary(made_day()).set_index("ticker")
     columns = ["verdict", "direction", "drift", "reasons"]
