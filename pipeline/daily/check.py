@@ -90,7 +90,7 @@ def check(parts: Parts, run: Run) -> list[str]:
 
 
 def _leave_out(parts: Parts, run: Run, gone: Mapping[str, str]) -> None:
-    """Take what was said of tickers that are gone, and note why they have no verdict.
+    """Replace what is stored of tickers that are gone by a finding.
 
     Args:
         gone: by ticker, since when.
