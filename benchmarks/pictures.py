@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import json
 import urllib.parse
-import urllib.request
 from pathlib import Path
 from typing import Any
 
+import httpx
 from playwright.sync_api import Page, expect
 
 from pipeline.parts import mlflow_url
-from pipeline.scheduling import airflow_url
+from pipeline.scheduling import ADMIN_USER, airflow_url, password_of
+from pipeline.settings import Settings
 from tests import servers
 from tests.browser import chromium, log_in, watched
 
@@ -51,7 +52,7 @@ def main() -> None:
             log_in(page, settings)
             _take_airflow(page, airflow_url(settings))
             for name, keys in COMPARISONS.items():
-                _take_comparison(page, mlflow_url(settings), name, keys)
+                _take_comparison(page, settings, name, keys)
 
 
 def _take_airflow(page: Page, address: str) -> None:
@@ -74,16 +75,16 @@ def _take_airflow(page: Page, address: str) -> None:
 
 
 def _take_comparison(
-    page: Page, address: str, name: str, keys: tuple[tuple[str, str, str], ...]
+    page: Page, settings: Settings, name: str, keys: tuple[tuple[str, str, str], ...]
 ) -> None:
     """Take MLflow's comparison of two runs, with the sections before their figures folded up."""
-    runs = [_run(address, *key) for key in keys]
+    runs = [_run(settings, *key) for key in keys]
     ids = json.dumps([run["info"]["run_id"] for run in runs])
     query = urllib.parse.urlencode(
         {"runs": ids, "experiments": '["1"]'}, quote_via=urllib.parse.quote
     )
     page.goto("about:blank")  # else only the part after the # changes, and the page stays
-    page.goto(f"{address}/#/compare-runs?{query}")
+    page.goto(f"{mlflow_url(settings)}/#/compare-runs?{query}")
     expect(page.get_by_role("heading", name="Comparing 2 Runs")).to_be_visible()
     for heading in ("Visualizations", "Parameters"):
         page.get_by_role("button", name=heading).click()
@@ -101,15 +102,17 @@ def _take_comparison(
         print(name, run["info"]["run_name"], *figures, flush=True)
 
 
-def _run(address: str, ticker: str, session: str, recipe: str) -> dict[str, Any]:
-    """Return a run of MLflow."""
+def _run(settings: Settings, ticker: str, session: str, recipe: str) -> dict[str, Any]:
+    """Return a run of MLflow, which wants a login."""
     wanted = f"tags.ticker = '{ticker}' and tags.session = '{session}' and tags.recipe = '{recipe}'"
-    body = json.dumps({"experiment_ids": ["1"], "filter": wanted}).encode()
-    request = urllib.request.Request(
-        f"{address}/api/2.0/mlflow/runs/search", body, {"Content-Type": "application/json"}
+    answer = httpx.post(
+        f"{mlflow_url(settings)}/api/2.0/mlflow/runs/search",
+        json={"experiment_ids": ["1"], "filter": wanted},
+        auth=(ADMIN_USER, password_of(settings, "mlflow")),
+        timeout=60,
+        trust_env=False,
     )
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        runs: list[dict[str, Any]] = json.load(answer)["runs"]
+    runs: list[dict[str, Any]] = answer.raise_for_status().json()["runs"]
     [run] = runs
     return run
 
