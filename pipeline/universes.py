@@ -45,6 +45,8 @@ TICKER_PATTERN = re.compile(r"\^?[A-Z0-9](?:[A-Z0-9]|[.=_&-](?=[A-Z0-9])){0,19}"
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,39}")
 #: What the name of a rehearsal ends with; no declared universe has it.
 REHEARSAL = ".rehearsal"
+#: The keys that every universe of a file has, as they are written.
+EXAMPLES = {"source": 'source = "yahoo"', "tickers": 'tickers = ["IBM"] or members = "members.csv"'}
 #: What decides which forecasts a universe publishes: a run in which it differs is a rehearsal.
 #: (Recipe and target make series of their own.)
 PUBLISHED_FIELDS = ("tickers", "horizon", "source", "data", "calendar")
@@ -418,9 +420,12 @@ def _universe_of(name: str, entry: object, path: Path) -> Universe:
             f"{path}: universe {name!r} has both tickers and members; one of them is expected."
         )
     entry = {**entry, **_members_of(name, entry, path)}
-    missing = sorted({"source", "tickers"} - set(entry))
+    missing = sorted(set(EXAMPLES) - set(entry))
     if missing:
-        raise SettingsError(f"{path}: universe {name!r} lacks {', '.join(missing)}.")
+        raise SettingsError(
+            f"{path}: universe {name!r} lacks {' and '.join(missing)}. Add "
+            f"{' and '.join(EXAMPLES[each] for each in missing)}."
+        )
     universe = Universe(name=name, **entry)
     # Universe itself does not check this: a run may be of fewer tickers than the file names.
     for key in ("sectors", "aliases"):
@@ -428,7 +433,7 @@ def _universe_of(name: str, entry: object, path: Path) -> Universe:
         if strangers:
             raise SettingsError(
                 f"{path}: universe {name!r} names {key} of {', '.join(strangers)}, which are not "
-                "among its tickers."
+                "among its tickers. Write tickers of the universe there, or add them to it."
             )
     return universe
 

@@ -31,8 +31,9 @@ from pipeline.connections import Connection
 from pipeline.daily import STEPS, plan
 from pipeline.errors import SourceUnavailable, StockcastError
 from pipeline.parts import universe_of
+from pipeline.prices import CsvSource, fetch_renamed
 from pipeline.prices.pacing import Pacing
-from pipeline.prices.services import TiingoSource
+from pipeline.prices.services import SERVICES, TiingoSource
 from pipeline.prices.yahoo import YahooSource
 from pipeline.prices.yahoo_answers import diagnose
 from pipeline.scheduling.dag_requests import require_known_fields, universe_of_services
@@ -43,10 +44,16 @@ from pipeline.storage.embedded_postgres import cluster, server_user
 from pipeline.tables import CHECKS, FORECASTS, PRICE_COLUMNS
 from pipeline.tracking import Tracker
 from pipeline.universes import Universe
+from tests.daily.quick_days import QuickGate
 from tests.made_days import NOW, MadeParts, made_source
 from tests.made_prices import LAST
 from tests.made_settings import settings_of
-from tests.price_service_server import KEY, TIINGO_LIMIT, PriceServiceServer
+from tests.price_service_server import (
+    ALPHAVANTAGE_PREMIUM,
+    KEY,
+    TIINGO_LIMIT,
+    PriceServiceServer,
+)
 from tests.servers import free_port, json_server
 
 ROOT = Path(__file__).parents[1]
@@ -227,6 +234,39 @@ def unknown_to_yahoo(stranger: Stranger) -> str:
     return str(diagnose("NOPE", LAST, (404, answer), None))
 
 
+def own_universe(stranger: Stranger, entry: str, members: str = "", line: str = "run") -> str:
+    """Run a universe of the stranger's own file, which may have a file of members beside it."""
+    (stranger.home / "members.csv").write_text(members)
+    (stranger.home / "universes.toml").write_text(f"[made]\n{entry}\n")
+    stranger.monkeypatch.setenv("STOCKCAST_UNIVERSES", str(stranger.home / "universes.toml"))
+    return stranger.stockcast(f"{line} --universe made")
+
+
+def by_date(stranger: Stranger, members: str, line: str = "run") -> str:
+    return own_universe(stranger, 'source = "sample"\nmembers = "members.csv"', members, line)
+
+
+def aliases_the_wrong_way(stranger: Stranger) -> str:
+    entry = 'source = "sample"\ntickers = ["IBM"]\naliases = {FB = "IBM"}'
+    return own_universe(stranger, entry)
+
+
+def a_former_name_without_prices(stranger: Stranger) -> str:
+    folder = stranger.home / "files"
+    folder.mkdir()
+    bars = made_source().bars["AAA"]
+    bars.to_csv(folder / "META.csv", index=False)
+    source = CsvSource(folder)
+    days = dt.date(2000, 1, 3), LAST, Calendar("XNYS"), NOW
+    return stranger.raised(fetch_renamed, source, "META", *days, {"META": "FB"})
+
+
+def a_template_in_the_way(stranger: Stranger) -> str:
+    (stranger.home / "dow30.csv").write_text("ticker,from,to\n")
+    stranger.monkeypatch.chdir(stranger.home)
+    return stranger.stockcast("universe --template dow30")
+
+
 # Prices
 
 
@@ -252,6 +292,28 @@ def tiingo(stranger: Stranger, key: str) -> str:
         pacing = Pacing(Settings().fetch_attempts, 1000, lambda seconds: None)
         source = TiingoSource(pacing, 5, lambda name: Connection(password=key), server.address)
         return stranger.raised(source.fetch_raw, "AAPL", LAST, LAST, NOW)
+
+
+def answered_by_a_service(
+    stranger: Stranger, name: str, answer: str | None, ticker: str = "IBM"
+) -> str:
+    """Ask a service for a ticker; it answers this, or as it does."""
+    with PriceServiceServer() as server:
+        if answer is not None:
+            server.fail(200, answer, times=4)
+        pacing = Pacing(Settings().fetch_attempts, 1000, lambda seconds: None)
+        source = SERVICES[name](pacing, 5, lambda name: Connection(password=KEY), server.address)
+        return stranger.raised(source.fetch_raw, ticker, LAST, LAST, NOW)
+
+
+def a_stock_that_is_gone(stranger: Stranger) -> str:
+    parts, run = stranger.day()
+    parts.gate = QuickGate()
+    parts.made.bars["AAA"] = parts.made.bars["AAA"].iloc[:-10]
+    STEPS["ingest"](parts, run, list(run.universe.tickers))
+    STEPS["check"](parts, run)
+    [line] = [line for step, ticker, line in parts.messages if (step, ticker) == ("check", "AAA")]
+    return line
 
 
 def a_late_bar(stranger: Stranger) -> str:
@@ -428,11 +490,40 @@ PROVOKED: dict[str, Callable[[Stranger], str]] = {
     "is not among the tickers": lambda stranger: stranger.stockcast("run --tickers NOPE"),
     "Yahoo does not know": unknown_to_yahoo,
     "is no ticker": lambda stranger: stranger.stockcast("run --tickers 'A B'"),
+    "Let them not overlap": lambda stranger: by_date(
+        stranger, "# Mine\nticker,from,to\nAAA,2000-01-03,\nAAA,2013-01-02,\n"
+    ),
+    "its file of members has the columns": lambda stranger: by_date(
+        stranger, "symbol,from,to\nAAA,2000-01-03,\n"
+    ),
+    "has no member on": lambda stranger: by_date(
+        stranger, "ticker,from,to\nIBM,2013-01-02,\n", "run --session 2012-06-01"
+    ),
+    "names aliases of": aliases_the_wrong_way,
+    "was FB before": a_former_name_without_prices,
+    "There is no template": lambda stranger: stranger.stockcast("universe --template sp400"),
+    "is there already, with other rows": a_template_in_the_way,
     "There is no recipe": lambda stranger: stranger.stockcast("run --recipe defualt"),
     "Yahoo gave no answer": lambda stranger: yahoo(stranger, None),
     "Yahoo asks for fewer requests": lambda stranger: yahoo(stranger, (429, "Too Many Requests")),
     "Tiingo needs a key": lambda stranger: tiingo(stranger, ""),
     "Tiingo asks for fewer requests": lambda stranger: tiingo(stranger, KEY),
+    "for subscribers only": lambda stranger: answered_by_a_service(
+        stranger, "alphavantage", ALPHAVANTAGE_PREMIUM
+    ),
+    "Stooq has no data": lambda stranger: answered_by_a_service(stranger, "stooq", None),
+    "There is no connection": lambda stranger: own_universe(
+        stranger,
+        'source = "sql"\ndata = "warehouse"\nquery = "SELECT 1"\ntickers = ["IBM"]',
+        line="run --session 2013-03-01",
+    ),
+    "There is no function": lambda stranger: stranger.stockcast(
+        "run --source function --data my_prices --tickers IBM --session 2013-03-01"
+    ),
+    "the lake source needs": lambda stranger: stranger.stockcast(
+        f"run --source lake --data {stranger.home}/nothing --tickers IBM"
+    ),
+    "while the others have theirs": a_stock_that_is_gone,
     "has no bar of 2013-03-01 yet": a_late_bar,
     "in the first line; expected": a_file_without_closes,
     "tickers quarantined (": nothing_ingested,

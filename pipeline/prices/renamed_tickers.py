@@ -58,7 +58,12 @@ def _joined_history(
         own = None
     if own is not None and len(own.prices) and own.prices["session"].min().date() <= first:
         return own
-    earlier = fetch_named(former)
+    try:
+        earlier = fetch_named(former)
+    except UnknownTicker as error:
+        raise UnknownTicker(
+            f"{ticker} was {former} before, as `aliases` of its universe say: {error}"
+        ) from None
     if own is None:
         own = replace(earlier, prices=earlier.prices[:0], actions=earlier.actions[:0])
     begin = own.prices["session"].min()

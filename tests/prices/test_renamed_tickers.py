@@ -43,6 +43,13 @@ def test_both_names_are_one_history_in_one_currency(bars):
     assert (both.currency, both.calendar, both.unused) == ("GBp", "XLON", ())
 
 
+def test_a_former_name_that_is_unknown_is_told_with_the_alias():
+    with pytest.raises(
+        UnknownTicker, match=r"^NEW was OLD before, as `aliases` of its universe sa"
+    ):
+        fetched({"NEW": BARS[-30:]}, NEW="OLD")
+
+
 def test_a_ticker_without_a_former_name_is_asked_for_under_its_own():
     with pytest.raises(UnknownTicker, match=r"^NEW "):
         fetched({"OLD": BARS})
