@@ -67,6 +67,7 @@ setup(
             "py.typed",
             "universes.toml",
             "templates/*.csv",
+            "prices/*.npz",
             "storage/migrations/*.mako",
             "reporting/templates/*",
             "scheduling/pages/static/*",

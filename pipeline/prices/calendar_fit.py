@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import MalformedPrices, SettingsError
+from pipeline.prices.open_days import likely_calendars
 from pipeline.sessions import Calendar, calendar_names
 
 #: The calendars of exchanges by the endings that Yahoo gives their tickers
@@ -155,10 +156,12 @@ def misfit_of(
     is_at_weekends = len(extra) and np.mean(extra.day_of_week >= SATURDAY) > NEEDED_SHARE
     if len(extra) < FEWEST_DAYS or (len(lacking) < FEWEST_DAYS and not is_at_weekends):
         return None
+    likely = likely_calendars(days, own, NEEDED_SHARE)
+    names = calendar_names() if likely is None else likely
     scores = {
         name: _comparison(days, calendar, other, max(first, other.first_known), last)
-        for name, other in _calendars().items()
-        if name != calendar.name
+        for name in names
+        if name != calendar.name and (other := _calendar(name)) is not None
     }
     margins = {
         name: 2 * right - disputed
@@ -187,15 +190,12 @@ def _sessions(calendar: Calendar, first: dt.date, last: dt.date) -> pd.DatetimeI
 
 
 @cache
-def _calendars() -> dict[str, Calendar]:
-    """Return every calendar that can be built, by name."""
-    calendars: dict[str, Calendar] = {}
-    for name in calendar_names():
-        try:
-            calendars[name] = Calendar(name)
-        except SettingsError:  # exchange_calendars has some that it cannot build
-            continue
-    return calendars
+def _calendar(name: str) -> Calendar | None:
+    """Return a calendar; None: exchange_calendars has some that it cannot build."""
+    try:
+        return Calendar(name)
+    except SettingsError:
+        return None
 
 
 def ending_calendar(tickers: Sequence[str]) -> str | None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from pipeline.errors import MalformedPrices, SettingsError
 from pipeline.prices import calendar_fit, ending_calendar, gap_of, misfit_of, newest_session
 from pipeline.prices.calendar_fit import CALENDARS_BY_ENDING, CalendarMisfit, require_own_calendar
+from pipeline.prices.open_days import FILE, LAST_DAY, likely_calendars
 from pipeline.sessions import Calendar, calendar_names
 from tests.made_prices import MadeSource, random_walk
+from tests.prices.made_open_days import open_days
 
 FIRST, LAST = dt.date(2016, 1, 4), dt.date(2017, 6, 30)
 XNYS = Calendar("XNYS")
@@ -19,10 +22,9 @@ XNYS = Calendar("XNYS")
 
 @pytest.fixture(autouse=True)
 def few_calendars(monkeypatch):
-    """Compare with some calendars only: building all of them takes seconds."""
+    """Compare with some calendars only: building more of them takes seconds."""
     names = ("XNYS", "XBOM", "XLON", "XPAR", "XAMS", "24/7", "24/5")
-    some = {name: Calendar(name) for name in names}
-    monkeypatch.setattr(calendar_fit, "_calendars", lambda: some)
+    monkeypatch.setattr(calendar_fit, "likely_calendars", lambda *_: names)
 
 
 def days_of(name: str, last: dt.date = LAST) -> pd.DatetimeIndex:
@@ -109,6 +111,42 @@ def test_the_calendar_is_found_among_all_that_there_are(monkeypatch):
     monkeypatch.undo()
     misfit = misfit_of(days_of("XTKS"), ["7203.T"], XNYS)
     assert misfit.better == ("XTKS",) and misfit.right == misfit.disputed
+
+
+@pytest.mark.parametrize(
+    ("name", "few"),
+    [("XBOM", {"XBOM"}), ("24/7", {"24/7"}), ("XTKS", {"XTKS"}), ("XPAR", {"XPAR", "XAMS"})],
+)
+def test_few_calendars_are_worth_a_look(name, few):
+    """Most are ruled out by their open days alone; nothing is where a bar is of later days."""
+    days, own = days_of(name), days_of("XNYS")
+    likely = likely_calendars(days, own, calendar_fit.NEEDED_SHARE)
+    assert few <= set(likely) and len(likely) < 20
+    later = LAST_DAY + pd.Timedelta(days=1)
+    assert likely_calendars(days.union([later]), own, calendar_fit.NEEDED_SHARE) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [dt.date(1998, 1, 5), FIRST, dt.date(2017, 1, 2)])
+def test_a_look_at_few_calendars_finds_what_a_look_at_all_does(monkeypatch, first):
+    monkeypatch.undo()
+    for name in ("XBOM", "XLON", "XTKS", "XPAR", "XETR", "XSAU", "XSHG", "24/5", "XTAE", "CMES"):
+        calendar = calendar_fit._calendar(name)
+        days = pd.DatetimeIndex(calendar.sessions(first, LAST) if calendar else [])
+        days = days.delete(range(7, len(days), 60))
+        quick = misfit_of(days, [name], XNYS)
+        with monkeypatch.context() as patched:
+            patched.setattr(calendar_fit, "likely_calendars", lambda *_: None)
+            assert misfit_of(days, [name], XNYS) == quick
+
+
+@pytest.mark.slow
+def test_the_file_of_open_days_is_that_of_the_installed_calendars():
+    with np.load(FILE) as packed:
+        kept = dict(zip(packed["names"], packed["bits"], strict=True))
+    known = open_days()
+    assert list(kept) == list(known), "python -m tests.prices.made_open_days"
+    assert [n for n in known if (kept[n] != known[n]).any()] == [], "made_open_days, as above"
 
 
 @pytest.mark.slow
