@@ -12,12 +12,14 @@ import typer
 
 from pipeline.cli.flags import FormatFlag, date_flag
 from pipeline.cli.printing import print_rows
-from pipeline.errors import NothingStored
+from pipeline.errors import NothingStored, SettingsError
 from pipeline.members import members_on
 from pipeline.settings import Settings
 from pipeline.universes import AMENDING, OMITTED_WHEN_EMPTY, REHEARSAL
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
 
     from pipeline.parts import Parts
@@ -63,22 +65,35 @@ def scores(
         date_flag("--session", "Only forecasts that were made after this session."),
     ] = None,
     each: Annotated[bool, typer.Option("--each", help="One row per forecast, no means.")] = False,
+    intervals: Annotated[
+        bool,
+        typer.Option(
+            "--intervals",
+            help="CRPS, width and coverage of the intervals, with the tests of Kupiec and "
+            "Christoffersen.",
+        ),
+    ] = False,
     format: FormatFlag = "table",
 ) -> None:
     """Print the scores of past forecasts."""
     from pipeline.daily import page_tables, with_currency
-    from pipeline.measures import realised
+    from pipeline.measures import interval_record, realised
     from pipeline.parts import Parts
     from pipeline.tables import SCORES
 
     groups = page_tables.RECORD_GROUPS
+    if each and intervals:
+        raise SettingsError("--each and --intervals exclude one another. Give one of them.")
     with Parts(settings) as parts:
-        tables = [
-            with_currency(parts.store, parts.store.load(SCORES, **filters), **filters)
-            if each
-            else realised(parts.store.score_sums(groups, **filters))
-            for filters in _asked(parts, session)
-        ]
+
+        def table_of(filters: Mapping[str, object]) -> pd.DataFrame:
+            if each:
+                return with_currency(parts.store, parts.store.load(SCORES, **filters), **filters)
+            if intervals:
+                return interval_record(parts.store.interval_sums(groups, **filters), groups)
+            return realised(parts.store.score_sums(groups, **filters))
+
+        tables = [table_of(filters) for filters in _asked(parts, session)]
         if not sum(map(len, tables)):
             raise NothingStored(
                 f"No forecast for {_filters_text(settings, session)} has been scored. "

@@ -16,7 +16,7 @@ import pandas as pd
 from pipeline.daily.currencies import currencies_of, with_currency
 from pipeline.daily.table_rows import row_dicts
 from pipeline.errors import NothingStored
-from pipeline.measures import realised
+from pipeline.measures import interval_record, realised
 from pipeline.models import DEFAULT
 from pipeline.prices import histories_as_of
 from pipeline.reporting import overview as overview_of
@@ -43,6 +43,9 @@ PAGE_DECISIONS = 60
 RECORD_GROUPS = (*SERIES, "ticker", "horizon")
 #: Columns that the scoreboard may be summed up by.
 GROUPINGS = ("recipe", "ticker", "horizon", "month")
+#: Days of the record of all tickers' intervals: they calm and storm as the market does, and what
+#: they were worth years ago says little of today's.
+INTERVAL_DAYS = 365
 #: Intervals whose coverage is shown.
 COVERAGE_LEVELS = (80, 95)
 
@@ -262,6 +265,24 @@ def findings(
 
 def _of(series: Series, session: dt.date, ticker: str | None) -> dict[str, object]:
     return {**series.key, "cutoff": session, **({} if ticker is None else {"ticker": ticker})}
+
+
+def intervals(store: Store, series: Series, ticker: str | None = None) -> pd.DataFrame:
+    """Return the record of a series' intervals by horizon; see `interval_record`.
+
+    Args:
+        ticker: of one ticker, all there is; None: of all tickers, `INTERVAL_DAYS` up to the newest
+            scored session.
+    """
+    filters: dict[str, object] = dict(series.key)
+    if ticker is None:
+        newest = store.greatest(SCORES, "session", **filters)
+        if newest is not None:
+            filters["session"] = Span(first=newest - dt.timedelta(days=INTERVAL_DAYS))
+    else:
+        filters["ticker"] = ticker
+    table = interval_record(store.interval_sums(["horizon"], **filters), ["horizon"])
+    return table.sort_values(["backfilled", "horizon"], ignore_index=True)
 
 
 def scoreboard(store: Store, series: Series, by: str) -> pd.DataFrame:

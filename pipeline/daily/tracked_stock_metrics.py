@@ -12,12 +12,12 @@ from pipeline.daily.lineup import Lineup, NetworkEntry
 from pipeline.daily.prediction_files import decode_predictions, predictions_file
 from pipeline.daily.table_rows import row_dicts
 from pipeline.measures import (
+    FORECAST_COLUMNS,
     crps,
     exceedance_test,
     exceeded,
     qlike,
     root_mean_squared_error,
-    scores,
 )
 from pipeline.models import BASELINES, EWMA, NAIVE, PriceRecipe
 from pipeline.quantiles import INTERVALS, PROBABILITIES
@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from pipeline.parts import Parts
 
 #: The quantiles as columns of test predictions, in their order.
-PREDICTED_COLUMNS = tuple(
-    "prediction" if name == "y_hat" else name for name in scores.FORECAST_COLUMNS
-)
+PREDICTED_COLUMNS = tuple("prediction" if name == "y_hat" else name for name in FORECAST_COLUMNS)
 
 
 def stock_figures(evaluations: pd.DataFrame, model: str) -> dict[str, float]:

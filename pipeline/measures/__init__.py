@@ -1,7 +1,7 @@
 """Measures of forecasts and of evidence: pure functions of arrays and tables."""
 
 from pipeline.measures import calibration, drift, metrics, scores
-from pipeline.measures.distributions import crps, pit_moments, pit_p_value, qlike
+from pipeline.measures.distributions import CRPS_WEIGHTS, crps, pit_moments, pit_p_value, qlike
 from pipeline.measures.drift import DRIFT_SESSIONS, HIGHEST_PSI, LOWEST_SKILL, coverage_band
 from pipeline.measures.exceedances import (
     REJECTED_BELOW,
@@ -10,7 +10,9 @@ from pipeline.measures.exceedances import (
     exceeded,
     promised_share,
 )
+from pipeline.measures.interval_record import FEWEST_SESSIONS, interval_record
 from pipeline.measures.metrics import directional_accuracy, realised, root_mean_squared_error, skill
+from pipeline.measures.scores import FORECAST_COLUMNS
 from pipeline.measures.significance import (
     CONFIDENCE,
     Estimate,
@@ -22,7 +24,10 @@ from pipeline.measures.significance import (
 
 __all__ = [
     "CONFIDENCE",
+    "CRPS_WEIGHTS",
     "DRIFT_SESSIONS",
+    "FEWEST_SESSIONS",
+    "FORECAST_COLUMNS",
     "HIGHEST_PSI",
     "LOWEST_SKILL",
     "REJECTED_BELOW",
@@ -36,6 +41,7 @@ __all__ = [
     "drift",
     "exceedance_test",
     "exceeded",
+    "interval_record",
     "mean_estimate",
     "metrics",
     "pit_moments",

@@ -8,9 +8,11 @@ from typing import Any
 import pandas as pd
 import sqlalchemy as sa
 
+from pipeline.measures import CRPS_WEIGHTS, FORECAST_COLUMNS
+from pipeline.quantiles import PROBABILITIES
 from pipeline.storage.filters import conditions_of
 from pipeline.storage.schema import SQL_TABLES
-from pipeline.tables import SCORES, SESSION_DTYPE
+from pipeline.tables import PUBLICATIONS, SCORES, SESSION_DTYPE
 
 #: A group besides the columns of SCORES: the month of the session, as 2013-03.
 MONTH = "month"
@@ -32,6 +34,48 @@ def score_sums(
         months = table[MONTH]
         table[MONTH] = [f"{month // 100}-{month % 100:02d}" for month in months]
     return table
+
+
+def interval_sums(
+    connection: sa.Connection, by: Sequence[str], filters: Mapping[str, object]
+) -> pd.DataFrame:
+    """Return what was published of SCORES added up by session; see `Store.interval_sums`."""
+    scores, published = (SQL_TABLES[table.name].c for table in (SCORES, PUBLICATIONS))
+    same = [scores[name] == published[name] for name in PUBLICATIONS.key]
+    groups = [scores[name] for name in (*by, "backfilled", "session")]
+    sums = _interval_sums()
+    query = (
+        sa.select(*groups, *sums.values())
+        .join_from(SQL_TABLES[SCORES.name], SQL_TABLES[PUBLICATIONS.name], sa.and_(*same))
+        .where(*conditions_of(SCORES, filters), published.lower_95.is_not(None))
+        .group_by(*groups)
+        .order_by(*groups)
+    )
+    rows = [tuple(row) for row in connection.execute(query)]
+    names = [*by, "backfilled", "session"]
+    dtypes = {name: SCORES.columns[name] for name in names}
+    table = pd.DataFrame(rows, columns=[*names, *sums])
+    return table.astype({**dtypes, **dict.fromkeys(sums, "float64"), "forecasts": "int64"})
+
+
+def _interval_sums() -> dict[str, sa.ColumnElement[Any]]:
+    scores, published = (SQL_TABLES[table.name].c for table in (SCORES, PUBLICATIONS))
+    last, actual = published.last_value, scores.actual
+
+    def loss(name: str, probability: float) -> sa.ColumnElement[Any]:
+        error = actual - published[name]
+        return sa.case((error > 0, probability * error), else_=(probability - 1) * error)
+
+    places = zip(FORECAST_COLUMNS, PROBABILITIES, CRPS_WEIGHTS.tolist(), strict=True)
+    losses = [2 * weight * loss(name, probability) for name, probability, weight in places]
+    return {
+        "forecasts": sa.func.count(),
+        "crps": sa.func.sum(sum(losses[1:], losses[0]) / last),
+        "width_80": sa.func.sum((published.upper_80 - published.lower_80) / last),
+        "inside_80": sa.func.sum(sa.cast(scores.inside_80, sa.Integer)),
+        "below_95": sa.func.sum(sa.case((actual < published.lower_95, 1), else_=0)),
+        "above_95": sa.func.sum(sa.case((actual > published.upper_95, 1), else_=0)),
+    }
 
 
 def _month(session: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:

@@ -19,7 +19,7 @@ from pipeline.storage.frames import are_many, column_values, fetch_frame, rows_o
 from pipeline.storage.price_revisions import PriceRevisions
 from pipeline.storage.publications import Publications
 from pipeline.storage.schema import SQL_TABLES
-from pipeline.storage.score_sums import score_sums
+from pipeline.storage.score_sums import interval_sums, score_sums
 from pipeline.storage.statements import delete_keys, distinct_prefixes, replace_group, upsert
 from pipeline.tables import PROMOTIONS, PUBLICATIONS, RUN_KEY, SERIES, Table
 
@@ -178,3 +178,17 @@ class Store:
         """
         with self.database.reader() as connection:
             return score_sums(connection, by, filters)
+
+    def interval_sums(self, by: Sequence[str], **filters: object) -> pd.DataFrame:
+        """Return the scored distributions added up by columns of SCORES, and by session.
+
+        They are those that the scores are of, as they were published. Scores from before forecasts
+        were distributions are left out.
+
+        Returns:
+            Columns: the groups, backfilled, session, forecasts; sums of crps and width_80 (of the
+            80% interval), both as fractions of the last price; and how many outcomes lie inside the
+            80% interval, below and above the 95% interval: inside_80, below_95, above_95.
+        """
+        with self.database.reader() as connection:
+            return interval_sums(connection, by, filters)

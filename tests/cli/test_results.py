@@ -39,6 +39,16 @@ def test_rehearsals_are_printed_only_when_they_are_asked_for(rows_of):
         assert {row["ticker"] for row in asked} == {"AAA"}
 
 
+def test_intervals_are_printed_with_their_tests_instead_of_the_errors(rows_of, call):
+    rows = rows_of("scores --intervals --tickers AAA")
+    counts = {row["horizon"]: row["forecasts"] for row in rows_of("scores --tickers AAA")}
+    assert {row["horizon"]: row["forecasts"] for row in rows} == counts
+    assert all(float(row["width_80"]) > 0 and float(row["crps"]) > 0 for row in rows)
+    assert {row["kupiec"] for row in rows} == {""}  # 20 sessions are the fewest
+    code, _, message = call("scores --each --intervals")
+    assert code != 0 and "--each and --intervals exclude one another" in message
+
+
 def test_what_was_withdrawn_is_printed_among_the_revisions_only(rows_of):
     assert "BRK.B" not in {row["ticker"] for row in rows_of("forecasts")}
     revisions = rows_of("forecasts --revisions --tickers BRK.B")

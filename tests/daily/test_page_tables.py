@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 
 from pipeline.daily import page_tables
+from pipeline.measures import interval_record
 from pipeline.storage import Store
-from pipeline.tables import SCORES
+from pipeline.tables import PUBLICATIONS, SCORES
 from tests.made_publications import CUTOFFS, KEY, SESSIONS, fill
+from tests.measures.made_sums import interval_sums_by_loop
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +77,17 @@ def test_earlier_forecasts_stand_next_to_actual_values_and_end_at_the_session(pu
     ]
     stored = published.load(SCORES, **KEY, ticker="AAA", horizon=2, cutoff=CUTOFFS[:5])
     assert table["actual"].tolist() == stored["actual"].tolist()
+
+
+def test_the_record_of_intervals_is_that_of_the_publications_scored(published):
+    [series] = page_tables.all_series(published)
+    scored = published.load(SCORES, **KEY).merge(
+        published.load(PUBLICATIONS, **KEY), on=list(PUBLICATIONS.key), suffixes=("", "_published")
+    )
+    for ticker, rows in (("AAA", scored[scored["ticker"] == "AAA"]), (None, scored)):
+        record = page_tables.intervals(published, series, ticker)
+        sums = interval_sums_by_loop(rows, ["horizon"])
+        expected = interval_record(sums, ["horizon"])
+        expected = expected.sort_values(["backfilled", "horizon"], ignore_index=True)
+        pd.testing.assert_frame_equal(record, expected, check_dtype=False)
+        assert record["forecasts"].sum() == len(rows)

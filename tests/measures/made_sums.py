@@ -5,7 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
+
+from pipeline.measures import FORECAST_COLUMNS, crps
+
+INTERVAL_SUMS = ("forecasts", "crps", "width_80", "inside_80", "below_95", "above_95")
 
 
 def sums_by_loop(scores: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -44,3 +49,26 @@ def _empty(session: object) -> dict[str, object]:
         "inside_80": 0.0,
         "inside_95": 0.0,
     }
+
+
+def interval_sums_by_loop(scored: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Return what `Store.interval_sums` does, one forecast after the other.
+
+    Args:
+        scored: SCORES with last_value and the bounds of the publication that each is of.
+    """
+    sums: dict[tuple[object, ...], dict[str, object]] = {}
+    for row in scored.to_dict("records"):
+        if math.isnan(row["lower_95"]):
+            continue
+        group = {name: row[name] for name in [*by, "backfilled", "session"]}
+        own = sums.setdefault(tuple(group.values()), {**group, **dict.fromkeys(INTERVAL_SUMS, 0)})
+        actual = np.array([[row["actual"]]])
+        quantiles = np.array([[[row[name] for name in FORECAST_COLUMNS]]])
+        own["forecasts"] += 1
+        own["crps"] += crps(actual, quantiles, np.array([row["last_value"]]))[0, 0]
+        own["width_80"] += (row["upper_80"] - row["lower_80"]) / row["last_value"]
+        own["inside_80"] += row["inside_80"]
+        own["below_95"] += row["actual"] < row["lower_95"]
+        own["above_95"] += row["actual"] > row["upper_95"]
+    return pd.DataFrame([sums[key] for key in sorted(sums)])

@@ -184,6 +184,7 @@ def test_a_stocks_page_shows_its_fan_its_record_its_promotions_and_its_links(pag
     assert "beats <naive>" in text
     assert "lstm 60% + ewma 40%" in text
     assert "Inside 80%" in text
+    assert "Do its intervals hold what they promise?" in text and "Christoffersen p" in text
     assert "/dags/daily_forecast_made/runs/manual__1%20%2B/tasks/evaluate/mapped/3" in page.text
     script = '<script type="application/json" id="chart-data">(.*?)</script>'
     data = json.loads(re.search(script, page.text, re.DOTALL)[1])

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.measures import FORECAST_COLUMNS
 from pipeline.storage import Span
 from pipeline.tables import PROMOTIONS, PUBLICATIONS, SCORES, SERIES
-from tests.measures.made_sums import sums_by_loop
+from tests.measures.made_sums import interval_sums_by_loop, sums_by_loop
 from tests.storage.made_rows import any_rows
 
 
@@ -49,8 +50,38 @@ def test_scores_are_summed_up_as_by_a_loop(store, by):
         pd.testing.assert_frame_equal(store.score_sums(by, **filters), expected, check_dtype=False)
 
 
+@pytest.mark.parametrize("by", [["horizon"], ["ticker", "horizon"]], ids="-".join)
+def test_published_intervals_are_summed_up_as_by_a_loop(store, by):
+    scores, random = made_scores(), np.random.default_rng(4)
+    scores["backfilled"] = scores["ticker"] == "BBB"
+    steps = np.sort(random.normal(0, 1, (len(scores), 7)), axis=1)
+    quantiles = dict(zip(FORECAST_COLUMNS, (50 + steps).T, strict=True))
+    published = scores.assign(
+        last_value=50.0 + random.random(len(scores)),
+        **quantiles,
+        model_id="m",
+        known_at=scores["cutoff"],
+        published_by="",
+        withdrawn="",
+    )
+    bounds = [name for name in FORECAST_COLUMNS if name != "y_hat"]
+    published.loc[:9, bounds] = np.nan  # from before there were distributions
+    later = published.assign(published_at=published["published_at"] + pd.Timedelta(days=9))
+    store.save(SCORES, scores)
+    store.save(PUBLICATIONS, PUBLICATIONS.conform(pd.concat([published, later])))
+    last = scores["session"].iloc[60].date()
+    for rows, filters in (
+        (published, {}),
+        (published[published["session"] <= pd.Timestamp(last)], {"session": Span(last=last)}),
+        (published[published["ticker"] == "AAA"], {"universe": "u", "ticker": "AAA"}),
+    ):
+        sums = store.interval_sums(by, **filters)
+        pd.testing.assert_frame_equal(sums, interval_sums_by_loop(rows, by), check_dtype=False)
+
+
 def test_without_scores_there_are_no_sums(store):
     assert store.score_sums(["ticker"]).empty
+    assert store.interval_sums(["ticker"]).empty
 
 
 def test_each_series_is_found_with_its_newest_cutoff(store):

@@ -21,6 +21,7 @@ from pipeline.scheduling.pages.requested import (
     RequestedSeries,
     RequestedSession,
     RequestedTicker,
+    intervals,
     scoreboard,
 )
 
@@ -86,6 +87,7 @@ def stock_page(
         publications=records(page_tables.publication_log(store, series, ticker, session)),
         decisions=records(decisions),
         record=records(page_tables.record(store, series, ticker)),
+        intervals=records(page_tables.intervals(store, series, ticker)),
         calibration=records(page_tables.calibration(store, series, ticker, session)),
         check=next(iter(records(checks)), None),
         findings=records(page_tables.findings(store, series, session, ticker)),
@@ -111,7 +113,11 @@ def scores_page(
 ) -> str:
     """Show the scoreboard: all published forecasts next to the baselines."""
     tables = {by: records(scoreboard(parts.store, series, by)) for by in page_tables.GROUPINGS}
-    return page(request, "scores", every, series, series.newest, tables=tables)
+    promised = {
+        "intervals": records(intervals(parts.store, series)),
+        "days": page_tables.INTERVAL_DAYS,
+    }
+    return page(request, "scores", every, series, series.newest, tables=tables, **promised)
 
 
 @html.get("/quality")

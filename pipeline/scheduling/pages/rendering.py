@@ -113,6 +113,7 @@ def _environment() -> Environment:
         "price": forecast_price,
         "last_price": last_price,
         "percent": _or_dash(lambda value: f"{value:.1%}"),
+        "probability": _or_dash(lambda value: f"{value:.3f}"),
         "error": _or_dash(lambda value: f"{value:.3%}"),
         "change": _or_dash(change_text),
         "tone": lambda value: "" if value is None else tone(value),

@@ -95,8 +95,16 @@ RequestedSession = Annotated[dt.date, Depends(_session)]
 
 def scoreboard(store: Store, series: page_tables.Series, by: str) -> pd.DataFrame:
     """Return `page_tables.scoreboard`, at most `SCOREBOARD_SECONDS` old."""
-    period = int(dt.datetime.now(dt.UTC).timestamp()) // SCOREBOARD_SECONDS
-    return _scoreboard_of_period(store, series, by, period)
+    return _scoreboard_of_period(store, series, by, _period())
+
+
+def intervals(store: Store, series: page_tables.Series) -> pd.DataFrame:
+    """Return `page_tables.intervals` of all tickers, at most `SCOREBOARD_SECONDS` old."""
+    return _intervals_of_period(store, series, _period())
+
+
+def _period() -> int:
+    return int(dt.datetime.now(dt.UTC).timestamp()) // SCOREBOARD_SECONDS
 
 
 @lru_cache(maxsize=32)
@@ -104,3 +112,8 @@ def _scoreboard_of_period(
     store: Store, series: page_tables.Series, by: str, period: int
 ) -> pd.DataFrame:
     return page_tables.scoreboard(store, series, by)
+
+
+@lru_cache(maxsize=32)
+def _intervals_of_period(store: Store, series: page_tables.Series, period: int) -> pd.DataFrame:
+    return page_tables.intervals(store, series)
