@@ -6,12 +6,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
+
 from pipeline.daily.admission import passed
 from pipeline.daily.currencies import with_currency
+from pipeline.daily.joint_forecasts import published_margins
 from pipeline.daily.page_tables import RECORD_GROUPS
+from pipeline.daily.portfolio_risk import risk_table
+from pipeline.daily.scenarios import paths_file, stored_paths
 from pipeline.daily.tracked_session import open_session, session_files, session_metrics
 from pipeline.daily.unfinished import unfinished_steps
 from pipeline.daily.window_cuts import histories_of
+from pipeline.joint import gains_of
 from pipeline.measures import realised
 from pipeline.outcomes import outcome_of_each
 from pipeline.reporting import (
@@ -36,11 +43,11 @@ from pipeline.tables import (
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from pipeline.parts import Parts
 
 STEP = "report"
+#: Levels of the risk of all stocks together.
+REPORTED_LEVELS = (0.95, 0.99)
 
 
 def report(parts: Parts, run: Run) -> str:
@@ -103,8 +110,9 @@ def day_of(parts: Parts, run: Run) -> Day:
     """Read what the day's page is made of; its record is of the sessions up to this one."""
     of_run, of_series = ({**key, **_shown_tickers(run)} for key in (run.key, run.series))
     load = parts.store.load
+    forecasts = load(FORECASTS, **of_run)
     day = Day(
-        forecasts=with_currency(parts.store, load(FORECASTS, **of_run), **run.key),
+        forecasts=with_currency(parts.store, forecasts, **run.key),
         promotions=load(PROMOTIONS, **of_run),
         calibrations=load(CALIBRATIONS, **of_run),
         findings=load(FINDINGS, **of_run),
@@ -113,8 +121,22 @@ def day_of(parts: Parts, run: Run) -> Day:
             parts.store.score_sums(RECORD_GROUPS, **of_series, session=Span(last=run.session))
         ),
         drift=load(DRIFT, **of_run),
+        together=_together(parts, run) if len(forecasts) else pd.DataFrame(),
     )
     return replace(day, unfinished=unfinished_steps(parts, run, day.missing))
+
+
+def _together(parts: Parts, run: Run) -> pd.DataFrame:
+    """Return what all stocks with the same part may lose; no rows where no paths were drawn."""
+    if not parts.artifacts.exists(paths_file(run.key)):
+        return pd.DataFrame()
+    margins = published_margins(parts, run.key)
+    values = stored_paths(parts, margins)
+    if values is None:
+        return pd.DataFrame()
+    same_part = np.full(len(margins.last), 1 / len(margins.last))
+    gains = gains_of(values, margins.last, same_part)
+    return risk_table(gains, margins.sessions, REPORTED_LEVELS)
 
 
 def _shown_tickers(run: Run) -> dict[str, object]:

@@ -6,6 +6,7 @@ the same name, with the same bytes.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from pipeline.parts import Parts
 
 STEP = "scenarios"
+
+log = logging.getLogger(__name__)
 
 
 def scenarios(parts: Parts, run: Run) -> str:
@@ -82,12 +85,19 @@ def stored_paths(parts: Parts, margins: PublishedMargins) -> np.ndarray | None:
     """Return the stored paths (M, S, H) of what stands of a session.
 
     Returns:
-        None where there are none, or where other forecasts stood when they were drawn.
+        None where there are none, where the file is damaged, or where other forecasts stood when
+        they were drawn.
     """
     name = paths_file(margins.key)
     if not parts.artifacts.exists(name):
         return None
-    table = unpack_table(parts.artifacts.read(name))
+    try:
+        table = unpack_table(parts.artifacts.read(name))
+    except (ValueError, OSError):  # what Parquet's reader raises of a damaged file
+        log.warning(
+            "%s is damaged. `stockcast scenarios` makes it again.", parts.artifacts.url(name)
+        )
+        return None
     if table.attrs.get("forecasts") != _digest(margins):
         return None
     values = table["value"].to_numpy("float64")

@@ -45,6 +45,8 @@ class Day:
         forecasts: with a column `currency` where one is known.
         record: the errors of all earlier forecasts whose session has closed (`realised`).
         unfinished: by ticker that is `missing` the step that is not done for it.
+        together: what all stocks with the same part may lose, by session ahead (see `risk_text`);
+            empty where no joint paths were drawn.
     """
 
     forecasts: pd.DataFrame
@@ -55,6 +57,7 @@ class Day:
     record: pd.DataFrame
     drift: pd.DataFrame
     unfinished: Mapping[str, str] = field(default_factory=dict)
+    together: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def quarantined(self) -> pd.DataFrame:

@@ -24,6 +24,7 @@ from pipeline.reporting.day import (
     shown_in_full,
     summary_of,
 )
+from pipeline.reporting.risk_text import risk_cells
 from pipeline.reporting.rows import (
     change_text,
     counted,
@@ -69,6 +70,7 @@ def day_page(run: Run, day: Day, charts: Mapping[str, bytes], pictures: Mapping[
             warnings=list(drift_warnings(day.drift)),
             waiting=sum(row["sessions"] < drift.FEWEST_SCORED_SESSIONS for row in watched),
             record=day.record.to_dict("records"),
+            together=risk_cells(day.together),
             checked=len(day.checks),
             quarantined=day.quarantined.to_dict("records"),
             on_one_day=on_one_day(day.findings) if len(day.findings) else [],

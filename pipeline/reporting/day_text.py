@@ -21,6 +21,7 @@ from pipeline.reporting.day import (
     shown_in_full,
     summary_of,
 )
+from pipeline.reporting.risk_text import risk_text
 from pipeline.reporting.rows import (
     align,
     change_text,
@@ -64,6 +65,8 @@ def day_text(run: Run, day: Day) -> str:
         "How earlier forecasts did": _record_text(day.record),
         "Quality of the prices": _quality_text(day),
     }
+    if len(day.together):
+        parts["All stocks together: what the same part of each may lose"] = risk_text(day.together)
     sections = [f"{name}\n{'-' * len(name)}\n{text}" for name, text in parts.items()]
     footer = (
         "Skill: 1 - loss / the rival's; below zero the rival is better. "

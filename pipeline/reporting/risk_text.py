@@ -22,14 +22,19 @@ def risk_text(table: pd.DataFrame, worth: float = math.nan, currency: str = "") 
             on: fractions of the worth.
         worth: in the currency; NaN: not known.
     """
+    columns, *cells = risk_cells(table, worth, currency)
+    return align(columns, cells, [name != "session" for name in columns])
+
+
+def risk_cells(table: pd.DataFrame, worth: float = math.nan, currency: str = "") -> list[list[str]]:
+    """Return the headings and the rows of `risk_text`; a table without rows has none."""
     names = [str(name) for name in table if name not in _OTHERS]
-    cells = []
+    cells = [["ahead", "session", "median gain", *map(_column_words, names)]]
     for row in table.to_dict("records"):
         losses = [_loss_text(row[name], worth, currency) for name in names]
         at = [str(row["horizon"]), str(row["session"].date()), change_text(row["median"])]
         cells.append([*at, *losses])
-    columns = ["ahead", "session", "median gain", *map(_column_words, names)]
-    return align(columns, cells, [name != "session" for name in columns])
+    return cells if len(table) else []
 
 
 def exceedances_text(table: pd.DataFrame) -> str:

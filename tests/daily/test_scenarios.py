@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.daily import STEPS, paths_file, store_paths
 from pipeline.daily.joint_forecasts import joint_paths, published_margins
+from pipeline.daily.report import day_of
 from pipeline.daily.scenarios import stored_paths
 from pipeline.errors import NothingStored
 from pipeline.joint import quantiles_at, strata
@@ -110,6 +111,27 @@ def test_stored_paths_of_forecasts_that_no_longer_stand_count_no_more(done):
     store_paths(parts, run.key, PATHS)
     parts.store.publications.withdraw({"TWO": "it jumps"}, [], "test", **run.key)
     assert stored_paths(parts, published_margins(parts, run.key)) is None
+
+
+def test_the_day_s_page_has_what_all_stocks_may_lose_together(done):
+    parts, run = done
+    assert day_of(parts, run).together.empty
+    store_paths(parts, run.key, PATHS)
+    drawn = joint_paths(parts, run.key, PATHS)
+    together = day_of(parts, run).together
+    gains = (drawn.values / drawn.margins.last[:, None] - 1).mean(axis=1)
+    assert together["session"].dt.date.tolist() == list(run.forecast_sessions)
+    at_risk = -np.quantile(gains, 0.05, axis=0)
+    assert together["value_at_risk_95"].to_numpy() == pytest.approx(at_risk)
+
+
+def test_a_damaged_file_is_no_paths(done, caplog):
+    parts, run = done
+    store_paths(parts, run.key, PATHS)
+    data = parts.artifacts.read(paths_file(run.key))
+    parts.artifacts.write(paths_file(run.key), data[: len(data) // 2])
+    assert day_of(parts, run).together.empty
+    assert "is damaged. `stockcast scenarios` makes it again" in caplog.text
 
 
 def test_too_little_history_is_said_plainly(tmp_path):
