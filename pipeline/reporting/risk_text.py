@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from pipeline.measures import CONFIDENCE, REJECTED_BELOW
+from pipeline.measures import CONFIDENCE, REJECTED_BELOW, drift
 from pipeline.money import price_text
 from pipeline.reporting.rows import align, change_text, or_dash
 
@@ -38,7 +38,13 @@ def risk_cells(table: pd.DataFrame, worth: float = math.nan, currency: str = "")
 
 
 def exceedances_text(table: pd.DataFrame) -> str:
-    """Return a row per way to join the stocks, level and session ahead, with the tests' verdict."""
+    """Return a row per level and way to join the stocks, with the tests' verdict.
+
+    They are of one session ahead and of the most that have outcomes.
+    """
+    known = table[table["sessions"] > 0]
+    shown = known[known["horizon"].isin([1, known["horizon"].max()])]
+    shown = shown.sort_values(["horizon", "level"], kind="stable")
     cells = [
         [
             row["joined"],
@@ -50,7 +56,7 @@ def exceedances_text(table: pd.DataFrame) -> str:
             *(_p_text(row[name]) for name in ("kupiec", "independence", "conditional")),
             _verdict(row["kupiec"], row["independence"], row["conditional"]),
         ]
-        for row in table.to_dict("records")
+        for row in shown.to_dict("records")
     ]
     columns = ["joined by", "level", "ahead", "sessions", "promised", "losses beyond", "Kupiec p"]
     columns += ["Christoffersen p", "both p", ""]
@@ -58,8 +64,12 @@ def exceedances_text(table: pd.DataFrame) -> str:
 
 
 def score_lines(table: pd.DataFrame) -> list[str]:
-    """Return a sentence per other way to join the stocks, over one session ahead."""
-    others = table[(table["horizon"] == 1) & (table["energy_gain"] != "")]
+    """Return a sentence per other way to join the stocks, over one session ahead.
+
+    There is none where fewer sessions have outcomes than drift is judged by.
+    """
+    enough = table["sessions"] >= drift.FEWEST_SCORED_SESSIONS
+    others = table[enough & (table["horizon"] == 1) & (table["energy_gain"] != "")]
     lines = []
     for row in others.to_dict("records"):
         gains = [f"energy score {row['energy_gain']}"]

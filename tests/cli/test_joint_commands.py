@@ -57,7 +57,6 @@ def test_the_risk_of_a_portfolio_and_its_record_are_printed(stored, portfolio):
     assert len([line for line in lines[table + 1 :] if line[:7].strip().isdigit()]) >= 5
     record = f"Record of the same parts, sessions {CUTOFFS[0]} to {CUTOFFS[-2]}, "
     assert record + "forecasts published in time" in lines
-    assert "Scenarios against independent draws, one session ahead" in out
 
 
 def test_rows_are_those_of_the_risk_or_of_the_record(stored, portfolio):

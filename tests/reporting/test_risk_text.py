@@ -49,12 +49,33 @@ def test_a_test_that_rejects_is_named():
     assert " ".join(lines[2].split()[2:]) == "99% 1 500 5.0 31 0.000 – 0.000 rejected"
 
 
+def test_of_many_sessions_ahead_the_first_and_the_last_with_outcomes_are_shown():
+    rows = pd.DataFrame(
+        [
+            {
+                "joined": joined,
+                "level": 0.95,
+                "horizon": ahead,
+                "sessions": 30 - 10 * ahead,
+                "promised": 1.0,
+                "exceedances": 1,
+                **dict.fromkeys(("kupiec", "independence", "conditional"), 0.5),
+            }
+            for joined in ("scenarios", "copula")
+            for ahead in (1, 2, 3)
+        ]
+    )
+    shown = [line.split()[:3] for line in exceedances_text(rows).splitlines()[1:]]
+    assert shown == [[joined, "95%", ahead] for ahead in "12" for joined in ("scenarios", "copula")]
+
+
 def test_scores_are_compared_one_session_ahead():
     gain = "-0.80% [-1.10%, -0.50%]"
     rows = pd.DataFrame(
         {
             "joined": ["scenarios", "independent draws", "Gaussian copula", "independent draws"],
             "horizon": [1, 1, 1, 2],
+            "sessions": 500,
             "energy_gain": ["", gain, "+0.10% [+0.00%, +0.20%]", gain],
             "variogram": [0.1, 0.2, float("nan"), 0.1],
             "variogram_gain": ["", "-9.00% [-12.00%, -6.00%]", "", gain],
@@ -67,6 +88,7 @@ def test_scores_are_compared_one_session_ahead():
         "Scenarios against Gaussian copula, one session ahead, with intervals of 90%: energy score "
         "+0.10% [+0.00%, +0.20%]. Below 0 they are better.",
     ]
+    assert score_lines(rows.assign(sessions=19)) == []
 
 
 def test_the_day_shows_all_stocks_together_where_paths_were_drawn():
