@@ -41,12 +41,13 @@ from pipeline.sessions import Calendar
 from pipeline.settings import Settings
 from pipeline.storage import Artifacts, Store
 from pipeline.storage.embedded_postgres import cluster, server_user
-from pipeline.tables import CHECKS, FORECASTS, PRICE_COLUMNS
+from pipeline.tables import CHECKS, FORECASTS, PRICE_COLUMNS, PRICE_CURRENCIES
 from pipeline.tracking import Tracker
 from pipeline.universes import Universe
 from tests.daily.quick_days import QuickGate
 from tests.made_days import NOW, MadeParts, made_source
 from tests.made_prices import LAST
+from tests.made_publications import KNOWN_AT, fill
 from tests.made_settings import settings_of
 from tests.price_service_server import (
     ALPHAVANTAGE_PREMIUM,
@@ -382,6 +383,27 @@ def fewer_sessions_ahead(stranger: Stranger) -> str:
     return stranger.raised(lambda: plan(parts, shorter, LAST, NOW, publish=True))
 
 
+def a_portfolio_without_amounts(stranger: Stranger) -> str:
+    path = stranger.home / "portfolio.csv"
+    path.write_text("ticker,name\nIBM,International Business Machines\n", encoding="utf-8")
+    return stranger.stockcast(f"risk --portfolio {path}")
+
+
+def a_portfolio_in_two_currencies(stranger: Stranger) -> str:
+    store = Store.open(stranger.places["store_url"])
+    fill(store)
+    known_at = KNOWN_AT.replace(tzinfo=None)
+    rows = [
+        {"source_id": "sample", "ticker": ticker, "known_at": known_at, "currency": currency}
+        for ticker, currency in (("AAA", "GBp"), ("BRK.B", "GBP"))
+    ]
+    store.save(PRICE_CURRENCIES, PRICE_CURRENCIES.conform(pd.DataFrame(rows)))
+    store.close()
+    path = stranger.home / "portfolio.csv"
+    path.write_text("ticker,shares\nAAA,1\nBRK.B,1\n", encoding="utf-8")
+    return stranger.stockcast(f"risk --portfolio {path}")
+
+
 def two_terminals(stranger: Stranger) -> str:
     from pipeline.scheduling.session_run import only_run
 
@@ -536,6 +558,8 @@ PROVOKED: dict[str, Callable[[Stranger], str]] = {
         "forecasts --session 2013-03-01"
     ),
     "has been scored": lambda stranger: stranger.stockcast("scores"),
+    "the portfolio has the columns": a_portfolio_without_amounts,
+    "The portfolio's prices are in": a_portfolio_in_two_currencies,
     "is being run by another": two_terminals,
     "Airflow is not up": lambda stranger: stranger.stockcast(
         "backfill --airflow --from 2013-02-01 --to 2013-02-28"
