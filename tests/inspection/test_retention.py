@@ -224,14 +224,19 @@ def test_old_pages_and_logs_go_and_leave_no_empty_folders(kept):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps("something"))
         os.utime(path, (0, 0))
-    kept.artifacts.write(f"reports/trained/{JANUARY}-default-close.html", b"page")
-    kept.artifacts.write(f"reports/trained/{NEWEST}-default-close.html", b"page")
+    for session in (JANUARY, NEWEST):
+        kept.artifacts.write(f"reports/trained/{session}-default-close.html", b"page")
+        kept.artifacts.write(f"scenarios/trained/{session}-default-close.parquet", b"paths")
     age(home / "artifacts" / "reports")
+    age(home / "artifacts" / "scenarios")
     prune(kept)
     assert all(path.exists() for path in stay)
     assert not any(path.exists() for path in (*old, old[0].parent, old[0].parents[2]))
-    names = [name for name in files(kept) if name.startswith("reports/")]
-    assert names == [f"reports/trained/{NEWEST}-default-close.html"]
+    names = [name for name in files(kept) if name.startswith(("reports/", "scenarios/"))]
+    assert sorted(names) == [
+        f"reports/trained/{NEWEST}-default-close.html",
+        f"scenarios/trained/{NEWEST}-default-close.parquet",
+    ]
 
 
 def test_of_a_folder_that_people_chose_for_tensorboard_only_its_own_files_go(kept_home, tmp_path):

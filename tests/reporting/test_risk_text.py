@@ -95,7 +95,7 @@ def test_the_day_shows_all_stocks_together_where_paths_were_drawn():
     together = made_day(together=RISKS)
     page = day_page(RUN, together, {}, {})
     assert "<h2>All stocks together</h2>" in page
-    assert "<td>1.23%</td>" in page and "<th>value at risk 97.5%</th>" in page
+    assert "<td>1.23%</td>" in page and "<th>Value at risk 97.5%</th>" in page
     assert "All stocks together" not in day_page(RUN, made_day(), {}, {})
     assert risk_text(RISKS) in day_text(RUN, together)
     assert "All stocks together" not in day_text(RUN, made_day())
