@@ -25,11 +25,6 @@ class Portfolio:
     amounts: Mapping[str, float]
     are_shares: bool
 
-    def of(self, tickers: set[str]) -> Portfolio:
-        """Return the holdings of these tickers alone."""
-        own = {ticker: amount for ticker, amount in self.amounts.items() if ticker in tickers}
-        return Portfolio(own, self.are_shares)
-
     def worth(self, prices: Floats) -> Floats:
         """Return each holding's value at prices (S,) in the order of `amounts`; parts: as given."""
         amounts = np.array(list(self.amounts.values()), dtype="float64")

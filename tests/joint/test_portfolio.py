@@ -21,7 +21,7 @@ def test_the_gain_of_a_known_portfolio():
 def test_parts_need_no_sum():
     portfolio = Portfolio({"AAA": 60, "BBB": 40}, are_shares=False)
     assert portfolio.weights(np.array([1.0, 1000.0])).tolist() == [0.6, 0.4]
-    assert portfolio.of({"BBB", "CCC"}).weights(np.array([7.0])).tolist() == [1.0]
+    assert Portfolio({"AAA": 3, "BBB": -1}, False).weights(np.ones(2)).tolist() == [0.75, -0.25]
 
 
 def test_value_at_risk_and_expected_shortfall_of_a_hundred_and_one_paths():
