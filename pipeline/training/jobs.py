@@ -1,19 +1,21 @@
-"""Jobs for worker processes, and their answers.
+"""Jobs, and their answers.
 
-A job travels to its worker as a pickle and is run there; TensorFlow is imported in `run` alone.
+A job that needs Keras travels to a worker process as a pickle and is run there; TensorFlow is
+imported in its `run` alone. The others are run where they are asked for.
 """
 
 from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
 from pipeline.models import Examples, PriceRecipe, Recipe
+from pipeline.training.numpy_networks import is_served_by_numpy
 from pipeline.windows import LookAhead, Windows
 
 #: In place of a ticker, for a network that all stocks share.
@@ -92,9 +94,43 @@ class Job(ABC, Generic[Answer]):
     #: Whether it takes less than a hundredth of what importing TensorFlow takes.
     is_quick: ClassVar[bool] = False
 
+    @property
+    def needs_keras(self) -> bool:
+        """True where it must be run in a worker process, where TensorFlow is imported."""
+        return True
+
     @abstractmethod
     def run(self) -> Answer:
-        """Do the work in a worker process."""
+        """Do the work."""
+
+    @classmethod
+    def run_together(cls, jobs: Sequence[Any]) -> list[Any]:
+        """Do the work of jobs of this class that do not need Keras.
+
+        Returns:
+            The answer of each, or its error.
+        """
+        answers: list[Any] = []
+        for job in jobs:
+            try:
+                answers.append(job.run())
+            except Exception as error:
+                answers.append(error)
+        return answers
+
+
+class _NetworkJob(Job[Answer]):
+    """A job that asks one network, which needs Keras where numpy does not serve the network.
+
+    Attributes:
+        model: a `.keras` file.
+    """
+
+    model: bytes
+
+    @property
+    def needs_keras(self) -> bool:
+        return not is_served_by_numpy(self.model)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +180,7 @@ class FitExamplesJob(Job[Trained]):
 
 
 @dataclass(frozen=True, eq=False)
-class PredictJob(Job[tuple[np.ndarray, ...]]):
+class PredictJob(_NetworkJob[tuple[np.ndarray, ...]]):
     """Forecast windows; see `predict.predict`.
 
     Attributes:
@@ -163,9 +199,15 @@ class PredictJob(Job[tuple[np.ndarray, ...]]):
 
         return predict(self.model, self.windows, self.horizon, self.label)
 
+    @classmethod
+    def run_together(cls, jobs: Sequence[PredictJob]) -> list[Any]:
+        from pipeline.training.predict import predict_together
+
+        return list(predict_together(jobs))
+
 
 @dataclass(frozen=True, eq=False)
-class AnswerJob(Job[np.ndarray]):
+class AnswerJob(_NetworkJob[np.ndarray]):
     """Answer made examples: (n, outputs), float32.
 
     Attributes:
@@ -184,7 +226,7 @@ class AnswerJob(Job[np.ndarray]):
 
 
 @dataclass(frozen=True, eq=False)
-class LookAheadJob(Job[LookAhead]):
+class LookAheadJob(_NetworkJob[LookAhead]):
     """Look ahead over windows in three ways; `model`: a `.keras` file."""
 
     label: str
@@ -199,7 +241,7 @@ class LookAheadJob(Job[LookAhead]):
 
 
 @dataclass(frozen=True, eq=False)
-class WriteJob(Job[str]):
+class WriteJob(_NetworkJob[str]):
     """Write `length` characters that go on after `start`; see `characters.write_on`.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Worker processes that fit and predict.
+"""Worker processes that fit, and that predict where numpy cannot.
 
 TensorFlow is imported in worker processes only: it hangs after a fork, and costs seconds and half a
 gigabyte. A worker is a plain subprocess that exchanges pickles, each with its length before it,
@@ -38,6 +38,8 @@ from pipeline.training.jobs import Job
 
 Answer = TypeVar("Answer")
 
+#: Jobs that a thread of this process runs at once, where numpy serves their networks.
+RUN_TOGETHER = 64
 #: Quick jobs that take as long as importing TensorFlow in one more process.
 WORTH_A_WORKER = 100
 #: Signals that others end a process by: the kernel where memory is short, an operator, a service.
@@ -95,9 +97,42 @@ class Workers:
         """Run jobs; yield each with its finished future, in the order in which they finish.
 
         A future returns the job's answer or raises its `StockcastError`; one job that fails does
-        not stop the others. Quick jobs use the workers that there are, or start one; they start
-        more where there are many: see `WORTH_A_WORKER`.
+        not stop the others. Jobs that need no Keras are run in this process. Quick jobs among the
+        others use the workers that there are, or start one; they start more where there are many:
+        see `WORTH_A_WORKER`.
         """
+        here: list[Job[Answer]] = []
+        there: list[Job[Answer]] = []
+        for job in jobs:
+            (there if job.needs_keras else here).append(job)
+        yield from self._run_here(here)
+        yield from self._run_in_processes(there)
+
+    def _run_here(
+        self, jobs: Sequence[Job[Answer]]
+    ) -> Iterator[tuple[Job[Answer], Future[Answer]]]:
+        """Run jobs that need no Keras, in threads of this process."""
+        if not jobs:
+            return
+        alike = {kind: [job for job in jobs if type(job) is kind] for kind in map(type, jobs)}
+        parts = [
+            some[begin : begin + RUN_TOGETHER]
+            for some in alike.values()
+            for begin in range(0, len(some), RUN_TOGETHER)
+        ]
+        with ThreadPoolExecutor(self.count, thread_name_prefix="forecasting") as threads:
+            for part, answers in zip(parts, threads.map(_run_together, parts), strict=True):
+                for job, answer in zip(part, answers, strict=True):
+                    future: Future[Answer] = Future()
+                    if isinstance(answer, Exception):
+                        future.set_exception(_failure(job, answer))
+                    else:
+                        future.set_result(answer)
+                    yield job, future
+
+    def _run_in_processes(
+        self, jobs: Sequence[Job[Answer]]
+    ) -> Iterator[tuple[Job[Answer], Future[Answer]]]:
         if not jobs:
             return
         at_once = self.count
@@ -282,6 +317,23 @@ class _Worker:
                 self._lifeline = -1
 
 
+def _run_together(jobs: Sequence[Job[Any]]) -> list[Any]:
+    return type(jobs[0]).run_together(jobs)
+
+
+def _failure(job: Job[Any], error: Exception) -> StockcastError:
+    """Return the error of a job, which names its label."""
+    if isinstance(error, StockcastError):
+        labelled = job.label in str(error)
+        return error if labelled else type(error)(f"{job.label}: {error}")
+    # A defect must not end the worker, and its traceback must reach the log.
+    failure = RunError(
+        f"{job.label}: the recipe or Keras failed with {type(error).__name__}: {first_line(error)}"
+    )
+    failure.add_note("".join(traceback.format_exception(error)))
+    return failure
+
+
 # In the worker process
 
 
@@ -329,17 +381,8 @@ def _answer(job: Job[Any]) -> tuple[bool, Any]:
     """Return (True, answer) or (False, error)."""
     try:
         return True, job.run()
-    except StockcastError as error:
-        labelled = job.label in str(error)
-        return False, error if labelled else type(error)(f"{job.label}: {error}")
     except Exception as error:
-        # A defect must not end the worker, and its traceback must reach the parent's log.
-        failure = RunError(
-            f"{job.label}: the recipe or Keras failed with {type(error).__name__}: "
-            f"{first_line(error)}"
-        )
-        failure.add_note(traceback.format_exc())
-        return False, failure
+        return False, _failure(job, error)
 
 
 def _import_tensorflow() -> None:

@@ -26,10 +26,13 @@ from pipeline.windows.normalisation import (
 )
 from pipeline.windows.rolling import (
     SEQUENCE_LENGTH,
+    Course,
     LookAhead,
     Predict,
+    followed,
     look_ahead,
     roll_forward,
+    rolling,
 )
 from pipeline.windows.spec import Spec, Windowing
 from pipeline.windows.train_test_splits import (
@@ -49,6 +52,7 @@ __all__ = [
     "SEQUENCE_LENGTH",
     "BlockMinMax",
     "ByVolatility",
+    "Course",
     "Dataset",
     "FirstValue",
     "Fraction",
@@ -74,11 +78,13 @@ __all__ = [
     "encode",
     "exponentially_weighted",
     "first_test_session",
+    "followed",
     "live_part",
     "load_dataset",
     "load_replay",
     "look_ahead",
     "roll_forward",
+    "rolling",
     "steps_of",
     "surely_trainable",
     "target_series",

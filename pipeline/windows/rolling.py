@@ -11,9 +11,9 @@ Rolling forward feeds back the forecast column alone; the other columns keep the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 #: Windows (n) -> the network's normalised outputs (n, outputs).
 Predict = Callable[[Windows], np.ndarray]
+Result = TypeVar("Result")
+#: It yields windows, is sent the network's normalised outputs of them, and returns a result.
+Course: TypeAlias = Generator[Windows, np.ndarray, Result]
 #: Sessions of one of the multiple sequences.
 SEQUENCE_LENGTH = 50
 
@@ -78,16 +81,36 @@ class LookAhead:
         }
 
 
-def roll_forward(windows: Windows, predict: Predict, horizon: int) -> np.ndarray:
-    """Return prices (n, horizon): what the network forecasts at once, and beyond by rolling."""
+def rolling(windows: Windows, horizon: int) -> Course[np.ndarray]:
+    """Ask for the network's outputs of windows, and of these rolled forward, until the horizon.
+
+    Returns:
+        Prices (n, horizon): what the network forecasts at once, and beyond by rolling.
+    """
     forecasts: list[np.ndarray] = []
     while True:
         _require_finite(windows)
-        prices = windows.to_prices(predict(windows))
+        prices = windows.to_prices((yield windows))
         forecasts.append(prices)
         if sum(part.shape[1] for part in forecasts) >= horizon:
             return np.concatenate(forecasts, axis=1)[:, :horizon]
         windows = windows.rolled(prices)
+
+
+def followed(course: Course[Result], predict: Predict) -> Result:
+    """Return the result of a course whose windows `predict` answers."""
+    try:
+        windows = next(course)
+        while True:
+            windows = course.send(predict(windows))
+    except StopIteration as end:
+        result: Result = end.value
+        return result
+
+
+def roll_forward(windows: Windows, predict: Predict, horizon: int) -> np.ndarray:
+    """Return dollars (n, horizon): what the network forecasts at once, and beyond by rolling."""
+    return followed(rolling(windows, horizon), predict)
 
 
 def look_ahead(windows: Windows, predict: Predict, length: int = SEQUENCE_LENGTH) -> LookAhead:

@@ -12,7 +12,7 @@ import pytest
 from pipeline.errors import LookAtTheData
 from pipeline.training import keras_files
 from pipeline.training.fit import fit
-from pipeline.training.predict import predict
+from pipeline.training.predict import keras_outputs, predict, symbol_inputs
 from tests.training.made_networks import small, training_files
 
 pytestmark = pytest.mark.slow
@@ -20,17 +20,29 @@ pytestmark = pytest.mark.slow
 
 def test_a_network_that_has_been_built_is_given_the_weights_of_each_file(dataset):
     one, other = (fit(small(), training_files(), seed).model for seed in (7, 8))
+    inputs = {"past": dataset.test.past, **symbol_inputs("UP", len(dataset.test))}
     alone = {}
     for model in (one, other):
         keras_files._built.clear()
-        [alone[model]] = predict(model, (dataset.test,), 2)
+        alone[model] = keras_outputs(keras_files.load_fused(model), inputs)
     assert not np.array_equal(alone[one], alone[other])
     for model in (one, other, one):
-        np.testing.assert_array_equal(predict(model, (dataset.test,), 2)[0], alone[model])
+        again = keras_outputs(keras_files.load_fused(model), inputs)
+        np.testing.assert_array_equal(again, alone[model])
     assert len(keras_files._built) == 1
     fused, loaded = keras_files.load_fused(one), keras_files.load_model(one)
     for weights, expected in zip(fused.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(weights, expected)
+
+
+def test_weights_are_read_without_keras_as_keras_reads_them(trained):
+    loaded = keras_files.load_model(trained.model)
+    places = keras_files.weight_places(keras_files.load_model(trained.model))
+    read = keras_files.read_weights(trained.model, places)
+    for place, expected in zip(places, loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(read[place], expected)
+    with pytest.raises(LookAtTheData, match="no model file that Keras can load"):
+        keras_files.read_weights(trained.model, ["layers/absent/vars/0"])
 
 
 def test_a_file_with_other_weights_is_the_file_of_the_other_network(trained):

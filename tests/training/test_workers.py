@@ -1,4 +1,4 @@
-"""Worker processes: the same answers as this process, and what happens when one fails or dies."""
+"""Worker processes: what is done in them and what here, and what happens when one fails or dies."""
 
 from __future__ import annotations
 
@@ -117,25 +117,52 @@ def test_a_worker_with_one_thread_makes_the_same_file_as_this_process_with_sever
 
 
 @pytest.mark.slow
-def test_a_worker_forecasts_as_this_process_does(workers, trained, dataset):
+def test_jobs_that_need_no_keras_are_done_in_this_process(trained, dataset):
     windows = (dataset.validation, dataset.test)
-    [(_, future)] = workers.run([PredictJob("UP", trained.model, windows, 2)])
-    here = predict(trained.model, windows, 2, "UP")
+    forecast = PredictJob("UP", trained.model, windows, 2)
+    look = LookAheadJob("UP", trained.model, dataset.test, 20)
+    with Workers(2) as pool:
+        answers = {job: future.result() for job, future in pool.run([look, forecast])}
+        assert not pool._all
+    for made, expected in zip(
+        answers[forecast], predict(trained.model, windows, 2, "UP"), strict=True
+    ):
+        np.testing.assert_array_equal(made, expected)
+    here = look_ahead_with(trained.model, dataset.test, 20, "UP")
+    assert answers[look].table().equals(here.table())
+
+
+@pytest.mark.slow
+def test_a_worker_forecasts_with_a_network_that_numpy_does_not_know(workers, dataset, tmp_path):
+    import keras
+
+    past = keras.Input(dataset.test.past.shape[1:], name="past")
+    hidden = keras.layers.Bidirectional(keras.layers.LSTM(2))(past)
+    keras.Model(past, keras.layers.Dense(1)(hidden)).save(tmp_path / "model.keras")
+    model = (tmp_path / "model.keras").read_bytes()
+    windows = (dataset.validation, dataset.test)
+    [(_, future)] = workers.run([PredictJob("UP", model, windows, 2)])
+    here = predict(model, windows, 2, "UP")
     for there, expected in zip(future.result(), here, strict=True):
+        assert there.shape == (60, 2)
         np.testing.assert_array_equal(there, expected)
 
 
-@pytest.mark.slow
-def test_a_worker_looks_ahead_as_this_process_does(workers, trained, dataset):
-    [(_, future)] = workers.run([LookAheadJob("UP", trained.model, dataset.test, 20)])
-    here = look_ahead_with(trained.model, dataset.test, 20, "UP")
-    assert future.result().table().equals(here.table())
+@dataclass(frozen=True, eq=False)
+class TornJob(Job[str]):
+    """A job with a defect."""
+
+    label: str
+
+    def run(self) -> str:
+        raise IndexError("a defect")
 
 
 @pytest.mark.slow
-def test_a_job_that_fails_in_a_worker_names_its_label_and_keeps_its_traceback(
-    workers, trained, dataset
+def test_a_job_that_fails_names_its_label_and_keeps_its_traceback(
+    workers, trained, dataset, monkeypatch
 ):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     test = dataset.test
     narrow = replace(test, values=test.values[:, 1:])
     outcomes = results(
@@ -145,6 +172,7 @@ def test_a_job_that_fails_in_a_worker_names_its_label_and_keeps_its_traceback(
             FitJob("OOPS", small(), {"OOPS": b"no dataset"}, seed=7),
             PredictJob("GOOD", trained.model, (test,), 2),
             PredictJob("SHAPE", trained.model, (narrow,), 2),
+            TornJob("TORN"),
         ],
     )
     assert isinstance(outcomes.pop("GOOD"), tuple)
@@ -152,9 +180,11 @@ def test_a_job_that_fails_in_a_worker_names_its_label_and_keeps_its_traceback(
         "BAD": LookAtTheData,
         "OOPS": LookAtTheData,
         "SHAPE": RunError,
+        "TORN": RunError,
     }
     assert all(str(error).startswith(f"{label}: ") for label, error in outcomes.items())
-    assert "Traceback" in outcomes["SHAPE"].__notes__[0]
+    for label in ("SHAPE", "TORN"):
+        assert "Traceback" in outcomes[label].__notes__[0]
 
 
 def children(of: int) -> set[int]:
@@ -173,8 +203,9 @@ def wait_until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_killed_loses_its_job_only(trained, dataset):
-    job = PredictJob("LOST", trained.model, (dataset.test,), 2)
+def test_a_worker_that_is_killed_loses_its_job_only(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    job = EasyJob("LOST")
     with Workers(1) as pool:
         before = children(os.getpid())
         pool._idle.put(pool._start())
@@ -183,7 +214,7 @@ def test_a_worker_that_is_killed_loses_its_job_only(trained, dataset):
         error = results(pool, [job])["LOST"]
         assert isinstance(error, TryAgain)
         assert str(error).startswith("LOST: its training process was killed by SIGKILL")
-        assert isinstance(results(pool, [job])["LOST"], tuple)
+        assert results(pool, [job])["LOST"] == "LOST"
     assert not pool._all
 
 
