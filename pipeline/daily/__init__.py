@@ -12,6 +12,7 @@ from pipeline.daily.plan import plan, run_of, to_ingest
 from pipeline.daily.portfolio_risk import PastRisk, PortfolioRisk, past_risk, portfolio_risk
 from pipeline.daily.prediction_files import spread_of_changes
 from pipeline.daily.prepare_run import prepare_run
+from pipeline.daily.regressions import regression_file
 from pipeline.daily.report import (
     forecasts_text,
     page_file,
@@ -62,6 +63,7 @@ __all__ = [
     "read_dataset",
     "reading_commands",
     "recipe_tags",
+    "regression_file",
     "report_file",
     "report_text",
     "run_day",

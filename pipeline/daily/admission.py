@@ -58,6 +58,17 @@ def passed(parts: Parts, run: Run) -> list[str]:
     return [ticker for ticker in run.universe.tickers if ticker in admitted]
 
 
+def admitted_by_gate(parts: Parts, run: Run) -> list[str]:
+    """Return the tickers that the gate has passed, also those that a later step holds back.
+
+    What all stocks say together stays the same when such a step is repeated.
+    """
+    reasons = reasons_of(parts, run, run.universe.tickers)
+    later = _prefixes(HOLDING_STEPS)
+    admitted = {t for t, reason in reasons.items() if not reason or reason.startswith(later)}
+    return [ticker for ticker in run.universe.tickers if ticker in admitted]
+
+
 def require_enough_admitted(
     parts: Parts, run: Run, quarantined: Mapping[str, str], total: int
 ) -> None:

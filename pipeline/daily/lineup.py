@@ -2,8 +2,8 @@
 
 It names the datasets, the networks and the choice, so that no step works out again what an earlier
 one has decided. `train` draws it up (see `lineup_drawing`), `promote` adds what it has decided;
-`evaluate`, `promote`, `publish`, `watch`, `explain` and the audit read it. The networks that all
-stocks train together are the lineup of `SHARED`, which `pretrain` draws up.
+`evaluate`, `promote`, `publish`, `watch`, `explain` and the audit read it. What all stocks train or
+fit together is the lineup of `SHARED`, which `pretrain` draws up.
 """
 
 from __future__ import annotations
@@ -64,12 +64,17 @@ class Lineup:
     Attributes:
         networks: the current one first.
         choice: the identity of the choice among them and the baselines; "" of `SHARED`.
+        har, live_har: the regressions of all stocks up to what the ticker is measured on, and up
+            to the session (see `regressions`); "": none was fitted, or an earlier version drew up
+            the lineup.
     """
 
     ticker: str
     datasets: tuple[DatasetEntry, ...]
     networks: tuple[NetworkEntry, ...]
     choice: str = ""
+    har: str = ""
+    live_har: str = ""
 
     def dataset(self, role: str) -> DatasetEntry:
         """Return the dataset of a role that is always there: "training" or "live"."""
@@ -98,7 +103,8 @@ class Lineup:
     @property
     def replay_file(self) -> str:
         """The artifact with the choice's replay up to the session."""
-        return f"replays/{self.choice}-{self.live.dataset}.npz"
+        har = f"-{self.live_har}" if self.live_har else ""
+        return f"replays/{self.choice}-{self.live.dataset}{har}.npz"
 
     @property
     def choice_file(self) -> str:
@@ -216,7 +222,7 @@ def decisions(parts: Parts, run: Run, tickers: Sequence[str]) -> pd.DataFrame:
 
 
 def shared(parts: Parts, run: Run) -> Lineup | None:
-    """Return the lineup of the networks that all stocks train together; None: not drawn up."""
+    """Return the lineup of what all stocks train together; None: not drawn up."""
     return stored(parts, run, [SHARED]).get(SHARED)
 
 

@@ -47,7 +47,7 @@ class _Surroundings:
 
     Attributes:
         default: the default recipe, which another recipe is measured against.
-        pools: the networks that all stocks train together; None where the recipe has none.
+        pools: what all stocks train or fit together; None: nothing is there.
         everyone: the datasets of all tickers, where one network learns from all.
     """
 
@@ -76,7 +76,7 @@ def draw_up(parts: Parts, run: Run, tickers: Sequence[str]) -> Outcomes[Lineup]:
     everyone: Mapping[str, OwnDatasets] = {}
     if recipe.pooled or default.pooled:
         everyone = stored_datasets(parts, run, passed(parts, run))
-    pools = lineup.shared(parts, run) if recipe.fine_tuning else None
+    pools = lineup.shared(parts, run)
     if recipe.fine_tuning and pools is None and datasets:
         raise NothingStored(
             f"{run.universe.name} {run.session}: the pooled networks that the stocks' own go on "
@@ -94,13 +94,13 @@ def draw_up(parts: Parts, run: Run, tickers: Sequence[str]) -> Outcomes[Lineup]:
 def draw_up_pools(parts: Parts, run: Run) -> Lineup:
     """Decide which networks all stocks train together: of both pool cutoffs, each once.
 
-    They do not depend on whether the default recipe is measured next to another one: its networks
-    begin from random weights there, as the other's do.
+    A recipe without any has none. They do not depend on whether the default recipe is measured next
+    to another one: its networks begin from random weights there, as the other's do.
     """
     recipe = parts.recipes.for_price(run.universe.recipe)
     networks: dict[str, NetworkEntry] = {}
     for role, members in pool_members(parts, run).items():
-        if members:
+        if members and recipe.fine_tuning:
             request = request_of(parts, SHARED, "", recipe.pool, members)
             entry = NetworkEntry(
                 role=role,
@@ -117,12 +117,18 @@ def draw_up_pools(parts: Parts, run: Run) -> Lineup:
 
 def _lineup_of(parts: Parts, surroundings: _Surroundings, ticker: str, own: OwnDatasets) -> Lineup:
     drawn = Lineup(ticker, own, _networks_of(parts, surroundings, ticker, own))
+    if pools := surroundings.pools:
+        # A stock without a network is measured up to the session.
+        is_measured_then = drawn.training.cutoff == surroundings.run.training_cutoff
+        har = pools.har if is_measured_then else pools.live_har
+        drawn = replace(drawn, har=har, live_har=pools.live_har)
     identity = choice_identity(
         drawn.training.dataset,
         drawn.training.reason,
         [contestant(network) for network in drawn.compared],
         surroundings.recipe.leak,
         parts.settings.test_floor,
+        drawn.har,
     )
     return replace(drawn, choice=identity)
 

@@ -18,6 +18,7 @@ from pipeline.daily.prediction_files import (
     predictions_file,
     predictions_table,
 )
+from pipeline.daily.regressions import stock_regressions
 from pipeline.decisions import (
     EvaluationSet,
     ModelForecasts,
@@ -27,6 +28,7 @@ from pipeline.decisions import (
 )
 from pipeline.decisions import evaluate as evaluate_models
 from pipeline.errors import LookAtTheData, NothingStored
+from pipeline.models import StockHar
 from pipeline.outcomes import Outcomes, outcome_of_each, outcome_together
 from pipeline.run import Run
 from pipeline.training import Job, PredictJob
@@ -63,7 +65,10 @@ NetworkForecasts = tuple[tuple[NetworkEntry, ModelForecasts], ...]
 def measure(parts: Parts, run: Run, lineups: Sequence[Lineup]) -> Outcomes[Evaluation]:
     """Measure baselines and networks on the same windows, the default recipe's on its own."""
     of = {own.ticker: own for own in lineups}
-    stocks = outcome_of_each(of, lambda ticker: _evaluation_set(parts, of[ticker]))
+    regressions = stock_regressions(parts, run, lineups)
+    stocks = outcome_of_each(
+        of, lambda ticker: _evaluation_set(parts, of[ticker], regressions.get(ticker))
+    )
     networks = _forecast(parts, run, [of[t] for t in stocks.results], stocks.results)
 
     def measured(tickers: list[str]) -> dict[str, Evaluation]:
@@ -74,10 +79,11 @@ def measure(parts: Parts, run: Run, lineups: Sequence[Lineup]) -> Outcomes[Evalu
     return Outcomes(evaluated.results, failures)
 
 
-def _evaluation_set(parts: Parts, own: Lineup) -> EvaluationSet:
+def _evaluation_set(parts: Parts, own: Lineup, har: StockHar | None) -> EvaluationSet:
     """Return a ticker's windows, once the statistical baselines have been measured on them."""
     dataset_id = own.training.dataset
-    stock = EvaluationSet(own.ticker, dataset_id, load_dataset(read_dataset(parts, dataset_id)))
+    dataset = load_dataset(read_dataset(parts, dataset_id))
+    stock = EvaluationSet(own.ticker, dataset_id, dataset, har)
     statistical_metrics.measure_statistical(parts, stock)
     return stock
 

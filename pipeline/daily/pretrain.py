@@ -1,8 +1,10 @@
-"""Step `pretrain`: the networks that all stocks train together, from which their own go on."""
+"""Step `pretrain`: what all stocks learn together: pooled networks, and the regression `har`."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ from pipeline.daily import lineup
 from pipeline.daily.dataset_files import POOL_ROLES, save_datasets
 from pipeline.daily.lineup_drawing import draw_up_pools
 from pipeline.daily.network_requests import pool_requests
+from pipeline.daily.regressions import SeenHistories, fit_regression
 from pipeline.daily.shards import chunks
 from pipeline.daily.train import fit_networks
 from pipeline.daily.window_cuts import BUILT_TOGETHER, HistoryCut, cut_at, histories_of, write_cut
@@ -26,28 +29,43 @@ STEP = "pretrain"
 
 
 def pretrain(parts: Parts, run: Run) -> None:
-    """Fit the pooled networks of both pool cutoffs, where the recipe has any."""
+    """Fit `har`, and the pooled networks of both pool cutoffs, where the recipe has any."""
     recipe = parts.recipes.for_price(run.universe.recipe)
-    if not recipe.fine_tuning:
-        parts.progress(STEP, "", f"nothing: {recipe.name} trains no network that others go on from")
-        return
+    seen = SeenHistories(parts, run)
     for tickers in chunks(run.universe.tickers, BUILT_TOGETHER):
         histories = histories_of(parts, run, tickers)
-        shares = outcome_of_each(
-            tickers, partial(_pool_rows, parts, run, recipe, histories), partial(_tell, parts)
-        )
-        if worth_trying(shares.failures):
-            raise_together(shares.failures)  # without them, it would be another network
-        rows = [row for own in shares.results.values() for row in own]
-        save_datasets(parts, run, rows, tickers, list(POOL_ROLES))
+        seen.add(histories, tickers)
+        if recipe.fine_tuning:
+            _save_shares(parts, run, recipe, histories, tickers)
     pools = draw_up_pools(parts, run)
-    lineup.save(parts, run, [pools])
+    har, live_har = fit_regression(parts, run, recipe, seen)
+    lineup.save(parts, run, [replace(pools, har=har, live_har=live_har)])
+    if not recipe.fine_tuning:
+        parts.progress(STEP, "", f"{recipe.name} trains no network that others go on from")
+        return
     if not pools.networks:
         parts.progress(STEP, "", f"no ticker has enough history up to {run.pool_cutoff}")
     requests = pool_requests(parts, run, pools)
     failures = fit_networks(parts, run, STEP, requests)
     titles = {request.model_id: request.title for request in requests}
     raise_together({titles[model_id]: error for model_id, error in failures.items()})
+
+
+def _save_shares(
+    parts: Parts, run: Run, recipe: PriceRecipe, histories: Histories, tickers: Sequence[str]
+) -> None:
+    """Write what these tickers give to the pooled networks.
+
+    Raises:
+        StockcastError: trying again may help.
+    """
+    shares = outcome_of_each(
+        tickers, partial(_pool_rows, parts, run, recipe, histories), partial(_tell, parts)
+    )
+    if worth_trying(shares.failures):
+        raise_together(shares.failures)  # without them, it would be another network
+    rows = [row for own in shares.results.values() for row in own]
+    save_datasets(parts, run, rows, tickers, list(POOL_ROLES))
 
 
 def _tell(parts: Parts, ticker: str, error: StockcastError) -> None:

@@ -21,7 +21,7 @@ from pipeline.daily.promote import choice_of
 from pipeline.daily.table_rows import row_dicts
 from pipeline.decisions import Choice, ChoiceReplay, Publication, decode_replay, publication
 from pipeline.errors import NothingStored, QualityGateFailed, StockcastError
-from pipeline.models import BASELINES
+from pipeline.models import STANDING
 from pipeline.outcomes import Outcomes, outcome_of_each, outcome_together
 from pipeline.reporting import first_names
 from pipeline.run import Run
@@ -84,7 +84,7 @@ def _move_aliases(parts: Parts, run: Run, promotions: pd.DataFrame) -> None:
         return newest is None or bool(newest <= run.session)
 
     champions = {
-        row["ticker"]: None if row["champion"] in BASELINES else row["model_id"]
+        row["ticker"]: None if row["champion"] in STANDING else row["model_id"]
         for row in row_dicts(promotions)
     }
     parts.tracker(universe.name).set_champions(champions, is_newest)

@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.daily.dataset_files import read_dataset
 from pipeline.daily.lineup import POOLED, Lineup, NetworkEntry
 from pipeline.daily.measuring import answers_of, predict_job, require_finite
+from pipeline.daily.regressions import stock_regressions
 from pipeline.decisions import (
     Choice,
     ChoiceReplay,
@@ -22,7 +23,7 @@ from pipeline.decisions import (
 )
 from pipeline.errors import StockcastError
 from pipeline.measures import drift
-from pipeline.models import Pinball, PriceRecipe
+from pipeline.models import HAR, Pinball, PriceRecipe, StockHar
 from pipeline.outcomes import Outcomes, outcome_of_each
 from pipeline.run import Run
 from pipeline.tables import PREDICTIONS
@@ -50,18 +51,22 @@ def replay_choices(
     What it and the baselines forecast at the cutoff itself goes to table PREDICTIONS.
     """
     missing = {own.ticker: own for own in lineups if not _has_replay(parts, own)}
+    regressions = stock_regressions(parts, run, list(missing.values()), live=True)
     replayed = _replay_each(parts, run, recipe, list(missing.values()), choices)
     newest = outcome_of_each(
         replayed.results,
-        lambda ticker: _at_cutoff(missing[ticker], choices[ticker], replayed.results[ticker]),
+        lambda ticker: _at_cutoff(
+            missing[ticker], choices[ticker], replayed.results[ticker], regressions.get(ticker)
+        ),
     )
     rows = {key: values for own in newest.results.values() for key, values in own.items()}
     if rows:
         parts.store.save(PREDICTIONS, prediction_rows(rows))
     # Last: where the replay is, all the rest is.
     for ticker in newest.results:
-        replay = replayed.results[ticker]
-        kept = ChoiceReplay(Observed.of(replay.windows), replay.forecasts, replay.inputs)
+        replay, har = replayed.results[ticker], regressions.get(ticker)
+        har = har and har.among(replay.windows.origins)
+        kept = ChoiceReplay(Observed.of(replay.windows), replay.forecasts, replay.inputs, har)
         parts.artifacts.write_derived(missing[ticker].replay_file, encode_replay(kept))
     return {**replayed.failures, **newest.failures}
 
@@ -73,15 +78,20 @@ def _has_replay(parts: Parts, own: Lineup) -> bool:
     return has
 
 
-def _at_cutoff(own: Lineup, choice: Choice, replay: _Replayed) -> dict[tuple[str, str], np.ndarray]:
+def _at_cutoff(
+    own: Lineup, choice: Choice, replay: _Replayed, har: StockHar | None
+) -> dict[tuple[str, str], np.ndarray]:
     """Return the newest forecasts of the baselines and the chosen network.
 
     They are by dataset and model, as in `prediction_rows`.
     """
     at_cutoff = replay.windows.take(slice(-1, None))
+    baselines = {name: fitted(at_cutoff)[0] for name, fitted in choice.fitted.items()}
+    if har is not None:
+        baselines[HAR] = har(at_cutoff)[0]
     newest = {
-        (own.live.dataset, baseline_model(name, own.training.dataset)): fitted(at_cutoff)[0]
-        for name, fitted in choice.fitted.items()
+        (own.live.dataset, baseline_model(name, own.training.dataset)): quantiles
+        for name, quantiles in baselines.items()
     }
     if replay.forecasts is not None:
         newest[own.live.dataset, choice.decision.model_id] = replay.forecasts[-1]

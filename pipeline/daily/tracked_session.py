@@ -13,7 +13,7 @@ from pipeline.daily.admission import QUARANTINED, passed
 from pipeline.daily.lineup import NetworkEntry
 from pipeline.daily.plan import decisive_settings, run_of
 from pipeline.daily.prediction_files import picture_file
-from pipeline.models import BASELINES
+from pipeline.models import STANDING
 from pipeline.reporting import Day, charts, day_summary, format_rows
 from pipeline.run import Run
 from pipeline.training import embedding
@@ -86,7 +86,7 @@ def session_metrics(day: Day) -> dict[str, float]:
     `skill/..._mean` are over the stocks that have a network; of `drift/`, what can be judged.
     """
     promotions, checks, drift = day.promotions, day.checks, day.drift
-    by_baseline = promotions["champion"].isin(list(BASELINES))
+    by_baseline = promotions["champion"].isin(STANDING)
     watched = {f"drift/{name}_mean": drift[name].mean() for name in WATCHED}
     return {
         "day/tickers": float(len(checks)),

@@ -19,7 +19,7 @@ from pipeline.measures import (
     qlike,
     root_mean_squared_error,
 )
-from pipeline.models import BASELINES, EWMA, NAIVE, PriceRecipe
+from pipeline.models import BASELINES, EWMA, HAR, NAIVE, STANDING, YARDSTICKS, PriceRecipe
 from pipeline.quantiles import INTERVALS, PROBABILITIES
 
 if TYPE_CHECKING:
@@ -57,12 +57,30 @@ def stock_figures(evaluations: pd.DataFrame, model: str) -> dict[str, float]:
         "test/pinball": pinball,
         "test/pinball_ewma": ewma,
         "skill/pinball": 1 - pinball / ewma if ewma > 0 else float("nan"),
+        **_figures_beside_har(evaluations, tested, pinball),
         **{f"test/coverage_{level}": ours[f"coverage_{level}"] for level in INTERVALS},
         "validation/rmse": validated[model]["rmse"],
         "validation/rmse_naive": validated[NAIVE]["rmse"],
         **_figures_by_horizon(evaluations, model),
     }
     return {name: float(value) for name, value in figures.items()}
+
+
+def _figures_beside_har(
+    evaluations: pd.DataFrame, tested: Mapping[str, Mapping[Any, Any]], pinball: float
+) -> dict[str, float]:
+    """Return the figures of the regression of all stocks, and how a loss compares with its own.
+
+    None where it was not fitted.
+    """
+    if HAR not in tested:
+        return {}
+    loss = _mean_pinball(evaluations, HAR)
+    return {
+        "test/rmse_har": tested[HAR]["rmse"],
+        "test/pinball_har": loss,
+        "skill/pinball_over_har": 1 - pinball / loss if loss > 0 else float("nan"),
+    }
 
 
 def _mean_pinball(evaluations: pd.DataFrame, model: str) -> float:
@@ -155,11 +173,11 @@ def headline(metrics: Mapping[str, float]) -> str:
 
 def promotion_line(row: Mapping[Any, Any]) -> str:
     """Return a PROMOTIONS row in a line: the champion, its share, what it was worth on test."""
-    champion, by_network = row["champion"], row["champion"] not in BASELINES
+    champion, by_network = row["champion"], row["champion"] not in STANDING
     if pd.isna(row["test_rmse"]):
         return f"{champion}; no network"
     rmse = f"RMSE skill {row['skill']:+.2%} against {NAIVE}"
-    measured = "test" if by_network else "the network's test"
+    measured = "the network's test" if champion in YARDSTICKS else "test"
     if pd.isna(row["pinball_skill"]):  # promoted before forecasts were distributions
         return f"{champion}: {measured} {rmse}"
     weight = ""

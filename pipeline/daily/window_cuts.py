@@ -93,11 +93,8 @@ def cut_at(
     Raises:
         NotEnoughHistory: nothing can be measured, and there is no other cut.
     """
-    spec, history = spec_of(run, recipe, ticker, cutoff), histories.of(ticker, cutoff)
-    if len(history):
-        calendar = parts.calendar(run.universe)
-        first = max(_first_learnt(run, calendar, cutoff), history["session"].iloc[0].date())
-        history = on_calendar(history, _session_index(calendar, first, cutoff))
+    spec = spec_of(run, recipe, ticker, cutoff)
+    history = seen_history(parts, run, histories, ticker, cutoff)
     count, needed = len(history), spec.needed_sessions
     reason = f"no network of its own: {count} sessions up to {cutoff}, {needed} needed"
     if count >= needed:
@@ -112,6 +109,22 @@ def cut_at(
             raise
         return replace(instead, reason=reason)
     return HistoryCut(spec, history, reason)
+
+
+def seen_history(
+    parts: Parts, run: Run, histories: Histories, ticker: str, cutoff: dt.date
+) -> pd.DataFrame:
+    """Return what a run sees of a ticker up to a cutoff, a row per session; none where it has none.
+
+    Raises:
+        MalformedPrices: its prices and actions cannot be.
+    """
+    history = histories.of(ticker, cutoff)
+    if history.empty:
+        return history
+    calendar = parts.calendar(run.universe)
+    first = max(_first_learnt(run, calendar, cutoff), history["session"].iloc[0].date())
+    return on_calendar(history, _session_index(calendar, first, cutoff))
 
 
 def write_cut(

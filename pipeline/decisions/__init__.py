@@ -12,6 +12,7 @@ from pipeline.decisions.choice import (
     decode_replay,
     encode_choice,
     encode_replay,
+    standing,
 )
 from pipeline.decisions.evaluation import (
     EvaluationSet,
@@ -50,5 +51,6 @@ __all__ = [
     "promotion_rows",
     "publication",
     "quantiles_of",
+    "standing",
     "stored_precision",
 ]

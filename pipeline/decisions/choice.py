@@ -16,7 +16,7 @@ from pipeline import __version__
 from pipeline.decisions import blending, promotion
 from pipeline.decisions.evaluation import EvaluationSet, SplitForecasts
 from pipeline.measures import root_mean_squared_error
-from pipeline.models import BASELINES, EWMA, NAIVE, FittedBaseline
+from pipeline.models import BASELINES, EWMA, HAR, NAIVE, STANDING, FittedBaseline, StockHar
 from pipeline.quantiles import MEDIAN, losses
 from pipeline.storage import digest_of, pack_arrays, unpack_arrays
 from pipeline.windows import Windows
@@ -86,6 +86,7 @@ class Choice:
         forecasts: of `shown`; None where there is none.
         fitted: the baselines by name.
         headline: the figures of the current network in a line.
+        har: the regression of all stocks, from these windows; None: it was not fitted.
     """
 
     ticker: str
@@ -96,15 +97,16 @@ class Choice:
     forecasts: SplitForecasts | None
     fitted: Mapping[str, FittedBaseline]
     headline: str
+    har: StockHar | None = None
 
     @property
     def has_network(self) -> bool:
         """True where a network may be published."""
-        return self.decision.champion not in BASELINES
+        return self.decision.champion not in STANDING
 
     def baseline(self, name: str) -> SplitForecasts:
         """Return a baseline's forecasts of the same windows."""
-        fitted = self.fitted[name]
+        fitted = standing(name, self.fitted, self.har)
         return SplitForecasts(fitted(self.validation), fitted(self.test))
 
     def loss_curve(self) -> blending.LossCurve:
@@ -115,8 +117,28 @@ class Choice:
         return blending.loss_curve(self.validation, self.forecasts.validation, baseline)
 
 
+def standing(
+    name: str, fitted: Mapping[str, FittedBaseline], har: StockHar | None
+) -> FittedBaseline | StockHar:
+    """Return a baseline by its name.
+
+    Raises:
+        ValueError: `har` is asked for, and is not there.
+    """
+    if name != HAR:
+        return fitted[name]
+    if har is None:
+        raise ValueError(f"{HAR} was not fitted, so it forecasts nothing.")
+    return har
+
+
 def choice_identity(
-    dataset_id: str, reason: str, contestants: Sequence[Contestant], leak: str, floor: float
+    dataset_id: str,
+    reason: str,
+    contestants: Sequence[Contestant],
+    leak: str,
+    floor: float,
+    har: str = "",
 ) -> str:
     """Return the identity of a choice: all that decides it, and the program's version.
 
@@ -124,9 +146,10 @@ def choice_identity(
         dataset_id, reason: the training dataset, and why no network can learn from it.
         leak: how the recipe's networks have peeked.
         floor: see `promotion.decide`.
+        har: the name of the regression's file; "": there is none.
     """
     networks = [(each.role, each.model_id) for each in contestants]
-    values = [dataset_id, reason, networks, leak, floor, __version__]
+    values = [dataset_id, reason, networks, leak, floor, __version__, *([har] if har else [])]
     return digest_of(values, IDENTITY_DIGITS)
 
 
@@ -166,7 +189,13 @@ def choose(
         forecasts=forecasts,
         fitted=stock.fitted,
         headline=headline,
+        har=stock.har and stock.har.among(_origins(stock)),
     )
+
+
+def _origins(stock: EvaluationSet) -> np.ndarray:
+    """Return the last sessions of the windows that all are measured on."""
+    return np.concatenate([stock.dataset.validation.origins, stock.dataset.test.origins])
 
 
 def _candidate(
@@ -215,6 +244,8 @@ def encode_choice(choice: Choice) -> bytes:
     }
     arrays = choice.validation.arrays("validation ") | choice.test.arrays("test ")
     arrays |= {f"shape {name}": fitted.shape for name, fitted in choice.fitted.items()}
+    if choice.har is not None:
+        arrays |= choice.har.arrays()
     if choice.forecasts is not None:
         arrays["said validation"] = choice.forecasts.validation.astype("float32")
         arrays["said test"] = choice.forecasts.test.astype("float32")
@@ -244,6 +275,7 @@ def decode_choice(data: bytes) -> Choice:
             for name, baseline in BASELINES.items()
         },
         headline=about["headline"],
+        har=StockHar.of_arrays(arrays),
     )
 
 
@@ -256,11 +288,13 @@ class ChoiceReplay:
         forecasts: the chosen network's quantiles, prices (n, H, Q); None: a baseline was chosen.
         inputs: (sessions, features), what a network sees of the newest sessions; None where that
             depends on which network sees them.
+        har: the regression of all stocks, from these sessions; None: it was not fitted.
     """
 
     observed: Observed
     forecasts: np.ndarray | None
     inputs: np.ndarray | None
+    har: StockHar | None = None
 
 
 def encode_replay(replay: ChoiceReplay) -> bytes:
@@ -270,6 +304,8 @@ def encode_replay(replay: ChoiceReplay) -> bytes:
         arrays["said"] = replay.forecasts.astype("float32")
     if replay.inputs is not None:
         arrays["newest"] = replay.inputs
+    if replay.har is not None:
+        arrays |= replay.har.arrays()
     return pack_arrays({}, arrays)
 
 
@@ -277,4 +313,6 @@ def decode_replay(data: bytes) -> ChoiceReplay:
     """Decode what `encode_replay` wrote."""
     _, arrays = unpack_arrays(data)
     forecasts = arrays["said"].astype("float64") if "said" in arrays else None
-    return ChoiceReplay(Observed.of_arrays(arrays), forecasts, arrays.get("newest"))
+    return ChoiceReplay(
+        Observed.of_arrays(arrays), forecasts, arrays.get("newest"), StockHar.of_arrays(arrays)
+    )

@@ -16,7 +16,7 @@ import pandas as pd
 
 from pipeline.decisions import blending
 from pipeline.measures import calibration, metrics
-from pipeline.models import BASELINES, FittedBaseline
+from pipeline.models import BASELINES, HAR, FittedBaseline, StockHar
 from pipeline.quantiles import QUANTILE_COLUMNS, around, shape_of
 from pipeline.tables import EVALUATIONS, PREDICTIONS
 from pipeline.windows import Dataset, Windows
@@ -47,11 +47,13 @@ class EvaluationSet:
 
     Attributes:
         dataset_id: the name of the dataset's file.
+        har: the regression of all stocks; None: it was not fitted.
     """
 
     ticker: str
     dataset_id: str
     dataset: Dataset
+    har: StockHar | None = None
 
     @cached_property
     def fitted(self) -> dict[str, FittedBaseline]:
@@ -61,11 +63,14 @@ class EvaluationSet:
 
     @cached_property
     def baselines(self) -> dict[str, SplitForecasts]:
-        """The baselines' forecasts by name."""
+        """The baselines' forecasts by name, those of `har` too where it was fitted."""
         validation, test = self.dataset.validation, self.dataset.test
+        standing: dict[str, FittedBaseline | StockHar] = {**self.fitted}
+        if self.har is not None:
+            standing[HAR] = self.har
         return {
             name: SplitForecasts(fitted(validation), fitted(test))
-            for name, fitted in self.fitted.items()
+            for name, fitted in standing.items()
         }
 
 

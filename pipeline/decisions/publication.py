@@ -12,11 +12,11 @@ import pandas as pd
 
 from pipeline.arrays import Floats
 from pipeline.decisions import blending
-from pipeline.decisions.choice import Choice, ChoiceReplay
+from pipeline.decisions.choice import Choice, ChoiceReplay, standing
 from pipeline.decisions.evaluation import SplitForecasts
 from pipeline.decisions.promotion import Decision
 from pipeline.measures import calibration, root_mean_squared_error
-from pipeline.models import BASELINES, EWMA, NAIVE
+from pipeline.models import EWMA, NAIVE, STANDING, YARDSTICKS
 from pipeline.quantiles import INTERVALS, MEDIAN, coverage, losses
 from pipeline.run import Run
 from pipeline.tables import CALIBRATIONS, FORECASTS, PROMOTIONS
@@ -46,7 +46,7 @@ def promotion_rows(
     rows = []
     for ticker, choice in choices.items():
         decision, shown = decided[ticker], choice.shown
-        by_network = decision.champion not in BASELINES
+        by_network = decision.champion not in STANDING
         rows.append(
             {
                 **run.key,
@@ -57,13 +57,15 @@ def promotion_rows(
                 "baseline": decision.baseline,
                 "training_cutoff": shown.training_cutoff if shown else trained_until[ticker],
                 "reasons": "; ".join(decision.reasons),
-                **_test_figures(choice, calibrated[ticker], calibrated_ewma[ticker]),
+                **_test_figures(choice, decision, calibrated[ticker], calibrated_ewma[ticker]),
             }
         )
     return PROMOTIONS.conform(pd.DataFrame(rows)) if rows else PROMOTIONS.empty()
 
 
-def _test_figures(choice: Choice, calibrated: Floats, ewma: Floats) -> dict[str, object]:
+def _test_figures(
+    choice: Choice, decision: Decision, calibrated: Floats, ewma: Floats
+) -> dict[str, object]:
     """Return the columns of a PROMOTIONS row that are measured on test.
 
     Args:
@@ -78,15 +80,15 @@ def _test_figures(choice: Choice, calibrated: Floats, ewma: Floats) -> dict[str,
         float(root_mean_squared_error(test.actual, quantiles[:, :, MEDIAN])[0])
         for quantiles in (calibrated, choice.fitted[NAIVE](test))
     )
-    has_network = choice.shown is not None
+    is_measured = choice.shown is not None or decision.champion not in YARDSTICKS
     return {
         "test_sessions": len(test.last),
-        "test_rmse": rmse if has_network else missing,
+        "test_rmse": rmse if is_measured else missing,
         "naive_test_rmse": naive_rmse,
-        "skill": 1 - rmse / naive_rmse if has_network else missing,
-        "test_pinball": float(loss) if has_network else missing,
+        "skill": 1 - rmse / naive_rmse if is_measured else missing,
+        "test_pinball": float(loss) if is_measured else missing,
         "ewma_test_pinball": float(ewma_loss),
-        "pinball_skill": float(1 - loss / ewma_loss) if has_network else missing,
+        "pinball_skill": float(1 - loss / ewma_loss) if is_measured else missing,
     }
 
 
@@ -110,11 +112,14 @@ def _decision(choice: Choice, weight: float) -> Decision:
 def _reported_forecasts(choice: Choice, decision: Decision, weight: float) -> SplitForecasts:
     """Return the forecasts that a row reports on.
 
-    They are what is published, or where a baseline is, those of the network that is not.
+    They are what is published, or where ewma or naive is, those of the network that is not.
     """
+    is_yardstick = decision.champion in YARDSTICKS
+    if decision.champion in STANDING and (choice.forecasts is None or not is_yardstick):
+        return choice.baseline(decision.champion)
     if choice.forecasts is None:
-        return choice.baseline(decision.model_id)
-    if decision.champion in BASELINES or weight == 1:
+        raise ValueError(f"{choice.ticker}: no forecasts of {decision.champion} are kept.")
+    if is_yardstick or weight == 1:
         return choice.forecasts
     return choice.forecasts.blended(choice.baseline(decision.baseline), weight)
 
@@ -193,13 +198,13 @@ def publication(
 
 def _blended(row: Mapping[str, Any], choice: Choice, replay: ChoiceReplay) -> Floats:
     """Return the replayed windows' quantiles (n, H, Q) of what a row says is published."""
-    if row["champion"] in BASELINES:
-        return choice.fitted[row["champion"]](replay.observed)
+    if row["champion"] in STANDING:
+        return standing(row["champion"], choice.fitted, replay.har)(replay.observed)
     if replay.forecasts is None:
         raise ValueError(f"{row['ticker']}: its replay has no forecasts of {row['champion']}.")
     if row["weight"] == 1:
         return replay.forecasts
-    baseline = choice.fitted[row["baseline"]](replay.observed)
+    baseline = standing(row["baseline"], choice.fitted, replay.har)(replay.observed)
     return blending.blend(replay.forecasts, baseline, row["weight"])
 
 

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pipeline.daily import Lineup, lineup, make_forecasts, read_dataset, run_of, spec_of
+from pipeline.daily import (
+    Lineup,
+    lineup,
+    make_forecasts,
+    read_dataset,
+    regression_file,
+    run_of,
+    spec_of,
+)
 from pipeline.errors import NotEnoughHistory
 from pipeline.inspection.audited_prices import SPARE_SESSIONS, TradedPrices, shared_sessions
 from pipeline.inspection.comparing import ComparedOutput, Outputs, OutputValues, compare
@@ -166,6 +174,7 @@ def _outputs_of(parts: Parts, run: Run) -> Outputs:
     return {
         "datasets": {"datasets": datasets, **_dataset_files(parts, datasets)},
         "lineups": {"lineups": parts.store.load(LINEUPS, **run.key)},
+        "regressions": _regression_files(parts, pools),
         "network files": {
             name: parts.networks.model(model_id) for name, model_id in networks.items()
         },
@@ -194,6 +203,16 @@ def _networks_of(lineups: list[Lineup]) -> dict[str, str]:
 def _dataset_files(parts: Parts, datasets: pd.DataFrame) -> OutputValues:
     rows = zip(datasets["ticker"], datasets["role"], datasets["dataset"], strict=True)
     return {f"{ticker} {role}": read_dataset(parts, dataset) for ticker, role, dataset in rows}
+
+
+def _regression_files(parts: Parts, pools: Lineup | None) -> OutputValues:
+    """Return the files of the regression that all stocks are fitted by, by the field's name."""
+    names = {"har": pools.har, "live_har": pools.live_har} if pools else {}
+    return {
+        field: parts.artifacts.read_derived(regression_file(name))
+        for field, name in names.items()
+        if name
+    }
 
 
 def _choice_files(parts: Parts, lineups: Mapping[str, Lineup]) -> OutputValues:

@@ -19,6 +19,7 @@ from pipeline.daily import (
     lineup,
     page_file,
     paths_file,
+    regression_file,
 )
 from pipeline.tables import DATASETS, PROMOTIONS, SERIES
 
@@ -73,6 +74,7 @@ def needed_files(parts: Parts) -> NeededFiles:
     chosen = [own for own in going_on if own.datasets]
     for own in chosen:
         names |= {own.choice_file, own.tracked_file, own.replay_file}
+    names |= {regression_file(name) for own in going_on for name in (own.har, own.live_har) if name}
     return NeededFiles(
         names=frozenset(names),
         networks=networks,

@@ -52,6 +52,7 @@ ARTIFACT_KINDS = (
     FileKind("datasets", ("datasets",), "a published forecast's networks have learnt from them"),
     FileKind("networks", ("models",), "they were compared for a published forecast"),
     FileKind("measurements", ("choices", *MEASURED_FOLDERS), "the newest session's networks"),
+    FileKind("regressions", ("regressions",), "the newest session's, from which the next goes on"),
     FileKind("backtest forecasts", ("forecasts",), "used within the days that all is kept"),
     FileKind("pages of days", ("reports",), "the newest session's", depth=2),
     FileKind("joint paths", ("scenarios",), "the newest session's", depth=2),

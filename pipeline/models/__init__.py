@@ -1,12 +1,15 @@
 """Models: the recipes, their networks, and the baselines that they must beat."""
 
 from pipeline.models import har, statistical
-from pipeline.models.baselines import BASELINES, EWMA, NAIVE, FittedBaseline, linear
+from pipeline.models.baselines import BASELINES, EWMA, NAIVE, YARDSTICKS, FittedBaseline, linear
 from pipeline.models.default import DEFAULT, AnchoredQuantiles
+from pipeline.models.har import HAR
 from pipeline.models.har_features import Panel
+from pipeline.models.har_panels import panel_of
 from pipeline.models.layers.recurrent import EMBEDDING, NUMBERING, Stack
 from pipeline.models.network import Examples, Shape
 from pipeline.models.optimisation import CrossEntropy, Loss, Optimiser, Pinball
+from pipeline.models.pooled_har import STANDING, PooledHar, StockHar
 from pipeline.models.recipe import FAITHFUL, Exercise, ExerciseRecipe, PriceRecipe, Recipe
 from pipeline.models.registry import FILES, RECIPES, Recipes
 from pipeline.models.toys import characters
@@ -18,9 +21,12 @@ __all__ = [
     "EWMA",
     "FAITHFUL",
     "FILES",
+    "HAR",
     "NAIVE",
     "NUMBERING",
     "RECIPES",
+    "STANDING",
+    "YARDSTICKS",
     "AnchoredQuantiles",
     "CrossEntropy",
     "Examples",
@@ -31,13 +37,16 @@ __all__ = [
     "Optimiser",
     "Panel",
     "Pinball",
+    "PooledHar",
     "PriceRecipe",
     "Recipe",
     "Recipes",
     "Shape",
     "Stack",
+    "StockHar",
     "characters",
     "har",
     "linear",
+    "panel_of",
     "statistical",
 ]

@@ -14,6 +14,8 @@ from pipeline.windows import Windows
 
 NAIVE = "naive"
 EWMA = "ewma"
+#: What all others are measured against: figures of these themselves would say nothing.
+YARDSTICKS = (NAIVE, EWMA)
 #: The standard normal distribution's quantiles at `quantiles.PROBABILITIES`.
 NORMAL_QUANTILES = (-1.959964, -1.281552, -0.674490, 0.0, 0.674490, 1.281552, 1.959964)
 #: Windows without which the shape of a distribution cannot be learnt.

@@ -91,27 +91,32 @@ def forecast(name: str, panel: Panel, horizon: int, fitted: int) -> Floats:
         )
     with np.errstate(invalid="ignore", divide="ignore"):
         deviations = REGRESSIONS[name](panel, horizon, fitted)
-        shapes = _shapes(panel.target, deviations, fitted)
+        shapes, _ = shapes_of(panel, deviations, fitted)
         ahead = deviations[:, fitted:].transpose(1, 2, 0)[..., None] * shapes
         quantiles: Floats = panel.target[fitted:, :, None, None] * np.exp(ahead)
     return quantiles
 
 
-def _shapes(target: Floats, deviations: Floats, fitted: int) -> Floats:
-    """Return the quantiles (S, H, Q) of past changes in multiples of their deviations."""
-    shapes = np.empty((target.shape[1], len(deviations), len(PROBABILITIES)))
-    logs = np.log(target)
+def shapes_of(panel: Panel, deviations: Floats, fitted: int) -> tuple[Floats, Floats]:
+    """Return the quantiles of past changes in multiples of their deviations.
+
+    Returns:
+        Those of each stock (S, H, Q), and those of all (H, Q).
+    """
+    logs = panel.target_logs
+    shapes = np.empty((logs.shape[1], len(deviations), len(PROBABILITIES)))
+    of_all = np.empty(shapes.shape[1:])
     for at, deviation in enumerate(deviations):
         ahead = at + 1
         changes = (later(logs, ahead) - logs)[: fitted + 1 - ahead]
         shocks = changes / deviation[: len(changes)]
-        pooled = np.quantile(shocks[np.isfinite(shocks)], PROBABILITIES)
+        of_all[at] = pooled = np.quantile(shocks[np.isfinite(shocks)], PROBABILITIES)
         for stock, column in enumerate(shocks.T):
             known = column[np.isfinite(column)]
             enough = len(known) >= FEWEST_SHAPED_WINDOWS
             own = np.quantile(known, PROBABILITIES) if enough else pooled
             shapes[stock, at] = OWN_SHARE * own + (1 - OWN_SHARE) * pooled
-    return shapes
+    return shapes, of_all
 
 
 def later(values: Floats, ahead: int) -> Floats:
@@ -179,22 +184,54 @@ def _require_enough_observations(observations: int) -> None:
 
 def ridge(panel: Panel, horizon: int, fitted: int) -> Floats:
     """Return deviations (H, T, S) by one ridge regression per session ahead."""
-    variances = true_variances(panel)
-    logs, scores = np.log(variances), report_scores(panel)
-    past = past_inputs(panel, variances)
-    past[~_listed(panel)] = np.nan
-    deviations = np.empty((horizon, *variances.shape))
-    total = np.zeros(variances.shape)
-    for ahead in range(1, horizon + 1):
-        calendar, reports = calendar_inputs(panel, ahead), report_inputs(panel, scores, ahead)
-        parts = [(past[:, stock], calendar, reports[:, stock]) for stock in range(len(logs[0]))]
-        coefficients = _chosen_coefficients(parts, later(logs, ahead), fitted + 1 - ahead, ahead)
-        forecasts = [
-            coefficients[0] + np.concatenate(each, axis=1) @ coefficients[1:] for each in parts
-        ]
-        total = total + np.exp(np.column_stack(forecasts))
-        deviations[ahead - 1] = _deviation(total, ahead)
-    return deviations
+    inputs = RidgeInputs(panel, has_market(panel))
+    return inputs.deviations(inputs.fit(horizon, fitted))
+
+
+def has_market(panel: Panel) -> bool:
+    """Return whether the mean of a panel's stocks says more than its only stock."""
+    return len(panel.target[0]) > 1
+
+
+class RidgeInputs:
+    """The inputs of the ridge, put together once, to fit and to forecast from."""
+
+    def __init__(self, panel: Panel, with_market: bool) -> None:
+        variances = true_variances(panel)
+        self._panel, self._logs, self._scores = panel, np.log(variances), report_scores(panel)
+        self._past = past_inputs(panel, variances, with_market)
+        self._past[~_listed(panel)] = np.nan
+
+    def fit(self, horizon: int, fitted: int) -> Floats:
+        """Return intercept and coefficients of each session ahead, (H, 1 + inputs)."""
+        return np.stack(
+            [
+                _chosen_coefficients(
+                    self._parts(ahead), later(self._logs, ahead), fitted + 1 - ahead, ahead
+                )
+                for ahead in range(1, horizon + 1)
+            ]
+        )
+
+    def deviations(self, coefficients: Floats) -> Floats:
+        """Return what coefficients forecast from each session, (H, T, S)."""
+        deviations = np.empty((len(coefficients), *self._logs.shape))
+        total = np.zeros(self._logs.shape)
+        for ahead, (intercept, *slopes) in enumerate(coefficients, start=1):
+            forecasts = [
+                intercept + np.concatenate(each, axis=1) @ np.array(slopes)
+                for each in self._parts(ahead)
+            ]
+            total = total + np.exp(np.column_stack(forecasts))
+            deviations[ahead - 1] = _deviation(total, ahead)
+        return deviations
+
+    def _parts(self, ahead: int) -> list[StockInputs]:
+        """Return the inputs of each stock for the session `ahead`."""
+        calendar = calendar_inputs(self._panel, ahead)
+        reports = report_inputs(self._panel, self._scores, ahead)
+        stocks = range(self._logs.shape[1])
+        return [(self._past[:, stock], calendar, reports[:, stock]) for stock in stocks]
 
 
 def _chosen_coefficients(

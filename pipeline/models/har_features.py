@@ -48,9 +48,11 @@ class Panel:
         sessions: datetime64[D] (T,).
         later: datetime64[D] (A,), the sessions after them, as the calendar has them.
         hours: (T + A,), the length of each; NaN where it is not known.
-        bars: (T, S, 5), open, high, low, close and volume; NaN where a cell is missing or masked,
-            and where a stock is not listed.
-        target: (T, S), the values that are forecast; NaN likewise.
+        bars: (T, S, 5), open, high, low, close and volume, without the falls of dividends; NaN
+            where a cell is missing or masked, and where a stock is not listed.
+        target: (T, S), the values that are forecast, as traded; NaN likewise.
+        steps: (T, S), the share of the target before that each session's dividend has left; None:
+            there is no dividend.
     """
 
     sessions: Array
@@ -58,6 +60,13 @@ class Panel:
     hours: Floats
     bars: Floats
     target: Floats
+    steps: Floats | None = None
+
+    @property
+    def target_logs(self) -> Floats:
+        """Logs of the target, (T, S), with all dividends added back."""
+        logs: Floats = np.log(self.target)
+        return logs if self.steps is None else logs - np.log(self.steps).cumsum(axis=0)
 
 
 # Variances
@@ -135,10 +144,13 @@ def _before(values: Floats) -> Floats:
 # Inputs that the past decides
 
 
-def past_inputs(panel: Panel, variances: Floats) -> Floats:
+def past_inputs(panel: Panel, variances: Floats, with_market: bool) -> Floats:
     """Return what each session and those before it say, (T, S, inputs).
 
     NaN before a stock's first session.
+
+    Args:
+        with_market: whether the mean of all stocks is among the inputs.
     """
     logs = np.log(carried(variances))
     level = trailing_mean(logs, MEAN_SESSIONS[-1])
@@ -146,7 +158,7 @@ def past_inputs(panel: Panel, variances: Floats) -> Floats:
     inputs = [trailing_mean(logs, count) for count in MEAN_SESSIONS]
     inputs += list(_signed_sums(signed))
     inputs += list(_volumes(panel))
-    if logs.shape[1] > 1:
+    if with_market:
         excess = _market_mean(logs - level)
         inputs += [trailing_mean(excess, count) for count in MARKET_SESSIONS]
         inputs += list(_signed_sums(_market_mean(signed)))

@@ -12,7 +12,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.measures import drift
-from pipeline.models import BASELINES
+from pipeline.models import STANDING, YARDSTICKS
 from pipeline.money import difference_text, with_code
 from pipeline.quality import on_one_day
 from pipeline.quantiles import INTERVALS
@@ -141,7 +141,8 @@ def _environment() -> Environment:
         "isnan": math.isnan,
     }
     environment.globals |= {
-        "BASELINES": BASELINES,
+        "STANDING": STANDING,
+        "YARDSTICKS": YARDSTICKS,
         "CHAMPIONS": CHAMPIONS,
         "DRIFT_WORDS": DRIFT_WORDS,
         "INTERVALS": INTERVALS,

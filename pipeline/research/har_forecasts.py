@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.arrays import Array, Floats
-from pipeline.models import Panel, har
-from pipeline.tables import OHLCV, column
+from pipeline.models import har, panel_of
 
 if TYPE_CHECKING:
     from pipeline.sessions import Calendar
@@ -57,25 +56,3 @@ def har_forecasts(
     quantiles = har.forecast(name, panel, horizon, max(fitted, 0))
     by_ticker = {ticker: quantiles[:, stock] for stock, ticker in enumerate(histories)}
     return HarForecasts(panel.sessions[max(fitted, 0) :], by_ticker)
-
-
-def panel_of(
-    histories: Mapping[str, pd.DataFrame], target: str, horizon: int, calendar: Calendar
-) -> Panel:
-    """Return histories side by side, NaN where one has no row, with the calendar ahead."""
-    days = {ticker: _days(history) for ticker, history in histories.items()}
-    sessions = np.unique(np.concatenate(list(days.values())))
-    bars = np.full((len(sessions), len(histories), len(OHLCV)), np.nan)
-    targets = np.full((len(sessions), len(histories)), np.nan)
-    for stock, (ticker, history) in enumerate(histories.items()):
-        rows = np.searchsorted(sessions, days[ticker])
-        bars[rows, stock] = history[OHLCV].to_numpy("float64")
-        targets[rows, stock] = column(history, target).to_numpy("float64")
-    next_sessions = calendar.next_sessions(sessions[-1].astype(object), horizon + 1)
-    later = np.array(next_sessions, "datetime64[D]")
-    hours = calendar.hours_of(np.concatenate([sessions, later]))
-    return Panel(sessions, later, hours, bars, targets)
-
-
-def _days(history: pd.DataFrame) -> Array:
-    return history["session"].to_numpy().astype("datetime64[D]")

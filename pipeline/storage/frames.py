@@ -47,6 +47,7 @@ def rows_of(table: Table, frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def column_values(column: pd.Series[Any], dtype: str) -> list[Any]:
     """Return a column's values as the database knows them; missing ones are None."""
+    values: list[Any]
     if dtype == SESSION_DTYPE:
         values = column.dt.date.tolist()
     elif dtype == MOMENT_DTYPE:

@@ -1,7 +1,7 @@
 """Windows: from a price history to the examples that networks learn from, and back to prices."""
 
 from pipeline.windows import dividends
-from pipeline.windows.cutting import cut_windows, surely_trainable
+from pipeline.windows.cutting import cut_windows, last_learnt_row, surely_trainable
 from pipeline.windows.dataset import Dataset, Windows
 from pipeline.windows.dataset_file import (
     TargetSeries,
@@ -79,6 +79,7 @@ __all__ = [
     "exponentially_weighted",
     "first_test_session",
     "followed",
+    "last_learnt_row",
     "live_part",
     "load_dataset",
     "load_replay",

@@ -255,7 +255,12 @@ def last_fitted_session(history: pd.DataFrame, spec: Spec) -> np.datetime64:
     if not spec.trainable or spec.normalisation.peeks:
         last: np.datetime64 = sessions[-1]
         return last
-    train_end = part_starts(sessions, spec)[0]
-    at = max(spec.window.context_length + train_end + spec.reach - 2, 0)
-    fitted: np.datetime64 = sessions[min(at, len(sessions) - 1)]
+    fitted: np.datetime64 = sessions[last_learnt_row(sessions, spec)]
     return fitted
+
+
+def last_learnt_row(sessions: np.ndarray, spec: Spec) -> int:
+    """Return the row of the last of a history's sessions that training sees."""
+    train_end = part_starts(sessions, spec)[0]
+    row = max(spec.window.context_length + train_end + spec.reach - 2, 0)
+    return int(min(row, len(sessions) - 1))

@@ -10,7 +10,7 @@ import pytest
 from pipeline.daily import STEPS, lineup
 from pipeline.daily.replaying import baseline_model
 from pipeline.errors import LookAtTheData, NothingStored
-from pipeline.models import BASELINES
+from pipeline.models import STANDING
 from pipeline.tables import CHECKS, EVALUATIONS, PREDICTIONS, PROMOTIONS
 from pipeline.training import PredictJob
 from tests.daily.quick_days import answer, quick_day, take_steps
@@ -90,12 +90,12 @@ def test_all_forecasters_of_a_stock_are_measured_on_the_same_sessions(done):
     rows = parts.store.load(EVALUATIONS)
     lineups = lineup.load(parts, run, TRAINED.tickers)
     models = rows.groupby("dataset")["model"].nunique()
-    # Four baselines for all; two networks for OLD and TWO, the pooled one for YNG.
+    # Four baselines and har for all; two networks for OLD and TWO, the pooled one for YNG.
     assert {t: int(models[own.training.dataset]) for t, own in lineups.items()} == {
-        "OLD": 6,
-        "TWO": 6,
-        "YNG": 5,
-        "AAA": 4,
+        "OLD": 7,
+        "TWO": 7,
+        "YNG": 6,
+        "AAA": 5,
     }
     assert (rows.groupby(["dataset", "split", "horizon"])["sessions"].nunique() == 1).all()
 
@@ -106,7 +106,7 @@ def test_forecasts_of_the_choice_and_the_baselines_at_the_session_are_kept(done)
     rows = parts.store.load(PREDICTIONS, dataset=[own.live.dataset])
     models = set(rows["model"])
     networks = models & {network.model_id for network in own.networks}
-    baselines = {baseline_model(name, own.training.dataset) for name in BASELINES}
+    baselines = {baseline_model(name, own.training.dataset) for name in STANDING}
     assert models == baselines | networks and len(networks) == 1, "the chosen network alone"
     assert rows.groupby("model")["horizon"].apply(list).tolist() == [[1, 2, 3, 4, 5]] * len(models)
 

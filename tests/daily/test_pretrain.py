@@ -32,7 +32,7 @@ def test_a_recipe_that_goes_on_from_no_other_network_has_nothing_pretrained(part
     run = plan(parts, universe, LAST, NOW)
     take_steps(parts, run, last="pretrain")
     assert parts.fits == []
-    message = "nothing: castilla.faithful trains no network that others go on from"
+    message = "castilla.faithful trains no network that others go on from"
     assert parts.messages[-1] == ("pretrain", "", message)
 
 

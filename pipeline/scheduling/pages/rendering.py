@@ -14,7 +14,7 @@ from fastapi import Request
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.daily import page_tables
-from pipeline.models import BASELINES
+from pipeline.models import STANDING
 from pipeline.money import price_decimals
 from pipeline.quantiles import INTERVALS
 from pipeline.reporting import (
@@ -120,7 +120,7 @@ def _environment() -> Environment:
         "weight": _or_dash(lambda value: f"{value:.0%}"),
         "segment": lambda text: quote(text, safe=""),
     }
-    words = {"CHAMPIONS": CHAMPIONS, "BASELINES": BASELINES, "DRIFT_WORDS": DRIFT_WORDS}
+    words = {"CHAMPIONS": CHAMPIONS, "STANDING": STANDING, "DRIFT_WORDS": DRIFT_WORDS}
     environment.globals |= words
     return environment
 

@@ -1,0 +1,194 @@
+"""The regression of all stocks together (`har`): fitted once between two trainings, asked each day.
+
+It is fitted on what the networks of the training cutoff learn from as well: on sessions before
+those that measure them. `pretrain` keeps two files: what it forecasts from the sessions up to the
+training cutoff, which it is measured on, and from those up to the session. They hold all stocks,
+as each one's forecasts depend on the others' prices; later steps take their tickers' from there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from pipeline import __version__
+from pipeline.daily.admission import admitted_by_gate
+from pipeline.daily.window_cuts import seen_history, spec_of
+from pipeline.errors import NotEnoughHistory, NothingStored
+from pipeline.models import Panel, PooledHar, PriceRecipe, StockHar, panel_of
+from pipeline.outcomes import outcome_of_each, raise_together, worth_trying
+from pipeline.prices import Histories
+from pipeline.reporting import counted
+from pipeline.run import Run
+from pipeline.storage import digest_of, pack_arrays, unpack_arrays
+from pipeline.windows import last_learnt_row
+
+if TYPE_CHECKING:
+    from pipeline.daily.lineup import Lineup
+    from pipeline.parts import Parts
+
+STEP = "pretrain"
+#: Hexadecimal digits of a file's name.
+NAME_DIGITS = 32
+
+
+def regression_file(name: str) -> str:
+    """Return where a regression is among the artifacts."""
+    return f"regressions/{name}.npz"
+
+
+class SeenHistories:
+    """The histories of all tickers up to both cutoffs, as they are read a few at a time."""
+
+    def __init__(self, parts: Parts, run: Run) -> None:
+        self._parts, self._run = parts, run
+        self._of: dict[dt.date, dict[str, pd.DataFrame]] = {
+            cutoff: {} for cutoff in (run.training_cutoff, run.session)
+        }
+
+    def add(self, histories: Histories, tickers: Sequence[str]) -> None:
+        """Keep what is seen of these tickers; one whose prices cannot be adjusted is left out."""
+        for cutoff, kept in self._of.items():
+
+            def seen(ticker: str, cutoff: dt.date = cutoff) -> pd.DataFrame:
+                return seen_history(self._parts, self._run, histories, ticker, cutoff)
+
+            found = outcome_of_each(tickers, seen)
+            if worth_trying(found.failures):
+                raise_together(found.failures)
+            kept.update({t: each for t, each in found.results.items() if len(each)})
+
+    def panel(self, cutoff: dt.date, tickers: Sequence[str]) -> tuple[Panel | None, list[str]]:
+        """Return those of these tickers that are there side by side, and their names."""
+        kept = {t: self._of[cutoff][t] for t in tickers if t in self._of[cutoff]}
+        universe = self._run.universe
+        calendar = self._parts.calendar(universe)
+        panel = panel_of(kept, universe.target, universe.horizon, calendar) if kept else None
+        return panel, list(kept)
+
+
+def fit_regression(
+    parts: Parts, run: Run, recipe: PriceRecipe, seen: SeenHistories
+) -> tuple[str, str]:
+    """Fit `har` at the training cutoff, and ask it at the session, where that is not done yet.
+
+    Returns:
+        The names of the two files; "" where there is too little to learn from, or the recipe
+        smooths what it forecasts.
+    """
+    if recipe.smoothing:  # its forecasts are of another price than the regression's
+        return "", ""
+    measured, tickers = seen.panel(run.training_cutoff, run.universe.tickers)
+    row = _last_row(run, recipe, measured)
+    if measured is None or row is None:
+        return _not_fitted(parts, run)
+    fitted_through, horizon = str(measured.sessions[row]), run.universe.horizon
+    name = _name_of(measured, tickers, [fitted_through, horizon, __version__])
+    try:
+        is_new = _keep(parts, name, lambda: PooledHar.fitted(measured, tickers, horizon, row))
+    except NotEnoughHistory:
+        return _not_fitted(parts, run)
+    learnt = f"har, {counted(len(tickers), 'ticker')} up to {fitted_through}"
+    parts.progress(STEP, "", f"{learnt}: {'fitted' if is_new else 'is there already'}")
+    return name, _asked_at_session(parts, run, name, seen)
+
+
+def _asked_at_session(parts: Parts, run: Run, name: str, seen: SeenHistories) -> str:
+    """Return the name of the file with what a fitted regression forecasts up to the session."""
+    live, tickers = seen.panel(run.session, admitted_by_gate(parts, run))
+    if live is None:
+        return ""
+    live_name = _name_of(live, tickers, [name])
+    _keep(parts, live_name, lambda: read_regression(parts, run, name).on(live, tickers))
+    return live_name
+
+
+def read_regression(parts: Parts, run: Run, name: str) -> PooledHar:
+    """Return a regression by the name of its file.
+
+    Raises:
+        NothingStored: it is not there.
+        DamagedFile: its file is not what was written.
+    """
+    try:
+        return _decoded(parts.artifacts.read_derived(regression_file(name)))
+    except NothingStored:
+        raise NothingStored(
+            f"{run.universe.name} {run.session}: the regression {name} of all stocks is not there "
+            "(any more). Run `pretrain` for this session first."
+        ) from None
+
+
+def stock_regressions(
+    parts: Parts, run: Run, lineups: Sequence[Lineup], live: bool = False
+) -> Mapping[str, StockHar]:
+    """Return by ticker what `har` forecasts of it, where it was fitted.
+
+    Args:
+        live: up to the session; otherwise up to the cutoff of what the ticker is measured on.
+    """
+    names = {own.ticker: own.live_har if live else own.har for own in lineups}
+    files = {name: read_regression(parts, run, name) for name in sorted({*names.values()} - {""})}
+    return {
+        ticker: files[name].of(ticker)
+        for ticker, name in names.items()
+        if name and ticker in files[name].tickers
+    }
+
+
+def _last_row(run: Run, recipe: PriceRecipe, panel: Panel | None) -> int | None:
+    """Return the last row that is learnt from; None where nothing is.
+
+    It is before the first session that a network of the longest history is measured on.
+    """
+    if panel is None:
+        return None
+    spec = spec_of(run, recipe, "", run.training_cutoff)
+    few = len(panel.sessions) < spec.needed_sessions
+    return None if few else last_learnt_row(panel.sessions, spec)
+
+
+def _not_fitted(parts: Parts, run: Run) -> tuple[str, str]:
+    reason = f"too little history before the sessions that it would be measured on at {run.session}"
+    parts.progress(STEP, "", f"har is not fitted: {reason}")
+    return "", ""
+
+
+def _name_of(panel: Panel, tickers: Sequence[str], about: list[object]) -> str:
+    """Return a name that changes with anything that decides what a file holds."""
+    content = hashlib.sha256()
+    for field in dataclasses.fields(panel):
+        values = getattr(panel, field.name)
+        if values is not None:
+            content.update(np.ascontiguousarray(values).tobytes())
+    return digest_of([content.hexdigest(), list(tickers), *about], NAME_DIGITS)
+
+
+def _keep(parts: Parts, name: str, make: Callable[[], PooledHar]) -> bool:
+    """Keep what is made under a name, unless it is there; return whether it was made."""
+    file = regression_file(name)
+    if parts.artifacts.has_derived(file):
+        parts.artifacts.renew(file)
+        return False
+    parts.artifacts.write_derived(file, _encoded(make()))
+    return True
+
+
+def _encoded(regression: PooledHar) -> bytes:
+    """Encode a regression as a file."""
+    values = dict(vars(regression))
+    about = {"tickers": values.pop("tickers"), "with_market": values.pop("with_market")}
+    return pack_arrays(about, values)
+
+
+def _decoded(data: bytes) -> PooledHar:
+    """Decode what `_encoded` wrote."""
+    about, arrays = unpack_arrays(data)
+    tickers, with_market = tuple(about["tickers"]), bool(about["with_market"])
+    return PooledHar(tickers=tickers, with_market=with_market, **arrays)

@@ -1,0 +1,164 @@
+"""`har` as it was fitted on all stocks of a universe: kept in a file, and asked on later sessions.
+
+It is neither a network nor a formula of one series: what it forecasts of a stock depends on what
+the others did. So all stocks are asked at once; what is said of each is taken from there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from pipeline.arrays import Array, Floats
+from pipeline.models import har
+from pipeline.models.baselines import BASELINES
+from pipeline.models.har_features import Panel
+
+#: The names of all that needs no network and may be published.
+STANDING = (*BASELINES, har.HAR)
+
+
+class SeenWindows(Protocol):
+    """Windows, or the part of them that `har` looks at."""
+
+    @property
+    def last(self) -> Floats:
+        """Dollars (n,): the target at each window's last session."""
+
+    @property
+    def unit(self) -> Floats:
+        """Dollars (n,): one recent volatility."""
+
+    @property
+    def origins(self) -> Array:
+        """datetime64[D] (n,): that session."""
+
+
+@dataclass(frozen=True, eq=False)
+class StockHar:
+    """The forecasts of one stock by `har`: windows -> dollars (n, H, Q).
+
+    Attributes:
+        shape: (H, Q), the quantiles of the log change in multiples of what is forecast for it.
+        sessions: datetime64[D] (n,), in order.
+        deviations: (n, H), what it forecasts from each; NaN where a stock has only been listed.
+    """
+
+    shape: Floats
+    sessions: Array
+    deviations: Floats
+
+    def __call__(self, windows: SeenWindows) -> Floats:
+        """Return the quantiles; from a session that it knows nothing of, by EWMA volatility."""
+        deviations = self.at(windows.origins)
+        roots = np.sqrt(np.arange(1, len(self.shape) + 1))
+        usual = (windows.unit / windows.last)[:, None] * roots
+        deviations = np.where(np.isfinite(deviations), deviations, usual)
+        quantiles: Floats = windows.last[:, None, None] * np.exp(deviations[..., None] * self.shape)
+        return quantiles
+
+    def at(self, origins: Array) -> Floats:
+        """Return the deviations from some sessions, (m, H); NaN where they are not known."""
+        padded = np.concatenate([self.deviations, np.full((1, len(self.shape)), np.nan)])
+        rows = np.searchsorted(self.sessions, origins)
+        found = np.append(self.sessions, np.datetime64("NaT"))[rows] == origins
+        deviations: Floats = padded[np.where(found, rows, len(self.sessions))]
+        return deviations
+
+    def among(self, origins: Array) -> StockHar:
+        """Return what it forecasts from these sessions alone."""
+        sessions = np.unique(origins)
+        return StockHar(self.shape, sessions, self.at(sessions))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return what a file keeps."""
+        return {
+            "har shape": self.shape,
+            "har sessions": self.sessions,
+            "har deviations": self.deviations.astype("float32"),
+        }
+
+    @classmethod
+    def of_arrays(cls, arrays: dict[str, np.ndarray]) -> StockHar | None:
+        """Return what a file keeps; None: nothing, as in files of earlier versions."""
+        if "har shape" not in arrays:
+            return None
+        deviations = arrays["har deviations"].astype("float64")
+        return cls(arrays["har shape"], arrays["har sessions"], deviations)
+
+
+@dataclass(frozen=True, eq=False)
+class PooledHar:
+    """`har` on the prices of all stocks.
+
+    Attributes:
+        coefficients: (H, 1 + inputs), the intercept first.
+        with_market: whether the mean of all stocks is among the inputs.
+        shape: (H, Q), that of all stocks.
+        tickers: the stocks that are asked.
+        shapes: (S, H, Q), of each.
+        sessions: datetime64[D] (n,), from the last one that it was fitted on.
+        deviations: (S, n, H), what it forecasts from them, as files keep it, in float32.
+    """
+
+    coefficients: Floats
+    with_market: bool
+    shape: Floats
+    tickers: tuple[str, ...]
+    shapes: Floats
+    sessions: Array
+    deviations: Array
+
+    @classmethod
+    def fitted(cls, panel: Panel, tickers: Sequence[str], horizon: int, row: int) -> PooledHar:
+        """Return `har` fitted on a panel up to a row, and what it forecasts from there on.
+
+        Raises:
+            NotEnoughHistory: there is too little to fit anything on.
+        """
+        with_market = har.has_market(panel)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            inputs = har.RidgeInputs(panel, with_market)
+            coefficients = inputs.fit(horizon, row)
+            deviations = inputs.deviations(coefficients)
+            shapes, shape = har.shapes_of(panel, deviations, row)
+        return cls(
+            coefficients,
+            with_market,
+            shape,
+            tuple(tickers),
+            shapes,
+            panel.sessions[row:],
+            _kept(deviations[:, row:]),
+        )
+
+    def on(self, panel: Panel, tickers: Sequence[str]) -> PooledHar:
+        """Return what it forecasts on another panel, from the same session on.
+
+        A stock that it was not fitted on has the shape of all.
+        """
+        with np.errstate(invalid="ignore", divide="ignore"):
+            deviations = har.RidgeInputs(panel, self.with_market).deviations(self.coefficients)
+        own = dict(zip(self.tickers, self.shapes, strict=True))
+        later = panel.sessions >= self.sessions[0]
+        return dataclasses.replace(
+            self,
+            tickers=tuple(tickers),
+            shapes=np.stack([own.get(ticker, self.shape) for ticker in tickers]),
+            sessions=panel.sessions[later],
+            deviations=_kept(deviations[:, later]),
+        )
+
+    def of(self, ticker: str) -> StockHar:
+        """Return what it forecasts of one of its stocks."""
+        at = self.tickers.index(ticker)
+        return StockHar(self.shapes[at], self.sessions, self.deviations[at].astype("float64"))
+
+
+def _kept(deviations: Floats) -> Array:
+    """Return deviations (H, n, S) as files keep them, (S, n, H)."""
+    return np.ascontiguousarray(deviations.transpose(2, 1, 0), dtype="float32")
