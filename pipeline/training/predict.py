@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 MEASURED_TOGETHER = 4096
 #: Inputs by name, each (n, ...) -> outputs (n, width), float32.
 Answering = Callable[[Mapping[str, Array]], Array]
-#: Dollars of each of some windows, float64: (n, horizon), or (n, horizon, Q) of a network that
+#: Prices of each of some windows, float64: (n, horizon), or (n, horizon, Q) of a network that
 #: forecasts quantiles (see `quantiles`).
 Predictions: TypeAlias = tuple[np.ndarray, ...]
 

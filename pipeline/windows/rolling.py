@@ -109,7 +109,7 @@ def followed(course: Course[Result], predict: Predict) -> Result:
 
 
 def roll_forward(windows: Windows, predict: Predict, horizon: int) -> np.ndarray:
-    """Return dollars (n, horizon): what the network forecasts at once, and beyond by rolling."""
+    """Return prices (n, horizon): what the network forecasts at once, and beyond by rolling."""
     return followed(rolling(windows, horizon), predict)
 
 
