@@ -5,13 +5,13 @@
 
 The forecasts are compared with the EWMA random walk, the naive forecast and the HAR regressions.
 Everything is done as in the daily run: one network is pooled over the tickers and tuned per stock;
-the year before the test year chooses epochs and weights; the blend with the random walk is
-published, calibrated day by day. A fold is one year: trained on everything before the validation
-year, tested once. The regressions need no year to choose by: they are fitted on all before the test
-year, once. The tables show every stage, so that a stage that does not help can be seen. Intervals
-(90%) are of the median over tickers: sessions are drawn in blocks, the same for all tickers,
-because their errors are correlated. With `--no-network`, only what needs no network is measured,
-in seconds.
+the year before the test year chooses epochs, baselines and weights; the blend with the baseline
+(`har`, fitted on what networks learn from, or the random walk) is published, calibrated day by day.
+A fold is one year: trained on everything before the validation year, tested once. As opponents, the
+regressions need no year to choose by: they are fitted on all before the test year, once. The tables
+show every stage, so that a stage that does not help can be seen. Intervals (90%) are of the median
+over tickers: sessions are drawn in blocks, the same for all tickers, because their errors are
+correlated. With `--no-network`, only what needs no network is measured, in seconds.
 
 Without --data, the shipped sample is used, year by year. `--year` may be several, such as
 2014,2015; the sessions of the last year in the data have been kept for the figures in README.md and
@@ -32,10 +32,18 @@ import numpy as np
 import pandas as pd
 
 from pipeline import windows
-from pipeline.decisions import SplitForecasts, blending, calibrated_test
+from pipeline.decisions import (
+    Choice,
+    Contestant,
+    EvaluationSet,
+    SplitForecasts,
+    blending,
+    calibrated_test,
+    choose,
+)
 from pipeline.errors import StockcastError
 from pipeline.measures import CONFIDENCE, root_mean_squared_error
-from pipeline.models import BASELINES, DEFAULT, EWMA, NAIVE, har
+from pipeline.models import BASELINES, DEFAULT, EWMA, NAIVE, PooledHar, StockHar, har, panel_of
 from pipeline.parts import Parts
 from pipeline.prices import mask
 from pipeline.quantiles import INTERVALS, MEDIAN, coverage, losses
@@ -181,7 +189,9 @@ def folds_of(
     forecasts = opponents_of(datasets, masked, arguments.target, year, calendar)
     weights: dict[str, float] = {}
     if not arguments.no_network:
-        stages, weights = network_stages(parts, files, datasets, arguments.seed)
+        calendar = parts.calendar(studied_universe(parts.settings))
+        regression = pooled_har(masked, datasets, arguments.target, calendar)
+        stages, weights = network_stages(parts, files, datasets, regression, arguments.seed)
         forecasts = {ticker: forecasts[ticker] | stages[ticker] for ticker in stages}
     return [
         Fold(ticker, year, datasets[ticker], of_ticker, weights.get(ticker))
@@ -217,24 +227,41 @@ def opponents_of(
     }
 
 
+def pooled_har(
+    histories: Mapping[str, pd.DataFrame],
+    datasets: Mapping[str, Dataset],
+    target: str,
+    calendar: Calendar,
+) -> PooledHar:
+    """Return `har` fitted on what networks learn from."""
+    panel = panel_of(histories, target, HORIZON, calendar)
+    spec = next(iter(datasets.values())).spec
+    row = windows.last_learnt_row(panel.sessions, spec)
+    return PooledHar.fitted(panel, tuple(histories), HORIZON, row)
+
+
 def network_stages(
-    parts: Parts, files: Mapping[str, bytes], datasets: Mapping[str, Dataset], seed: int
+    parts: Parts,
+    files: Mapping[str, bytes],
+    datasets: Mapping[str, Dataset],
+    regression: PooledHar,
+    seed: int,
 ) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, float]]:
     """Return each ticker's forecasts by stage, and the networks' weights."""
     networks = network_forecasts(parts, "accuracy", DEFAULT, files, seed)
     for error in networks.failures.values():
         print(f"left out: {error}")
-    walks = {ticker: walk_of(datasets[ticker]) for ticker in networks.results}
-    curves = {
-        ticker: blending.loss_curve(
-            datasets[ticker].validation, forecasts.validation, walks[ticker].validation
-        )
+    choices = {
+        ticker: choice_of(ticker, datasets[ticker], regression.of(ticker), forecasts)
         for ticker, forecasts in networks.results.items()
     }
-    weights = blending.network_weights(curves)
+    weights = dict.fromkeys(choices, 0.0) | blending.network_weights(
+        {ticker: choice.loss_curve() for ticker, choice in choices.items() if choice.has_network}
+    )
     stages: dict[str, dict[str, np.ndarray]] = {}
     for ticker, forecasts in networks.results.items():
-        blended = forecasts.blended(walks[ticker], weights[ticker])
+        baseline = choices[ticker].baseline(choices[ticker].decision.baseline)
+        blended = forecasts.blended(baseline, weights[ticker])
         published = calibrated_test(datasets[ticker], blended)
         of_ticker = (forecasts.test, blended.test, published)
         stages[ticker] = dict(zip(NETWORK_STAGES, of_ticker, strict=True))
@@ -264,10 +291,13 @@ def files_of(histories: Mapping[str, pd.DataFrame], target: str, year: int) -> d
     return files
 
 
-def walk_of(dataset: Dataset) -> SplitForecasts:
-    """Return the forecasts of the EWMA random walk."""
-    fitted = BASELINES[EWMA].fit(dataset.train, HORIZON)
-    return SplitForecasts(fitted(dataset.validation), fitted(dataset.test))
+def choice_of(
+    ticker: str, dataset: Dataset, regression: StockHar, forecasts: SplitForecasts
+) -> Choice:
+    """Return the day's choice by validation alone: no figure of the test year counts."""
+    stock = EvaluationSet(ticker, ticker, dataset, regression)
+    network = Contestant("lstm", f"network of {ticker}", dataset.spec.cutoff)
+    return choose(stock, [(network, forecasts)], np.inf, no_network="", leak="", headline="")
 
 
 def interval(folds: list[Fold], stage: str, draws: int = DRAWS) -> tuple[float, float]:

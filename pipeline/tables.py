@@ -317,10 +317,10 @@ PREDICTIONS = Table(
 )
 
 #: The forecaster that is published, and why; written with the forecasts, in one transaction.
-#: `champion` is lstm, previous, pooled, ewma or naive; `weight` is its share of what is published,
-#: the rest is the EWMA random walk's. rmse of the first horizon, in money; pinball over all
-#: horizons, as a fraction of the price: those of what is published, or of the current network where
-#: a baseline is; so is `training_cutoff`. `skill` is 1 - test_rmse / naive_test_rmse,
+#: `champion` is lstm, previous, pooled, har, ewma or naive; `weight` is its share of what is
+#: published, the rest is that of `baseline`. rmse of the first horizon, in money; pinball over
+#: all horizons, as a fraction of the price: those of what is published, or of the current network
+#: where ewma or naive is; so is `training_cutoff`. `skill` is 1 - test_rmse / naive_test_rmse,
 #: `pinball_skill` 1 - test_pinball / ewma_test_pinball: positive means better than the baseline.
 PROMOTIONS = Table(
     "promotions",

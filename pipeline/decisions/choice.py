@@ -177,6 +177,7 @@ def choose(
         horizon=stock.dataset.validation.actual.shape[1],
         no_network=no_network,
         leak=leak,
+        har=_candidate(stock, HAR, HAR, stock.baselines[HAR]) if stock.har else None,
     )
     chosen = [pair for pair in networks if pair[0].model_id == decision.model_id]
     shown, forecasts = next(iter([*chosen, *networks]), (None, None))

@@ -2,8 +2,10 @@
 
 All candidates are measured on the same validation sessions by their mean pinball loss, and by their
 RMSE next to it. The network of the previous cutoff is the incumbent: this cutoff's takes its place
-on evidence, and not on a tie. Either must not be worse than the random walk with EWMA volatility by
-that evidence, and must pass the floor on test. Test never chooses between networks.
+on evidence, and not on a tie. Either must not be worse than the baseline by that evidence, and must
+pass the floor on test. The baseline is the regression of all stocks (`har`) where that can be said
+of it as well, else the random walk with EWMA volatility, or naive where that is better on the
+evidence. Test never chooses between networks.
 """
 
 from __future__ import annotations
@@ -63,6 +65,7 @@ def decide(
     horizon: int,
     no_network: str = "",
     leak: str = "",
+    har: Candidate | None = None,
 ) -> Decision:
     """Return the candidate to publish, with the figures and a reason for each candidate.
 
@@ -74,18 +77,30 @@ def decide(
         no_network: why the stock has no network of its own, where it has none.
         leak: how the networks have peeked, if they have: figures that owe something to the test
             sessions are never published.
+        har: the regression of all stocks; None: it was not fitted.
     """
     against_naive = difference(ewma.losses, naive.losses, horizon)
     fallback = naive if against_naive.worse else ewma
+    all_of_them = [naive, ewma, *([har] if har else []), *networks]
     reasons = [
         f"validation {sessions[0]} to {sessions[1]}, mean pinball loss: "
-        + ", ".join(f"{each.name} {each.losses.mean():.4%}" for each in (naive, ewma, *networks))
+        + ", ".join(f"{each.name} {each.losses.mean():.4%}" for each in all_of_them)
         + f" of the price, differences with their {CONFIDENCE:.0%} interval",
         f"ewma against naive: {against_naive}",
     ]
+    if har:
+        reasons.append(_figures(har, naive, ewma, horizon))
+        fault = _fault(har, fallback, floor, horizon)
+        reasons += [f"{har.name} is no baseline: {fault}"] if fault else []
+        fallback = fallback if fault else har
     if no_network and networks:
         reasons.append(f"{no_network}: the one of all stocks is looked at")
     reasons += [_figures(network, naive, ewma, horizon) for network in networks]
+    if fallback is har:
+        reasons += [
+            f"{network.name} against {har.name}: {difference(network.losses, har.losses, horizon)}"
+            for network in networks
+        ]
     if leak and networks:
         reasons.append(f"never published, because it has peeked ({leak}): {fallback.name} is")
         return _decision(fallback, fallback, reasons)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.measures import drift
-from pipeline.models import BASELINES
+from pipeline.models import HAR, STANDING
 from pipeline.quality import GONE
 from pipeline.reporting.rows import counted, first_names
 
@@ -25,6 +25,7 @@ CHAMPIONS = {
     "lstm": "the network of this training cutoff",
     "previous": "the network of the training cutoff before",
     "pooled": "the network that all stocks have trained together",
+    "har": "the regression of volatility on the ranges of all stocks",
     "ewma": "the random walk with EWMA volatility",
     "naive": "the last price with the spread of all changes",
 }
@@ -155,18 +156,20 @@ def summary_of(day: Day) -> DaySummary:
     """Return a day in sentences."""
     promotions = day.promotions
     measured = promotions[promotions["test_rmse"].notna()]
-    networks = int((~promotions["champion"].isin(list(BASELINES))).sum())
+    networks = int((~promotions["champion"].isin(STANDING)).sum())
+    by_har = int((promotions["champion"] == HAR).sum())
+    of_which = f", {by_har} of them by {HAR}" if by_har else ""
     forecast = counted(day.forecasts["ticker"].nunique(), "ticker")
     lines = [
         f"{forecast} forecast: {networks} with the help of a network, "
-        f"{len(promotions) - networks} by a baseline alone."
+        f"{len(promotions) - networks} by a baseline alone{of_which}."
     ]
     if len(measured):
         better = (measured["pinball_skill"] > 0).sum()
         lines.append(
-            f"On test sessions networks beat the EWMA random walk's distribution for {better} out "
-            f"of {counted(len(measured), 'ticker')}, and the naive forecast's RMSE for "
-            f"{(measured['skill'] > 0).sum()}."
+            f"On test sessions {'they' if by_har else 'networks'} beat the EWMA random walk's "
+            f"distribution for {better} out of {counted(len(measured), 'ticker')}, and the naive "
+            f"forecast's RMSE for {(measured['skill'] > 0).sum()}."
         )
     gone = sorted(day.findings.loc[day.findings["rule"] == GONE, "ticker"])
     if gone:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.measures import drift
-from pipeline.models import BASELINES
+from pipeline.models import STANDING, YARDSTICKS
 from pipeline.quality import on_one_day
 from pipeline.quantiles import INTERVALS
 from pipeline.reporting.day import (
@@ -123,7 +123,7 @@ def _headline(forecast: Mapping[Any, Any], promotion: Mapping[Any, Any]) -> str:
     pinball, skill = promotion["pinball_skill"], promotion["skill"]
     rivals = {"ewma": pinball, "naive one session ahead": skill}
     lost = [f"loses to {rival}" for rival, value in rivals.items() if tone(value) == "bad"]
-    tested = "test" if promotion["weight"] > 0 else "test of the network"
+    tested = "test of the network" if promotion["champion"] in YARDSTICKS else "test"
     parts.append(
         f"{tested}: pinball {change_text(pinball)} against ewma, RMSE {change_text(skill)} against "
         "naive"
@@ -134,7 +134,7 @@ def _headline(forecast: Mapping[Any, Any], promotion: Mapping[Any, Any]) -> str:
 def published_text(promotion: Mapping[Any, Any]) -> str:
     """Return who is published for a ticker, with its share."""
     champion, weight = promotion["champion"], promotion["weight"]
-    if champion in BASELINES or weight == 1:
+    if champion in STANDING or weight == 1:
         return str(champion)
     return f"{champion} {weight:.0%} + {promotion['baseline']} {1 - weight:.0%}"
 

@@ -44,15 +44,15 @@ ticker or recipe does not exist |
 hour) or does not know the ticker |
 | `check` | runs the quality rules; a bad ticker is quarantined with its reasons, the others go on \
 | more than {max_quarantined:.0%} are quarantined |
-| `pretrain` | fits the network that all tickers train together, from which their own go on; not \
-every recipe has one | |
+| `pretrain` | fits the regression of all tickers (`har`) and, where the recipe has one, the \
+network that all train together, from which their own go on | |
 | `build_windows` | cuts the datasets, with nothing after the cutoff | |
 | `train` | fits the networks that do not exist yet | |
 | `evaluate` | measures networks and baselines on the same sessions | |
-| `promote` | chooses each ticker's champion among this and the previous cutoff's network, the \
-EWMA random walk and the naive forecast, by pinball loss on the same validation sessions; its log \
-has sessions, figures and reasons | |
-| `publish` | blends the champion with the EWMA random walk, calibrates, writes the forecasts in \
+| `promote` | chooses each ticker's champion among this and the previous cutoff's network, \
+`har`, the EWMA random walk and the naive forecast, by pinball loss on the same validation \
+sessions; its log has sessions, figures and reasons | |
+| `publish` | blends the champion with the baseline, calibrates, writes the forecasts in \
 one transaction | a forecast breaks its own quality rules |
 | `announce` | tells DAGs that wait for the asset `forecasts_{name}`; skipped in a rehearsal | |
 | `scenarios` | draws joint paths of all tickers; there where STOCKCAST_PATHS asks for some | |

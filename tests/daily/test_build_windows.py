@@ -130,7 +130,7 @@ def test_a_recipe_that_needs_volume_says_so_of_a_series_without(parts, source):
 
 @pytest.mark.parametrize("session", [LAST, dt.date(2013, 2, 28)], ids=["first of month", "last"])
 @pytest.mark.parametrize("count", [30, 31, 60])
-def test_from_30_sessions_on_a_new_listing_has_the_random_walk(parts, source, session, count):
+def test_from_30_sessions_on_a_new_listing_has_the_regression_of_all(parts, source, session, count):
     """Though it was listed shortly before the training cutoffs, or after them."""
     source.bars["NEW"] = random_walk(9, count, last=session)
     universe = dataclasses.replace(TRAINED, tickers=("OLD", "NEW"))
@@ -138,7 +138,7 @@ def test_from_30_sessions_on_a_new_listing_has_the_random_walk(parts, source, se
     training = rows_of(parts, run, "NEW").loc["training"]
     assert training["dataset_cutoff"].date() == session
     assert training["reason"].startswith("no network of its own: ")
-    assert parts.rows(PROMOTIONS, run, ["NEW"])["champion"].tolist() == ["ewma"]
+    assert parts.rows(PROMOTIONS, run, ["NEW"])["champion"].tolist() == ["har"]
     assert len(parts.rows(FORECASTS, run, ["NEW"])) == 5
 
 

@@ -52,7 +52,7 @@ def test_every_promoted_ticker_has_a_forecast_per_session_by_its_champion(done):
     assert champions.to_dict() == promotions.set_index("ticker")["champion"].to_dict()
     for _, rows in forecasts.groupby("ticker"):
         assert rows["session"].dt.date.tolist() == list(run.forecast_sessions)
-    assert set(champions) == {"previous", "pooled", "ewma"}
+    assert set(champions) == {"previous", "pooled", "har"}
 
 
 def test_forecasts_that_break_their_expectations_are_not_published(done):

@@ -118,6 +118,22 @@ def test_figures_of_the_distribution_are_of_the_calibrated_test_predictions():
     )
 
 
+def test_the_regression_of_all_stocks_stands_beside_the_network_where_it_was_fitted():
+    from pipeline.models import STANDING
+
+    rows = [
+        evaluation(model, split, horizon, {"m1": 0.5, "har": 0.8}.get(model, 1.0))
+        for model in ("m1", *STANDING)
+        for split in ("validation", "test")
+        for horizon in (1, 2)
+    ]
+    figures = stock_figures(pd.DataFrame(rows), "m1")
+    assert (figures["test/rmse_har"], figures["test/pinball_har"]) == (0.8, 0.008)
+    assert figures["skill/pinball_over_har"] == pytest.approx(1 - 0.005 / 0.008)
+    without = [row for row in rows if row["model"] != "har"]
+    assert not [name for name in stock_figures(pd.DataFrame(without), "m1") if "har" in name]
+
+
 def test_a_headline_is_a_network_and_the_naive_forecast():
     assert headline(METRICS) == "test RMSE 0.5000, naive 0.6250, skill +20.00%"
     default = headline({**METRICS, "test/rmse_default_recipe": 0.55})

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Sequence
+
+import numpy as np
 
 from pipeline.decisions import (
     Choice,
@@ -13,7 +16,7 @@ from pipeline.decisions import (
     choose,
     stored_precision,
 )
-from pipeline.models import EWMA
+from pipeline.models import EWMA, StockHar
 from pipeline.windows import Newest, Split, Windowing, encode, load_dataset
 from tests.made_windows import spec_of, walk
 
@@ -31,6 +34,17 @@ def stock_with(fewest: int = 50, count: int = 500, seed: int = 0) -> EvaluationS
     split = Split(Newest(100), Newest(100), min_train_windows=fewest)
     spec = spec_of(history, Windowing(10), horizon=2, split=split)
     return EvaluationSet("IBM", "d" * 32, load_dataset(encode(history, spec)))
+
+
+def with_har(stock: EvaluationSet, width: float = 0.9) -> EvaluationSet:
+    """Return the stock with a regression that forecasts `width` times the EWMA volatility."""
+    parts = (stock.dataset.validation, stock.dataset.test)
+    sessions = np.concatenate([part.origins for part in parts])
+    volatility = np.concatenate([part.unit / part.last for part in parts])
+    roots = np.sqrt([1, 2])
+    shape = stock.fitted[EWMA].shape / roots[:, None]
+    har = StockHar(shape, sessions, width * volatility[:, None] * roots)
+    return dataclasses.replace(stock, har=har)
 
 
 def knowing(stock: EvaluationSet, share: float) -> SplitForecasts:

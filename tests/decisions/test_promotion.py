@@ -76,6 +76,42 @@ def test_a_network_that_is_worse_than_the_random_walk_on_evidence_is_not_publish
     assert decision.reasons[-1] == "no network passes: ewma is published"
 
 
+def test_har_is_the_baseline_that_a_network_is_measured_against():
+    decision = choose(candidate("lstm", 0.95), har=candidate("har", BETTER))
+    assert (decision.champion, decision.baseline) == ("lstm", "har")
+    assert any(reason.startswith("lstm against har: -2.0") for reason in decision.reasons)
+
+
+def test_a_network_that_beats_ewma_and_not_har_is_not_published():
+    decision = choose(candidate("lstm", 0.98), har=candidate("har", 0.95))
+    assert (decision.champion, decision.model_id, decision.baseline) == ("har", "har-id", "har")
+    assert any(
+        reason.startswith("lstm is not published: worse than har on this evidence, +3.1")
+        for reason in decision.reasons
+    )
+    assert decision.reasons[-1] == "no network passes: har is published"
+
+
+@pytest.mark.parametrize(
+    ("har", "fault"),
+    [
+        (candidate("har", WORSE), "worse than ewma on this evidence, +3.00%"),
+        (candidate("har", BETTER, test_loss=1.06), "pinball loss 1.0600 of ewma's on test"),
+        (candidate("har", BETTER, test_rmse=1.06), "RMSE 1.0600 of naive's on test"),
+    ],
+    ids=["validation", "test loss", "test RMSE"],
+)
+def test_har_is_no_baseline_where_what_is_asked_of_a_network_cannot_be_said_of_it(har, fault):
+    decision = choose(candidate("lstm", NO_WORSE), har=har)
+    assert (decision.champion, decision.baseline) == ("lstm", "ewma")
+    assert any(reason.startswith(f"har is no baseline: {fault}") for reason in decision.reasons)
+
+
+def test_without_any_network_har_is_published():
+    decision = choose(har=candidate("har", BETTER), no_network="too young")
+    assert (decision.champion, decision.reasons[-1]) == ("har", "too young: har is published")
+
+
 @pytest.mark.parametrize(
     "fault",
     [

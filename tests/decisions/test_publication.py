@@ -13,7 +13,14 @@ from pipeline.models import EWMA
 from pipeline.quantiles import INTERVALS, MEDIAN
 from pipeline.run import Run
 from pipeline.universes import Universe
-from tests.decisions.made_choices import CURRENT, CUTOFF, choice_among, knowing, stock_with
+from tests.decisions.made_choices import (
+    CURRENT,
+    CUTOFF,
+    choice_among,
+    knowing,
+    stock_with,
+    with_har,
+)
 
 SESSION = dt.date(2021, 5, 14)
 RUN = Run(
@@ -67,6 +74,35 @@ def test_without_a_network_there_are_figures_of_the_baselines_alone(stock):
     assert (row["champion"], row["weight"]) == (EWMA, 0.0)
     assert all(np.isnan(row[name]) for name in FIGURES)
     assert row["naive_test_rmse"] > 0 and row["ewma_test_pinball"] > 0
+
+
+def test_har_is_the_rest_of_a_network_s_blend_and_has_figures_where_it_is_published(stock):
+    measured = with_har(stock)
+    choice = choice_among(measured, [(CURRENT, knowing(stock, 0.5))])
+    blended, alone = promoted(choice, 0.6), promoted(choice, 0.0)
+    assert (blended["champion"], blended["baseline"]) == ("lstm", "har")
+    assert (alone["champion"], alone["model_id"]) == ("har", "har")
+    assert "no weight is left to it, so har is published alone" in alone["reasons"]
+    young = promoted(choice_among(measured, [], "too young"), None)
+    assert young["champion"] == "har"
+    assert [young[name] for name in FIGURES] == [alone[name] for name in FIGURES]
+    assert abs(young["pinball_skill"]) < 0.05
+    assert [alone[name] for name in FIGURES] != [blended[name] for name in FIGURES]
+
+
+@pytest.mark.parametrize("weight", [0.6, 0.0])
+def test_what_is_published_with_har_has_what_it_forecasts_of_the_replay(stock, weight):
+    measured = with_har(stock)
+    choice = choice_among(measured, [(CURRENT, knowing(stock, 0.5))])
+    plain = replay_of(stock, 0.5)
+    replay = ChoiceReplay(plain.observed, plain.forecasts, None, measured.har)
+    published = publication(RUN, [promoted(choice, weight)], {"IBM": choice}, {"IBM": replay})
+    har = measured.har(replay.observed)
+    raw = blend(replay.forecasts, har, weight) if weight else har
+    expected = calibration.replay(replay.observed.actual, raw, replay.observed.position)
+    np.testing.assert_allclose(published.forecasts["lower_80"], expected.quantiles[-1, :, 1])
+    with pytest.raises(ValueError, match="har was not fitted"):
+        publication(RUN, [promoted(choice, weight)], {"IBM": choice}, {"IBM": plain})
 
 
 def test_no_choices_make_no_rows():
