@@ -140,7 +140,7 @@ COMMANDS = {
     ),
     "ingest": _step("Fetch prices and store what is new."),
     "check": _step("Validate the ingested prices; quarantine tickers that break the rules."),
-    "pretrain": _step("Train the network that all stocks share."),
+    "pretrain": _step("Train and fit what all stocks share."),
     "build-windows": _step("Cut prices into the datasets that networks learn and forecast from."),
     "train": _step("Train each stock's own networks, where they are missing."),
     "evaluate": _step("Measure networks and baselines on the same sessions, and record both."),

@@ -104,6 +104,7 @@ def test_old_sessions_lose_what_can_be_made_again_and_say_the_same(kept):
     kinds = unneeded(kept)
     assert {name: len(usage.unneeded) for name, usage in kinds.items()} == {
         "replays": 2 * len(TRAINED.tickers),
+        "regressions": 3,  # that of an old training, and what it forecasts from two old sessions
         # Of two sessions, and of January for a stock too young for any other.
         "datasets": len(kinds["datasets"].unneeded),
         "measurements": len(kinds["measurements"].unneeded),
@@ -155,10 +156,16 @@ def test_an_old_session_that_is_repeated_changes_nothing_but_its_files(kept):
 
 def test_what_a_repeated_session_works_with_is_left_alone(kept):
     run = quick_day(kept, JANUARY, last="evaluate")
-    assert set(unneeded(kept)) <= {"replays", "datasets", "measurements"}
+    assert set(unneeded(kept)) <= {"replays", "regressions", "datasets", "measurements"}
     own = lineup.load(kept, run, ["OLD"])["OLD"]
     prune(kept)
-    for name in (own.replay_file, own.choice_file, f"datasets/{own.live.dataset}.npz"):
+    regressions = [f"regressions/{name}.npz" for name in (own.har, own.live_har)]
+    for name in (
+        own.replay_file,
+        own.choice_file,
+        f"datasets/{own.live.dataset}.npz",
+        *regressions,
+    ):
         assert kept.artifacts.exists(name)
     take_steps(kept, run, "promote")
 
@@ -187,7 +194,7 @@ def test_a_network_stays_as_long_as_a_publication_was_compared_with_it(kept):
 def test_what_was_killed_is_completed_by_the_next(kept):
     prune(kept, "replays")  # as one that was killed before it came to the rest
     rest = unneeded(kept)
-    assert set(rest) == {"datasets", "measurements"}
+    assert set(rest) == {"regressions", "datasets", "measurements"}
     assert prune(kept) == sum(len(usage.unneeded) for usage in rest.values())
     assert unneeded(kept) == {}
 
