@@ -72,11 +72,14 @@ def distribution_tables(
     records = records_of(forecasts)
     foresight = with_foresight(records[EWMA], histories)
     tests = exceedance_tests(records)
+    least, ewma = (
+        record.by_cutoff[ALL_HORIZONS].to_numpy() for record in (foresight, records[EWMA])
+    )
     return DistributionTables(
         distribution_table(records, foresight),
         quantile_table(records, tests),
         tests,
-        float(1 - foresight.losses.mean() / records[EWMA].losses.mean()),
+        0.0 - difference(least, ewma, foresight.cutoffs_ahead(ALL_HORIZONS)).value,
     )
 
 

@@ -97,6 +97,15 @@ def test_without_a_gain_of_foresight_there_is_no_share(table):
     assert "would gain nothing over ewma here." in " ".join(distribution_text(unknown).split())
 
 
+def test_prices_that_never_move_leave_what_is_relative_open(table):
+    still = table.assign(actual=table["last"], forecast=table["last"])
+    worth = distribution_tables(still, {})
+    assert math.isnan(worth.foresight_gain)
+    assert (worth.distributions["crps"] == 0).all()
+    assert worth.distributions["crps_skill_ewma"].isna().all()
+    assert "gain nothing over ewma" in " ".join(distribution_text(worth).split())
+
+
 def test_each_quantile_has_its_loss_its_share_and_its_tests(table, worth):
     rows = worth.quantiles.set_index(["recipe", "horizon", "quantile"])
     assert len(rows) == 3 * 3 * 7
