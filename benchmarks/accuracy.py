@@ -42,11 +42,19 @@ from pipeline.decisions import (
     choose,
 )
 from pipeline.errors import StockcastError
-from pipeline.measures import CONFIDENCE, root_mean_squared_error
+from pipeline.measures import (
+    CONFIDENCE,
+    REJECTED_BELOW,
+    ExceedanceTest,
+    exceedance_test,
+    exceeded,
+    promised_share,
+    root_mean_squared_error,
+)
 from pipeline.models import BASELINES, DEFAULT, EWMA, NAIVE, PooledHar, StockHar, har, panel_of
 from pipeline.parts import Parts
 from pipeline.prices import mask
-from pipeline.quantiles import INTERVALS, MEDIAN, coverage, losses
+from pipeline.quantiles import INTERVALS, MEDIAN, PROBABILITIES, coverage, losses, pinball
 from pipeline.research import (
     HarForecasts,
     Period,
@@ -105,6 +113,18 @@ class Fold:
     def coverage(self, stage: str, level: int) -> float:
         """Return the coverage of an interval, the mean over horizons."""
         return float(coverage(self.dataset.test.actual, self.forecasts[stage], level).mean())
+
+    def outer_loss(self, stage: str) -> float:
+        """Return the mean loss of the outermost two quantiles, as a fraction of the price."""
+        test = self.dataset.test
+        loss = pinball(test.actual, self.forecasts[stage])[..., [0, -1]].mean(axis=(1, 2))
+        return float((loss / test.last).mean())
+
+    def tested(self, stage: str, place: int) -> ExceedanceTest:
+        """Return the tests of the exceedances of one quantile, one session ahead."""
+        bound, probability = self.forecasts[stage][:, 0, place], PROBABILITIES[place]
+        marks = exceeded(self.dataset.test.actual[:, 0], bound, probability)
+        return exceedance_test(marks, promised_share(probability))
 
 
 def main() -> None:
@@ -340,6 +360,7 @@ def print_report(folds: list[Fold], target: str, years: list[int]) -> None:
     )
     print_losses(folds)
     print_errors(folds)
+    print_tails(folds)
     weights = [fold.weight for fold in folds if fold.weight is not None]
     if not weights:
         print_by_stock(folds, har.HAR)
@@ -401,6 +422,29 @@ def print_errors(folds: list[Fold]) -> None:
             for median, worst in zip(np.median(table, axis=0), table.max(axis=0), strict=True)
         ]
         print(f"| {stage} | {' | '.join(cells)} |")
+
+
+def print_tails(folds: list[Fold]) -> None:
+    """Print the loss of the outer quantiles, and the exceedances that tests reject."""
+    outer = (0, len(PROBABILITIES) - 1)
+    print(
+        "\nLoss of the 2.5% and 97.5% quantiles relative to the EWMA random walk's, median over "
+        f"stock-years, and the stock-years that Kupiec's / Christoffersen's test rejects at "
+        f"{REJECTED_BELOW:.0%}, one session ahead:"
+    )
+    print("| stage | loss | below 2.5% | above 97.5% |")
+    print("|---|---|---|---|")
+    for stage in folds[0].forecasts:
+        ratios = [fold.outer_loss(stage) / fold.outer_loss(EWMA) for fold in folds]
+        cells = [stage, f"{np.median(ratios):.4f}"]
+        for place in outer:
+            tests = [fold.tested(stage, place) for fold in folds]
+            rejected = [
+                np.mean([getattr(test, name) < REJECTED_BELOW for test in tests])
+                for name in ("kupiec", "independence")
+            ]
+            cells.append(" / ".join(f"{share:.0%}" for share in rejected))
+        print(f"| {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":
