@@ -250,17 +250,19 @@ def universe_of(settings: Settings) -> Universe:
     if settings.universe or source in ("", "sample"):
         universes = load_universes(settings.universes)
         return overridden(universes.of(settings.universe or _usual(universes)), **chosen)
-    if source == "csv" and settings.data and not tickers:
-        from pipeline.prices import CsvSource
+    from pipeline.prices import CsvSource, ending_calendar
 
-        chosen["tickers"] = tuple(CsvSource(settings.data).named_tickers())
+    files = CsvSource(settings.data) if source == "csv" and settings.data else None
+    if files and not tickers:
+        chosen["tickers"] = tuple(files.named_tickers())
     base: dict[str, Any] = {"name": source, "tickers": (), "start": dt.date(1990, 1, 1)}
     for key in ("source", "data", "tickers"):
         if key in chosen:
             base[key] = chosen.pop(key)
-    from pipeline.prices import ending_calendar
-
-    if named := ending_calendar(base["tickers"]):
+    named = ending_calendar(base["tickers"])
+    if files and not named and not settings.calendar:
+        named = files.named_calendar(base["tickers"])
+    if named:
         base["calendar"] = named
     return overridden(Universe(**base), **chosen)
 

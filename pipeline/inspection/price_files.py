@@ -20,11 +20,11 @@ from pipeline.prices import (
     CsvSource,
     Fetched,
     FolderSurvey,
+    ForeignDays,
     days_in_words,
     ending_calendar,
     fetch,
-    gap_of,
-    misfit_of,
+    foreign_days,
     survey,
 )
 from pipeline.reporting import counted
@@ -45,13 +45,13 @@ class _Reading:
     """The reading of the tickers of one calendar.
 
     Attributes:
-        misfits: by ticker, the calendar that its file names, or that its dates fit much better.
+        foreign: by ticker, how its days are not those of the calendar.
     """
 
     calendar: Calendar
     tickers: tuple[str, ...]
     fetched: Outcomes[Fetched]
-    misfits: Mapping[str, str]
+    foreign: Mapping[str, ForeignDays]
 
 
 def inspect_files(place: str, calendar_name: str, now: dt.datetime) -> FilesReport:
@@ -106,7 +106,8 @@ def _own_calendars(reading: _Reading) -> dict[str, str]:
 
     A ticker with too few bars to show its own has that of most tickers, where it fits as well.
     """
-    name, found = reading.calendar.name, reading.misfits
+    name = reading.calendar.name
+    found = {ticker: each.calendar for ticker, each in reading.foreign.items() if each.calendar}
     counts = Counter(found.get(ticker, name) for ticker in reading.tickers)
     most = max(counts, key=lambda each: (counts[each], each == name))
     candidates = [Calendar(most), reading.calendar]
@@ -137,15 +138,12 @@ def _reading(
     fetched = outcome_of_each(
         tickers, lambda ticker: fetch(source, ticker, BEFORE_ANY_PRICE, last, calendar, now)
     )
-    misfits = {}
-    for ticker, each in fetched.results.items():
-        # What a file names needs no search among all calendars.
-        misfit = None if each.calendar else misfit_of(_days_of(each), [ticker], calendar)
-        if each.calendar not in ("", calendar.name):
-            misfits[ticker] = each.calendar
-        elif misfit and misfit.better:
-            misfits[ticker] = misfit.better[0]
-    return _Reading(calendar, tuple(tickers), fetched, misfits)
+    foreign = {
+        ticker: found
+        for ticker, each in fetched.results.items()
+        if (found := foreign_days(_days_of(each), ticker, calendar, each.calendar))
+    }
+    return _Reading(calendar, tuple(tickers), fetched, foreign)
 
 
 def _days_of(fetched: Fetched) -> pd.DatetimeIndex:
@@ -196,11 +194,8 @@ def _problem(
     first = reading.calendar.first_known
     if days[-1].date() < first:
         return f"no bars from {first} on, where the calendar {reading.calendar.name} begins"
-    if gap := gap_of(days):
-        return f"bars are {counted(gap, 'day')} apart; one a session is expected"
-    if ticker in reading.misfits:
-        better = reading.misfits[ticker]
-        return f"the calendar is {better}, not {reading.calendar.name} (--calendar {better})"
+    if ticker in reading.foreign:
+        return str(reading.foreign[ticker])
     return f"quarantined: {quarantined[ticker]}" if ticker in quarantined else ""
 
 

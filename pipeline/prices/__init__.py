@@ -2,7 +2,12 @@
 
 from pipeline.prices import adjustment, masking, misprints, price_basis, repair, usual
 from pipeline.prices.adjustment import adjust
-from pipeline.prices.calendar_fit import ending_calendar, gap_of, misfit_of, require_own_days
+from pipeline.prices.calendar_fit import (
+    ForeignDays,
+    ending_calendar,
+    foreign_days,
+    require_own_days,
+)
 from pipeline.prices.csv_files import CsvSource
 from pipeline.prices.formats import FileSurvey, FolderSurvey, survey
 from pipeline.prices.history import (
@@ -54,6 +59,7 @@ __all__ = [
     "Fetched",
     "FileSurvey",
     "FolderSurvey",
+    "ForeignDays",
     "FunctionSource",
     "Histories",
     "LakeSource",
@@ -75,13 +81,13 @@ __all__ = [
     "fetch",
     "fetch_histories",
     "fetch_renamed",
+    "foreign_days",
     "gap_of",
     "histories_as_of",
     "is_behind",
     "mask",
     "masking",
     "may_be_late",
-    "misfit_of",
     "misprints",
     "newest_session",
     "on_calendar",

@@ -111,35 +111,62 @@ def gap_of(days: pd.DatetimeIndex) -> int:
     return gap if gap >= FEWEST_DAYS_APART else 0
 
 
+@dataclass(frozen=True)
+class ForeignDays:
+    """The days of one ticker's bars where they are not those of its universe's sessions.
+
+    Attributes:
+        calendar: the name of the one that they are of; "": of none, they are weekly or monthly.
+        reason, remedy: in words.
+    """
+
+    calendar: str
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.reason}. {self.remedy}"
+
+
+def foreign_days(
+    days: pd.DatetimeIndex, ticker: str, calendar: Calendar, named: str = ""
+) -> ForeignDays | None:
+    """Return how one ticker's days are not those of a calendar; None: they are.
+
+    Args:
+        named: the calendar that the source names for it, which needs no search; "": it names none.
+    """
+    if gap := gap_of(days):
+        reason = f"its bars are {gap} days apart; one a session is expected"
+        return ForeignDays("", reason, "Give it daily prices.")
+    if named == calendar.name:
+        return None
+    if named:
+        better = named
+        reason = f"its exchange's calendar is {named}, as its file says, and not {calendar.name}"
+    else:
+        misfit = misfit_of(days, [ticker], calendar)
+        if misfit is None or not misfit.better:
+            return None
+        better = misfit.better[0]
+        reason = (
+            f"it has bars on {misfit.extra} days without a session of {calendar.name}, and none on "
+            f"{misfit.lacking} with one; its dates are those of {better}"
+        )
+    remedy = f'Forecast it with --calendar {better}, or in a universe with calendar = "{better}".'
+    return ForeignDays(better, reason, remedy)
+
+
 def require_own_days(
     days: pd.DatetimeIndex, ticker: str, calendar: Calendar, named: str = ""
 ) -> None:
-    """Require that one ticker among others has daily bars, and no other calendar fits much better.
-
-    Args:
-        named: the calendar that the source names for it; "": it names none.
+    """Require that one ticker among others has no `foreign_days`; the others go on.
 
     Raises:
-        MalformedPrices: it has not, or one does; the other tickers go on.
+        MalformedPrices: it has.
     """
-    if gap := gap_of(days):
-        raise MalformedPrices(
-            f"{ticker}: its bars are {gap} days apart; one a session is expected. Give it daily "
-            "prices."
-        )
-    if named not in ("", calendar.name):
-        raise MalformedPrices(
-            f"{ticker}: its exchange's calendar is {named}, as its file says, and that of the "
-            f"universe is {calendar.name}. Set it: --calendar {named}, or `calendar` of a universe."
-        )
-    misfit = misfit_of(days, [ticker], calendar)
-    if misfit is not None and misfit.better:
-        best = misfit.better[0]
-        raise MalformedPrices(
-            f"{ticker}: it has bars on {misfit.extra} days without a session of {calendar.name}, "
-            f"and none on {misfit.lacking} with one; its dates are those of {best}. Forecast it in "
-            f'a universe with calendar = "{best}".'
-        )
+    if found := foreign_days(days, ticker, calendar, named):
+        raise MalformedPrices(f"{ticker}: {found}")
 
 
 def misfit_of(

@@ -32,6 +32,7 @@ from pipeline.prices.formats import (
     NO_ACTIONS,
     PriceFile,
     TickerRows,
+    exchange_of,
     files_at,
     is_generic,
     is_surely_prices,
@@ -43,6 +44,7 @@ from pipeline.prices.formats import (
 )
 from pipeline.prices.priced_tables import around
 from pipeline.prices.source import RawPrices, unknown_ticker
+from pipeline.sessions import exchange_calendar
 from pipeline.tables import OHLCV
 
 
@@ -76,6 +78,19 @@ class CsvSource:
             return names
         file = found.files[min(found.generic)][0]
         raise no_ticker(file.name, str(file))
+
+    def named_calendar(self, tickers: Collection[str]) -> str:
+        """Return the calendar of the exchange that the files of all these tickers name.
+
+        Returns:
+            "": one names none, they name several, or one cannot be read.
+        """
+        files = [(file, each) for each in tickers for file in self._found.files.get(each, [])]
+        try:
+            named = {exchange_calendar(exchange_of(file, ticker)) for file, ticker in files}
+        except (RunError, SettingsError, KeyError):
+            return ""
+        return named.pop() if len(named) == 1 else ""
 
     def remarks(self, tickers: Collection[str]) -> tuple[list[str], list[str]]:
         """Return, in sentences, which files and which rows are of no ticker.

@@ -76,7 +76,8 @@ def test_the_calendar_is_that_of_the_dates_unless_one_is_named(tmp_path):
     assert 'calendar = "24/7"' in found.universe_toml()
     assert found.remarks()[-1] == "Compared with the calendar 24/7 (--calendar NAME)."
     assert [each.problem for each in named.tickers] == [
-        "the calendar is 24/7, not XNYS (--calendar 24/7)"
+        "it has bars on 115 days without a session of XNYS, and none on 0 with one; its dates are "
+        'those of 24/7. Forecast it with --calendar 24/7, or in a universe with calendar = "24/7".'
     ]
     assert named.universe_toml().startswith("# No ticker can be forecast")
 
@@ -149,7 +150,9 @@ def test_what_is_left_out_of_files_is_named(tmp_path):
 def test_weekly_bars_are_called_so(tmp_path):
     random_walk(1, 60).iloc[::5].to_csv(tmp_path / "AAA.csv", index=False)
     [found] = inspect_files(str(tmp_path), "", NOW).tickers
-    assert found.problem == "bars are 7 days apart; one a session is expected"
+    assert found.problem == (
+        "its bars are 7 days apart; one a session is expected. Give it daily prices."
+    )
 
 
 def test_a_folder_in_the_folder_is_named(tmp_path):

@@ -9,8 +9,14 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import MalformedPrices, SettingsError
-from pipeline.prices import calendar_fit, ending_calendar, gap_of, misfit_of, newest_session
-from pipeline.prices.calendar_fit import CALENDARS_BY_ENDING, CalendarMisfit, require_own_calendar
+from pipeline.prices import calendar_fit, ending_calendar, newest_session
+from pipeline.prices.calendar_fit import (
+    CALENDARS_BY_ENDING,
+    CalendarMisfit,
+    gap_of,
+    misfit_of,
+    require_own_calendar,
+)
 from pipeline.prices.open_days import FILE, LAST_DAY, likely_calendars
 from pipeline.sessions import Calendar, calendar_names
 from tests.made_prices import MadeSource, random_walk

@@ -18,11 +18,13 @@ from pipeline.errors import (
     SourceUnavailable,
     UnknownTicker,
 )
+from pipeline.parts import universe_of
 from pipeline.prices.calendar_fit import require_own_days
 from pipeline.prices.csv_files import CsvSource
 from pipeline.prices.formats import files_at
 from pipeline.prices.source import fetch, newest_session, require_known
 from pipeline.sessions import Calendar
+from pipeline.settings import Settings
 from tests.prices.made_csv import (
     HEADER,
     LATER,
@@ -401,3 +403,15 @@ def test_another_exchange_than_the_universes_holds_its_ticker_back():
     require_own_days(days, "AAPL", Calendar("XNYS"), "XNYS")
     with pytest.raises(MalformedPrices, match=r"AAPL: its exchange's calendar is XBOM, .*--cal"):
         require_own_days(days, "AAPL", Calendar("XNYS"), "XBOM")
+
+
+def test_the_calendar_of_a_folder_is_that_which_all_its_files_name(tmp_path):
+    text = f"{HEADER.strip()},Exchange\n" + TWO_LINES.replace("00\n", "00,LSE\n")
+    folder = folder_of(tmp_path, AAPL__csv=text, VOD__csv=text)
+    assert universe_of(Settings(data=str(folder))).calendar == "XLON"
+    assert universe_of(Settings(data=str(folder), calendar="XNYS")).calendar == "XNYS"
+    folder_of(tmp_path, IBM__csv=HEADER + TWO_LINES)
+    assert universe_of(Settings(data=str(folder))).calendar == "XNYS"
+    assert universe_of(Settings(data=str(folder), tickers="VOD,AAPL")).calendar == "XLON"
+    folder_of(tmp_path, IBM__csv=text.replace("LSE", "NYSE"))
+    assert universe_of(Settings(data=str(folder))).calendar == "XNYS"

@@ -30,6 +30,7 @@ from pipeline.prices.formats.file_names import (
 from pipeline.prices.formats.file_rows import (
     FileTable,
     TickerRows,
+    exchange_of,
     names_tickers,
     read_table,
     table_of,
@@ -45,6 +46,7 @@ __all__ = [
     "PriceFile",
     "TickerRows",
     "column_of",
+    "exchange_of",
     "files_at",
     "is_generic",
     "is_surely_prices",

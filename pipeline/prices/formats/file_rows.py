@@ -115,6 +115,13 @@ def names_tickers(file: PriceFile) -> bool:
     return _layout(file, file.version()).has_ticker_column and read_table(file).names_tickers
 
 
+def exchange_of(file: PriceFile, ticker: str) -> str:
+    """Return the exchange that a file names for a ticker; "": it names none."""
+    if "exchange" not in _layout(file, file.version()).columns:
+        return ""
+    return _only_text(read_table(file).rows[ticker], "exchange")
+
+
 def read_table(file: PriceFile) -> FileTable:
     """Read a file; once per process and version of the file.
 
