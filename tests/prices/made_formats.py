@@ -38,6 +38,7 @@ class Format:
         ticker: whose they are.
         actions: kind and value of what the file has besides, on the 20th session.
         producer: as `stockcast inspect` names it.
+        place: where it is read from.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Format:
     ticker: str = "IBM"
     actions: tuple[tuple[str, float], ...] = ()
     producer: str = ""
+    place: str = "{folder}"
 
 
 def table(
@@ -616,6 +618,50 @@ FORMATS = (
     Format(".parquet", packed("parquet"), bars=BARS),
     Format(".parquet with dates in the index", packed("parquet, dates in the index"), bars=BARS),
     Format(".xlsx, one sheet, dates as Excel's own", packed("xlsx"), bars=BARS),
+    Format("a folder at a URL", table(plain()), bars=BARS, place="file://{folder}"),
+    Format("a file at a URL", table(plain()), bars=BARS, place="file://{folder}/IBM.csv"),
+    Format(
+        "column Exchange, MIC or Calendar (NYSE, XNYS)",
+        table(plain(Exchange="NYSE", MIC="XNYS")),
+        "read; the calendar is that of the exchange",
+        BARS,
+    ),
+    Format(
+        "column Currency (USD, GBp)",
+        table(plain(Currency="GBp")),
+        "read; prices are in that currency",
+        BARS,
+    ),
+    Format(
+        "header or footer with a currency (Close (EUR), Currency in USD)",
+        table(
+            {"Date": days("%Y-%m-%d"), **ohlcv(close="Close (EUR)")}, after='"Currency in EUR"\n'
+        ),
+        "read; prices are in that currency",
+        BARS,
+    ),
+    Format(
+        "Nasdaq, HistoricalData_1698765432100.csv",
+        table(
+            {
+                "Date": days("%m/%d/%Y"),
+                "Close/Last": texts("close", "${:.2f}"),
+                "Volume": BARS["volume"].astype(int),
+                **{name.title(): texts(name, "${:.2f}") for name in ("open", "high", "low")},
+            },
+            "HistoricalData_1698765432100.csv",
+        ),
+        "left out: the name is no ticker; read with `--tickers HISTORICALDATA`",
+        BARS,
+        ticker="HISTORICALDATA",
+        producer="Nasdaq",
+    ),
+    Format(
+        "column of tickers, a row of which has none",
+        table(plain(Ticker="IBM"), "all.csv", after="2013-03-04,1,1,1,1,1,I B M\n"),
+        "read; the row is left out",
+        BARS,
+    ),
     Format("macOS's `._IBM.csv` beside", beside("._IBM.csv", b"\x00\x05\x16\x07"), bars=BARS),
     Format("`$tickers-list.csv` beside", beside("$tickers-list.csv", b"a,b\n1,2\n"), bars=BARS),
     Format("`notes.txt` beside", beside("notes.txt", b"buy low\n"), bars=BARS),

@@ -29,9 +29,9 @@ def test_a_manner_of_writing_prices_is_read_rightly_or_refused(tmp_path, form):
     if form.bars is None:
         reason = re.escape(form.outcome.removeprefix("refused: "))
         with pytest.raises(StockcastError, match=reason):
-            fetch_all(tmp_path, form.ticker)
+            fetch_all(form.place.format(folder=tmp_path), form.ticker)
         return
-    fetched = fetch_all(tmp_path, form.ticker)
+    fetched = fetch_all(form.place.format(folder=tmp_path), form.ticker)
     expected = form.bars.rename(columns={"date": "session"}).assign(ticker=form.ticker)
     pd.testing.assert_frame_equal(
         fetched.prices[["session", *OHLCV]],
