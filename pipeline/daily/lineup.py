@@ -149,6 +149,13 @@ def stored(parts: Parts, run: Run, tickers: Sequence[str]) -> dict[str, Lineup]:
     return {ticker: lineups[ticker] for ticker in tickers if ticker in lineups}
 
 
+def of_session_before(parts: Parts, run: Run, tickers: Sequence[str]) -> dict[str, Lineup]:
+    """Return the lineups of these tickers that are stored for the session before the run's."""
+    calendar = parts.calendar(run.universe)
+    before = calendar.last_session_until(run.session - dt.timedelta(days=1))
+    return _decoded(parts.store.load(LINEUPS, **run.key | {"cutoff": before}, ticker=list(tickers)))
+
+
 def every(parts: Parts, **key: object) -> list[Lineup]:
     """Return all lineups of a session, also that of `SHARED`.
 

@@ -1,13 +1,20 @@
-"""Replaying: the chosen forecaster over the sessions before a cutoff, and at the cutoff."""
+"""Replaying: the chosen forecaster over the sessions before a cutoff, and at the cutoff.
+
+The replay of the session before is continued where that gives the same bits: of windows that have
+not changed, the forecasts of the same choice are taken over. A window is asked about again where
+its network forecasts points, which are rolled forward, or is served by Keras.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.daily import lineup
 from pipeline.daily.dataset_files import read_dataset
 from pipeline.daily.lineup import POOLED, Lineup, NetworkEntry
 from pipeline.daily.measuring import answers_of, predict_job, require_finite
@@ -16,6 +23,7 @@ from pipeline.decisions import (
     Choice,
     ChoiceReplay,
     Observed,
+    decode_replay,
     encode_replay,
     prediction_rows,
     quantiles_of,
@@ -27,7 +35,7 @@ from pipeline.models import HAR, Pinball, PriceRecipe, StockHar
 from pipeline.outcomes import Outcomes, outcome_of_each
 from pipeline.run import Run
 from pipeline.tables import PREDICTIONS
-from pipeline.training import PredictJob
+from pipeline.training import PredictJob, window_digests
 from pipeline.windows import Windows, load_dataset, load_replay
 
 if TYPE_CHECKING:
@@ -66,7 +74,13 @@ def replay_choices(
     for ticker in newest.results:
         replay, har = replayed.results[ticker], regressions.get(ticker)
         har = har and har.among(replay.windows.origins)
-        kept = ChoiceReplay(Observed.of(replay.windows), replay.forecasts, replay.inputs, har)
+        kept = ChoiceReplay(
+            Observed.of(replay.windows),
+            replay.forecasts,
+            replay.inputs,
+            har,
+            replay.window_digests,
+        )
         parts.artifacts.write_derived(missing[ticker].replay_file, encode_replay(kept))
     return {**replayed.failures, **newest.failures}
 
@@ -105,11 +119,13 @@ class _Replayed:
     Attributes:
         forecasts: the chosen network's, prices (n, H, Q); None: a baseline was chosen.
         inputs: (sessions, features), what a network of the training cutoff sees of the newest.
+        window_digests: see `ChoiceReplay`.
     """
 
     windows: Windows
     forecasts: np.ndarray | None
     inputs: np.ndarray
+    window_digests: np.ndarray | None
 
 
 def _replay_each(
@@ -120,6 +136,7 @@ def _replay_each(
     choices: Mapping[str, Choice],
 ) -> Outcomes[_Replayed]:
     of = {own.ticker: own for own in lineups}
+    before = lineup.of_session_before(parts, run, list(of)) if of else {}
 
     def ask(ticker: str) -> _Replay:
         own, choice = of[ticker], choices[ticker]
@@ -128,7 +145,9 @@ def _replay_each(
             return _Replay((load_replay(read_dataset(parts, own.live.dataset)),))
         seen = _seen_by(parts, recipe, own, network)
         job = predict_job(parts, run, ticker, network, seen, run.universe.horizon)
-        return _Replay(seen, network, job)
+        if len(seen) > 1 or job.needs_keras:
+            return _Replay(seen, network, job)
+        return _continued(parts, _Replay(seen, network, job), own, before.get(ticker))
 
     asked = outcome_of_each(of, ask)
     jobs = [each.job for each in asked.results.values() if each.job is not None]
@@ -140,9 +159,10 @@ def _replay_each(
         if replay.job is not None and replay.network is not None:
             predictions = futures[replay.job].result()
             quantiles = quantiles_of(replay.seen[0], predictions, replay.seen[1:])[-1]
-            forecasts = stored_precision(quantiles)
+            forecasts = _completed(replay, stored_precision(quantiles))
             require_finite(ticker, replay.network, forecasts)
-        return _Replayed(windows, forecasts, _inputs(parts, recipe, own, windows))
+        inputs = _inputs(parts, recipe, own, windows)
+        return _Replayed(windows, forecasts, inputs, replay.window_digests)
 
     done = outcome_of_each(asked.results, answered)
     return Outcomes(done.results, {**asked.failures, **done.failures})
@@ -155,11 +175,52 @@ class _Replay:
     Attributes:
         seen: see `_seen_by`.
         network, job: None: a baseline was chosen.
+        window_digests: see `ChoiceReplay`.
+        known: by row, the forecasts that the session before has made of the same windows; the job
+            asks about the others.
     """
 
     seen: tuple[Windows, ...]
     network: NetworkEntry | None = None
     job: PredictJob | None = None
+    window_digests: np.ndarray | None = None
+    known: Mapping[int, np.ndarray] = field(default_factory=dict)
+
+
+def _continued(parts: Parts, replay: _Replay, own: Lineup, before: Lineup | None) -> _Replay:
+    """Return the replay with what the session before has forecast alike, by the same choice."""
+    [windows] = replay.seen
+    digests = window_digests(windows)
+    replay = dataclasses.replace(replay, window_digests=digests)
+    kept = None
+    if before is not None and before.choice == own.choice:
+        kept = parts.artifacts.find_derived(before.replay_file)
+    if kept is None or replay.job is None:
+        return replay
+    earlier = decode_replay(kept)
+    if earlier.window_digests is None or earlier.forecasts is None:
+        return replay
+    rows = {each.tobytes(): row for row, each in enumerate(earlier.window_digests)}
+    known = {
+        row: earlier.forecasts[rows[each.tobytes()]]
+        # The newest is always asked about, so that there is a job.
+        for row, each in enumerate(digests[:-1])
+        if each.tobytes() in rows
+    }
+    unknown = np.array([row for row in range(len(windows)) if row not in known])
+    job = dataclasses.replace(replay.job, windows=(windows.take(unknown),))
+    return dataclasses.replace(replay, job=job, known=known)
+
+
+def _completed(replay: _Replay, asked: np.ndarray) -> np.ndarray:
+    """Return all forecasts of a replay, in the order of its windows."""
+    if not replay.known:
+        return asked
+    forecasts = np.empty((len(replay.seen[-1]), *asked.shape[1:]))
+    known = np.array(list(replay.known))
+    forecasts[known] = list(replay.known.values())
+    forecasts[np.setdiff1d(np.arange(len(forecasts)), known)] = asked
+    return forecasts
 
 
 def _seen_by(

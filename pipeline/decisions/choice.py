@@ -290,12 +290,15 @@ class ChoiceReplay:
         inputs: (sessions, features), what a network sees of the newest sessions; None where that
             depends on which network sees them.
         har: the regression of all stocks, from these sessions; None: it was not fitted.
+        window_digests: uint8 (n, bytes), of all that decides a forecast besides the network; None:
+            another replay's forecasts of the same windows could have other bits.
     """
 
     observed: Observed
     forecasts: np.ndarray | None
     inputs: np.ndarray | None
     har: StockHar | None = None
+    window_digests: np.ndarray | None = None
 
 
 def encode_replay(replay: ChoiceReplay) -> bytes:
@@ -307,6 +310,8 @@ def encode_replay(replay: ChoiceReplay) -> bytes:
         arrays["newest"] = replay.inputs
     if replay.har is not None:
         arrays |= replay.har.arrays()
+    if replay.window_digests is not None:
+        arrays["digests"] = replay.window_digests
     return pack_arrays({}, arrays)
 
 
@@ -315,5 +320,9 @@ def decode_replay(data: bytes) -> ChoiceReplay:
     _, arrays = unpack_arrays(data)
     forecasts = arrays["said"].astype("float64") if "said" in arrays else None
     return ChoiceReplay(
-        Observed.of_arrays(arrays), forecasts, arrays.get("newest"), StockHar.of_arrays(arrays)
+        Observed.of_arrays(arrays),
+        forecasts,
+        arrays.get("newest"),
+        StockHar.of_arrays(arrays),
+        arrays.get("digests"),
     )

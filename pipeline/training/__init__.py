@@ -20,6 +20,7 @@ from pipeline.training.network_cache import (
     PriceNetworkRequest,
     training_digest,
 )
+from pipeline.training.numpy_networks import window_digests
 from pipeline.training.tensorboard import BOARD_FILES
 from pipeline.training.workers import (
     WORKER_ENVIRONMENT,
@@ -50,4 +51,5 @@ __all__ = [
     "embedding",
     "shared_workers",
     "training_digest",
+    "window_digests",
 ]

@@ -18,9 +18,12 @@ from pipeline.arrays import Array
 from pipeline.errors import LookAtTheData
 from pipeline.training.keras_files import CONFIG_MEMBER, members, read_weights, weight_arrays
 from pipeline.training.numpy_layers import NUMPY_LAYERS, Config, NumpyLayer
+from pipeline.windows import Windows
 
 #: Windows that are computed at once, of all networks together: they stay in the processor's cache.
 COMPUTED_TOGETHER = 256
+#: Raise it with a change of any bit: forecasts that are kept are not continued across it.
+ARITHMETIC = 1
 #: Architectures that a process keeps.
 ARCHITECTURES_KEPT = 64
 #: The members of a file without vocabularies of its own.
@@ -148,6 +151,25 @@ def answers_together(
         ]
         outputs += list(np.concatenate(pieces, axis=1))
     return outputs
+
+
+def window_digests(windows: Windows) -> Array:
+    """Return digests of all that decides what a network forecasts at once, uint8 (n, bytes).
+
+    Windows with equal digests are forecast with equal bits by a network that numpy serves: by this
+    version of numpy, on a processor of this kind.
+    """
+    where = np.show_config(mode="dicts")["SIMD Extensions"]
+    about = json.dumps([ARITHMETIC, np.__version__, where], sort_keys=True)
+    key = hashlib.sha256(about.encode()).digest()
+    decisive = zip(windows.past, windows.offset, windows.scale, strict=True)
+    digests = [
+        hashlib.blake2b(
+            past.tobytes() + offset.tobytes() + scale.tobytes(), digest_size=16, key=key
+        ).digest()
+        for past, offset, scale in decisive
+    ]
+    return np.frombuffer(b"".join(digests), "uint8").reshape(len(windows), 16)
 
 
 def _stacked(networks: Sequence[NumpyNetwork]) -> dict[str, Array]:

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.daily import STEPS, lineup
 from pipeline.daily.replaying import baseline_model
+from pipeline.decisions import decode_replay, encode_replay
 from pipeline.errors import LookAtTheData, NothingStored
 from pipeline.models import STANDING
 from pipeline.tables import CHECKS, EVALUATIONS, PREDICTIONS, PROMOTIONS
@@ -41,6 +42,31 @@ def test_between_trainings_nothing_is_measured_again_but_what_ends_at_the_sessio
     assert tracked_below(parts) == {"parent 2013-02-28": ["YNG", "AAA"]}
     # YNG is measured with the pooled network; the choices of OLD and YNG are replayed.
     assert parts.predictions == ["YNG", "OLD", "YNG"]
+
+
+def windows_asked(parts):
+    """Return how many windows the networks were asked about, job by job."""
+    jobs = [job for job in parts.workers.jobs if isinstance(job, PredictJob)]
+    return [tuple(map(len, job.windows)) for job in jobs]
+
+
+def test_the_replay_of_the_session_before_is_continued_by_the_same_choice_alone(parts):
+    quick_day(parts, dt.date(2013, 2, 26), FEWER, last="evaluate")
+    parts.workers.jobs.clear()
+    run = quick_day(parts, dt.date(2013, 2, 27), FEWER, last="evaluate")
+    measured, old, young = windows_asked(parts)
+    # YNG has been measured and chosen again.
+    assert old == (1,) and young[0] > 1 < measured[0]
+    own = lineup.load(parts, run, ["OLD"])["OLD"]
+    replay = decode_replay(parts.artifacts.read_derived(own.replay_file))
+    assert len(replay.forecasts) == len(replay.window_digests) == len(replay.observed.last) > 500
+    parts.workers.jobs.clear()
+    quick_day(parts, dt.date(2013, 2, 28), FEWER, last="train")
+    # As a version before this kept it.
+    older = encode_replay(dataclasses.replace(replay, window_digests=None))
+    parts.artifacts.write_derived(own.replay_file, older)
+    quick_day(parts, dt.date(2013, 2, 28), FEWER, last="evaluate")
+    assert windows_asked(parts)[1] == (len(replay.forecasts),)
 
 
 def test_the_same_session_again_asks_no_network(done):
