@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -25,6 +26,17 @@ from tests.made_once import MadeOnce
 for name in ("STOCKCAST_TEST_BROWSER", "STOCKCAST_SCREENSHOTS"):
     if name in os.environ:
         os.environ[f"_{name}"] = os.environ.pop(name)
+
+
+#: The line of a module all of whose tests are slow.
+ALL_SLOW = re.compile(r"^pytestmark = (\[\s*)?pytest\.mark\.slow\b", re.MULTILINE)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import no module of slow tests where quick ones are asked for: what they import is large."""
+    if config.option.markexpr != "not slow" or not collection_path.match("test_*.py"):
+        return None
+    return True if ALL_SLOW.search(collection_path.read_text("utf-8")) else None
 
 
 def pytest_collection_finish() -> None:

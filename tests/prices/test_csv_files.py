@@ -9,7 +9,6 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import fsspec
 import pandas as pd
 import pytest
-from openpyxl import Workbook
 
 from pipeline.errors import (
     LookAtTheData,
@@ -343,6 +342,8 @@ def test_an_archive_of_several_files_has_all_their_tickers(tmp_path):
 
 
 def test_a_workbook_with_several_filled_sheets_is_refused(tmp_path):
+    from openpyxl import Workbook  # here, where collecting does not wait for it
+
     book = Workbook()
     for name, cells in {"AAPL": ["Date", "Close"], "IBM": ["Date", "Close"], "Empty": []}.items():
         book.create_sheet(name).append(cells)
