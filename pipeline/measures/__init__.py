@@ -10,8 +10,8 @@ from pipeline.measures.exceedances import (
     exceeded,
     promised_share,
 )
-from pipeline.measures.interval_record import FEWEST_SESSIONS, interval_record
 from pipeline.measures.metrics import directional_accuracy, realised, root_mean_squared_error, skill
+from pipeline.measures.published_intervals import FEWEST_SESSIONS, interval_record
 from pipeline.measures.scores import FORECAST_COLUMNS
 from pipeline.measures.significance import (
     CONFIDENCE,
@@ -19,6 +19,7 @@ from pipeline.measures.significance import (
     difference,
     mean_estimate,
     ratio_estimate,
+    share_estimate,
     t_statistic,
 )
 
@@ -52,6 +53,7 @@ __all__ = [
     "realised",
     "root_mean_squared_error",
     "scores",
+    "share_estimate",
     "skill",
     "t_statistic",
 ]

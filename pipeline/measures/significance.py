@@ -85,6 +85,19 @@ def mean_estimate(values: np.ndarray, horizon: int) -> Estimate:
     return Estimate(mean, mean - reach, mean + reach)
 
 
+def share_estimate(values: np.ndarray, horizon: int) -> Estimate:
+    """Return the mean of shares by session, as `mean_estimate` does.
+
+    Returns:
+        Bounds of NaN where all shares are the same, as where nothing has ever happened: how seldom
+        it does is then unknown.
+    """
+    estimate = mean_estimate(values, horizon)
+    if len(values) and (values == values[0]).all():
+        return Estimate(estimate.value, float("nan"), float("nan"))
+    return estimate
+
+
 def ratio_estimate(values: np.ndarray, others: np.ndarray, horizon: int) -> Estimate:
     """Return the ratio of the means of two series with its interval (the delta method).
 

@@ -27,6 +27,7 @@ from pipeline.measures import (
     promised_share,
     qlike,
     ratio_estimate,
+    share_estimate,
 )
 from pipeline.models import EWMA
 from pipeline.quantiles import PROBABILITIES, QUANTILE_COLUMNS, pinball
@@ -153,7 +154,7 @@ def quantile_table(records: Mapping[str, ForecasterRecord], tests: pd.DataFrame)
                 ahead, own = record.cutoffs_ahead(horizon), loss[horizon].to_numpy()
                 estimates = {
                     "skill_ewma": _skill(own, ewma[place][horizon].to_numpy(), ahead),
-                    "exceeded": mean_estimate(share[horizon].to_numpy(), ahead),
+                    "exceeded": share_estimate(share[horizon].to_numpy(), ahead),
                 }
                 rows.append(
                     {

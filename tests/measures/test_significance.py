@@ -12,6 +12,7 @@ from pipeline.measures.significance import (
     difference,
     mean_estimate,
     ratio_estimate,
+    share_estimate,
     t_statistic,
 )
 
@@ -197,3 +198,11 @@ def test_an_estimate_is_the_mean_or_the_ratio_of_the_means():
     assert math.isnan(mean_estimate(ours[:0], 1).value)
     assert math.isnan(ratio_estimate(ours, -others, 1).value)
     assert mean_estimate(others, 1) == Estimate(2.0, 2.0, pytest.approx(2.0))
+
+
+def test_a_share_of_what_has_never_happened_has_no_bounds():
+    never = share_estimate(np.zeros(100), 1)
+    assert never.value == 0.0 and math.isnan(never.low) and math.isnan(never.high)
+    once = np.zeros(100)
+    once[50] = 1.0
+    assert share_estimate(once, 1) == mean_estimate(once, 1)

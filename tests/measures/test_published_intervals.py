@@ -76,6 +76,12 @@ def test_several_tickers_are_averaged_by_session_and_have_no_test():
     assert np.isnan(row["kupiec"]) and not np.isnan(as_one["kupiec"])
 
 
+def test_where_nothing_lay_beyond_there_are_no_bounds_and_kupiec_counts():
+    [row] = interval_record(sums_of(np.zeros(300), np.zeros(300)), ["horizon"]).to_dict("records")
+    assert row["below_95"] == 0.0 and np.isnan(row["below_95_low"])
+    assert row["kupiec"] < 0.001
+
+
 def test_few_sessions_have_shares_alone():
     [row] = interval_record(sums_of(np.zeros(19), np.zeros(19)), ["horizon"]).to_dict("records")
     assert row["below_95"] == 0.0

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.measures.exceedances import exceedance_test
-from pipeline.measures.significance import mean_estimate
+from pipeline.measures.significance import share_estimate
 
 #: Fewer scored sessions have neither an interval nor a test.
 FEWEST_SESSIONS = 20
@@ -55,7 +55,7 @@ def _figures(group: pd.DataFrame) -> dict[str, float]:
     figures |= {name: float(means[name].mean()) for name in _PLAIN}
     enough = len(counts) >= FEWEST_SESSIONS
     for name in _BOUNDED:
-        estimate = mean_estimate(means[name], horizon)
+        estimate = share_estimate(means[name], horizon)
         low, high = (estimate.low, estimate.high) if enough else (np.nan, np.nan)
         figures |= {name: estimate.value, f"{name}_low": low, f"{name}_high": high}
     figures |= dict.fromkeys(_TESTS, np.nan)
