@@ -195,6 +195,15 @@ def test_a_folder_of_files_that_cannot_be_read_is_shown_too(tmp_path):
     assert report.universe_toml().startswith("# No ticker can be forecast")
 
 
+def test_splits_that_contradict_each_other_stop_no_other_file(tmp_path):
+    rows = ["2013-01-04,100,1", "2013-01-07,25,4", "2013-01-08,26,1", "2013-01-09,25,2"]
+    (tmp_path / "AAA.csv").write_text("\n".join(["Date,Close,Split Ratio", *rows, ""]))
+    random_walk(1, 60).to_csv(tmp_path / "BBB.csv", index=False)
+    one, other = inspect_files(str(tmp_path), "XNYS", NOW).tickers
+    assert "AAA's closes are adjusted for its split 2:1 on 2013-01-09" in one.problem
+    assert (other.ticker, other.problem) == ("BBB", "")
+
+
 def test_a_place_without_price_files_is_a_setting_to_fix(tmp_path):
     with pytest.raises(SettingsError, match=r"has no \.csv, \.txt"):
         inspect_files(str(tmp_path), "XNYS", NOW)

@@ -144,7 +144,11 @@ def test_a_cell_or_bar_that_cannot_be_is_pointed_at(tmp_path, text, message):
         ),
         (
             f"Ticker,{HEADER}../x,2012-01-05,1,1,1,1,1\n",
-            "line 2: ticker is '../x', where one such as BRK.B is expected",
+            "line 2: ticker is '../x', where one such as BRK.B is expected; this row is left",
+        ),
+        (
+            "Date Open High Low Close Volume\n2012-01-05 10 12 9 11 500\n",
+            "found Date Open High Low Close Volume. Separate the cells by commas, semicolons or",
         ),
     ],
 )
@@ -158,6 +162,32 @@ def test_text_in_an_unknown_encoding_is_refused_in_words(tmp_path):
     expected = r"AAPL\.csv: cannot be read \(text in neither UTF-8 nor Windows-1252: save it as U"
     with pytest.raises(MalformedPrices, match=expected):
         CsvSource(tmp_path).tickers()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("AAPL.csv", b"PK\x03\x04\x00\x00", "an archive or a workbook, not text: call it .zip or"),
+        ("AAPL.csv", b"PAR1\x15\x04", "Parquet, not text: call it .parquet"),
+        ("AAPL.csv", b"\x1f\x8b\x08", "packed, not text: call it .gz"),
+        ("AAPL.zip", b"PK\x03\x04\x00\x00", "no archive, or a damaged one"),
+        ("AAPL.txt", b"%PDF-1.4", "a PDF, not text: save the table as .csv"),
+    ],
+)
+def test_a_file_that_is_no_text_is_called_what_it_is(tmp_path, name, content, reason):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(MalformedPrices, match=rf"{name}: cannot be read \({reason}"):
+        CsvSource(tmp_path).tickers()
+
+
+def test_prices_of_one_ticker_in_two_currencies_are_refused(tmp_path):
+    """GBX is another spelling of GBp, and a cell may name none."""
+    cells = ("GBp", "GBX", "", "USD")
+    lines = [f"2012-01-0{day},10,12,9,11,500,{cell}\n" for day, cell in enumerate(cells, 3)]
+    text = "".join([HEADER.replace("\n", ",Currency\n"), *lines])
+    assert len(rows_of(folder_of(tmp_path, AAPL__csv=text.replace("USD", "GBp")))) == 4
+    with pytest.raises(MalformedPrices, match=r"of AAPL is GBp \(line 2\) and USD \(line 5\); one"):
+        rows_of(folder_of(tmp_path, AAPL__csv=text))
 
 
 def test_a_broken_gzip_file_is_named(tmp_path):

@@ -16,7 +16,7 @@ def with_column(*currencies):
     [
         (HEADER + TWO_LINES, ""),
         (HEADER.replace("\n", ",Currency\n") + with_column("GBX", "GBX"), "GBp"),
-        (HEADER.replace("\n", ",Currency\n") + with_column("GBP", "USD"), ""),
+        (HEADER.replace("\n", ",Currency\n") + with_column("GBP", "shells"), ""),
         (HEADER.replace("Close", "Close (EUR)") + TWO_LINES, "EUR"),
         (HEADER.replace("Close", "Close (GBX)") + TWO_LINES, "GBp"),
         (HEADER.replace("Close", "Close ($)") + TWO_LINES, "USD"),

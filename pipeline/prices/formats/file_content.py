@@ -36,6 +36,14 @@ MARKS = (
 )
 #: The beginnings of workbooks: of an archive of XML, and of the format before.
 WORKBOOK_MARK, OLD_WORKBOOK_MARK = b"PK", bytes.fromhex("d0cf11e0a1b11ae1")
+#: The beginnings of files that are no text, and what a message says of them.
+NO_TEXT = (
+    (WORKBOOK_MARK, "an archive or a workbook, not text: call it .zip or .xlsx"),
+    (b"PAR1", "Parquet, not text: call it .parquet"),
+    (b"\x1f\x8b", "packed, not text: call it .gz"),
+    (b"%PDF", "a PDF, not text: save the table as .csv"),
+    (b"SQLite format 3", "a database, not text: read it with the sql source"),
+)
 #: Packed files are read up to this size: more is no price file but an accident.
 MOST_BYTES = 4 * 2**30
 
@@ -205,6 +213,8 @@ def unreachable(place: str, error: Exception) -> SourceUnavailable:
 
 def _as_text(content: bytes, name: str) -> str:
     kind = name.lower().removesuffix(".gz").rpartition(".")[2]
+    if kind == "zip":
+        raise ValueError("no archive, or a damaged one")
     if kind == "parquet":
         return _written(pd.read_parquet(io.BytesIO(content)))
     # What is called .xls is often text.
@@ -217,6 +227,9 @@ def _as_text(content: bytes, name: str) -> str:
 
 def decoded(content: bytes) -> str:
     """Return bytes as text: by their mark, as UTF-16 by its zeros, as UTF-8, or as Windows'."""
+    for mark, what in NO_TEXT:
+        if content.startswith(mark):
+            raise ValueError(what)
     for mark, encoding in MARKS:
         if content.startswith(mark):
             return content.decode(encoding)

@@ -182,10 +182,17 @@ def _require_range(columns: dict[str, int], names: tuple[str, ...], place: str) 
 
 def _no_columns(place: str, names: list[str], missing: list[str]) -> MalformedPrices:
     lacking = f"no column {', '.join(missing)}" if missing else "numbers among the columns"
+    is_one_cell = len(names) == 1 and len(_column_words(names[0])) > 1
+    remedy = " Separate the cells by commas, semicolons or tabs." if is_one_cell else ""
     return MalformedPrices(
         f"{place}: {lacking} in the first line; expected {EXPECTED_COLUMNS}, found "
-        f"{_listed(names)}."
+        f"{_listed(names)}.{remedy}"
     )
+
+
+def _column_words(text: str) -> list[str]:
+    """Return the words of a text that are names of columns."""
+    return [word for word in text.split() if column_of(word)]
 
 
 def _listed(names: list[str]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import MalformedPrices
+from pipeline.money import currency_code
 from pipeline.prices.formats.columns import TEXT_COLUMNS, stated_currency
 from pipeline.prices.formats.date_cells import DateStyle, date_style, iso_days
 from pipeline.prices.formats.file_actions import Basis, as_traded, stated_events
@@ -90,9 +91,13 @@ class FileTable:
         """Return a ticker's bars as traded, with the actions that the file has.
 
         They are made when asked for: a file of a day has thousands of tickers.
+
+        Raises:
+            MalformedPrices: its splits, or its currencies, contradict each other.
         """
         if ticker not in self._of:
             rows = self.rows[ticker]
+            _require_one_currency(rows, ticker, self.place)
             read = _of_ticker(rows, self.layout, ticker, self.place)
             # A column of several currencies may have one for each ticker.
             self._of[ticker] = replace(
@@ -181,7 +186,7 @@ def table_of(text: str, place: str, owner: Callable[[], str]) -> FileTable:
         groups = {str(name): rows for name, rows in parsed.groupby(tickers, sort=True)}
         unowned = _unowned(parsed[tickers.isna()], place)
         if unowned and not groups:
-            raise MalformedPrices(f"{unowned} Mend the column, or remove it.")
+            raise MalformedPrices(f"{unowned} No row is left: mend the column, or remove it.")
     currency = _only_text(parsed, "currency") or ("" if "currency" in parsed else stated)
     found = groups, tickers is not None, int(says_nothing.sum()), unowned, currency
     return FileTable(place, layout, dates, numbers, *found)
@@ -262,6 +267,21 @@ def _one_series(rows: pd.DataFrame) -> pd.DataFrame:
         return rows
     series = rows["series"].fillna("").str.strip()
     return rows[series == "EQ"] if (series == "EQ").any() else rows
+
+
+def _require_one_currency(rows: pd.DataFrame, ticker: str, place: str) -> None:
+    """Require that the column of currencies names one of a ticker's prices at most."""
+    if "currency" not in rows:
+        return
+    texts = rows["currency"].dropna()
+    codes = texts.map({text: currency_code(text) for text in texts.unique()})
+    firsts = codes[codes != ""].drop_duplicates()
+    if len(firsts) > 1:
+        one, two = (f"{firsts[row]} (line {rows['line'][row]})" for row in firsts.index[:2])
+        raise MalformedPrices(
+            f"{place}: the currency of {ticker} is {one} and {two}; one is expected. Convert the "
+            "prices, or give each currency a ticker of its own."
+        )
 
 
 def _only_text(rows: pd.DataFrame, column: str) -> str:

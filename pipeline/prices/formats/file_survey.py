@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.addresses import is_url
-from pipeline.errors import RunError, SettingsError
+from pipeline.errors import MalformedPrices, RunError, SettingsError
 from pipeline.prices.formats.file_content import PriceFile, files_at
 from pipeline.prices.formats.file_names import folders_of_prices, is_generic, no_ticker
-from pipeline.prices.formats.file_rows import FileTable, TickerRows, read_table
+from pipeline.prices.formats.file_rows import FileTable, read_table
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _of_file(file: PriceFile) -> FileSurvey:
         currency=table.currency,
         left_out=table.left_out,
         unowned=table.unowned,
-        adjustments={ticker: _basis_text(table.of(ticker)) for ticker in table.rows},
+        adjustments={ticker: _adjustments_text(table, ticker) for ticker in table.rows},
     )
 
 
@@ -109,8 +109,11 @@ def _numbers_text(table: FileTable) -> str:
     return "decimal comma" if table.numbers.decimal == "," else "decimal point"
 
 
-def _basis_text(rows: TickerRows) -> str:
-    basis = rows.basis
+def _adjustments_text(table: FileTable, ticker: str) -> str:
+    try:
+        basis = table.of(ticker).basis
+    except MalformedPrices:  # whoever fetches the ticker is told
+        return ""
     if not basis.splits:
         words = ["no splits"]
     else:
