@@ -18,7 +18,7 @@ DAY_PANEL, RESULTS_PANEL, STEPS_PANEL = "The day", "Results", "Steps of the day"
 RESEARCH_PANEL, INSPECTION_PANEL = "Research", "Inspection"
 SERVICES_PANEL = "Services on this machine"
 
-SETTINGS_HINT = "A setting is also an environment variable: --store-url is STOCKCAST_STORE_URL."
+SETTINGS_HINT = "A setting is also an environment variable: {} is {}."
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Command:
         help: a sentence.
         hidden: not in the list.
         context: settings of click's context.
+        reads: the only settings that it reads; empty: any.
     """
 
     function: str
@@ -38,14 +39,19 @@ class Command:
     help: str
     hidden: bool = False
     context: dict[str, Any] = field(default_factory=dict)
+    reads: tuple[str, ...] = ()
 
     def load(self, name: str) -> TyperCommand:
         """Import the command."""
+        from pipeline.settings import PREFIX, flag
+
         module, _, function = self.function.partition(":")
         run = getattr(import_module(f"pipeline.cli.{module}"), function)
+        example = self.reads[0] if self.reads else "store_url"
+        hint = SETTINGS_HINT.format(flag(example), f"{PREFIX}{example.upper()}")
         app = typer.Typer(add_completion=False, rich_markup_mode="rich")
-        app.command(name, help=self.help, epilog=SETTINGS_HINT, context_settings=self.context)(
-            with_settings(run)
+        app.command(name, help=self.help, epilog=hint, context_settings=self.context)(
+            with_settings(run, self.reads)
         )
         command = typer.main.get_command(app)
         assert isinstance(command, TyperCommand)  # one command makes no group
@@ -89,11 +95,13 @@ COMMANDS = {
         "result_commands:print_universes",
         RESULTS_PANEL,
         "List the universes, or show --universe NAME.",
+        reads=("universe", "universes"),
     ),
     "recipes": Command(
         "result_commands:print_recipes",
         RESULTS_PANEL,
         "List the recipes with all parameters, or show --recipe NAME.",
+        reads=("recipe",),
     ),
     "up": Command(
         "service_commands:start",
@@ -193,6 +201,7 @@ COMMANDS = {
         "inspection_commands:inspect_price_files",
         INSPECTION_PANEL,
         "Show what would be read of price files, and what quarantined; nothing is stored.",
+        reads=("calendar",),
     ),
     "doctor": Command(
         "inspection_commands:examine_deployment",

@@ -6,7 +6,7 @@ import datetime as dt
 import functools
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any, Literal
 
 import typer
@@ -72,11 +72,14 @@ KnownAtFlag = Annotated[
 FormatFlag = Annotated[Format, typer.Option(help="Format of the printed rows.")]
 
 
-def with_settings(command: Callable[..., int | None]) -> Callable[..., int | None]:
+def with_settings(
+    command: Callable[..., int | None], shown: Collection[str] = ()
+) -> Callable[..., int | None]:
     """Give a command the flags of all settings.
 
     Args:
         command: its first argument is `settings`, or `read_settings`, which returns them.
+        shown: those that its help lists, as it reads no others; empty: all.
     """
     from pipeline.settings import Settings
 
@@ -93,7 +96,7 @@ def with_settings(command: Callable[..., int | None]) -> Callable[..., int | Non
         sys.stdout.flush()
         return result
 
-    parameters = [*own, _debug_flag(), *_setting_flags()]
+    parameters = [*own, _debug_flag(), *_setting_flags(shown)]
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return run
 
@@ -103,7 +106,7 @@ def _debug_flag() -> inspect.Parameter:
     return _keyword("debug", Annotated[bool, option], False)
 
 
-def _setting_flags() -> list[inspect.Parameter]:
+def _setting_flags(shown: Collection[str]) -> list[inspect.Parameter]:
     from pipeline.settings import SETTING_GROUPS, Settings, flag
 
     flags = []
@@ -117,6 +120,7 @@ def _setting_flags() -> list[inspect.Parameter]:
                 metavar=None if is_switch else name.upper(),
                 help=f"{field.description}{'' if is_switch else default}",
                 rich_help_panel=group,
+                hidden=bool(shown) and name not in shown,
             )
             annotation = Annotated[bool | None if is_switch else str | None, option]  # type: ignore[valid-type]
             flags.append(_keyword(name, annotation, None))

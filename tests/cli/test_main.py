@@ -177,13 +177,43 @@ def test_the_list_of_commands_imports_neither_settings_nor_anything_heavy():
     assert "pipeline.cli.commands" in loaded
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "airflow"])
+READING_FEW = [name for name, command in COMMANDS.items() if command.reads]
+
+
+@pytest.mark.parametrize("name", [n for n in COMMANDS if n not in ("airflow", *READING_FEW)])
 def test_every_command_shows_its_own_flags_first_and_then_the_settings_by_group(call, name):
     code, out, err = call(f"{name} --help")
     assert (code, err) == (0, "")
     assert out.index("Options ") < out.index("What to run ") < out.index("Where things are ")
     assert all(flag(setting) in out for setting in Settings.model_fields)
     assert "--debug" in out.split("What to run ")[0]
+
+
+@pytest.mark.parametrize("name", READING_FEW)
+def test_a_command_that_reads_few_settings_shows_those_alone(call, name):
+    """The others are taken all the same, as scripts may name a home with every command."""
+    out = call(f"{name} --help")[1]
+    shown = {setting for setting in Settings.model_fields if f"{flag(setting)} " in out}
+    assert shown == set(COMMANDS[name].reads)
+
+
+@pytest.mark.parametrize(
+    ("name", "line"), [("recipes", "recipes"), ("universe", "universe"), ("inspect", "inspect .")]
+)
+def test_a_command_reads_no_settings_but_those_that_it_shows(
+    call, monkeypatch, tmp_path, name, line
+):
+    read, usual = set(), Settings.__getattribute__
+    (tmp_path / "IBM.csv").write_text("Date,Close\n2013-03-01,1\n")
+    monkeypatch.chdir(tmp_path)
+
+    def noting(settings, attribute):
+        read.update({attribute} & set(Settings.model_fields))
+        return usual(settings, attribute)
+
+    monkeypatch.setattr(Settings, "__getattribute__", noting)
+    assert call(f"{line} --home {tmp_path}")[0] in (0, 1)
+    assert read == set(COMMANDS[name].reads)
 
 
 def test_an_underscore_in_a_commands_name_counts_as_a_dash(call):
