@@ -82,7 +82,6 @@ __all__ = [
     "fetch_histories",
     "fetch_renamed",
     "foreign_days",
-    "gap_of",
     "histories_as_of",
     "is_behind",
     "mask",
