@@ -77,11 +77,13 @@ class Calendar:
     def _follow(self, built: xcals.ExchangeCalendar) -> None:
         """Take the sessions, opens and closes (UTC) of a built calendar, with what is amended."""
         self._built = built
-        regular = built.sessions.difference(self._closures)
-        self._sessions = regular.union(self._extra_sessions)
-        self._opens, self._closes = (
-            self._moments_of(moments) for moments in (built.opens, built.closes)
-        )
+        self._sessions, self._opens, self._closes = built.sessions, built.opens, built.closes
+        if len(self._closures) or len(self._extra_sessions):
+            regular = self._sessions.difference(self._closures)
+            self._sessions = regular.union(self._extra_sessions)
+            self._opens, self._closes = (
+                self._moments_of(moments) for moments in (built.opens, built.closes)
+            )
 
     def _moments_of(self, moments: pd.Series) -> pd.Series:
         """Return opens or closes of all sessions; an extra one has the time of the one before."""

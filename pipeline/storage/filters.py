@@ -43,7 +43,10 @@ def conditions_of(table: Table, filters: Mapping[str, object]) -> list[sa.Column
 
 
 def _is_one(values: list[object]) -> bool:
-    """Return whether `=` does for IN, which is drawn up anew each time that it is sent."""
+    """Return whether `=` does for IN.
+
+    An IN is written out again for each statement that is sent.
+    """
     return len(values) == 1 and values[0] is not None
 
 
