@@ -128,12 +128,9 @@ class Market:
             for day, ratio in self.splits.get(ticker, [])
             if sessions and day <= sessions[-1]
         ]
-        after = np.array(
-            [
-                np.prod([ratio for day, ratio in splits if day > session], initial=1.0)
-                for session in sessions
-            ]
-        )
+        after = np.ones(len(sessions))
+        for day, ratio in splits:
+            after[np.array(sessions) < day] *= ratio
         bars = self.traded(ticker)
         bars = np.column_stack([bars[:, :4] / after[:, None], np.round(bars[:, 4] * after)])
         bars = self.faults.get(ticker, _as_it_is)(np.array(sessions), bars)
@@ -220,11 +217,17 @@ class Market:
         }
 
     def _all_sessions(self, ticker: str) -> list[dt.date]:
-        return self.calendar(ticker).sessions(self.first_day, LAST_DAY)
+        return _all_sessions(self.calendar(ticker).name, self.first_day)
 
 
 def _as_it_is(sessions: np.ndarray, bars: np.ndarray) -> np.ndarray:
     return bars
+
+
+@cache
+def _all_sessions(calendar: str, first: dt.date) -> list[dt.date]:
+    """Return all sessions that there can be, worked out once: they take long."""
+    return _calendar(calendar).sessions(first, LAST_DAY)
 
 
 @cache
