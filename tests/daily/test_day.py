@@ -121,9 +121,9 @@ def test_the_day_twice_leaves_the_same_rows_and_files_and_trains_nothing_again(m
         ticker: [1, 2, 3, 4, 5] for ticker in TRAINED.tickers
     }
     assert (forecasts["session"] > forecasts["cutoff"]).all()
-    # Four baselines for all; two networks for OLD and TWO, the pooled one for YNG; each on the same
+    # Five baselines for all; two networks for OLD and TWO, the pooled one for YNG; each on the same
     # sessions as the others.
-    assert evaluations.groupby("dataset")["model"].nunique().sort_values().tolist() == [4, 5, 6, 6]
+    assert evaluations.groupby("dataset")["model"].nunique().sort_values().tolist() == [5, 6, 7, 7]
     assert (evaluations.groupby(["dataset", "split", "horizon"])["sessions"].nunique() == 1).all()
 
 
@@ -206,7 +206,7 @@ def test_a_source_s_recipe_is_trained_rolled_forward_and_measured_next_to_the_de
     run = run_made_day(parts, universe=universe)
     [first, *_] = forecasts = parts.rows(FORECASTS, run, ["OLD"]).to_dict("records")
     assert [row["horizon"] for row in forecasts] == [1, 2, 3]
-    assert first["champion"] == "naive"  # it peeks, so it is never published
+    assert first["champion"] == "har"  # it peeks, so it is never published
     rows = tracked(parts, ("tags", "latest_metrics"))
     tags, metrics = (
         rows[f"mlflow {name}"]
