@@ -89,13 +89,13 @@ def share_estimate(values: np.ndarray, horizon: int) -> Estimate:
     """Return the mean of shares by session, as `mean_estimate` does.
 
     Returns:
-        Bounds of NaN where all shares are the same, as where nothing has ever happened: how seldom
-        it does is then unknown.
+        Bounds between 0 and 1; NaN where all shares are the same, as where nothing has ever
+        happened: how seldom it does is then unknown.
     """
     estimate = mean_estimate(values, horizon)
     if len(values) and (values == values[0]).all():
         return Estimate(estimate.value, float("nan"), float("nan"))
-    return estimate
+    return Estimate(estimate.value, max(estimate.low, 0.0), min(estimate.high, 1.0))
 
 
 def ratio_estimate(values: np.ndarray, others: np.ndarray, horizon: int) -> Estimate:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.arrays import Floats
+from pipeline.joint import quantiles_at
 from pipeline.measures import (
     REJECTED_BELOW,
     Estimate,
@@ -30,7 +31,7 @@ from pipeline.measures import (
     share_estimate,
 )
 from pipeline.models import EWMA
-from pipeline.quantiles import PROBABILITIES, QUANTILE_COLUMNS, pinball
+from pipeline.quantiles import PROBABILITIES, QUANTILE_COLUMNS
 from pipeline.research.foresight import with_foresight
 from pipeline.research.leaderboard import (
     ALL_HORIZONS,
@@ -40,6 +41,11 @@ from pipeline.research.leaderboard import (
     records_of,
 )
 
+#: The quantiles that are measured one by one: those that are forecast, and the 1% and the 99% one
+#: that value at risk asks for. These two follow from the tails of the others; see `joint.margins`.
+MEASURED = (0.01, *PROBABILITIES, 0.99)
+#: They as parts of names.
+MEASURED_COLUMNS = ("q010", *QUANTILE_COLUMNS, "q990")
 #: Tests of exceedances, by the name of their p-value.
 TESTS = ("kupiec", "independence", "conditional")
 
@@ -131,7 +137,7 @@ def distribution_table(
 
 
 def quantile_table(records: Mapping[str, ForecasterRecord], tests: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per forecaster, horizon and quantile, in the order of the leaderboard.
+    """Return a row per forecaster, horizon and quantile of `MEASURED`, best forecaster first.
 
     Args:
         tests: of `exceedance_tests`.
@@ -148,7 +154,7 @@ def quantile_table(records: Mapping[str, ForecasterRecord], tests: pd.DataFrame)
     for name in best_first(records):
         record = records[name]
         losses, beyond = _losses_by_quantile(record), _exceedances(record)
-        for place, probability in enumerate(PROBABILITIES):
+        for place, probability in enumerate(MEASURED):
             loss, share = record.averaged(losses[place]), record.averaged(beyond[place])
             for horizon in _horizons(record):
                 ahead, own = record.cutoffs_ahead(horizon), loss[horizon].to_numpy()
@@ -183,7 +189,7 @@ def exceedance_tests(records: Mapping[str, ForecasterRecord]) -> pd.DataFrame:
             beyond = _exceedances(of_ticker)
             for horizon in range(1, of_ticker.actual.shape[1] + 1):
                 ahead = of_ticker.cutoffs_ahead(horizon)
-                for marks, probability in zip(beyond, PROBABILITIES, strict=True):
+                for marks, probability in zip(beyond, MEASURED, strict=True):
                     test = exceedance_test(
                         marks[:, horizon - 1], promised_share(probability), ahead
                     )
@@ -212,21 +218,26 @@ def _series(record: ForecasterRecord) -> dict[str, pd.DataFrame]:
     return {"loss": record.by_cutoff, **averaged}
 
 
+def _measured(record: ForecasterRecord) -> Floats:
+    """Return the quantiles at `MEASURED`, (n, H, 9)."""
+    low, high = MEASURED[0], MEASURED[-1]
+    tails = quantiles_at(np.array([low, high]), PROBABILITIES, record.quantiles)
+    return np.concatenate([tails[..., :1], record.quantiles, tails[..., 1:]], axis=-1)
+
+
 def _losses_by_quantile(record: ForecasterRecord) -> Floats:
-    """Return the pinball losses as fractions of the price, (Q, n, H)."""
-    losses: Floats = np.moveaxis(
-        pinball(record.actual, record.quantiles) / record.last[:, None, None], -1, 0
-    )
-    return losses
+    """Return the pinball losses as fractions of the price, (9, n, H)."""
+    errors = np.moveaxis(record.actual[..., None] - _measured(record), -1, 0)
+    probability = np.array(MEASURED)[:, None, None]
+    losses: Floats = np.maximum(probability * errors, (probability - 1) * errors)
+    return losses / record.last[:, None]
 
 
 def _exceedances(record: ForecasterRecord) -> Floats:
-    """Return 1 where an actual lies beyond a quantile and 0 where not, (Q, n, H)."""
+    """Return 1 where an actual lies beyond a quantile and 0 where not, (9, n, H)."""
+    quantiles = np.moveaxis(_measured(record), -1, 0)
     return np.stack(
-        [
-            exceeded(record.actual, record.quantiles[..., place], probability)
-            for place, probability in enumerate(PROBABILITIES)
-        ]
+        [exceeded(record.actual, *each) for each in zip(quantiles, MEASURED, strict=True)]
     )
 
 
@@ -271,7 +282,7 @@ def tracked_figures(distributions: pd.DataFrame, quantiles: pd.DataFrame) -> dic
     for horizon, row in distributions.drop(columns="recipe").set_index("horizon").iterrows():
         end = "" if horizon == ALL_HORIZONS else f".h{horizon}"
         figures |= {f"{name}{end}": float(value) for name, value in row.items()}
-    for column, probability in zip(QUANTILE_COLUMNS, PROBABILITIES, strict=True):
+    for column, probability in zip(MEASURED_COLUMNS, MEASURED, strict=True):
         rows = quantiles[quantiles["quantile"] == probability].set_index("horizon")
         figures[f"pinball_{column}"] = float(rows["pinball"][ALL_HORIZONS])
         for name in ("exceeded", *(f"rejected_{test}" for test in TESTS)):

@@ -15,25 +15,29 @@ from pipeline.reporting import format_rows, sentences
 from pipeline.research.distribution_table import DistributionTables
 from pipeline.research.leaderboard import ALL_HORIZONS
 
-#: The quantiles that say how much can be lost and won, and how an outcome lies beyond them.
-OUTER = {"below": PROBABILITIES[0], "above": PROBABILITIES[-1]}
+_MEANING_OF_TESTS = (
+    "Kupiec's test asks whether they are too many or too few, Christoffersen's whether one follows "
+    f"another too often; by chance alone each rejects {REJECTED_BELOW:.0%} of the stocks. The "
+    "quantiles of 1% and 99% follow from the tails of the seven that are forecast."
+)
+#: The quantiles that say how much can be lost and won.
+OUTER = (0.01, PROBABILITIES[0], PROBABILITIES[-1], 0.99)
 
 
 def distribution_text(tables: DistributionTables) -> str:
     """Return the tables, each with what its figures mean."""
+    distributions = readable_distributions(tables.distributions)
     quantiles = readable_quantiles(tables.quantiles)
     exceedances = readable_exceedances(tables.quantiles)
-    low, high = OUTER.values()
     return "\n\n".join(
         [
-            "the whole distribution, all sessions ahead\n"
-            + format_rows(readable_distributions(tables.distributions), "table"),
+            "the whole distribution, all sessions ahead\n" + format_rows(distributions, "table"),
             sentences([_meaning(tables.foresight_gain)]),
             "pinball loss of each quantile, % of the price, and skill against ewma, %\n"
             + format_rows(quantiles, "table"),
-            f"outcomes beyond the {low:.1%} and the {high:.1%} quantile one session ahead, and "
-            "stocks rejected by Kupiec / Christoffersen\n" + format_rows(exceedances, "table"),
-            sentences([_meaning_of_tests(low)]),
+            "outcomes beyond the outer quantiles one session ahead, and stocks rejected by Kupiec "
+            "/ Christoffersen\n" + format_rows(exceedances, "table"),
+            sentences([_MEANING_OF_TESTS]),
         ]
     )
 
@@ -78,11 +82,12 @@ def readable_exceedances(rows: pd.DataFrame) -> pd.DataFrame:
     """
     first = rows[rows["horizon"] == 1]
     table = pd.DataFrame({"recipe": first["recipe"].unique()})
-    for side, probability in OUTER.items():
-        records = _records(first[first["quantile"] == probability])
-        table[side] = [_bounded_text(row, "exceeded", ".1f") for row in records]
-        table[f"rejected {side}"] = [
-            f"{row['rejected_kupiec']:.0%} / {row['rejected_independence']:.0%}" for row in records
+    for probability in OUTER:
+        side = "below" if probability < 0.5 else "above"
+        table[f"{side} {probability:.1%}"] = [
+            f"{_bounded_text(row, 'exceeded', '.1f')} {row['rejected_kupiec']:.0%} / "
+            f"{row['rejected_independence']:.0%}"
+            for row in _records(first[first["quantile"] == probability])
         ]
     return table
 
@@ -101,14 +106,6 @@ def _foresight(gain: float) -> str:
     if not gain > 0:
         return "gain nothing over ewma here."
     return f"lose {gain:.1%} less than ewma: `of foresight` is the share of this that is gained."
-
-
-def _meaning_of_tests(promised: float) -> str:
-    return (
-        f"Promised are {promised:.1%} on either side. Kupiec's test asks whether they are too many "
-        "or too few, Christoffersen's whether one follows another too often; by chance alone each "
-        f"rejects {REJECTED_BELOW:.0%} of the stocks."
-    )
 
 
 def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:

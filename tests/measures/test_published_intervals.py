@@ -49,7 +49,7 @@ def test_a_tickers_record_has_means_bounds_and_tests(horizon):
             "inside_80_low": row["inside_80_low"],
             "inside_80_high": row["inside_80_high"],
             "below_95": below.mean(),
-            "below_95_low": bounds.low,
+            "below_95_low": max(bounds.low, 0.0),
             "below_95_high": bounds.high,
             "above_95": above.mean(),
             "above_95_low": row["above_95_low"],

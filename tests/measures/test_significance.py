@@ -205,4 +205,6 @@ def test_a_share_of_what_has_never_happened_has_no_bounds():
     assert never.value == 0.0 and math.isnan(never.low) and math.isnan(never.high)
     once = np.zeros(100)
     once[50] = 1.0
-    assert share_estimate(once, 1) == mean_estimate(once, 1)
+    bounds = mean_estimate(once, 1)
+    assert bounds.low < 0
+    assert share_estimate(once, 1) == Estimate(0.01, 0.0, bounds.high)

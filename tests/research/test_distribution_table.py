@@ -108,7 +108,7 @@ def test_prices_that_never_move_leave_what_is_relative_open(table):
 
 def test_each_quantile_has_its_loss_its_share_and_its_tests(table, worth):
     rows = worth.quantiles.set_index(["recipe", "horizon", "quantile"])
-    assert len(rows) == 3 * 3 * 7
+    assert len(rows) == 3 * 3 * 9
     of_first = table[(table["recipe"] == "wide") & (table["horizon"] == 1)]
     for probability in (0.025, 0.9):
         own = of_first[of_first["quantile"] == probability]
@@ -119,14 +119,23 @@ def test_each_quantile_has_its_loss_its_share_and_its_tests(table, worth):
         beyond = error < 0 if probability < 0.5 else error > 0
         assert row["exceeded"] == pytest.approx(beyond.mean())
         assert row["promised"] == pytest.approx(min(probability, 1 - probability))
-    pinball = rows["pinball"].unstack("quantile").mean(axis=1)
+    # The tails are Student's with 5 degrees of freedom, on the scale of the outermost two.
+    outer, next_outer = (
+        of_first[of_first["quantile"] == probability]["forecast"].to_numpy()
+        for probability in (0.025, 0.1)
+    )
+    t01, t025, t10 = stats.t(5).ppf([0.01, 0.025, 0.1])
+    lowest = outer - (next_outer - outer) * (t025 - t01) / (t10 - t025)
+    beyond = of_first[of_first["quantile"] == 0.025]["actual"] < lowest
+    assert rows.loc[("wide", 1, 0.01), "exceeded"] == pytest.approx(beyond.mean())
+    pinball = rows["pinball"].unstack("quantile")[list(PROBABILITIES)].mean(axis=1)
     board = leaderboard(table).set_index(["recipe", "horizon"])["pinball"]
     np.testing.assert_allclose(pinball.loc[board.index], board)
 
 
 def test_tests_are_of_each_ticker_and_the_table_counts_the_rejected(table, worth):
     tests = worth.exceedances.set_index(["recipe", "ticker", "horizon", "quantile"])
-    assert len(tests) == 3 * 2 * 2 * 7
+    assert len(tests) == 3 * 2 * 2 * 9
     # 12 dollars from the median to the outer quantile, and errors of 2: nothing lies beyond.
     row = tests.loc[("wide", "AAA", 1, 0.025)]
     assert (row["sessions"], row["exceedances"]) == (50, 0)
@@ -152,7 +161,13 @@ def test_what_is_tracked_is_finite_and_names_its_horizon(worth):
     assert figures["crps"] == rows.loc[("wide", 0), "crps"]
     assert figures["crps.h2"] == rows.loc[("wide", 2), "crps"]
     assert figures["rejected_kupiec_q250.h1"] == 1.0
-    assert {"pinball_q025", "exceeded_q975.h1", "foresight_share", "pit_p_value"} <= set(figures)
+    assert {
+        "pinball_q025",
+        "exceeded_q975.h1",
+        "exceeded_q990.h1",
+        "foresight_share",
+        "pit_p_value",
+    } <= set(figures)
 
 
 def test_the_tables_for_people_have_a_line_per_forecaster(worth):
@@ -163,12 +178,12 @@ def test_the_tables_for_people_have_a_line_per_forecaster(worth):
     assert ewma[["skill against ewma", "QLIKE gain", "of foresight"]].tolist() == ["itself"] * 3
     quantiles = readable_quantiles(worth.quantiles)
     assert quantiles.columns.tolist() == [
-        "recipe", "2.5%", "10.0%", "25.0%", "50.0%", "75.0%", "90.0%", "97.5%",
+        "recipe", "1.0%", "2.5%", "10.0%", "25.0%", "50.0%", "75.0%", "90.0%", "97.5%", "99.0%",
     ]  # fmt: skip
     beyond = readable_exceedances(worth.quantiles).set_index("recipe")
-    assert beyond.loc["wide", "below"] == "0.0%"
-    assert " [" in beyond.loc["ewma", "below"]
-    assert beyond.loc["wide", "rejected below"] == "0% / 0%"
+    assert beyond.columns.tolist() == ["below 1.0%", "below 2.5%", "above 97.5%", "above 99.0%"]
+    assert beyond.loc["wide", "below 2.5%"] == "0.0% 0% / 0%"
+    assert " [" in beyond.loc["ewma", "below 2.5%"]
     text = " ".join(distribution_text(worth).split())
     assert "would lose 50.0% less than ewma" in text
     assert f"Intervals ({CONFIDENCE:.0%}) and tests allow" in text
