@@ -2,11 +2,12 @@
 
 It is for `benchmarks.universe --plain`: Keras's own LSTM layer instead of the fused kernel, Keras's
 own loop over the arrays' batches, and every network built and traced again, before it is trained
-and before it forecasts. A project that calls `keras.layers.LSTM` and `fit` does the same.
+and before it forecasts, by Keras. A project that calls `keras.layers.LSTM` and `fit` does the same.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.abc
 import importlib.machinery
 import sys
@@ -24,7 +25,11 @@ def _plain_fit(fit: ModuleType) -> None:
 
 
 def _plain_predict(predict: ModuleType) -> None:
-    predict.load_fused = predict.load_model
+    predict.load_fused = importlib.import_module("pipeline.training.keras_files").load_model
+
+
+def _no_numpy(networks: ModuleType) -> None:
+    networks._architecture_of = lambda data: None
 
 
 def _plain_loop(workers: ModuleType) -> None:
@@ -70,6 +75,7 @@ def _use_keras_loop() -> None:
 CHANGES = {
     "pipeline.training.fused": _plain_layer,
     "pipeline.training.fit": _plain_fit,
+    "pipeline.training.numpy_networks": _no_numpy,
     "pipeline.training.predict": _plain_predict,
     "pipeline.training.workers": _plain_loop,
 }
