@@ -43,7 +43,7 @@ def conditions_of(table: Table, filters: Mapping[str, object]) -> list[sa.Column
 
 
 def _is_one(values: list[object]) -> bool:
-    """Return whether `=` does for IN.
+    """Return whether `=` can stand for IN.
 
     An IN is written out again for each statement that is sent.
     """
