@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,7 @@ from pipeline.storage.schema import SQL_TABLES
 
 SECONDS_TO_CONNECT = 10
 SECONDS_TO_WAIT_FOR_A_WRITER = 60
+SECONDS_BETWEEN_TRIES = 0.01
 _LOCK = sa.text(
     "SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) "
     "FROM unnest(CAST(:names AS text[])) AS name"
@@ -179,10 +182,23 @@ def _engine(url: sa.URL) -> sa.Engine:
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # sqlite3 would begin transactions at its own moments
-    connection.execute("PRAGMA journal_mode=WAL")
+    _use_write_ahead_log(connection)
     connection.execute("PRAGMA synchronous=NORMAL")
     # 64 MB instead of 2: a day's rows go to as many places of a table as there are tickers.
     connection.execute("PRAGMA cache_size=-65536")
+
+
+def _use_write_ahead_log(connection: Any) -> None:
+    """Change the journal; SQLite itself does not wait while another process does so."""
+    deadline = time.monotonic() + SECONDS_TO_WAIT_FOR_A_WRITER
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(SECONDS_BETWEEN_TRIES)
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
