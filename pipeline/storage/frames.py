@@ -49,7 +49,7 @@ def column_values(column: pd.Series[Any], dtype: str) -> list[Any]:
     """Return a column's values as the database knows them; missing ones are None."""
     values: list[Any]
     if dtype == SESSION_DTYPE:
-        values: list[Any] = column.dt.date.tolist()
+        values = column.dt.date.tolist()
     elif dtype == MOMENT_DTYPE:
         values = list(column.dt.to_pydatetime())
     else:
