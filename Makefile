@@ -21,9 +21,10 @@ run: $(INSTALLED) ## forecast once through Airflow: make run [UNIVERSE=us_megaca
 # What one of the many processes has compiled serves the next, also where the environment (an image's) keeps Python from that.
 test unit cluster-test fuzz chaos: export PYTHONDONTWRITEBYTECODE =
 
-# In the order of the files, which starts what takes longest (the cluster) early.
+# In the order of the files, which starts what takes longest (the cluster) early. Three processes on two cores: who tests servers waits for
+# them a third of the time.
 test: $(INSTALLED) browser ## the whole test suite: make test [ARGS="-k sessions"]
-	$(PY) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PY) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 unit: $(INSTALLED) ## the quick tests only
 	$(PY) -m pytest --numprocesses 2 --dist loadfile -m "not slow" $(ARGS)

@@ -43,7 +43,7 @@ def test_a_forecast_without_a_network_is_shown_as_such(made_day):
     parts, _ = made_day
     text = explanation_text(parts, explained(parts, "AAA"))
     assert "none: too little history" in text
-    assert "published: ewma" in text
+    assert "published: har" in text
 
 
 def test_a_young_stock_has_the_network_that_the_others_trained(made_day):

@@ -19,6 +19,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from pipeline.models import HAR, STANDING
 from pipeline.parts import mlflow_url
 from pipeline.scheduling import AirflowClient, airflow_url, password_of
 from tests import servers
@@ -180,8 +181,7 @@ def test_in_airflow_the_table_is_the_stores_and_sorts_and_searches_and_leads_on(
             if change[ticker] > 0
             else "▼ down",
             span(row, 80),
-            row["champion"]
-            + ("" if row["champion"] in ("naive", "ewma") else f" {row['weight']:.0%}"),
+            row["champion"] + ("" if row["champion"] in STANDING else f" {row['weight']:.0%}"),
             f"{row['skill']:+.2%}",
             f"{row['pinball_skill']:+.2%}",
         ]
@@ -364,11 +364,13 @@ def test_the_days_verdict_is_a_note_in_airflow_and_a_run_of_mlflow_leads_back_to
         (BEFORE[0], f"backfill__{BEFORE[0]}T21:30:00+00:00"),
     ):
         rows = [row for row in stored if row["cutoff"] == session]
-        alone = sum(row["champion"] in ("naive", "ewma") for row in rows)
+        alone = sum(row["champion"] in STANDING for row in rows)
+        by_har = sum(row["champion"] == HAR for row in rows)
         pinball, rmse = (sum(row[name] > 0 for row in rows) for name in ("pinball_skill", "skill"))
         verdict = (
             f"5 tickers forecast: {5 - alone} with the help of a network, {alone} by a baseline "
-            "alone. On test sessions networks beat the EWMA random walk's distribution for "
+            f"alone{f', {by_har} of them by har' if by_har else ''}. On test sessions "
+            f"{'they' if by_har else 'networks'} beat the EWMA random walk's distribution for "
             f"{pinball} out of 5 tickers, and the naive forecast's RMSE for {rmse}."
         )
         quoted = urllib.parse.quote(run_id, safe="")
