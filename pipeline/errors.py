@@ -49,6 +49,11 @@ def _shortened(word: str) -> str:
     return word if len(word) <= MOST_CHARACTERS else f"{word[:half]}...{word[-half:]}"
 
 
+def unreadable_reason(error: OSError | UnicodeDecodeError) -> str:
+    """Return in a few words why a text file cannot be read."""
+    return f"{error.strerror}" if isinstance(error, OSError) else "it is no UTF-8"
+
+
 class SettingsError(StockcastError):
     """A configuration that cannot be used."""
 

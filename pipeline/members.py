@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from pipeline.errors import SettingsError
+from pipeline.errors import SettingsError, unreadable_reason
 
 MEMBER_COLUMNS = ("ticker", "from", "to")
 #: What such a line begins with says where a file's rows are from.
@@ -55,10 +55,9 @@ def read_members(
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
         raise SettingsError(
-            f"{where}: its file of members cannot be read ({reason}). Name one that can (`members` "
-            "in the universes file)."
+            f"{where}: its file of members cannot be read ({unreadable_reason(error)}). Name one "
+            "that can (`members` in the universes file)."
         ) from None
     rows = [
         (number, _member(cells, f"{path}, line {number}: universe {universe!r}", as_ticker))

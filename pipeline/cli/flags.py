@@ -57,6 +57,11 @@ def date_flag(name: str, text: str) -> Any:
     return typer.Option(name, parser=parse_date, metavar="DATE", help=text)
 
 
+def session_argument(text: str) -> Any:
+    """Return the session that a command is about, without a flag."""
+    return typer.Argument(parser=parse_date, metavar="SESSION", help=text)
+
+
 SessionFlag = Annotated[
     dt.date | None,
     date_flag("--session", "Last session whose prices are used. Default: the newest."),

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.flags import FormatFlag, parse_date
+from pipeline.cli.flags import FormatFlag, session_argument
 from pipeline.cli.printing import print_rows, progress_lines
 from pipeline.settings import Settings
 from pipeline.universes import spelt_ticker
@@ -53,12 +53,7 @@ def audit_recipe(
 def explain_forecast(
     settings: Settings,
     session: Annotated[
-        dt.date,
-        typer.Argument(
-            parser=parse_date,
-            metavar="SESSION",
-            help="The session that it was made after, such as 2013-03-01.",
-        ),
+        dt.date, session_argument("The session that it was made after, such as 2013-03-01.")
     ],
     ticker: Annotated[str, typer.Argument(metavar="TICKER", help="The ticker that it is of.")],
     rerun: Annotated[

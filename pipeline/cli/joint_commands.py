@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.flags import FormatFlag, date_flag, parse_date
+from pipeline.cli.flags import FormatFlag, date_flag, session_argument
 from pipeline.cli.printing import print_rows, progress_lines
 from pipeline.errors import NothingStored, SettingsError
 from pipeline.settings import Settings
@@ -25,11 +25,7 @@ def draw_scenarios(
     settings: Settings,
     session: Annotated[
         dt.date,
-        typer.Argument(
-            parser=parse_date,
-            metavar="SESSION",
-            help="The session that the forecasts were made after, such as 2013-03-01.",
-        ),
+        session_argument("The session that the forecasts were made after, such as 2013-03-01."),
     ],
 ) -> None:
     """Draw joint paths of what is published."""

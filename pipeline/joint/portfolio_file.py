@@ -6,7 +6,7 @@ import csv
 import math
 from pathlib import Path
 
-from pipeline.errors import SettingsError
+from pipeline.errors import SettingsError, unreadable_reason
 from pipeline.joint.portfolio import Portfolio
 from pipeline.universes import check_ticker, spelt_ticker
 
@@ -26,10 +26,9 @@ def read_portfolio(path: Path) -> Portfolio:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
         raise SettingsError(
-            f"{path}: the portfolio cannot be read ({reason}). Name a CSV file with the columns "
-            f"ticker and {SHARES}, or ticker and {WEIGHT} (--portfolio)."
+            f"{path}: the portfolio cannot be read ({unreadable_reason(error)}). Name a CSV "
+            f"file with the columns ticker and {SHARES}, or ticker and {WEIGHT} (--portfolio)."
         ) from None
     reader = csv.reader(text.splitlines())
     names = [cell.strip().lower() for cell in next(reader, [])]
