@@ -178,6 +178,8 @@ def _check_together(
         return
     first = first_read(parts, run) or universe.start
     sessions = parts.calendar(universe).sessions(first, run.session)
+    trains = run.session == run.training_cutoff
+    documented = trains or parts.settings.data_docs == "always"
 
     def judge(some: list[str]) -> dict[str, tuple[str, pd.DataFrame]]:
         verdict = parts.gate.check_prices(
@@ -191,6 +193,7 @@ def _check_together(
             others=recent,
             target=universe.target,
             is_repaired=universe.repair,
+            documented=documented,
         )
         found = {str(ticker): rows for ticker, rows in verdict.findings.groupby("ticker")}
         nothing = verdict.findings[:0]

@@ -328,6 +328,7 @@ def test_answers_tell_the_browser_what_it_may_do_with_them(pages):
 @pytest.mark.slow
 def test_data_docs_are_served_and_nothing_next_to_them(pages):
     assert f"data-docs/made/{LAST}/AAA.html" in pages.get("/quality").text
+    assert "Great Expectations judges the sessions that train" not in pages.get("/quality").text
     served = pages.get(f"/data-docs/made/{LAST}/AAA.html")
     assert (served.text, served.headers["content-security-policy"]) == (
         "<h1>expectations</h1>",
