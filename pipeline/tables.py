@@ -321,7 +321,8 @@ PREDICTIONS = Table(
 #: published, the rest is that of `baseline`. rmse of the first horizon, in money; pinball over
 #: all horizons, as a fraction of the price: those of what is published, or of the current network
 #: where ewma or naive is; so is `training_cutoff`. `skill` is 1 - test_rmse / naive_test_rmse,
-#: `pinball_skill` 1 - test_pinball / ewma_test_pinball: positive means better than the baseline.
+#: `pinball_skill` 1 - test_pinball / ewma_test_pinball, `pinball_skill_over_har` likewise: positive
+#: means better than the baseline. NaN where `har` was not fitted, or not known to the version.
 PROMOTIONS = Table(
     "promotions",
     {
@@ -338,6 +339,8 @@ PROMOTIONS = Table(
         "test_pinball": "float64",
         "ewma_test_pinball": "float64",
         "pinball_skill": "float64",
+        "har_test_pinball": "float64",
+        "pinball_skill_over_har": "float64",
         "reasons": "str",
     },
     tuple(RUN_KEY),
@@ -382,7 +385,8 @@ DRIFT = Table(
 
 #: One published forecast as it stands now: the median and the bounds of its central intervals.
 #: `session` is the day forecast, `cutoff` the last day seen; prices as traded at the
-#: cutoff.
+#: cutoff. The 1% and the 99% quantile, which bound the 98% interval, follow from the other seven;
+#: NaN where an earlier version published none.
 FORECASTS = Table(
     "forecasts",
     {
@@ -397,6 +401,8 @@ FORECASTS = Table(
         "upper_80": "float64",
         "lower_95": "float64",
         "upper_95": "float64",
+        "lower_98": "float64",
+        "upper_98": "float64",
         "champion": "str",
         "model_id": "str",
     },
@@ -449,8 +455,9 @@ RUN_TICKERS = Table("run_tickers", {**RUN_KEY, "run_id": "str"}, tuple(RUN_KEY))
 #: when its outcome could be known. `published_at` says which. `error` is actual minus forecast, in
 #: money as traded at the forecast's cutoff, as they were known to it (a split or a restatement
 #: since then is undone in `actual`); `pinball` is the mean loss of its quantiles, `ewma_pinball`
-#: that of the EWMA random walk's, as fractions of the last price. A price that is masked or
-#: condemned gives no outcome, and neither does a forecast whose prices were restated in part.
+#: that of the EWMA random walk's and `har_pinball` that of `har`'s (NaN where it made none), as
+#: fractions of the last price. A price that is masked or condemned gives no outcome, and neither
+#: does a forecast whose prices were restated in part.
 SCORES = Table(
     "scores",
     {
@@ -464,6 +471,7 @@ SCORES = Table(
         "naive_error": "float64",
         "pinball": "float64",
         "ewma_pinball": "float64",
+        "har_pinball": "float64",
         "inside_80": "bool",
         "inside_95": "bool",
         "published_at": MOMENT_DTYPE,

@@ -14,7 +14,7 @@ from pipeline.daily.scenarios import stored_paths
 from pipeline.errors import NothingStored
 from pipeline.joint import quantiles_at, strata
 from pipeline.measures.scores import FORECAST_COLUMNS
-from pipeline.quantiles import PROBABILITIES
+from pipeline.quantiles import OUTER_PROBABILITIES, PROBABILITIES
 from pipeline.storage import unpack_table
 from pipeline.tables import FORECASTS, JOINT_PATHS, PRICE_REVISIONS, RUN_TICKERS, RUNS
 from tests.daily.quick_days import QuickParts, quick_day
@@ -51,6 +51,8 @@ def test_each_margin_is_exactly_the_published_distribution(done):
         published = np.array([row[name] for name in FORECAST_COLUMNS])
         draws = quantiles_at(strata(PATHS), PROBABILITIES, published)
         assert np.array_equal(np.sort(own["value"]), draws)
+        outer = quantiles_at(np.array(OUTER_PROBABILITIES), PROBABILITIES, published)
+        assert [row["lower_98"], row["upper_98"]] == outer.tolist()
 
 
 def test_a_path_goes_on_from_session_to_session(done):

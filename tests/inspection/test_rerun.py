@@ -9,8 +9,9 @@ import pytest
 
 from pipeline.errors import NothingStored
 from pipeline.inspection import find_explanation, rerun
+from pipeline.inspection.rerun import ADDED_COLUMNS
 from pipeline.models import RECIPES
-from pipeline.tables import FORECASTS, PRICE_REVISIONS, RUN_TICKERS
+from pipeline.tables import FORECASTS, PRICE_REVISIONS, PROMOTIONS, RUN_TICKERS
 from tests.made_days import SMALL
 from tests.made_prices import LAST
 
@@ -50,6 +51,13 @@ def test_a_cell_that_was_changed_by_hand_is_found(copied_day):
         r"y_hat of horizon 2: 99\.0 then, \d+\.\d+ now; 1 cells in all", check.differs
     )
     assert "changed by hand" in comparison.reasons[-1]
+
+
+def test_what_an_earlier_version_did_not_publish_is_no_difference(copied_day):
+    for table, names in ((PROMOTIONS, ADDED_COLUMNS[:2]), (FORECASTS, ADDED_COLUMNS[2:])):
+        rows = copied_day.store.load(table, ticker="AAA")
+        copied_day.store.save(table, rows.assign(**dict.fromkeys(names, np.nan)))
+    assert rerun(copied_day, explained(copied_day, "AAA")).is_same
 
 
 def test_prices_corrected_since_do_not_change_what_is_made_again(copied_day):
