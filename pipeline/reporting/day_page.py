@@ -15,7 +15,7 @@ from pipeline.measures import drift
 from pipeline.models import STANDING, YARDSTICKS
 from pipeline.money import difference_text, with_code
 from pipeline.quality import on_one_day
-from pipeline.quantiles import INTERVALS
+from pipeline.quantiles import INTERVALS, PUBLISHED_LEVELS
 from pipeline.reporting.day import (
     CHAMPIONS,
     DRIFT_WORDS,
@@ -146,6 +146,7 @@ def _environment() -> Environment:
         "CHAMPIONS": CHAMPIONS,
         "DRIFT_WORDS": DRIFT_WORDS,
         "INTERVALS": INTERVALS,
+        "PUBLISHED_LEVELS": PUBLISHED_LEVELS,
         "drift": drift,
     }
     return environment

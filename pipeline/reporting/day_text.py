@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.measures import drift
-from pipeline.models import STANDING, YARDSTICKS
+from pipeline.models import HAR, STANDING, YARDSTICKS
 from pipeline.quality import on_one_day
 from pipeline.quantiles import INTERVALS
 from pipeline.reporting.day import (
@@ -121,13 +121,14 @@ def _headline(forecast: Mapping[Any, Any], promotion: Mapping[Any, Any]) -> str:
     if math.isnan(promotion["test_rmse"]):
         return "   ".join([*parts, "no network"])
     pinball, skill = promotion["pinball_skill"], promotion["skill"]
-    rivals = {"ewma": pinball, "naive one session ahead": skill}
+    over_har = promotion["pinball_skill_over_har"]
+    is_beside_har = promotion["champion"] != HAR and not math.isnan(over_har)
+    rivals = {"ewma": pinball, **({"har": over_har} if is_beside_har else {})}
+    against = ", ".join(f"{change_text(value)} against {name}" for name, value in rivals.items())
+    rivals["naive one session ahead"] = skill
     lost = [f"loses to {rival}" for rival, value in rivals.items() if tone(value) == "bad"]
     tested = "test of the network" if promotion["champion"] in YARDSTICKS else "test"
-    parts.append(
-        f"{tested}: pinball {change_text(pinball)} against ewma, RMSE {change_text(skill)} against "
-        "naive"
-    )
+    parts.append(f"{tested}: pinball {against}, RMSE {change_text(skill)} against naive")
     return "   ".join(parts) + (f"\n       ({', '.join(lost)})" if lost else "")
 
 
@@ -166,13 +167,13 @@ def _forecast_lines(published: pd.DataFrame) -> list[str]:
 def _overview_cells(day: Day) -> tuple[list[str], list[list[str]], list[bool]]:
     """Return names, cells and which columns are numbers: a line per ticker."""
     columns = ["ticker", "last", "next session", "change", "80% interval", "published"]
-    columns += ["pinball skill", "RMSE skill", "drift"]
+    columns += ["pinball skill", "over har", "RMSE skill", "drift"]
     promotions = {row["ticker"]: row for row in day.promotions.to_dict("records")}
     cells = []
     for row in day_summary(day).sort_values("ticker").to_dict("records"):
         ticker = row["ticker"]
         if ticker not in promotions or math.isnan(row["y_hat"]):
-            cells.append([ticker, *[""] * 4, row["verdict"], *[""] * 3])
+            cells.append([ticker, *[""] * 4, row["verdict"], *[""] * 4])
             continue
         kinds = [DRIFT_WORDS.get(kind, kind) for kind in row["drift"].split(",") if kind]
         cells.append(
@@ -184,6 +185,7 @@ def _overview_cells(day: Day) -> tuple[list[str], list[list[str]], list[bool]]:
                 f"{forecast_price(row, 'lower_80')} .. {forecast_price(row, 'upper_80')}",
                 published_text(promotions[ticker]),
                 change_text(row["pinball_skill"]),
+                change_text(row["pinball_skill_over_har"]),
                 change_text(row["skill"]),
                 ", ".join(kinds),
             ]

@@ -190,7 +190,7 @@ def test_a_stocks_page_shows_its_fan_its_record_its_promotions_and_its_links(pag
     data = json.loads(re.search(script, page.text, re.DOTALL)[1])
     assert (data.pop("currency"), data.pop("decimals")) == ("", 3)
     counts = {name: len(columns) for name, columns in data.items()}
-    assert counts == {"history": 2, "fan": 8, "earlier": 7}
+    assert counts == {"history": 2, "fan": 10, "earlier": 7}
     assert (len(data["fan"][0]), len(data["earlier"][0])) == (5, len(CUTOFFS) - 1)
     last = dt.datetime.combine(LAST, dt.time(), dt.UTC).timestamp()
     assert data["history"][0][-1] == data["earlier"][0][-1] == last
