@@ -125,6 +125,36 @@ ACTIONS = Table(
     ("ticker", "session", "kind"),
 )
 
+#: Events that are known before their day. `session` is the first that trades on one: a report's, or
+#: a dividend's ex-date. `kind` is "report" (value 1) or "dividend" (in the prices' currency a
+#: share). `announced_at` is the moment (UTC) since when it was known; NaT: nobody says.
+EVENTS = Table(
+    "events",
+    {
+        "ticker": "str",
+        "session": SESSION_DTYPE,
+        "kind": "str",
+        "value": "float64",
+        "announced_at": MOMENT_DTYPE,
+    },
+    ("ticker", "session", "kind"),
+)
+
+#: Events with the time for which they are known to be coming: from `known_from` until before
+#: `known_until` (UTC), when one was moved or taken back; NaT: it stands.
+KNOWN_EVENTS = Table(
+    "known_events",
+    {
+        "ticker": "str",
+        "session": SESSION_DTYPE,
+        "kind": "str",
+        "value": "float64",
+        "known_from": MOMENT_DTYPE,
+        "known_until": MOMENT_DTYPE,
+    },
+    ("ticker", "session", "kind", "known_from"),
+)
+
 #: All that a model may see of prices: those of a ticker, adjusted as of a cutoff. OHLC and volume
 #: are adjusted for splits, `adj_close` for splits and dividends. At the cutoff itself, every price
 #: is the traded one.
@@ -155,6 +185,21 @@ ACTION_REVISIONS = Table(
     "action_revisions",
     {"source_id": "str", **ACTIONS.columns, "known_at": MOMENT_DTYPE},
     ("source_id", "ticker", "session", "kind", "known_at"),
+)
+
+#: An event as stored at a moment. Append only; value 0 says that one announced before was taken
+#: back. `source_id` keeps each file, and Yahoo, apart.
+EVENT_REVISIONS = Table(
+    "event_revisions",
+    {"source_id": "str", **EVENTS.columns, "known_at": MOMENT_DTYPE},
+    ("source_id", "ticker", "session", "kind", "known_at"),
+)
+
+#: The newest session whose run has asked for a ticker's events.
+EVENT_READINGS = Table(
+    "event_readings",
+    {"source_id": "str", "ticker": "str", "session": SESSION_DTYPE},
+    ("source_id", "ticker"),
 )
 
 #: A source that prices were stored of. `known_at` is the newest moment of its revisions of bars and
@@ -539,6 +584,8 @@ JOINT_PATHS = Table(
 STORED = (
     PRICE_REVISIONS,
     ACTION_REVISIONS,
+    EVENT_REVISIONS,
+    EVENT_READINGS,
     PRICE_SOURCES,
     PRICE_READINGS,
     PRICE_CURRENCIES,

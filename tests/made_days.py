@@ -84,7 +84,7 @@ class MadeParts(Parts):
     @cached_property
     def store(self) -> Store:
         store = Store.open(str(self.settings.store_url))
-        store.prices.clock = lambda: NOW
+        store.prices.clock = store.events.clock = lambda: NOW
         return store
 
     def source(self, universe: Universe) -> MadeSource:

@@ -1,8 +1,8 @@
 """Step `publish`: calibrate what was decided, and write the forecasts with their intervals.
 
-All that it needs has been decided and replayed: it looks at no windows and no prices. Forecasts,
-decisions, calibrations and the run's request are written in one transaction; then the alias
-`champion` moves in MLflow.
+All that it needs has been decided and replayed: it looks at no windows and no prices, but at
+declared dividends. Forecasts, decisions, calibrations and the run's request are written in one
+transaction; then the alias `champion` moves in MLflow.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pandas as pd
 
 from pipeline.daily import lineup
 from pipeline.daily.admission import admit, hold_back, judged_as_of
+from pipeline.daily.known_events import dividends_ahead
 from pipeline.daily.plan import decisive_settings
 from pipeline.daily.promote import choice_of
 from pipeline.daily.table_rows import row_dicts
@@ -111,6 +112,7 @@ def _publications(parts: Parts, run: Run, promotions: pd.DataFrame) -> Outcomes[
         return choice_of(parts, run, ticker, own), replay
 
     files = outcome_of_each(lineups.results, read)
+    dividends = dividends_ahead(parts, run, list(files.results))
     if unreplayed:  # no fault of theirs, for which they would be held back
         raise NothingStored(
             f"{run.universe.name} {run.session}: the replays of {first_names(unreplayed)} are not "
@@ -120,7 +122,8 @@ def _publications(parts: Parts, run: Run, promotions: pd.DataFrame) -> Outcomes[
     def made(tickers: list[str]) -> dict[str, Publication]:
         choices = {ticker: files.results[ticker][0] for ticker in tickers}
         replays = {ticker: files.results[ticker][1] for ticker in tickers}
-        together = publication(run, [rows[ticker] for ticker in tickers], choices, replays)
+        decided = [rows[ticker] for ticker in tickers]
+        together = publication(run, decided, choices, replays, dividends)
         return together.by_ticker()
 
     done = outcome_together(list(files.results), made)

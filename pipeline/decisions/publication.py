@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,10 @@ from pipeline.models import EWMA, HAR, NAIVE, STANDING, YARDSTICKS
 from pipeline.quantiles import INTERVALS, MEDIAN, OUTER_LEVEL, coverage, losses
 from pipeline.run import Run
 from pipeline.tables import CALIBRATIONS, FORECASTS, PROMOTIONS
+from pipeline.windows import LARGE_DIVIDEND
+
+#: No dividend is declared.
+NO_DIVIDENDS: Mapping[str, Floats] = MappingProxyType({})
 
 
 def promotion_rows(
@@ -185,11 +190,16 @@ def publication(
     promotions: Sequence[Mapping[str, Any]],
     choices: Mapping[str, Choice],
     replays: Mapping[str, ChoiceReplay],
+    dividends: Mapping[str, Floats] = NO_DIVIDENDS,
 ) -> Publication:
     """Blend and calibrate the forecasts of some PROMOTIONS rows at the cutoff.
 
+    The traded price falls by a dividend on its ex-date, so what is published from there on does
+    too; naive stays the last price.
+
     Args:
         choices, replays: by ticker.
+        dividends: by ticker those that are declared, money by session ahead (H,).
     """
     blended = [_blended(row, choices[row["ticker"]], replays[row["ticker"]]) for row in promotions]
     observed = [replays[row["ticker"]].observed for row in promotions]
@@ -203,13 +213,25 @@ def publication(
     calibrations: list[dict[str, object]] = []
     for row, each, raw, replay in zip(promotions, observed, blended, calibrated, strict=True):
         key = {**run.key, "ticker": row["ticker"]}
-        newest = replay.quantiles[-1]
-        forecasts += _forecast_rows(run, key, row, float(each.last[-1]), newest)
+        newest, last = replay.quantiles[-1], float(each.last[-1])
+        if row["ticker"] in dividends and row["champion"] != NAIVE:
+            newest = newest * _left_by(dividends[row["ticker"]], last)[:, None]
+        forecasts += _forecast_rows(run, key, row, last, newest)
         calibrations += _calibration_rows(key, each.actual_with_dividends[:-1], raw[:-1], replay)
     return Publication(
         FORECASTS.conform(pd.DataFrame(forecasts)),
         CALIBRATIONS.conform(pd.DataFrame(calibrations)),
     )
+
+
+def _left_by(dividends: Floats, last: float) -> Floats:
+    """Return the share of the last price that dividends leave at each session ahead, (H,).
+
+    A large one counts as none: it may be in another unit of money, and no price has shown it yet.
+    """
+    shares = dividends / last
+    steps: Floats = np.where(shares < LARGE_DIVIDEND, 1 - shares, 1.0)
+    return steps.cumprod()
 
 
 def _blended(row: Mapping[str, Any], choice: Choice, replay: ChoiceReplay) -> Floats:

@@ -22,6 +22,7 @@ from pipeline.tables import (
     CALIBRATIONS,
     CHECKS,
     DATASETS,
+    EVENT_REVISIONS,
     FORECASTS,
     PRICE_REVISIONS,
     PROMOTIONS,
@@ -101,7 +102,7 @@ def rerun(parts: Parts, explanation: Explanation) -> RerunComparison:
 
 
 def _copy_revisions(parts: Parts, sandbox: Parts, run: Run) -> None:
-    """Copy all that was known of the run's tickers at its moment, up to its session."""
+    """Copy all that was known of the run's tickers at its moment: prices up to its session."""
     known_at = pd.Timestamp(run.known_at).tz_localize(None)
     source_id = run.universe.source_id
     for ticker in run.universe.tickers:
@@ -110,6 +111,10 @@ def _copy_revisions(parts: Parts, sandbox: Parts, run: Run) -> None:
             was_known = rows["known_at"] <= known_at
             until_session = rows["session"] <= pd.Timestamp(run.session)
             sandbox.store.save(table, rows[was_known & until_session])
+    if events_id := run.universe.events_id:
+        tickers = run.universe.tickers
+        events = parts.store.events.revisions(events_id, tickers, run.known_at)
+        sandbox.store.save(EVENT_REVISIONS, events)
 
 
 def _copy_failures(parts: Parts, sandbox: Parts, run: Run) -> None:

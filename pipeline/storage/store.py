@@ -14,6 +14,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from pipeline.storage.database import Database
+from pipeline.storage.event_revisions import EventRevisions
 from pipeline.storage.filters import conditions_of
 from pipeline.storage.frames import are_many, column_values, fetch_frame, rows_of
 from pipeline.storage.price_revisions import PriceRevisions
@@ -32,12 +33,14 @@ class Store:
     Attributes:
         database: its connections and transactions.
         prices: price revisions and corporate actions.
+        events: those that are known beforehand.
         publications: published forecasts.
     """
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.prices = PriceRevisions(database)
+        self.events = EventRevisions(database)
         self.publications = Publications(database)
 
     @classmethod

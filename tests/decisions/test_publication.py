@@ -142,6 +142,23 @@ def test_what_is_published_is_the_blend_calibrated_by_the_sessions_before(stock,
     assert (forecasts["upper_98"] > forecasts["upper_95"]).all()
 
 
+def test_what_is_published_falls_by_declared_dividends_unless_it_is_naive(stock, choice):
+    replay = replay_of(stock, 0.5)
+
+    def published(champion, *money):
+        row = promoted(choice, 0.0) | {"champion": champion}
+        dividends = {"IBM": np.array(money)} if money else {}
+        made = publication(RUN, [row], {"IBM": choice}, {"IBM": replay}, dividends)
+        return made.forecasts[["last_value", "y_hat", "lower_95", "upper_95"]].to_numpy()
+
+    before = published("ewma")
+    last = before[0, 0]
+    share = published("ewma", 0.0, 0.05 * last) / before
+    np.testing.assert_allclose(share, [[1, 1, 1, 1], [1, 0.95, 0.95, 0.95]])
+    assert np.array_equal(published("ewma", 0.1 * last, 0.0), before), "too large to be believed"
+    assert np.array_equal(published("naive", 0.0, 0.05 * last), published("naive"))
+
+
 def test_calibrations_count_the_replayed_sessions_whose_outcome_is_known(stock, choice):
     replay = replay_of(stock, 0.5)
     rows = publication(RUN, [promoted(choice, 1.0)], {"IBM": choice}, {"IBM": replay}).calibrations
