@@ -19,6 +19,7 @@ import pandas as pd
 
 from pipeline import __version__
 from pipeline.daily.admission import admitted_by_gate
+from pipeline.daily.known_events import reports_of
 from pipeline.daily.window_cuts import seen_history, spec_of
 from pipeline.errors import NotEnoughHistory, NothingStored
 from pipeline.models import Panel, PooledHar, PriceRecipe, StockHar, panel_of
@@ -69,8 +70,11 @@ class SeenHistories:
         kept = {t: self._of[cutoff][t] for t in tickers if t in self._of[cutoff]}
         universe = self._run.universe
         calendar = self._parts.calendar(universe)
-        panel = panel_of(kept, universe.target, universe.horizon, calendar) if kept else None
-        return panel, list(kept)
+        if not kept:
+            return None, []
+        about = universe.target, universe.horizon, calendar
+        reports = reports_of(self._parts, self._run, list(kept))
+        return panel_of(kept, *about, reports if len(reports) else None), list(kept)
 
 
 def fit_regression(

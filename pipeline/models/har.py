@@ -59,6 +59,9 @@ CHOOSING_SESSIONS = 252
 OWN_SHARE = 0.5
 #: Observations of all stocks, a session of one each, without which nothing is fitted.
 FEWEST_OBSERVATIONS = 250
+#: Known reports of all stocks without which nothing is learnt of their days but what the season
+#: says.
+FEWEST_REPORTS = 50
 #: Rows of one product of matrices: OpenBLAS uses threads from about 200 of them on.
 BLOCK_ROWS = 128
 
@@ -204,14 +207,14 @@ class RidgeInputs:
 
     def fit(self, horizon: int, fitted: int) -> Floats:
         """Return intercept and coefficients of each session ahead, (H, 1 + inputs)."""
-        return np.stack(
-            [
-                _chosen_coefficients(
-                    self._parts(ahead), later(self._logs, ahead), fitted + 1 - ahead, ahead
-                )
-                for ahead in range(1, horizon + 1)
-            ]
-        )
+        coefficients = []
+        for ahead in range(1, horizon + 1):
+            end = max(fitted + 1 - ahead, 0)
+            parts = self._parts(ahead)
+            if self._panel.reports is not None:
+                parts = _without_few_reports(parts, end)
+            coefficients.append(_chosen_coefficients(parts, later(self._logs, ahead), end, ahead))
+        return np.stack(coefficients)
 
     def deviations(self, coefficients: Floats) -> Floats:
         """Return what coefficients forecast from each session, (H, T, S)."""
@@ -219,7 +222,7 @@ class RidgeInputs:
         total = np.zeros(self._logs.shape)
         for ahead, (intercept, *slopes) in enumerate(coefficients, start=1):
             forecasts = [
-                intercept + np.concatenate(each, axis=1) @ np.array(slopes)
+                intercept + _weighted(np.concatenate(each, axis=1), np.array(slopes))
                 for each in self._parts(ahead)
             ]
             total = total + np.exp(np.column_stack(forecasts))
@@ -232,6 +235,27 @@ class RidgeInputs:
         reports = report_inputs(self._panel, self._scores, ahead)
         stocks = range(self._logs.shape[1])
         return [(self._past[:, stock], calendar, reports[:, stock]) for stock in stocks]
+
+
+def _without_few_reports(parts: Sequence[StockInputs], end: int) -> list[StockInputs]:
+    """Return inputs without the last one, where too few known reports are before row `end`."""
+    if sum(reports[:end, -1].sum() for _, _, reports in parts) >= FEWEST_REPORTS:
+        return list(parts)
+    return [
+        (past, calendar, reports * ([1.0] * (reports.shape[1] - 1) + [0.0]))
+        for past, calendar, reports in parts
+    ]
+
+
+def _weighted(inputs: Floats, slopes: Floats) -> Floats:
+    """Return the weighted sums of inputs, (T,).
+
+    The last one, of known reports, is there where a panel has any: where those that were fitted on
+    have none, or these have none, it counts for nothing.
+    """
+    count = min(inputs.shape[1], len(slopes))
+    sums: Floats = inputs[:, :count] @ slopes[:count]
+    return sums
 
 
 def _chosen_coefficients(

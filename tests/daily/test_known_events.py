@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.daily import known_events, plan
+from pipeline.daily import known_events, lineup, plan, regressions
+from pipeline.daily.window_cuts import histories_of
 from pipeline.errors import SettingsError
 from pipeline.tables import CHECKS, EVENT_REVISIONS, FINDINGS, FORECASTS, LINEUPS, RUNS
 from tests.daily.quick_days import QuickParts, quick_day, take_steps
@@ -84,6 +85,26 @@ def test_a_date_that_becomes_known_later_changes_no_earlier_forecast(quick, univ
         pd.testing.assert_frame_equal(again, before[table.name], check_exact=True)
     [row] = known_events.events_ahead(quick, run, ["OLD"]).to_dict("records")
     assert row["value"] == 2.0
+
+
+def test_a_known_report_is_among_what_the_regression_is_asked_with_from_then_on(quick, universe):
+    before = lineup.shared(quick, day_of(quick, universe))
+    write(universe, "OLD,2013-03-04,report,,2013-02-28\n")
+    unseen = lineup.shared(quick, day_of(quick, universe))
+    assert (unseen.har, unseen.live_har) == (before.har, before.live_har)
+    write(universe, "OLD,2013-03-04,report,,2013-02-20\n")
+    run = day_of(quick, universe)
+    after = lineup.shared(quick, run)
+    assert after.har == before.har, "it was fitted in January"
+    assert after.live_har != before.live_har
+    seen = regressions.SeenHistories(quick, run)
+    seen.add(histories_of(quick, run, run.universe.tickers), run.universe.tickers)
+    panel, tickers = seen.panel(run.session, run.universe.tickers)
+    day = np.datetime64("2013-03-04").astype("int64")
+    known = int(np.searchsorted(panel.sessions, np.datetime64("2013-02-20")))
+    expected = [tickers.index("OLD"), day, known, len(panel.sessions)]
+    assert panel.reports.tolist() == [expected]
+    assert seen.panel(run.training_cutoff, run.universe.tickers)[0].reports is None
 
 
 def test_who_says_since_when_a_date_was_known_has_it_in_earlier_sessions(quick, universe):
