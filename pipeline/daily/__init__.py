@@ -6,6 +6,7 @@ from pipeline.daily.currencies import with_currency
 from pipeline.daily.dataset_files import OWN_ROLES, POOL_ROLES, dataset_file, read_dataset
 from pipeline.daily.ingest import probe
 from pipeline.daily.joint_forecasts import USUAL_PATHS
+from pipeline.daily.known_events import with_events
 from pipeline.daily.lineup import Lineup, NetworkEntry
 from pipeline.daily.network_requests import DATASET_ROLES
 from pipeline.daily.plan import plan, run_of, to_ingest
@@ -75,4 +76,5 @@ __all__ = [
     "to_ingest",
     "verdict_of",
     "with_currency",
+    "with_events",
 ]

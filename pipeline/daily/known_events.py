@@ -8,19 +8,21 @@ later sessions; a run of this one that is repeated makes the same forecasts.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from pipeline.arrays import Floats
-from pipeline.daily.admission import judged_as_of, known_at_of
+from pipeline.daily.admission import EVENT_AHEAD, judged_as_of, known_at_of
 from pipeline.daily.table_rows import row_dicts
 from pipeline.prices import DIVIDEND, REPORT
+from pipeline.quality import WHOLE_TICKER
 from pipeline.run import Run
-from pipeline.tables import KNOWN_EVENTS
-from pipeline.windows import dividends
+from pipeline.storage import Store
+from pipeline.tables import FINDINGS, KNOWN_EVENTS
+from pipeline.windows import LARGE_DIVIDEND, dividends
 
 if TYPE_CHECKING:
     from pipeline.parts import Parts
@@ -77,6 +79,69 @@ def dividends_ahead(parts: Parts, run: Run, tickers: Sequence[str]) -> dict[str,
         own = money.setdefault(row["ticker"], np.zeros(len(sessions)))
         own[sessions.searchsorted(row["session"])] += row["value"]
     return money
+
+
+def note_events(parts: Parts, run: Run, last_values: Mapping[str, float]) -> None:
+    """Note as findings what is known to come on the sessions that a run forecasts.
+
+    Args:
+        last_values: by ticker that is published, the price at the cutoff.
+    """
+    events = events_ahead(parts, run, list(last_values))
+    sessions = pd.DatetimeIndex(list(run.forecast_sessions))
+    texts: dict[tuple[str, pd.Timestamp], list[str]] = {}
+    for row in row_dicts(events):
+        session = sessions[sessions.searchsorted(row["session"])]
+        text = _event_text(row, session, last_values[row["ticker"]])
+        texts.setdefault((row["ticker"], session), []).append(text)
+    rows = [
+        {
+            **run.key,
+            "ticker": ticker,
+            "rule": EVENT_AHEAD,
+            "severity": "record",
+            "session": session,
+            "column": WHOLE_TICKER,
+            "message": f"{ticker}: {'; '.join(own)}.",
+        }
+        for (ticker, session), own in texts.items()
+    ]
+    noted = FINDINGS.conform(pd.DataFrame(rows)) if rows else FINDINGS.empty()
+    tickers = list(run.universe.tickers)
+    parts.store.replace(FINDINGS, noted, **run.key, ticker=tickers, rule=EVENT_AHEAD)
+
+
+def _event_text(event: Mapping[str, Any], session: pd.Timestamp, last: float) -> str:
+    if event["kind"] == REPORT:
+        return f"reports on {session:%Y-%m-%d}"
+    large = event["value"] / last >= LARGE_DIVIDEND
+    kept = f", not taken off, as it is {LARGE_DIVIDEND:.0%} of the price or more" if large else ""
+    return f"ex-dividend {event['value']:g} on {session:%Y-%m-%d}{kept}"
+
+
+def event_texts(findings: pd.DataFrame) -> pd.Series[Any]:
+    """Return what findings of `EVENT_AHEAD` say, without the ticker, by row."""
+    texts = [
+        message.removeprefix(f"{ticker}: ").removesuffix(".")
+        for ticker, message in zip(findings["ticker"], findings["message"], strict=True)
+    ]
+    return pd.Series(texts, index=findings.index, dtype="str")
+
+
+def with_events(store: Store, rows: pd.DataFrame, **key: object) -> pd.DataFrame:
+    """Return rows of published forecasts with a column `event`, where one is ahead of any.
+
+    Args:
+        rows: FORECASTS, or rows with their ticker, cutoff and session, of one series.
+        key: by column of RUN_KEY the values that all rows have: the series at least.
+    """
+    noted = store.load(FINDINGS, **key, rule=EVENT_AHEAD)
+    if noted.empty:
+        return rows
+    own = ["ticker", "cutoff", "session"]
+    noted = noted[own].assign(event=event_texts(noted))
+    merged = rows.merge(noted, on=own, how="left")
+    return merged.assign(event=merged["event"].fillna(""))
 
 
 def next_opening(parts: Parts, run: Run) -> pd.Timestamp:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from pipeline.daily.admission import EVENT_AHEAD
 from pipeline.daily.currencies import currencies_of, with_currency
+from pipeline.daily.known_events import event_texts
 from pipeline.daily.table_rows import row_dicts
 from pipeline.errors import NothingStored
 from pipeline.measures import interval_record, realised
@@ -261,8 +263,15 @@ def checks(
 def findings(
     store: Store, series: Series, session: dt.date, ticker: str | None = None
 ) -> pd.DataFrame:
-    """Return FINDINGS rows of a session; ticker None: of all."""
-    return store.load(FINDINGS, **_of(series, session, ticker))
+    """Return FINDINGS rows of a session about prices; ticker None: of all."""
+    rows = store.load(FINDINGS, **_of(series, session, ticker))
+    return rows[rows["rule"] != EVENT_AHEAD].reset_index(drop=True)
+
+
+def events(store: Store, series: Series, session: dt.date, ticker: str) -> list[str]:
+    """Return what was known to come of a ticker on the sessions forecast, in words."""
+    rows = store.load(FINDINGS, **_of(series, session, ticker), rule=EVENT_AHEAD)
+    return list(event_texts(rows.sort_values("session")))
 
 
 def _of(series: Series, session: dt.date, ticker: str | None) -> dict[str, object]:

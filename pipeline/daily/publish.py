@@ -16,7 +16,7 @@ import pandas as pd
 
 from pipeline.daily import lineup
 from pipeline.daily.admission import admit, hold_back, judged_as_of
-from pipeline.daily.known_events import dividends_ahead
+from pipeline.daily.known_events import dividends_ahead, note_events
 from pipeline.daily.plan import decisive_settings
 from pipeline.daily.promote import choice_of
 from pipeline.daily.table_rows import row_dicts
@@ -67,6 +67,11 @@ def publish(parts: Parts, run: Run) -> None:
     hold_back(parts, run, STEP, {**every.failures, **broken}, list(promotions["ticker"]))
     sound = [ticker for ticker in made if ticker not in broken]
     _write(parts, run, promotions[promotions["ticker"].isin(sound)], made, tickers)
+    if run.universe.events_id:
+        published = _forecasts(made[ticker] for ticker in sound)
+        note_events(
+            parts, run, dict(zip(published["ticker"], published["last_value"], strict=True))
+        )
 
 
 def _move_aliases(parts: Parts, run: Run, promotions: pd.DataFrame) -> None:

@@ -48,6 +48,7 @@ class Day:
         unfinished: by ticker that is `missing` the step that is not done for it.
         together: what all stocks with the same part may lose, by session ahead (see `risk_text`);
             empty where no joint paths were drawn.
+        events: by ticker what is known to come on the sessions forecast, in words.
     """
 
     forecasts: pd.DataFrame
@@ -59,6 +60,7 @@ class Day:
     drift: pd.DataFrame
     unfinished: Mapping[str, str] = field(default_factory=dict)
     together: pd.DataFrame = field(default_factory=pd.DataFrame)
+    events: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def quarantined(self) -> pd.DataFrame:

@@ -64,6 +64,7 @@ def day_page(run: Run, day: Day, charts: Mapping[str, bytes], pictures: Mapping[
             full=full,
             forecasts=by_ticker,
             promotions=promotions,
+            events=day.events,
             calibrations=_calibrations(day.calibrations),
             watched=watched,
             drifted={row["ticker"]: list(drift.warnings_of(row["warnings"])) for row in watched},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -36,6 +37,8 @@ from pipeline.reporting.rows import (
 )
 from pipeline.run import Run
 
+#: Nothing is known to come.
+NO_EVENTS_AHEAD: Mapping[str, str] = MappingProxyType({})
 #: Columns of a line about a quarantined ticker.
 TEXT_WIDTH = 100
 
@@ -50,6 +53,7 @@ def day_text(run: Run, day: Day) -> str:
         day.forecasts[in_full],
         day.promotions[day.promotions["ticker"].isin(full)],
         checks[shown],
+        day.events,
     )
     title = f"{universe.name}: {universe.target} after {run.session}, recipe {universe.recipe}"
     parts = {
@@ -90,8 +94,17 @@ def day_markdown(day: Day) -> str:
     return f"**{summary_of(day)}**\n\n{table}{more}"
 
 
-def forecast_table(forecasts: pd.DataFrame, promotions: pd.DataFrame, checks: pd.DataFrame) -> str:
-    """Return one run's FORECASTS, PROMOTIONS and CHECKS, a block per ticker."""
+def forecast_table(
+    forecasts: pd.DataFrame,
+    promotions: pd.DataFrame,
+    checks: pd.DataFrame,
+    events: Mapping[str, str] = NO_EVENTS_AHEAD,
+) -> str:
+    """Return one run's FORECASTS, PROMOTIONS and CHECKS, a block per ticker.
+
+    Args:
+        events: by ticker what is known to come on the sessions forecast, in words.
+    """
     blocks = []
     for check in checks.sort_values("ticker").to_dict("records"):
         ticker = check["ticker"]
@@ -104,7 +117,8 @@ def forecast_table(forecasts: pd.DataFrame, promotions: pd.DataFrame, checks: pd
             blocks.append(f"{ticker:<6} no forecast")
         else:
             headline = _headline(published.to_dict("records")[0], decided[0])
-            blocks.append("\n".join([headline, *_forecast_lines(published)]))
+            known = [f"       {events[ticker]}"] if ticker in events else []
+            blocks.append("\n".join([headline, *known, *_forecast_lines(published)]))
     if not blocks:
         return "No tickers were checked."
     return "\n\n".join([_title(checks.to_dict("records")[0]), *blocks])

@@ -10,9 +10,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.daily import known_events, lineup, plan, regressions
+from pipeline.daily import (
+    forecasts_text,
+    known_events,
+    lineup,
+    page_tables,
+    plan,
+    regressions,
+    with_events,
+)
+from pipeline.daily.report import day_of as day_of_run
 from pipeline.daily.window_cuts import histories_of
 from pipeline.errors import SettingsError
+from pipeline.reporting import day_page
 from pipeline.tables import CHECKS, EVENT_REVISIONS, FINDINGS, FORECASTS, LINEUPS, RUNS
 from tests.daily.quick_days import QuickParts, quick_day, take_steps
 from tests.made_days import NOW, TRAINED, made_source
@@ -112,6 +122,30 @@ def test_who_says_since_when_a_date_was_known_has_it_in_earlier_sessions(quick, 
     run = day_of(quick, universe, moment=EVENING + dt.timedelta(days=30))
     events = known_events.events_ahead(quick, run, run.universe.tickers)
     assert events["kind"].tolist() == ["report"], "the dividend was announced a day later"
+
+
+def test_what_is_ahead_stands_beside_the_forecasts_and_not_among_the_faults(quick, universe):
+    declared = "OLD,2013-03-01,report,,2013-02-20\nTWO,2013-03-04,dividend,30,2013-02-20\n"
+    write(universe, DECLARED + declared)
+    run = day_of(quick, universe)
+    series = page_tables.all_series(quick.store)[0]
+    of_old = "reports on 2013-03-01; ex-dividend 2 on 2013-03-04"
+    assert "; ".join(page_tables.events(quick.store, series, SESSION, "OLD")) == of_old
+    assert page_tables.findings(quick.store, series, SESSION).empty
+    lines = forecasts_text(quick, run).splitlines()
+    assert f"       {of_old}" in lines
+    large = "ex-dividend 30 on 2013-03-04, not taken off, as it is 10% of the price or more"
+    assert f"       {large}" in lines
+    day = day_of_run(quick, run)
+    assert (day.events, len(day.findings)) == ({"OLD": of_old, "TWO": large}, 0)
+    assert f"<p class=dim>Known to come: {of_old}.</p>" in day_page(run, day, {}, {})
+    rows = with_events(quick.store, forecasts(quick, ["OLD"]), **run.key)
+    reported, paid = of_old.split("; ")
+    assert rows["event"].tolist() == ["", reported, paid, "", ""]
+    write(universe, "")
+    day_of(quick, universe)  # before the next opening
+    assert page_tables.events(quick.store, series, SESSION, "OLD") == []
+    assert list(with_events(quick.store, forecasts(quick), **run.key)) == list(FORECASTS.columns)
 
 
 def test_naive_and_prices_with_dividends_added_back_do_not_fall(quick, universe):

@@ -85,6 +85,7 @@ def stock_page(
         session,
         ticker=ticker,
         fan=records(fan),
+        events=page_tables.events(store, series, session, ticker),
         publications=records(page_tables.publication_log(store, series, ticker, session)),
         decisions=records(decisions),
         record=records(page_tables.record(store, series, ticker)),
