@@ -300,11 +300,10 @@ def _scores_before(
     begins = np.searchsorted(sessions, quarters - REPORT_SLACK)
     stops = np.searchsorted(sessions, quarters + REPORT_SLACK, side="right")
     stops = np.minimum(stops, rows[:, None] + 1)
-    highest = [
-        [scores[begin:stop, stock].max(initial=0.0) for begin, stop in zip(*near, strict=True)]
-        for stock, near in zip(stocks, zip(begins, stops, strict=True), strict=True)
-    ]
-    return np.array(highest, "float64").reshape(len(stocks), len(REPORT_LAGS))
+    near = begins[..., None] + np.arange(2 * REPORT_SLACK + 1)
+    values = scores[np.minimum(near, len(scores) - 1), stocks[:, None, None]]
+    highest: Floats = np.where(near < stops[..., None], values, 0.0).max(axis=2)
+    return highest
 
 
 def _rows_of(sessions: Array, days: Array) -> Ints:
