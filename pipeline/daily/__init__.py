@@ -23,6 +23,7 @@ from pipeline.daily.report import (
     report_text,
     verdict_of,
 )
+from pipeline.daily.sandbox import Sandbox
 from pipeline.daily.scenarios import paths_file, store_paths
 from pipeline.daily.shards import MOST_SHARDS, chunks, costs_of, shards
 from pipeline.daily.steps import STEPS, TICKER_STEPS, make_forecasts, run_day
@@ -44,6 +45,7 @@ __all__ = [
     "NetworkEntry",
     "PastRisk",
     "PortfolioRisk",
+    "Sandbox",
     "chunks",
     "costs_of",
     "dataset_file",

@@ -16,6 +16,7 @@ import pandas as pd
 
 from pipeline.daily import (
     Lineup,
+    Sandbox,
     lineup,
     make_forecasts,
     read_dataset,
@@ -28,7 +29,6 @@ from pipeline.inspection.audited_events import AUDITED_EVENTS, audited_events
 from pipeline.inspection.audited_prices import SPARE_SESSIONS, TradedPrices, shared_sessions
 from pipeline.inspection.comparing import ComparedOutput, Outputs, OutputValues, compare
 from pipeline.inspection.perturbation import perturb_actions, perturb_prices
-from pipeline.inspection.sandbox import Sandbox
 from pipeline.leftovers import TemporaryFolder
 from pipeline.tables import (
     ACTION_REVISIONS,

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pipeline.daily import INGEST_FAILED, make_forecasts
+from pipeline.daily import INGEST_FAILED, Sandbox, make_forecasts
 from pipeline.errors import NothingStored
 from pipeline.inspection.comparing import SHOWN_DIGITS, unequal_cells
 from pipeline.inspection.explanation import Explanation, Row, run_then, settings_then
 from pipeline.inspection.explanation_text import config_hash_today
-from pipeline.inspection.sandbox import Sandbox
 from pipeline.leftovers import TemporaryFolder
 from pipeline.storage import content_digest
 from pipeline.tables import (
