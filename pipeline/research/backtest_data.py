@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -12,13 +13,13 @@ import pandas as pd
 from pipeline.arrays import Bools
 from pipeline.daily import VALIDATION
 from pipeline.errors import NotEnoughHistory, StockcastError
-from pipeline.models import PriceRecipe
 from pipeline.outcomes import Outcomes
 from pipeline.prices import Histories, on_calendar, unsettled
 from pipeline.research.backtest_plan import BACKTEST_FOLDER, BacktestPlan, Block
+from pipeline.research.backtest_request import Forecaster
 from pipeline.storage import pack_table, unpack_table
 from pipeline.tables import ACTIONS, PRICES, column
-from pipeline.windows import Since, Spec, Windows, encode
+from pipeline.windows import Since, Spec, Split, Windows, encode
 
 if TYPE_CHECKING:
     from pipeline.parts import Parts
@@ -83,9 +84,12 @@ def histories_ahead(parts: Parts, plan: BacktestPlan) -> dict[str, pd.DataFrame]
 
 
 def dataset_files(
-    plan: BacktestPlan, recipe: PriceRecipe, block: Block, histories: Mapping[str, pd.DataFrame]
+    plan: BacktestPlan, forecaster: Forecaster, block: Block, histories: Mapping[str, pd.DataFrame]
 ) -> Outcomes[bytes]:
-    """Return the dataset file of each ticker that a recipe can learn from in a block.
+    """Return the dataset file of each ticker that a forecaster can learn from in a block.
+
+    Beside whole days, which forecast young stocks too, a baseline has those that no network could
+    learn from.
 
     Args:
         histories: of `block_histories`.
@@ -96,14 +100,31 @@ def dataset_files(
         if ticker not in histories:
             failures[ticker] = NotEnoughHistory(f"{ticker}: no prices up to {block.end}.")
             continue
-        spec, history = plan.spec(recipe, block, ticker), histories[ticker]
+        spec, history = plan.spec(forecaster.cutter, block, ticker), histories[ticker]
         try:
-            _require_enough(history, spec, block)
+            files[ticker] = encode(history, _spec_for(plan, forecaster, block, history, spec))
         except NotEnoughHistory as error:
             failures[ticker] = error
-        else:
-            files[ticker] = encode(history, spec)
     return Outcomes(files, failures)
+
+
+def _spec_for(
+    plan: BacktestPlan, forecaster: Forecaster, block: Block, history: pd.DataFrame, spec: Spec
+) -> Spec:
+    """Return how a history is cut, which may be too short for a network to learn from.
+
+    Raises:
+        NotEnoughHistory: it is too short for the forecaster.
+    """
+    try:
+        _require_enough(history, spec, block)
+    except NotEnoughHistory:
+        if forecaster.trains_here or not plan.has_days:
+            raise
+        before = int((_days(history["session"]) <= np.datetime64(block.cutoffs[0])).sum())
+        split = Split(Since(block.after), min_train_windows=0, embargo=plan.embargo)
+        return dataclasses.replace(spec.without_training(before), split=split)
+    return spec
 
 
 def _require_enough(history: pd.DataFrame, spec: Spec, block: Block) -> None:

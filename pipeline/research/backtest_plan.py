@@ -100,12 +100,18 @@ class BacktestPlan:
                     *universe.amendments,
                     *([universe.history_sessions] if universe.history_sessions else []),
                     *([] if universe.repair else ["unrepaired"]),
+                    *([universe.retrain] if self.has_days else []),
                 ],
                 [forecaster.identity for forecaster in self.forecasters],
                 [[str(day) for day in (*block.cutoffs, block.end)] for block in self.blocks],
                 [self.embargo, self.warm_start, self.prices, self.actions, code_version()],
             ]
         )
+
+    @property
+    def has_days(self) -> bool:
+        """True where whole days take part, which forecast stocks that have no network, too."""
+        return any(forecaster.is_published for forecaster in self.forecasters)
 
     @property
     def folder(self) -> str:
@@ -200,8 +206,8 @@ class BacktestPlan:
 def _forecaster(identity: list[Any], recipes: Recipes) -> Forecaster:
     if len(identity) == 1:
         return Forecaster(identity[0])
-    name, recipe, _, seed = identity
-    return Forecaster(name, recipes.for_price(recipe), seed)
+    name, recipe, _, seed, *settings = identity
+    return Forecaster(name, recipes.for_price(recipe), seed, tuple(map(tuple, settings)))
 
 
 def read_backtest_plan(parts: Parts, digest: str) -> BacktestPlan:

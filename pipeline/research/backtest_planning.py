@@ -30,9 +30,7 @@ def plan_backtest(
     """
     statistical.require_known(request.baselines)
     wanted = [*request.recipes, *request.baselines]
-    forecasters = forecasters_of(
-        parts.recipes, wanted, universe.target, parts.settings.seed, request.seeds
-    )
+    forecasters = forecasters_of(parts.recipes, wanted, universe, parts.settings, request.seeds)
     calendar = parts.calendar(universe)
     inside = calendar.sessions(request.first, request.last)
     if not inside:
@@ -112,9 +110,8 @@ def _require_trainable(parts: Parts, plan: BacktestPlan, histories: Histories) -
     """Raise `NotEnoughHistory` where a recipe can learn from no ticker in the first block."""
     block, limited = plan.blocks[0], plan.universe.history_sessions
     by_ticker = block_histories(plan, block, histories, parts.calendar(plan.universe))
-    cutters = {id(forecaster.cutter): forecaster.cutter for forecaster in plan.forecasters}
-    for recipe in cutters.values():
-        datasets = dataset_files(plan, recipe, block, by_ticker)
+    for forecaster in {id(each.cutter): each for each in plan.forecasters}.values():
+        datasets = dataset_files(plan, forecaster, block, by_ticker)
         if not datasets.results:
             raise NotEnoughHistory(
                 f"{' '.join(map(str, datasets.failures.values()))} Give a later --from, or "

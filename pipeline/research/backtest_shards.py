@@ -24,6 +24,7 @@ import pandas as pd
 from pipeline.decisions import SplitForecasts, blending, calibrated_test
 from pipeline.errors import LookAtTheData
 from pipeline.models import BASELINES, EWMA, PriceRecipe, har, statistical
+from pipeline.prices import Histories
 from pipeline.quantiles import PROBABILITIES, QUANTILE_COUNT
 from pipeline.reporting import counted
 from pipeline.research.backtest_data import (
@@ -37,6 +38,7 @@ from pipeline.research.backtest_plan import BacktestPlan, Block
 from pipeline.research.backtest_request import Forecaster
 from pipeline.research.har_forecasts import har_forecasts
 from pipeline.research.network_forecasts import network_forecasts
+from pipeline.research.published_days import published_days
 from pipeline.storage import pack_table, unpack_table
 from pipeline.tables import BACKTESTS, column
 from pipeline.windows import Dataset, TargetSeries, Windows, load_dataset, steps_of
@@ -69,11 +71,14 @@ class ShardNotes:
         weights: by ticker, the network's share of the blend.
         stood_in: by ticker, the cutoffs at which a statistical model could not be fitted, so that
             the EWMA random walk stands in for it.
+        published, held_back: see `PublishedDays.kinds` and `held_back`.
     """
 
     left_out: Mapping[str, str] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
     stood_in: Mapping[str, list[str]] = field(default_factory=dict)
+    published: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    held_back: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def encode(self) -> bytes:
         """Encode the remarks as JSON."""
@@ -94,6 +99,7 @@ class _BlockData:
         files: by ticker, the dataset files of those that can be learnt from.
         begin: by ticker, the first block's dataset files, for a warm start; empty: there is none.
         held: by ticker, see `held_back`.
+        kept: what the plan has kept, of sessions after the block too.
     """
 
     plan: BacktestPlan
@@ -102,6 +108,7 @@ class _BlockData:
     files: Mapping[str, bytes]
     begin: Mapping[str, bytes]
     held: Mapping[str, list[dt.date]]
+    kept: Histories
 
     def at_cutoffs(self, dataset: Dataset) -> np.ndarray:
         """Return which test windows of a dataset end at a cutoff, bool (n,)."""
@@ -159,21 +166,23 @@ def _block_data(
     """Return the data of a block, and by ticker why some cannot be learnt from."""
     kept, calendar = kept_histories(parts, plan), parts.calendar(plan.universe)
     histories = block_histories(plan, block, kept, calendar)
-    datasets = dataset_files(plan, forecaster.cutter, block, histories)
+    datasets = dataset_files(plan, forecaster, block, histories)
     begin: Mapping[str, bytes] = {}
-    if forecaster.recipe and plan.warm_start and block.number:
+    if forecaster.trains_here and plan.warm_start and block.number:
         first = plan.blocks[0]
         earlier = block_histories(plan, first, kept, calendar)
-        begin = dataset_files(plan, forecaster.recipe, first, earlier).results
+        begin = dataset_files(plan, forecaster, first, earlier).results
     left_out = {ticker: str(error) for ticker, error in datasets.failures.items()}
     held = held_back(block, kept)
-    return _BlockData(plan, block, histories, datasets.results, begin, held), left_out
+    return _BlockData(plan, block, histories, datasets.results, begin, held, kept), left_out
 
 
 def _forecasts(
     parts: Parts, forecaster: Forecaster, data: _BlockData
 ) -> tuple[dict[str, CutoffForecasts], ShardNotes]:
     """Return forecasts by ticker, with the remarks on them."""
+    if forecaster.is_published:
+        return _published_forecasts(parts, forecaster, data)
     if forecaster.recipe:
         return _network_forecasts(parts, forecaster.recipe, forecaster.seed, data)
     if forecaster.name in BASELINES:
@@ -181,6 +190,24 @@ def _forecasts(
     if forecaster.name in har.HAR_NAMES:
         return _har_forecasts(parts, forecaster.name, data), ShardNotes()
     return _statistical_forecasts(forecaster.name, data)
+
+
+def _published_forecasts(
+    parts: Parts, forecaster: Forecaster, data: _BlockData
+) -> tuple[dict[str, CutoffForecasts], ShardNotes]:
+    """Return what the days of the cutoffs publish, in the prices of the block's end."""
+    days = published_days(parts, data.plan, forecaster, data.block, data.kept)
+    forecasts: dict[str, CutoffForecasts] = {}
+    for ticker, file in data.files.items():
+        dataset = load_dataset(file)
+        cutoffs, quantiles, last = days.of(ticker, dataset.spec.horizon)
+        chosen = data.at_cutoffs(dataset) & np.isin(dataset.test.origins, cutoffs)
+        test = dataset.test.take(chosen)
+        rows = np.searchsorted(cutoffs, test.origins)
+        # A split since then has changed the unit; without one, the same price is divided by itself.
+        unit = (test.last / last[rows])[:, None, None]
+        forecasts[ticker] = CutoffForecasts(test, quantiles[rows] * unit)
+    return forecasts, ShardNotes(published=days.kinds, held_back=days.held_back)
 
 
 def _network_forecasts(

@@ -22,7 +22,7 @@ from tests.made_backtests import (
     FIRST_CUTOFF,
     HORIZON,
     NAIVE_REQUEST,
-    TINY,
+    TINY_FORECASTER,
     BacktestParts,
     bars_of,
 )
@@ -40,7 +40,7 @@ def test_an_embargo_lies_between_what_is_learnt_from_and_what_is_forecast(parts,
     block = plan.blocks[1]
     kept, calendar = kept_histories(parts, plan), parts.calendar(parts.universe)
     histories = block_histories(plan, block, kept, calendar)
-    dataset = load_dataset(dataset_files(plan, TINY, block, histories).results["IBM"])
+    dataset = load_dataset(dataset_files(plan, TINY_FORECASTER, block, histories).results["IBM"])
     sessions = histories["IBM"]["session"]
     refitted = int(np.searchsorted(sessions, pd.Timestamp(block.cutoffs[0])))
     first_tested = dataset.test.position[0] + 1  # the session after the cutoff
@@ -57,7 +57,7 @@ def test_a_ticker_with_too_little_history_or_none_is_left_out_with_the_reason(pa
     without = Histories(kept.bars[kept.bars["ticker"] != "IBM"], kept.actions)
     histories = block_histories(plan, block, without, calendar)
     assert list(histories) == ["NEW"]
-    datasets = dataset_files(plan, TINY, block, histories)
+    datasets = dataset_files(plan, TINY_FORECASTER, block, histories)
     assert datasets.results == {}
     assert str(datasets.failures["IBM"]) == f"IBM: no prices up to {block.end}."
     assert "leave 0 windows to train on, 100 are needed" in str(datasets.failures["NEW"])
@@ -131,7 +131,7 @@ def test_a_block_of_bars_in_another_unit_is_read_repaired(tmp_path):
     }
     assert held_back(second, kept) == {"WRNG": []}
     histories = block_histories(plan, first, kept, calendar)
-    datasets = dataset_files(plan, TINY, first, histories).results
+    datasets = dataset_files(plan, TINY_FORECASTER, first, histories).results
     ours, theirs = (
         load_dataset(datasets[t]).test.origins[
             at_cutoffs(histories[t], first, load_dataset(datasets[t]).test, held.get(t, []))
