@@ -11,7 +11,7 @@ from pipeline.models.network import Examples, Shape
 from pipeline.models.optimisation import CrossEntropy, Loss, Optimiser, Pinball
 from pipeline.models.pooled_har import STANDING, PooledHar, StockHar
 from pipeline.models.recipe import FAITHFUL, Exercise, ExerciseRecipe, PriceRecipe, Recipe
-from pipeline.models.registry import FILES, RECIPES, Recipes
+from pipeline.models.registry import FILES, PUBLISHED, RECIPES, Recipes
 from pipeline.models.toys import characters
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "HAR",
     "NAIVE",
     "NUMBERING",
+    "PUBLISHED",
     "RECIPES",
     "STANDING",
     "YARDSTICKS",

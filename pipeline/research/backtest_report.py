@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from pipeline.models import PUBLISHED
 from pipeline.quantiles import QUANTILE_COUNT
 from pipeline.reporting import charts, counted, format_rows, sentences
 from pipeline.research import leaderboard
@@ -17,6 +18,12 @@ from pipeline.research.distribution_table import DistributionTables, tracked_fig
 from pipeline.research.distribution_text import distribution_text
 from pipeline.research.leaderboard import ALL_HORIZONS, MOVING_CUTOFFS
 from pipeline.research.leaderboard_text import readable_horizons, readable_leaderboard, verdicts
+from pipeline.research.published_kinds import (
+    held_back_sentences,
+    kinds_in_spells,
+    kinds_shares,
+    kinds_table,
+)
 from pipeline.research.study import csv_file
 from pipeline.tracking import TrackedRun
 from pipeline.training import SHARED
@@ -41,6 +48,11 @@ class BacktestComparison:
     board: pd.DataFrame
     worth: DistributionTables
 
+    @property
+    def notes_on_days(self) -> list[ShardNotes]:
+        """The notes on the shards of whole days."""
+        return [shard for forecaster, _, shard in self.notes if forecaster.is_published]
+
 
 # Text
 
@@ -50,10 +62,14 @@ def comparison_text(comparison: BacktestComparison) -> str:
     board = comparison.board
     horizons = format_rows(readable_horizons(board), "table")
     remarks = [*_stand_ins(comparison), *left_out_sentences(comparison.notes)]
+    days = comparison.notes_on_days
+    kinds = format_rows(kinds_in_spells(kinds_table(days)), "table")
+    remarks += held_back_sentences(days)
     return "\n\n".join(
         [
             sentences([_introduction(comparison), *_dropped_pairs(comparison)]),
             format_rows(readable_leaderboard(board), "table"),
+            *([f"who is published, in stocks, from cutoff to cutoff\n{kinds}"] if days else []),
             f"skill against ewma by horizon, %\n{horizons}",
             sentences(verdicts(board)),
             distribution_text(comparison.worth),
@@ -75,10 +91,17 @@ def _introduction(comparison: BacktestComparison) -> str:
         f"between {cutoffs.iloc[0].date()} and {cutoffs.iloc[-1].date()}, {every}. "
         f"Networks are fitted {trained}{warm}; an embargo of {counted(plan.embargo, 'session')} "
         "lies between what they know and what they forecast. Networks are blended with ewma and "
-        "calibrated as published forecasts are, the others are as they are. "
+        f"calibrated as published forecasts are, the others are as they are. {_about_days(plan)}"
         "Pinball loss is a share of the price; skill is 1 - loss over the opponent's, positive "
         "is better."
     )
+
+
+def _about_days(plan: BacktestPlan) -> str:
+    if not plan.has_days:
+        return ""
+    retrain = plan.universe.retrain
+    return f"{PUBLISHED} is what whole days would have published, which train {retrain}. "
 
 
 def _dropped_pairs(comparison: BacktestComparison) -> Iterator[str]:
@@ -146,6 +169,8 @@ def comparison_tables(comparison: BacktestComparison) -> dict[str, bytes]:
         "exceedances": comparison.worth.exceedances,
         "weights": pd.DataFrame(weights, columns=["recipe", "refitted", "ticker", "weight"]),
     }
+    if comparison.plan.has_days:
+        tables["published"] = kinds_table(comparison.notes_on_days)
     return {f"{name}.csv": csv_file(rows) for name, rows in tables.items()}
 
 
@@ -177,12 +202,15 @@ def comparison_pictures(comparison: BacktestComparison) -> dict[str, bytes]:
 def comparison_runs(comparison: BacktestComparison) -> Iterator[TrackedRun]:
     """Return a run for each forecaster."""
     by_ticker = leaderboard.by_ticker(comparison.table)
+    kinds = kinds_table(comparison.notes_on_days)
     for forecaster in comparison.plan.forecasters:
         name, recipe = forecaster.name, forecaster.recipe
         tables = {"leaderboard": comparison.board, "by_ticker": by_ticker}
         files = {
             f"{file}.csv": csv_file(rows[rows["recipe"] == name]) for file, rows in tables.items()
         }
+        if days := forecaster.is_published:
+            files["published.csv"] = csv_file(kinds)
         yield TrackedRun(
             ticker=SHARED,
             title=name,
@@ -192,7 +220,7 @@ def comparison_runs(comparison: BacktestComparison) -> Iterator[TrackedRun]:
                 "recipe": recipe.name if recipe else name,
                 **({"seed": forecaster.seed} if recipe else {}),
             },
-            metrics=_metrics(comparison, name),
+            metrics={**_metrics(comparison, name), **(kinds_shares(kinds) if days else {})},
             tags={"recipe": name, "mode": recipe.mode if recipe else "baseline"},
             files=files,
         )

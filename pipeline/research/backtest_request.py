@@ -9,13 +9,19 @@ from typing import Any
 
 from pipeline.daily import decisive_settings
 from pipeline.errors import SettingsError
-from pipeline.models import BASELINES, DEFAULT, PriceRecipe, Recipe, Recipes, har, statistical
+from pipeline.models import (
+    BASELINES,
+    DEFAULT,
+    PUBLISHED,
+    PriceRecipe,
+    Recipe,
+    Recipes,
+    har,
+    statistical,
+)
 from pipeline.research.leaderboard import OPPONENTS
 from pipeline.settings import Settings
 from pipeline.universes import Universe
-
-#: The forecaster whose forecasts are those that the days of the universe publish.
-PUBLISHED = "published"
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,12 @@ class QuickTracker:
 
     ensure_session = open_session
 
+    def open_parent(self, key: str, *_: Any) -> str:
+        return key
+
+    def finish(self, *_: Any) -> None:
+        pass
+
     def record(self, parent: str, run: TrackedRun) -> str:
         self.records[parent, run.ticker] = run
         return f"{parent} {run.ticker}"

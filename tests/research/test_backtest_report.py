@@ -77,6 +77,24 @@ def test_nothing_lacking_is_not_mentioned(comparison):
     assert "stands in" not in text
 
 
+def test_whole_days_have_their_counts_in_the_text_a_table_and_their_run(comparison):
+    day = Forecaster("wide", TINY, settings=(("seed", 7),))
+    plan = dataclasses.replace(comparison.plan, forecasters=(day,))
+    published = {"network": 0, "blend": 3, "har": 1, "ewma": 0, "naive": 0}
+    held_back = {"AAA": {"2020-01-01": "AAA: no close."}}
+    notes = ShardNotes(published={"2020-01-01": published}, held_back=held_back)
+    whole = dataclasses.replace(comparison, plan=plan, notes=[(day, plan.blocks[0], notes)])
+    text = " ".join(comparison_text(whole).split())
+    assert "published is what whole days would have published, which train monthly." in text
+    assert "2020-01-01 2020-01-01 1 0 3 1 0 0 1" in text
+    assert text.endswith("AAA is not published at 1 cutoff, first at 2020-01-01: AAA: no close.")
+    row = b"2020-01-01,0,3,1,0,0,1"
+    assert row in comparison_tables(whole)["published.csv"]
+    [run] = comparison_runs(whole)
+    assert run.metrics["published.blend"] == 0.75
+    assert row in run.files["published.csv"]
+
+
 def test_the_weights_of_each_block_are_a_table(comparison):
     file = comparison_tables(comparison)["weights.csv"]
     rows = pd.read_csv(io.BytesIO(file)).to_numpy().tolist()

@@ -9,9 +9,11 @@ import pytest
 
 from pipeline.daily import plan as plan_day
 from pipeline.measures import scores
+from pipeline.models import PUBLISHED
 from pipeline.quantiles import QUANTILE_COUNT
+from pipeline.research.backtest import compare_forecasters
 from pipeline.research.backtest_planning import plan_backtest
-from pipeline.research.backtest_request import PUBLISHED, BacktestRequest
+from pipeline.research.backtest_request import BacktestRequest
 from pipeline.research.backtest_shards import make_shard, read_notes, read_shards
 from pipeline.tables import FORECASTS, PROMOTIONS
 from tests.daily.quick_days import QuickParts, take_steps
@@ -132,3 +134,11 @@ def test_a_ticker_that_the_day_holds_back_has_no_forecast_and_the_reason(tmp_pat
     assert cutoff == "2013-02-11"
     assert reason.startswith("2013-02-11: close ")
     assert [kinds["blend"] for kinds in notes.published.values()] == [3, 2]
+
+
+def test_the_text_says_who_is_published(backtested):
+    parts, plan, _ = backtested
+    result = compare_forecasters(parts, plan)
+    assert set(result.board["recipe"]) == {PUBLISHED, "har", "naive", "ewma"}
+    lines = [line.split() for line in result.text.splitlines()]
+    assert ["2013-01-30", "2013-02-22", "3", "0", "3", "1", "0", "0", "0"] in lines
