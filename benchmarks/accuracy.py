@@ -32,15 +32,6 @@ import numpy as np
 import pandas as pd
 
 from pipeline import windows
-from pipeline.decisions import (
-    Choice,
-    Contestant,
-    EvaluationSet,
-    SplitForecasts,
-    blending,
-    calibrated_test,
-    choose,
-)
 from pipeline.errors import StockcastError
 from pipeline.measures import (
     CONFIDENCE,
@@ -51,7 +42,7 @@ from pipeline.measures import (
     promised_share,
     root_mean_squared_error,
 )
-from pipeline.models import BASELINES, DEFAULT, EWMA, NAIVE, PooledHar, StockHar, har, panel_of
+from pipeline.models import BASELINES, DEFAULT, EWMA, NAIVE, PooledHar, har
 from pipeline.parts import Parts
 from pipeline.prices import mask
 from pipeline.quantiles import INTERVALS, MEDIAN, PROBABILITIES, coverage, losses, pinball
@@ -60,7 +51,10 @@ from pipeline.research import (
     Period,
     har_forecasts,
     history_of,
+    network_blends,
+    network_choice,
     network_forecasts,
+    pooled_har,
     studied_universe,
 )
 from pipeline.sessions import Calendar
@@ -210,7 +204,8 @@ def folds_of(
     weights: dict[str, float] = {}
     if not arguments.no_network:
         calendar = parts.calendar(studied_universe(parts.settings))
-        regression = pooled_har(masked, datasets, arguments.target, calendar)
+        spec = next(iter(datasets.values())).spec
+        regression = pooled_har(masked, spec, calendar)
         stages, weights = network_stages(parts, files, datasets, regression, arguments.seed)
         forecasts = {ticker: forecasts[ticker] | stages[ticker] for ticker in stages}
     return [
@@ -247,45 +242,28 @@ def opponents_of(
     }
 
 
-def pooled_har(
-    histories: Mapping[str, pd.DataFrame],
-    datasets: Mapping[str, Dataset],
-    target: str,
-    calendar: Calendar,
-) -> PooledHar:
-    """Return `har` fitted on what networks learn from."""
-    panel = panel_of(histories, target, HORIZON, calendar)
-    spec = next(iter(datasets.values())).spec
-    row = windows.last_learnt_row(panel.sessions, spec)
-    return PooledHar.fitted(panel, tuple(histories), HORIZON, row)
-
-
 def network_stages(
     parts: Parts,
     files: Mapping[str, bytes],
     datasets: Mapping[str, Dataset],
-    regression: PooledHar,
+    regression: PooledHar | None,
     seed: int,
 ) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, float]]:
     """Return each ticker's forecasts by stage, and the networks' weights."""
     networks = network_forecasts(parts, "accuracy", DEFAULT, files, seed)
     for error in networks.failures.values():
         print(f"left out: {error}")
-    choices = {
-        ticker: choice_of(ticker, datasets[ticker], regression.of(ticker), forecasts)
-        for ticker, forecasts in networks.results.items()
-    }
-    weights = dict.fromkeys(choices, 0.0) | blending.network_weights(
-        {ticker: choice.loss_curve() for ticker, choice in choices.items() if choice.has_network}
+    blends = network_blends(
+        {
+            ticker: network_choice(datasets[ticker], forecasts, regression)
+            for ticker, forecasts in networks.results.items()
+        }
     )
     stages: dict[str, dict[str, np.ndarray]] = {}
     for ticker, forecasts in networks.results.items():
-        baseline = choices[ticker].baseline(choices[ticker].decision.baseline)
-        blended = forecasts.blended(baseline, weights[ticker])
-        published = calibrated_test(datasets[ticker], blended)
-        of_ticker = (forecasts.test, blended.test, published)
+        of_ticker = (forecasts.test, blends[ticker].blend.test, blends[ticker].calibrated)
         stages[ticker] = dict(zip(NETWORK_STAGES, of_ticker, strict=True))
-    return stages, weights
+    return stages, {ticker: blend.weight for ticker, blend in blends.items()}
 
 
 def masked_until(histories: Mapping[str, pd.DataFrame], year: int) -> dict[str, pd.DataFrame]:
@@ -309,15 +287,6 @@ def files_of(histories: Mapping[str, pd.DataFrame], target: str, year: int) -> d
         if len(history) >= spec.needed_sessions:
             files[ticker] = windows.encode(history, spec)
     return files
-
-
-def choice_of(
-    ticker: str, dataset: Dataset, regression: StockHar, forecasts: SplitForecasts
-) -> Choice:
-    """Return the day's choice by validation alone: no figure of the test year counts."""
-    stock = EvaluationSet(ticker, ticker, dataset, regression)
-    network = Contestant("lstm", f"network of {ticker}", dataset.spec.cutoff)
-    return choose(stock, [(network, forecasts)], np.inf, no_network="", leak="", headline="")
 
 
 def interval(folds: list[Fold], stage: str, draws: int = DRAWS) -> tuple[float, float]:

@@ -46,7 +46,7 @@ def promotion_rows(
         t: _reported_forecasts(choice, decided[t], weights.get(t, 0.0))
         for t, choice in choices.items()
     }
-    calibrated = _calibrated_tests(choices, reported)
+    calibrated = calibrated_tests(choices, reported)
     rivals = {name: _calibrated_baselines(choices, name) for name in (EWMA, HAR)}
     rows = []
     for ticker, choice in choices.items():
@@ -140,12 +140,12 @@ def _reported_forecasts(choice: Choice, decision: Decision, weight: float) -> Sp
 
 
 def _calibrated_baselines(choices: Mapping[str, Choice], name: str) -> dict[str, Floats]:
-    """Return `_calibrated_tests` of a baseline, by the tickers that it was fitted for."""
+    """Return `calibrated_tests` of a baseline, by the tickers that it was fitted for."""
     fitted = {t: choice for t, choice in choices.items() if name != HAR or choice.har is not None}
-    return _calibrated_tests(fitted, {t: choice.baseline(name) for t, choice in fitted.items()})
+    return calibrated_tests(fitted, {t: choice.baseline(name) for t, choice in fitted.items()})
 
 
-def _calibrated_tests(
+def calibrated_tests(
     choices: Mapping[str, Choice], forecasts: Mapping[str, SplitForecasts]
 ) -> dict[str, Floats]:
     """Return the test windows' quantiles (n, H, Q), calibrated session by session.

@@ -28,6 +28,9 @@ from pipeline.research.study import csv_file
 from pipeline.tracking import TrackedRun
 from pipeline.training import SHARED
 
+#: The columns of the table of the networks' weights.
+WEIGHT_COLUMNS = ["recipe", "refitted", "ticker", "weight", "baseline"]
+
 
 @dataclass(frozen=True)
 class BacktestComparison:
@@ -90,8 +93,8 @@ def _introduction(comparison: BacktestComparison) -> str:
         f"1 to {plan.universe.horizon} sessions ahead, from {counted(len(cutoffs), 'cutoff')} "
         f"between {cutoffs.iloc[0].date()} and {cutoffs.iloc[-1].date()}, {every}. "
         f"Networks are fitted {trained}{warm}; an embargo of {counted(plan.embargo, 'session')} "
-        "lies between what they know and what they forecast. Networks are blended with ewma and "
-        f"calibrated as published forecasts are, the others are as they are. {_about_days(plan)}"
+        "lies between what they know and what they forecast. Networks are blended with a baseline "
+        f"and calibrated as a day does it, the others are as they are. {_about_days(plan)}"
         "Pinball loss is a share of the price; skill is 1 - loss over the opponent's, positive "
         "is better."
     )
@@ -154,6 +157,7 @@ def comparison_tables(comparison: BacktestComparison) -> dict[str, bytes]:
             "refitted": block.cutoffs[0],
             "ticker": ticker,
             "weight": weight,
+            "baseline": shard.baselines[ticker],
         }
         for forecaster, block, shard in comparison.notes
         for ticker, weight in shard.weights.items()
@@ -167,7 +171,7 @@ def comparison_tables(comparison: BacktestComparison) -> dict[str, bytes]:
         "distributions": comparison.worth.distributions,
         "quantiles": comparison.worth.quantiles,
         "exceedances": comparison.worth.exceedances,
-        "weights": pd.DataFrame(weights, columns=["recipe", "refitted", "ticker", "weight"]),
+        "weights": pd.DataFrame(weights, columns=WEIGHT_COLUMNS),
     }
     if comparison.plan.has_days:
         tables["published"] = kinds_table(comparison.notes_on_days)

@@ -1,7 +1,7 @@
 """Shards of a backtest: the forecasts of one forecaster in one block.
 
 A block's networks learn, choose and weigh on sessions up to its first cutoff, less an embargo.
-Their forecasts are blended with the EWMA random walk and calibrated as published forecasts are.
+Their forecasts are blended with a baseline and calibrated as a day does it (see `network_blends`).
 Baselines learn their shape from the same training sessions; HAR regressions are fitted on all
 stocks up to the first cutoff, less the embargo, and statistical models at every cutoff on the
 prices up to it. None of these is calibrated.
@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pipeline.decisions import SplitForecasts, blending, calibrated_test
+from pipeline.decisions import Choice
 from pipeline.errors import LookAtTheData
-from pipeline.models import BASELINES, EWMA, PriceRecipe, har, statistical
+from pipeline.models import BASELINES, PooledHar, PriceRecipe, har, statistical
 from pipeline.prices import Histories
 from pipeline.quantiles import PROBABILITIES, QUANTILE_COUNT
 from pipeline.reporting import counted
@@ -37,6 +37,7 @@ from pipeline.research.backtest_data import (
 from pipeline.research.backtest_plan import BacktestPlan, Block
 from pipeline.research.backtest_request import Forecaster
 from pipeline.research.har_forecasts import har_forecasts
+from pipeline.research.network_blends import network_blends, network_choice, pooled_har
 from pipeline.research.network_forecasts import network_forecasts
 from pipeline.research.published_days import published_days
 from pipeline.storage import pack_table, unpack_table
@@ -68,7 +69,7 @@ class ShardNotes:
 
     Attributes:
         left_out: by ticker, why it has no forecasts.
-        weights: by ticker, the network's share of the blend.
+        weights, baselines: by ticker, the network's share of the blend, and who has the rest.
         stood_in: by ticker, the cutoffs at which a statistical model could not be fitted, so that
             the EWMA random walk stands in for it.
         published, held_back: see `PublishedDays.kinds` and `held_back`.
@@ -76,6 +77,7 @@ class ShardNotes:
 
     left_out: Mapping[str, str] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
+    baselines: Mapping[str, str] = field(default_factory=dict)
     stood_in: Mapping[str, list[str]] = field(default_factory=dict)
     published: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     held_back: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -215,8 +217,7 @@ def _network_forecasts(
 ) -> tuple[dict[str, CutoffForecasts], ShardNotes]:
     """Return a recipe's forecasts as they would have been published.
 
-    Networks are blended with the EWMA random walk by their validation, then calibrated session by
-    session.
+    Networks are blended with a baseline by their validation, then calibrated session by session.
     """
     outcomes = network_forecasts(parts, STEP, recipe, data.files, seed, data.begin)
     left_out: dict[str, str] = {}
@@ -224,27 +225,34 @@ def _network_forecasts(
         if not isinstance(error, LookAtTheData):
             raise error
         left_out[ticker] = str(error)
+    regression = _regression(parts, recipe, data)
     datasets: dict[str, Dataset] = {}
-    baselines: dict[str, SplitForecasts] = {}
-    curves: dict[str, blending.LossCurve] = {}
-    for ticker, forecasts in outcomes.results.items():
+    choices: dict[str, Choice] = {}
+    for ticker, made in outcomes.results.items():
         dataset = load_dataset(data.files[ticker])
-        ewma = BASELINES[EWMA].fit(dataset.train, dataset.spec.horizon)
-        baseline = SplitForecasts(ewma(dataset.validation), ewma(dataset.test))
-        curves[ticker] = blending.loss_curve(
-            dataset.validation, forecasts.validation, baseline.validation
-        )
+        choices[ticker] = network_choice(dataset, made, regression)
         # Training windows are most of a dataset, and are not needed any more.
         datasets[ticker] = dataclasses.replace(dataset, train=dataset.train.take(slice(0)))
-        baselines[ticker] = baseline
-    weights = blending.network_weights(curves)
-    published: dict[str, CutoffForecasts] = {}
-    for ticker, dataset in datasets.items():
-        blend = outcomes.results[ticker].blended(baselines[ticker], weights[ticker])
+    blends = network_blends(choices)
+    forecasts: dict[str, CutoffForecasts] = {}
+    for ticker, blend in blends.items():
+        dataset = datasets[ticker]
         chosen = data.at_cutoffs(dataset)
-        quantiles = calibrated_test(dataset, blend)[chosen]
-        published[ticker] = CutoffForecasts(dataset.test.take(chosen), quantiles)
-    return published, ShardNotes(left_out=left_out, weights=weights)
+        forecasts[ticker] = CutoffForecasts(dataset.test.take(chosen), blend.calibrated[chosen])
+    return forecasts, ShardNotes(
+        left_out=left_out,
+        weights={ticker: blend.weight for ticker, blend in blends.items()},
+        baselines={ticker: blend.baseline for ticker, blend in blends.items()},
+    )
+
+
+def _regression(parts: Parts, recipe: PriceRecipe, data: _BlockData) -> PooledHar | None:
+    """Return `har` as networks are blended with it; None: there is none."""
+    if recipe.smoothing or not data.files:  # it forecasts another price than the regression
+        return None
+    plan = data.plan
+    spec, calendar = plan.spec(recipe, data.block, ""), parts.calendar(plan.universe)
+    return pooled_har(data.histories, spec, calendar)
 
 
 def _baseline_forecasts(name: str, data: _BlockData) -> dict[str, CutoffForecasts]:

@@ -28,7 +28,7 @@ BACKTEST_PAGE = """\
 
 Forecasts as they are published, at past cutoffs, next to baselines. One session in several is a \
 cutoff; networks are fitted at some of the cutoffs and see nothing after them; their forecasts \
-are blended with the EWMA random walk's and calibrated like published ones; baselines are used as \
+are blended with a baseline's and calibrated as a day does it; baselines are used as \
 they are. published is what the universe's days would have published at the cutoffs. All \
 forecasters are measured on exactly the same tickers and cutoffs. naive and ewma \
 always take part.

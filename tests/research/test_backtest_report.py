@@ -44,7 +44,11 @@ def comparison():
         actions="",
     )
     notes = {
-        "wide": ShardNotes(left_out={"CCC": "CCC: too short."}, weights={"AAA": 0.5, "BBB": 0.25}),
+        "wide": ShardNotes(
+            left_out={"CCC": "CCC: too short."},
+            weights={"AAA": 0.5, "BBB": 0.25},
+            baselines={"AAA": "har", "BBB": "ewma"},
+        ),
         "naive": ShardNotes(stood_in={"AAA": ["2020-01-02"], "BBB": ["2020-01-05"]}),
         "ewma": ShardNotes(),
     }
@@ -99,10 +103,10 @@ def test_the_weights_of_each_block_are_a_table(comparison):
     file = comparison_tables(comparison)["weights.csv"]
     rows = pd.read_csv(io.BytesIO(file)).to_numpy().tolist()
     assert rows == [
-        ["wide", "2020-01-01", "AAA", 0.5],
-        ["wide", "2020-01-01", "BBB", 0.25],
-        ["wide", "2020-01-26", "AAA", 0.5],
-        ["wide", "2020-01-26", "BBB", 0.25],
+        ["wide", "2020-01-01", "AAA", 0.5, "har"],
+        ["wide", "2020-01-01", "BBB", 0.25, "ewma"],
+        ["wide", "2020-01-26", "AAA", 0.5, "har"],
+        ["wide", "2020-01-26", "BBB", 0.25, "ewma"],
     ]
 
 
