@@ -63,7 +63,7 @@ def block_histories(
     first = calendar.start_of_newest(start, block.cutoffs[0], most)
     sessions = calendar.sessions(first, block.end)
     seen = histories.until(block.end)
-    by_ticker = {ticker: seen.of(ticker, block.end) for ticker in plan.universe.tickers}
+    by_ticker = {ticker: seen.of(ticker, block.end) for ticker in plan.members(block)}
     return {
         ticker: on_calendar(history, sessions)
         for ticker, history in by_ticker.items()
@@ -96,7 +96,7 @@ def dataset_files(
     """
     files: dict[str, bytes] = {}
     failures: dict[str, StockcastError] = {}
-    for ticker in plan.universe.tickers:
+    for ticker in plan.members(block):
         if ticker not in histories:
             failures[ticker] = NotEnoughHistory(f"{ticker}: no prices up to {block.end}.")
             continue

@@ -71,6 +71,8 @@ class BacktestPlan:
     """A backtest, decided to the last detail.
 
     Attributes:
+        universe: with members by date where whole days take part, with those of the first cutoff
+            otherwise.
         step, refit, embargo, warm_start: see `BacktestRequest`.
         prices, actions: the digests of the tables that it sees.
     """
@@ -101,6 +103,7 @@ class BacktestPlan:
                     *([universe.history_sessions] if universe.history_sessions else []),
                     *([] if universe.repair else ["unrepaired"]),
                     *([universe.retrain] if self.has_days else []),
+                    *([list(self.members(block)) for block in self.blocks if universe.members]),
                 ],
                 [forecaster.identity for forecaster in self.forecasters],
                 [[str(day) for day in (*block.cutoffs, block.end)] for block in self.blocks],
@@ -112,6 +115,10 @@ class BacktestPlan:
     def has_days(self) -> bool:
         """True where whole days take part, which forecast stocks that have no network, too."""
         return any(forecaster.is_published for forecaster in self.forecasters)
+
+    def members(self, block: Block) -> tuple[str, ...]:
+        """Return the tickers of a block, the same at all of its cutoffs."""
+        return self.universe.on(block.cutoffs[0]).tickers
 
     @property
     def folder(self) -> str:

@@ -9,9 +9,11 @@ import pytest
 
 from pipeline.daily import plan as plan_day
 from pipeline.measures import scores
+from pipeline.members import Member
 from pipeline.models import PUBLISHED
 from pipeline.quantiles import QUANTILE_COUNT
 from pipeline.research.backtest import compare_forecasters
+from pipeline.research.backtest_plan import read_backtest_plan
 from pipeline.research.backtest_planning import plan_backtest
 from pipeline.research.backtest_request import BacktestRequest
 from pipeline.research.backtest_shards import make_shard, read_notes, read_shards
@@ -57,9 +59,13 @@ def backfilled(source, backtested, tmp_path_factory):
     """FORECASTS and PROMOTIONS of the same sessions, as the days have published them."""
     _, plan, _ = backtested
     with QuickParts(tmp_path_factory.mktemp("backfill"), source) as parts:
-        for cutoff in plan.cutoffs:
-            take_steps(parts, plan_day(parts, TRAINED, cutoff, NOW), last="publish")
-        yield parts.store.load(FORECASTS), parts.store.load(PROMOTIONS)
+        yield backfill(parts, TRAINED, plan.cutoffs)
+
+
+def backfill(parts, universe, cutoffs):
+    for cutoff in cutoffs:
+        take_steps(parts, plan_day(parts, universe, cutoff, NOW), last="publish")
+    return parts.store.load(FORECASTS), parts.store.load(PROMOTIONS)
 
 
 def published_by(backtested):
@@ -134,6 +140,36 @@ def test_a_ticker_that_the_day_holds_back_has_no_forecast_and_the_reason(tmp_pat
     assert cutoff == "2013-02-11"
     assert reason.startswith("2013-02-11: close ")
     assert [kinds["blend"] for kinds in notes.published.values()] == [3, 2]
+
+
+def test_each_cutoff_has_its_members_whatever_forecasts(source, tmp_path):
+    change = dt.date(2013, 2, 11)
+    members = (
+        Member("OLD", dt.date(2000, 1, 3)),
+        Member("AAA", dt.date(2000, 1, 3), change - dt.timedelta(days=1)),
+        Member("YNG", change),
+    )
+    universe = dataclasses.replace(TRAINED, tickers=("AAA", "OLD", "YNG"), members=members)
+    with QuickParts(tmp_path, source) as parts:
+        plan = plan_backtest(parts, universe, dataclasses.replace(REQUEST, refit=0), NOW)
+        assert [plan.members(block) for block in plan.blocks] == [("AAA", "OLD"), ("OLD", "YNG")]
+        for shard in plan.shards:
+            make_shard(parts, plan, *shard)
+        rows = read_shards(parts, plan)
+        assert read_backtest_plan(parts, plan.digest) == plan
+        forecasts, _ = backfill(parts, universe, plan.cutoffs)
+    for _, own in rows.groupby("recipe"):
+        pairs = {(cutoff.date(), t) for cutoff, t in zip(own["cutoff"], own["ticker"], strict=True)}
+        assert pairs == {
+            (cutoff, ticker)
+            for cutoff in plan.cutoffs
+            for ticker in ("OLD", "AAA" if cutoff < change else "YNG")
+        }
+    own = rows[rows["recipe"] == PUBLISHED].sort_values(["ticker", "cutoff", "horizon", "quantile"])
+    by_day = forecasts.sort_values(["ticker", "cutoff", "horizon"])
+    assert np.array_equal(
+        own["forecast"].to_numpy(), by_day[list(scores.FORECAST_COLUMNS)].to_numpy().reshape(-1)
+    )
 
 
 def test_the_text_says_who_is_published(backtested):
