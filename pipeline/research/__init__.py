@@ -6,7 +6,7 @@ from pipeline.research.backtest import BacktestResult, backtest, compare_forecas
 from pipeline.research.backtest_plan import BacktestPlan, read_backtest_plan
 from pipeline.research.backtest_planning import plan_backtest
 from pipeline.research.backtest_request import BacktestRequest
-from pipeline.research.backtest_shards import make_shard
+from pipeline.research.backtest_shards import make_shard, read_shards
 from pipeline.research.exercises import (
     ExerciseReport,
     exercise_recipes,
@@ -65,6 +65,7 @@ __all__ = [
     "pooled_har",
     "read_backtest_plan",
     "read_exercise_text",
+    "read_shards",
     "reproduce",
     "save_look_ahead",
     "studied_universe",

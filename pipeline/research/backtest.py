@@ -3,9 +3,9 @@
 It walks forward in blocks of cutoffs: networks are trained at a block's first cutoff, and forecast
 at the others without further training. Only cutoffs that all forecasters have are compared.
 
-Three parts of a day are not repeated: the choice between the networks of two training cutoffs, the
-floor on test, and the stand-ins for a stock that has no network. Such a stock is left out of the
-block.
+A recipe's line has three parts of a day less: the choice between the networks of two training
+cutoffs, the floor on test, and the stand-ins for a stock that has no network, which is left out of
+the block. The line `published` is that of whole days (see `published_days`).
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from pipeline.research.backtest_plan import BACKTEST_FOLDER, BacktestPlan, Block
 from pipeline.research.backtest_request import Forecaster
 from pipeline.storage import pack_table, unpack_table
 from pipeline.tables import ACTIONS, PRICES, column
-from pipeline.windows import Since, Spec, Split, Windows, encode
+from pipeline.windows import Since, Spec, Split, Unscaled, Windowing, Windows, encode
 
 if TYPE_CHECKING:
     from pipeline.parts import Parts
@@ -121,9 +121,12 @@ def _spec_for(
     except NotEnoughHistory:
         if forecaster.trains_here or not plan.has_days:
             raise
-        before = int((_days(history["session"]) <= np.datetime64(block.cutoffs[0])).sum())
-        split = Split(Since(block.after), min_train_windows=0, embargo=plan.embargo)
-        return dataclasses.replace(spec.without_training(before), split=split)
+        return dataclasses.replace(
+            spec,
+            window=Windowing(context_length=1),  # also of a stock that is listed within the block
+            normalisation=Unscaled(),
+            split=Split(Since(block.after), min_train_windows=0, embargo=plan.embargo),
+        )
     return spec
 
 

@@ -62,5 +62,5 @@ def held_back_sentences(notes: Sequence[ShardNotes]) -> Iterator[str]:
             reasons.setdefault(ticker, {}).update(of_ticker)
     for ticker, of_ticker in reasons.items():
         cutoff, reason = next(iter(of_ticker.items()))
-        times = counted(len(of_ticker), "cutoff")
+        times, reason = counted(len(of_ticker), "cutoff"), reason.removeprefix(f"{cutoff}: ")
         yield f"{ticker} is not published at {times}, first at {cutoff}: {reason}"

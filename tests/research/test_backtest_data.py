@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.models import PUBLISHED
 from pipeline.prices import Histories
 from pipeline.research.backtest_data import (
     at_cutoffs,
@@ -16,12 +17,14 @@ from pipeline.research.backtest_data import (
     histories_ahead,
     kept_histories,
 )
+from pipeline.research.backtest_request import Forecaster
 from pipeline.tables import PRICE_COLUMNS
 from pipeline.windows import load_dataset
 from tests.made_backtests import (
     FIRST_CUTOFF,
     HORIZON,
     NAIVE_REQUEST,
+    TINY,
     TINY_FORECASTER,
     BacktestParts,
     bars_of,
@@ -61,6 +64,25 @@ def test_a_ticker_with_too_little_history_or_none_is_left_out_with_the_reason(pa
     assert datasets.results == {}
     assert str(datasets.failures["IBM"]) == f"IBM: no prices up to {block.end}."
     assert "leave 0 windows to train on, 100 are needed" in str(datasets.failures["NEW"])
+
+
+def test_beside_whole_days_a_stock_that_is_listed_within_a_block_has_windows(tmp_path):
+    bars = {"IBM": bars_of(0), "NEW": bars_of(2, 60)}
+    parts = BacktestParts(tmp_path, tmp_path / "prices", bars)
+    plan = parts.plan(NAIVE_REQUEST)
+    block, naive = plan.blocks[1], Forecaster("naive")
+    calendar = parts.calendar(parts.universe)
+    histories = block_histories(plan, block, kept_histories(parts, plan), calendar)
+    assert "NEW" in dataset_files(plan, naive, block, histories).failures
+    days = Forecaster(PUBLISHED, TINY, settings=(("seed", 7),))
+    with_days = dataclasses.replace(plan, forecasters=(days, naive))
+    datasets = dataset_files(with_days, naive, block, histories).results
+    test = load_dataset(datasets["NEW"]).test
+    listed = histories["NEW"]["session"].iloc[0]
+    assert block.cutoffs[0] < listed.date()
+    assert test.origins[0] == np.datetime64(listed.date())
+    # A network of the backtest's own still cannot learn from it.
+    assert "NEW" in dataset_files(with_days, TINY_FORECASTER, block, histories).failures
 
 
 def test_a_history_ends_with_its_block_and_holds_what_was_kept(parts):

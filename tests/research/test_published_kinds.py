@@ -17,7 +17,7 @@ NOTES = [
     ShardNotes(published={"2013-01-02": kinds(2, 1), "2013-01-03": kinds(2, 1)}),
     ShardNotes(
         published={"2013-01-04": kinds(1, 1), "2013-01-07": kinds(2, 1)},
-        held_back={"TWO": {"2013-01-04": "close 9 is above high 8."}},
+        held_back={"TWO": {"2013-01-04": "2013-01-04: close 9 is above high 8."}},
     ),
 ]
 
