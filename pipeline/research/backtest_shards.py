@@ -11,6 +11,7 @@ A shard that is there is read, not made again, so a backtest that was stopped go
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import json
@@ -21,8 +22,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from pipeline.arrays import Floats
 from pipeline.decisions import Choice
-from pipeline.errors import LookAtTheData
+from pipeline.errors import LookAtTheData, NotEnoughHistory
 from pipeline.models import BASELINES, PooledHar, PriceRecipe, har, statistical
 from pipeline.prices import Histories
 from pipeline.quantiles import PROBABILITIES, QUANTILE_COUNT
@@ -262,8 +264,7 @@ def _baseline_forecasts(name: str, data: _BlockData) -> dict[str, CutoffForecast
         dataset = load_dataset(file)
         fitted = BASELINES[name].fit(dataset.train, dataset.spec.horizon)
         chosen = data.at_cutoffs(dataset)
-        quantiles = fitted(dataset.test)[chosen]
-        forecasts[ticker] = CutoffForecasts(dataset.test.take(chosen), quantiles)
+        forecasts[ticker] = _finite(dataset.test.take(chosen), fitted(dataset.test)[chosen])
     return forecasts
 
 
@@ -280,11 +281,14 @@ def _har_forecasts(parts: Parts, name: str, data: _BlockData) -> dict[str, Cutof
     for ticker, file in data.files.items():
         dataset = load_dataset(file)
         test = dataset.test.take(data.at_cutoffs(dataset))
-        quantiles = regression.at(ticker, test.origins)
-        # Where closes have only begun, there is nothing to forecast from.
-        finite = np.flatnonzero(np.isfinite(quantiles).all(axis=(1, 2)))
-        forecasts[ticker] = CutoffForecasts(test.take(finite), quantiles[finite])
+        forecasts[ticker] = _finite(test, regression.at(ticker, test.origins))
     return forecasts
+
+
+def _finite(test: Windows, quantiles: Floats) -> CutoffForecasts:
+    """Leave out the cutoffs without a forecast: where closes have only begun."""
+    finite = np.flatnonzero(np.isfinite(quantiles).all(axis=(1, 2)))
+    return CutoffForecasts(test.take(finite), quantiles[finite])
 
 
 def _statistical_forecasts(
@@ -300,15 +304,16 @@ def _statistical_forecasts(
         prices = column(history, spec.target).ffill().to_numpy("float64")
         series = TargetSeries(prices, steps_of(history, spec)[spec.target])
         test = dataset.test.take(data.at_cutoffs(dataset))
-        quantiles = np.empty((len(test), horizon, QUANTILE_COUNT))
+        quantiles = np.full((len(test), horizon, QUANTILE_COUNT), np.nan)
         for row, (position, cutoff) in enumerate(zip(test.position, test.origins, strict=True)):
             prices = series.up_to(position)
             known = prices[np.isfinite(prices)]
-            forecast = statistical.forecast(name, known, horizon, f"{ticker} {cutoff}")
-            quantiles[row] = forecast.quantiles
-            if forecast.reason:
-                stood_in.setdefault(ticker, []).append(str(cutoff))
-        forecasts[ticker] = CutoffForecasts(test, quantiles)
+            with contextlib.suppress(NotEnoughHistory):  # of a young stock: not from this cutoff
+                forecast = statistical.forecast(name, known, horizon, f"{ticker} {cutoff}")
+                quantiles[row] = forecast.quantiles
+                if forecast.reason:
+                    stood_in.setdefault(ticker, []).append(str(cutoff))
+        forecasts[ticker] = _finite(test, quantiles)
     return forecasts, ShardNotes(stood_in=stood_in)
 
 

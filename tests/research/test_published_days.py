@@ -17,6 +17,7 @@ from pipeline.research.backtest_plan import read_backtest_plan
 from pipeline.research.backtest_planning import plan_backtest
 from pipeline.research.backtest_request import BacktestRequest
 from pipeline.research.backtest_shards import make_shard, read_notes, read_shards
+from pipeline.storage import unpack_table
 from pipeline.tables import FORECASTS, PROMOTIONS
 from tests.daily.quick_days import QuickParts, take_steps
 from tests.made_days import NOW, TRAINED, made_source
@@ -112,6 +113,18 @@ def test_baselines_forecast_the_young_stocks_too(backtested):
     for name in ("har", "naive", "ewma"):
         counts = rows[rows["recipe"] == name]["ticker"].value_counts()
         assert dict(counts) == dict.fromkeys(TRAINED.tickers, per_stock)
+
+
+def test_a_statistical_model_has_no_forecast_where_it_needs_more_prices(tmp_path):
+    short = made_source()
+    short.bars["AAA"] = short.bars["AAA"].tail(70)
+    request = dataclasses.replace(REQUEST, recipes=[PUBLISHED, "drift"], refit=0)
+    with QuickParts(tmp_path, short) as parts:
+        plan = plan_backtest(parts, TRAINED, request, NOW)
+        [drift] = [shard for shard in plan.shards if shard[0].name == "drift"]
+        made = unpack_table(parts.artifacts.read_derived(make_shard(parts, plan, *drift)))
+    counts = made.drop_duplicates(["ticker", "cutoff"])["ticker"].value_counts()
+    assert dict(counts) == {"OLD": 3, "TWO": 3, "YNG": 3, "AAA": 1}
 
 
 def test_days_train_no_network_that_is_in_the_cache(backtested):
