@@ -64,7 +64,11 @@ def comparison_text(comparison: BacktestComparison) -> str:
     """Return a backtest's text for people."""
     board = comparison.board
     horizons = format_rows(readable_horizons(board), "table")
-    remarks = [*_stand_ins(comparison), *left_out_sentences(comparison.notes)]
+    remarks = [
+        *_weights(comparison),
+        *_stand_ins(comparison),
+        *left_out_sentences(comparison.notes),
+    ]
     days = comparison.notes_on_days
     kinds = format_rows(kinds_in_spells(kinds_table(days)), "table")
     remarks += held_back_sentences(days)
@@ -129,6 +133,22 @@ def left_out_sentences(notes: Sequence[tuple[Forecaster, Block, ShardNotes]]) ->
         blocks = counted(len(of_blocks), "block")
         by_ticker.setdefault(ticker, f"left out of {blocks} by {name}: {of_blocks[0]}")
     return list(by_ticker.values())
+
+
+def _weights(comparison: BacktestComparison) -> Iterator[str]:
+    """Yield a sentence for each recipe on what its networks weigh in their blends."""
+    weights: dict[str, list[float]] = {}
+    baselines: dict[str, set[str]] = {}
+    for forecaster, _, shard in comparison.notes:
+        weights.setdefault(forecaster.name, []).extend(shard.weights.values())
+        baselines.setdefault(forecaster.name, set()).update(shard.baselines.values())
+    for name, each in weights.items():
+        rest = " and ".join(sorted(baselines[name]))
+        if any(each):
+            share = f"{min(each):.0%} to {max(each):.0%}"
+            yield f"Networks of {name} have {share} of a blend with {rest}."
+        elif each:
+            yield f"Networks of {name} have no weight beside {rest}: its line is that, calibrated."
 
 
 def _stand_ins(comparison: BacktestComparison) -> Iterator[str]:

@@ -66,8 +66,19 @@ def test_the_text_describes_the_cutoffs_and_what_is_lacking(comparison):
         "of 2 sessions lies between"
     )
     assert "3 of 103 pairs of ticker and cutoff are left out" in text
+    assert "Networks of wide have 25% to 50% of a blend with ewma and har." in text
     assert "naive could not be fitted 4 times, first at AAA 2020-01-02: the EWMA" in text
     assert text.endswith("left out of 2 blocks by wide: CCC: too short.")
+
+
+def test_a_recipe_without_any_weight_is_called_its_baseline(comparison):
+    wide = comparison.plan.forecasters[list(SPREADS).index("wide")]
+    notes = ShardNotes(weights={"AAA": 0.0, "BBB": 0.0}, baselines={"AAA": "har", "BBB": "har"})
+    plain = dataclasses.replace(comparison, notes=[(wide, comparison.plan.blocks[0], notes)])
+    text = " ".join(comparison_text(plain).split())
+    assert text.endswith(
+        "Networks of wide have no weight beside har: its line is that, calibrated."
+    )
 
 
 def test_nothing_lacking_is_not_mentioned(comparison):
