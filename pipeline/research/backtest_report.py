@@ -13,7 +13,6 @@ from pipeline.reporting import charts, counted, format_rows, sentences
 from pipeline.research import leaderboard
 from pipeline.research.backtest_plan import BacktestPlan, Block
 from pipeline.research.backtest_request import Forecaster
-from pipeline.research.backtest_shards import ShardNotes
 from pipeline.research.distribution_table import DistributionTables, tracked_figures
 from pipeline.research.distribution_text import distribution_text
 from pipeline.research.leaderboard import ALL_HORIZONS, MOVING_CUTOFFS
@@ -24,6 +23,7 @@ from pipeline.research.published_kinds import (
     kinds_shares,
     kinds_table,
 )
+from pipeline.research.shard_notes import ShardNotes
 from pipeline.research.study import csv_file
 from pipeline.tracking import TrackedRun
 from pipeline.training import SHARED

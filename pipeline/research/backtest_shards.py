@@ -14,9 +14,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,6 +41,7 @@ from pipeline.research.har_forecasts import har_forecasts
 from pipeline.research.network_blends import network_blends, network_choice, pooled_har
 from pipeline.research.network_forecasts import network_forecasts
 from pipeline.research.published_days import published_days
+from pipeline.research.shard_notes import ShardNotes
 from pipeline.storage import pack_table, unpack_table
 from pipeline.tables import BACKTESTS, column
 from pipeline.windows import Dataset, TargetSeries, Windows, load_dataset, steps_of
@@ -63,35 +63,6 @@ class CutoffForecasts:
 
     windows: Windows
     quantiles: np.ndarray
-
-
-@dataclass(frozen=True)
-class ShardNotes:
-    """The remarks on a shard, kept next to it.
-
-    Attributes:
-        left_out: by ticker, why it has no forecasts.
-        weights, baselines: by ticker, the network's share of the blend, and who has the rest.
-        stood_in: by ticker, the cutoffs at which a statistical model could not be fitted, so that
-            the EWMA random walk stands in for it.
-        published, held_back: see `PublishedDays.kinds` and `held_back`.
-    """
-
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    weights: Mapping[str, float] = field(default_factory=dict)
-    baselines: Mapping[str, str] = field(default_factory=dict)
-    stood_in: Mapping[str, list[str]] = field(default_factory=dict)
-    published: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    held_back: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-
-    def encode(self) -> bytes:
-        """Encode the remarks as JSON."""
-        return json.dumps(vars(self), indent=1).encode()
-
-    @classmethod
-    def decode(cls, data: bytes) -> ShardNotes:
-        """Decode what `encode` wrote."""
-        return cls(**json.loads(data))
 
 
 @dataclass(frozen=True)

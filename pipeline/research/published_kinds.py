@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from pipeline.reporting import counted
-from pipeline.research.backtest_shards import ShardNotes
 from pipeline.research.published_days import PUBLISHED_KINDS
+from pipeline.research.shard_notes import ShardNotes
 
 #: The column of the stocks that a day holds back.
 HELD_BACK = "held_back"

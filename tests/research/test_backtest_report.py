@@ -15,9 +15,9 @@ from pipeline.research.backtest_report import (
     comparison_text,
 )
 from pipeline.research.backtest_request import Forecaster
-from pipeline.research.backtest_shards import ShardNotes
 from pipeline.research.distribution_table import distribution_tables
 from pipeline.research.leaderboard import leaderboard
+from pipeline.research.shard_notes import ShardNotes
 from pipeline.universes import Universe
 from tests.made_backtests import TINY
 from tests.made_forecasts import FIRST_DAY, SPREADS, forecasts_of

@@ -1,12 +1,12 @@
 """Who is published, as a backtest of whole days counts it."""
 
-from pipeline.research.backtest_shards import ShardNotes
 from pipeline.research.published_kinds import (
     held_back_sentences,
     kinds_in_spells,
     kinds_shares,
     kinds_table,
 )
+from pipeline.research.shard_notes import ShardNotes
 
 
 def kinds(blend, har):
