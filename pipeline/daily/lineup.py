@@ -12,6 +12,7 @@ import datetime as dt
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -236,6 +237,7 @@ def shared(parts: Parts, run: Run) -> Lineup | None:
     return stored(parts, run, [SHARED]).get(SHARED)
 
 
+@cache
 def _adapter() -> TypeAdapter[Lineup]:
     from pydantic import TypeAdapter
 
