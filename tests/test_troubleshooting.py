@@ -591,6 +591,9 @@ PROVOKED: dict[str, Callable[[Stranger], str]] = {
 
 #: Those for which MLflow or Great Expectations is imported, or every calendar built.
 SLOW_WORDS = (
+    "There is no connection",
+    "There is no function",
+    "the lake source needs",
     "days without a session of XNYS",
     "1/2 of the bars before",
     "or set STOCKCAST_TRACKING_URI to one that",
