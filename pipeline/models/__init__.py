@@ -5,6 +5,7 @@ from pipeline.models.baselines import BASELINES, EWMA, NAIVE, YARDSTICKS, Fitted
 from pipeline.models.default import DEFAULT, AnchoredQuantiles
 from pipeline.models.har import HAR
 from pipeline.models.har_features import Panel
+from pipeline.models.har_medians import LINE_INPUTS
 from pipeline.models.har_panels import panel_of
 from pipeline.models.layers.recurrent import EMBEDDING, NUMBERING, Stack
 from pipeline.models.network import Examples, Shape
@@ -22,6 +23,7 @@ __all__ = [
     "FAITHFUL",
     "FILES",
     "HAR",
+    "LINE_INPUTS",
     "NAIVE",
     "NUMBERING",
     "PUBLISHED",

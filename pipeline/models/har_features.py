@@ -124,6 +124,12 @@ def carried(values: Floats) -> Floats:
     return last
 
 
+def later(values: Floats, ahead: int) -> Floats:
+    """Return the value `ahead` sessions later, (T, S); NaN beyond the end."""
+    count = min(ahead, len(values))
+    return np.concatenate([values[count:], np.full((count, *values.shape[1:]), np.nan)])
+
+
 def trailing_mean(values: Floats, count: int) -> Floats:
     """Return means over the last `count` sessions (T, S), or over fewer at the beginning.
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import NotEnoughHistory
-from pipeline.models import BASELINES, har, statistical
+from pipeline.models import BASELINES, har, har_ridge, statistical
 from pipeline.models.har_features import range_variances
 from pipeline.quantiles import MEDIAN, PROBABILITIES, QUANTILE_COUNT, losses, shape_of
 from pipeline.windows import exponentially_weighted
@@ -63,12 +63,12 @@ def test_the_ridge_with_no_penalty_is_least_squares():
     values = 1 + inputs @ [0.5, -0.2, 3.0] + random.normal(size=500)
     columns = np.column_stack([np.ones(500), inputs, values])
     expected = np.linalg.lstsq(columns[:, :-1], values, rcond=None)[0]
-    np.testing.assert_allclose(har._coefficients(columns.T @ columns, 0.0), expected)
+    np.testing.assert_allclose(har_ridge.coefficients_of(columns.T @ columns, 0.0), expected)
 
 
 def test_the_ridge_of_an_input_that_never_changes_leaves_it_out():
     columns = np.column_stack([np.ones(50), np.full(50, 7.0), np.arange(50.0), np.arange(50.0)])
-    coefficients = har._coefficients(columns.T @ columns, 1e-9)
+    coefficients = har_ridge.coefficients_of(columns.T @ columns, 1e-9)
     np.testing.assert_allclose(coefficients, [0, 0, 1], atol=1e-6)
 
 
