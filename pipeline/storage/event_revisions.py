@@ -67,7 +67,7 @@ class EventRevisions:
             if len(changed):
                 moment = next_moment(self.clock, self._newest(connection, source_id))
                 stamped = changed.assign(source_id=source_id, known_at=moment)
-                insert = insert_into(connection, EVENT_REVISIONS)
+                insert = insert_into(connection.dialect.name, EVENT_REVISIONS.name)
                 insert_all(
                     connection, EVENT_REVISIONS, insert, rows_of(EVENT_REVISIONS, stamped), "ticker"
                 )
