@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline.errors import NotEnoughHistory
+from pipeline.models import EWMA, HAR
 from pipeline.research import leaderboard
 from pipeline.research.backtest_data import histories_ahead
 from pipeline.research.backtest_plan import BACKTEST_FOLDER, BacktestPlan
@@ -84,8 +85,10 @@ def compare_forecasters(parts: Parts, plan: BacktestPlan) -> BacktestResult:
     board = comparison.board
     overall = board[board["horizon"] == ALL_HORIZONS]
     metrics = {
-        f"skill_ewma.{name}": float(skill)
-        for name, skill in zip(overall["recipe"], overall["skill_ewma"], strict=True)
+        f"skill_{opponent}.{name}": float(skill)
+        for opponent in (EWMA, HAR)
+        if f"skill_{opponent}" in overall
+        for name, skill in zip(overall["recipe"], overall[f"skill_{opponent}"], strict=True)
     }
     # A parent run and below it one per forecaster, so that MLflow shows them side by side.
     record_runs(
