@@ -180,8 +180,8 @@ def leaderboard(forecasts: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns recipe, horizon, forecasts (their number), cutoffs and pinball; for each of
         `opponents_among` skill_<name> with its bounds _low and _high at `CONFIDENCE`, NaN where
-        there are fewer than `FEWEST_CUTOFFS` cutoffs; rmse_ratio (RMSE of the median over naive's; of
-        `ALL_HORIZONS` the mean of the horizons'); coverage_50, _80, _95; and width_50, _80, _95
+        there are fewer than `FEWEST_CUTOFFS` cutoffs; rmse_ratio (RMSE of the median over naive's;
+        of `ALL_HORIZONS` the mean of the horizons'); coverage_50, _80, _95; and width_50, _80, _95
         (mean width as a fraction of the price).
     """
     records = records_of(forecasts)
