@@ -80,6 +80,20 @@ def test_a_decision_of_the_version_before_is_published_without_what_it_did_not_k
     pd.testing.assert_frame_equal(promotions.drop(columns=added), published.drop(columns=added))
 
 
+def test_what_the_version_before_published_gets_its_outer_quantiles_once(done):
+    parts, run = done
+    now = parts.rows(FORECASTS, run)
+    for table in (FORECASTS, PUBLICATIONS):
+        rows = parts.store.load(table, **run.key)
+        parts.store.save(table, rows.assign(lower_98=float("nan"), upper_98=float("nan")))
+    for changed in (20, 0):
+        take_steps(parts, run, "publish", "publish")
+        message = f"20 forecasts, {changed} of them new or changed"
+        assert parts.messages[-1] == ("publish", "", message)
+        pd.testing.assert_frame_equal(parts.rows(FORECASTS, run), now)
+        assert len(parts.store.load(PUBLICATIONS, **run.key)) == 40
+
+
 def test_forecasts_that_break_their_expectations_are_not_published(done):
     parts, run = done
     clear(parts, run)
