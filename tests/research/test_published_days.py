@@ -22,7 +22,7 @@ from pipeline.tables import FORECASTS, PROMOTIONS
 from tests.daily.quick_days import QuickParts, take_steps
 from tests.made_days import NOW, TRAINED, made_source
 
-#: Great Expectations judges the prices of each day.
+#: Whole days take seconds each.
 pytestmark = pytest.mark.slow
 
 #: Three cutoffs over two training cutoffs; their forecasts' sessions have closed.
