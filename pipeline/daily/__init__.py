@@ -5,6 +5,7 @@ from pipeline.daily.admission import INGEST_FAILED, passed, reasons_of
 from pipeline.daily.currencies import with_currency
 from pipeline.daily.dataset_files import OWN_ROLES, POOL_ROLES, dataset_file, read_dataset
 from pipeline.daily.ingest import probe
+from pipeline.daily.ingest_events import ingest_events
 from pipeline.daily.joint_forecasts import USUAL_PATHS
 from pipeline.daily.known_events import with_events
 from pipeline.daily.lineup import Lineup, NetworkEntry
@@ -51,6 +52,7 @@ __all__ = [
     "dataset_file",
     "decisive_settings",
     "forecasts_text",
+    "ingest_events",
     "lineup",
     "make_forecasts",
     "page_file",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,11 +15,12 @@ from pipeline.arrays import Bools
 from pipeline.daily import VALIDATION
 from pipeline.errors import NotEnoughHistory, StockcastError
 from pipeline.outcomes import Outcomes
-from pipeline.prices import Histories, on_calendar, unsettled
+from pipeline.prices import Histories, on_calendar, read_event_file, unsettled
 from pipeline.research.backtest_plan import BACKTEST_FOLDER, BacktestPlan, Block
 from pipeline.research.backtest_request import Forecaster
 from pipeline.storage import pack_table, unpack_table
 from pipeline.tables import ACTIONS, PRICES, column
+from pipeline.universes import NO_EVENTS, Universe
 from pipeline.windows import Since, Spec, Split, Unscaled, Windowing, Windows, encode
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 #: Where the prices that backtests have seen are kept, named by their content.
 KEPT_PRICES_FOLDER, KEPT_PRICES_SUFFIX = f"{BACKTEST_FOLDER}/prices", ".parquet"
+KEPT_EVENTS_SUFFIX = ".csv"
 
 
 def keep_histories(parts: Parts, histories: Histories) -> tuple[str, str]:
@@ -36,6 +39,29 @@ def keep_histories(parts: Parts, histories: Histories) -> tuple[str, str]:
         for table in (histories.bars, histories.actions)
     )
     return prices, actions
+
+
+def keep_events(parts: Parts, universe: Universe) -> str:
+    """Keep the universe's file of events; return its digest, "" where it has none.
+
+    Raises:
+        SettingsError: the file cannot be read.
+    """
+    if universe.events in ("", NO_EVENTS):
+        return ""
+    path = Path(universe.events).expanduser()
+    read_event_file(path, universe.tickers)
+    return parts.artifacts.put_content(KEPT_PRICES_FOLDER, KEPT_EVENTS_SUFFIX, path.read_bytes())
+
+
+def with_kept_events(parts: Parts, plan: BacktestPlan, folder: Path) -> Universe:
+    """Return the plan's universe with the file of events that it has kept, put into a folder."""
+    if not plan.events:
+        return plan.universe
+    kept = parts.artifacts.read_content(KEPT_PRICES_FOLDER, KEPT_EVENTS_SUFFIX, plan.events)
+    path = folder / f"events{KEPT_EVENTS_SUFFIX}"
+    path.write_bytes(kept)
+    return dataclasses.replace(plan.universe, events=str(path))
 
 
 def kept_histories(parts: Parts, plan: BacktestPlan) -> Histories:

@@ -75,6 +75,7 @@ class BacktestPlan:
             otherwise.
         step, refit, embargo, warm_start: see `BacktestRequest`.
         prices, actions: the digests of the tables that it sees.
+        events: the digest of the universe's file of events, which whole days see; "": none.
     """
 
     universe: Universe
@@ -86,6 +87,7 @@ class BacktestPlan:
     warm_start: bool
     prices: str
     actions: str
+    events: str = ""
 
     @cached_property
     def digest(self) -> str:
@@ -103,6 +105,7 @@ class BacktestPlan:
                     *([universe.history_sessions] if universe.history_sessions else []),
                     *([] if universe.repair else ["unrepaired"]),
                     *([universe.retrain] if self.has_days else []),
+                    *([self.events] if self.events else []),
                     *([list(self.members(block)) for block in self.blocks if universe.members]),
                 ],
                 [forecaster.identity for forecaster in self.forecasters],
@@ -191,6 +194,7 @@ class BacktestPlan:
             "warm_start": self.warm_start,
             "prices": self.prices,
             "actions": self.actions,
+            "events": self.events,
         }
         return json.dumps(values, indent=1).encode()
 

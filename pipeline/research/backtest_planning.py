@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING
 from pipeline.errors import NotEnoughHistory, SettingsError
 from pipeline.models import statistical
 from pipeline.prices import Histories, fetch_histories, require_known
-from pipeline.research.backtest_data import block_histories, dataset_files, keep_histories
+from pipeline.research.backtest_data import (
+    block_histories,
+    dataset_files,
+    keep_events,
+    keep_histories,
+)
 from pipeline.research.backtest_plan import BacktestPlan, Block
 from pipeline.research.backtest_request import BacktestRequest, forecasters_of
 from pipeline.universes import Universe
@@ -65,6 +70,7 @@ def plan_backtest(
         warm_start=request.warm_start,
         prices=prices,
         actions=actions,
+        events=keep_events(parts, universe) if has_days else "",
     )
     _require_trainable(parts, plan, histories)
     parts.artifacts.write(f"{plan.folder}/plan.json", plan.encode())

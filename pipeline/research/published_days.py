@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.arrays import Array, Floats
-from pipeline.daily import Sandbox, make_forecasts, reasons_of, run_of
+from pipeline.daily import Sandbox, ingest_events, make_forecasts, reasons_of, run_of
 from pipeline.errors import LookAtTheData
 from pipeline.leftovers import TemporaryFolder
 from pipeline.measures import scores
@@ -25,6 +25,7 @@ from pipeline.models import EWMA, HAR, NAIVE, STANDING
 from pipeline.prices import Histories
 from pipeline.quantiles import QUANTILE_COUNT
 from pipeline.reporting import counted
+from pipeline.research.backtest_data import with_kept_events
 from pipeline.research.backtest_plan import BacktestPlan, Block
 from pipeline.research.backtest_request import Forecaster
 from pipeline.tables import FORECASTS, PROMOTIONS
@@ -86,9 +87,10 @@ def published_days(
         Sandbox(folder, settings, parts.recipes, beside=parts) as sandbox,
     ):
         _fill(sandbox, plan, histories.until(block.cutoffs[-1]))
-        moment = dt.datetime.now(dt.UTC)
+        universe, now = with_kept_events(parts, plan, folder), dt.datetime.now(dt.UTC)
         for cutoff in block.cutoffs:
-            run = run_of(sandbox, plan.universe.on(cutoff), cutoff, moment, replay=True)
+            run = run_of(sandbox, universe.on(cutoff), cutoff, now, replay=False)
+            ingest_events(sandbox, run, run.universe.tickers)
             stopped = ""
             try:
                 make_forecasts(sandbox, run)

@@ -185,6 +185,31 @@ def test_each_cutoff_has_its_members_whatever_forecasts(source, tmp_path):
     )
 
 
+def test_days_see_the_universes_file_of_events(source, tmp_path):
+    file = tmp_path / "events.csv"
+    file.write_text(
+        "ticker,date,kind,amount,known_at\n"
+        "OLD,2013-02-25,dividend,2.5,2013-02-11\nAAA,2013-02-26,report,,2013-02-11\n"
+    )
+    universe = dataclasses.replace(TRAINED, events=str(file))
+    with QuickParts(tmp_path, source) as parts:
+        without = plan_backtest(parts, TRAINED, REQUEST, NOW)
+        plan = plan_backtest(parts, universe, REQUEST, NOW)
+        assert plan.digest != without.digest
+        assert read_backtest_plan(parts, plan.digest) == plan
+        for shard in plan.shards:
+            make_shard(parts, plan, *shard)
+        own = read_shards(parts, plan).query("recipe == 'published' and ticker == 'OLD'")
+        forecasts, _ = backfill(parts, universe, plan.cutoffs)
+    by_day = forecasts[forecasts["ticker"] == "OLD"].sort_values(["cutoff", "horizon"])
+    assert np.array_equal(
+        own.sort_values(["cutoff", "horizon", "quantile"])["forecast"].to_numpy(),
+        by_day[list(scores.FORECAST_COLUMNS)].to_numpy().reshape(-1),
+    )
+    after = by_day[by_day["cutoff"] == "2013-02-22"].set_index("horizon")["y_hat"]
+    assert after[1] - by_day["last_value"].iloc[-1] < -1  # it falls by the dividend
+
+
 def test_the_text_says_who_is_published(backtested):
     parts, plan, _ = backtested
     result = compare_forecasters(parts, plan)
