@@ -192,7 +192,7 @@ class Settings(BaseSettings):
     data_docs: Literal["training", "always"] = Field(
         "training",
         description="Sessions that Great Expectations itself judges, and writes its Data Docs "
-        "about: those that train, or always. On others the same rules are judged without it, with "
+        "about: those that train (and a universe's first here), or always. On others the same rules are judged without it, with "
         "the same result in a fraction of the time.",
     )
     baselines: str = Field(

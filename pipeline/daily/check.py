@@ -181,7 +181,8 @@ def _check_together(
         return
     first = first_read(parts, run) or universe.start
     sessions = parts.calendar(universe).sessions(first, run.session)
-    trains = run.session == run.training_cutoff
+    # The first session trains, too, and who looks for its pages must find some.
+    trains = run.session == run.training_cutoff or not parts.gate.is_documented(universe.name)
     documented = trains or parts.settings.data_docs == "always"
 
     def judge(some: list[str]) -> dict[str, tuple[str, pd.DataFrame]]:

@@ -74,6 +74,10 @@ class Gate:
         files = [self._suites / "prices.json", Path(__file__), *modules]
         return content_digest(b"".join(file.read_bytes() for file in files), RULES_HASH_DIGITS)
 
+    def is_documented(self, universe: str) -> bool:
+        """Return whether there are Data Docs of a universe on this machine."""
+        return self._docs is not None and any((self._docs / universe).glob("*/*.html"))
+
     def check_prices(
         self,
         prices: pd.DataFrame,

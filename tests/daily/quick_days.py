@@ -55,6 +55,9 @@ class QuickGate:
         quarantined = {t: reason for t, reason in self.broken.items() if t in tickers}
         return SimpleNamespace(findings=FINDINGS.empty(), quarantined=quarantined)
 
+    def is_documented(self, universe: str) -> bool:
+        return True
+
     def check_forecasts(self, forecasts: Any, sessions: Any) -> Any:
         self.judged["forecasts"] += 1
         broken = {t: f"{t} breaks order: {why}" for t, why in self.refuses.items()}

@@ -38,5 +38,8 @@ def test_the_page_of_several_tickers_has_a_short_name_that_stays(tmp_path):
 
 
 def test_no_page_is_written_where_none_is_asked_for(tmp_path):
-    judge(clean("GOOD"), gate=Gate(SUITES, tmp_path))
-    assert list(tmp_path.iterdir()) == []
+    gate = Gate(SUITES, tmp_path)
+    judge(clean("GOOD"), gate=gate)
+    assert list(tmp_path.iterdir()) == [] and not gate.is_documented("made")
+    judge(clean("GOOD"), gate=gate, documented=True)
+    assert gate.is_documented("made") and not gate.is_documented("other")

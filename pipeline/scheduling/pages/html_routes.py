@@ -166,13 +166,14 @@ def data_docs(path: str, parts: PartsOfPages, may_read: MayRead) -> Response:
 
 
 def _documented_session(folder: Path, session: dt.date) -> str:
-    """Return the newest session until then that has Data Docs; "": none has.
+    """Return the newest session until then that has Data Docs, else the first after; "": none.
 
     Args:
         folder: a universe's, with a folder for each session.
     """
-    names = [path.name for path in folder.glob("*-*-*") if path.is_dir()]
-    return max((name for name in names if name <= session.isoformat()), default="")
+    names = sorted(path.name for path in folder.glob("*-*-*") if path.is_dir())
+    until = [name for name in names if name <= session.isoformat()]
+    return until[-1] if until else next(iter(names), "")
 
 
 def _data_docs(parts: Parts) -> Path:
