@@ -24,6 +24,7 @@ from pipeline.training import Job, LookAheadJob, PredictJob, Workers, shared_wor
 from pipeline.training.fit import fit
 from pipeline.training.jobs import FitJob
 from pipeline.training.predict import look_ahead_with, predict
+from pipeline.training.workers import UNNEEDED
 from tests.training.made_networks import small, training_files
 
 ROOT = Path(__file__).parents[2]
@@ -146,6 +147,26 @@ def test_a_worker_forecasts_with_a_network_that_numpy_does_not_know(workers, dat
     for there, expected in zip(future.result(), here, strict=True):
         assert there.shape == (60, 2)
         np.testing.assert_array_equal(there, expected)
+
+
+@dataclass(frozen=True, eq=False)
+class LibrariesJob(Job[tuple[set[str], float]]):
+    """A job that answers what Keras has left out, and how much red is in white."""
+
+    label: str
+
+    def run(self) -> tuple[set[str], float]:
+        left_out = set(UNNEEDED) - set(sys.modules)
+        from matplotlib.colors import to_rgb
+
+        return left_out, to_rgb("white")[0]
+
+
+@pytest.mark.slow
+def test_a_worker_imports_only_what_networks_need_and_anything_that_a_job_does(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with Workers(1) as pool:
+        assert results(pool, [LibrariesJob("UP")]) == {"UP": ({"matplotlib", "sklearn"}, 1)}
 
 
 @dataclass(frozen=True, eq=False)
