@@ -268,12 +268,18 @@ class EasyJob(Job[str]):
         return self.label
 
 
-def temporary_folders() -> set[Path]:
-    return set(Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}worker-*"))
+@pytest.fixture
+def temporary_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], set[Path]]:
+    """The folders of this test's workers, apart from those of other tests at the same time."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    return lambda: set(tmp_path.glob(f"{FOLDER_PREFIX}worker-*"))
 
 
 @pytest.mark.slow
-def test_a_job_that_hangs_or_crashes_ends_with_its_worker_and_the_others_go_on(monkeypatch):
+def test_a_job_that_hangs_or_crashes_ends_with_its_worker_and_the_others_go_on(
+    temporary_folders, monkeypatch
+):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     before = temporary_folders()
     with Workers(2, limit=3.0) as pool:
@@ -295,7 +301,7 @@ class TaskTimeout(BaseException):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("end", [TaskTimeout, LookAtTheData])
-def test_a_task_that_ends_does_not_wait_for_its_jobs(end, monkeypatch):
+def test_a_task_that_ends_does_not_wait_for_its_jobs(end, temporary_folders, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     pool, before = Workers(2), temporary_folders()
     with pytest.raises(end):
@@ -318,7 +324,7 @@ time.sleep({seconds})
 
 @pytest.mark.parametrize("end", ["killed", "killed while its worker is stopped", "leaves"])
 @pytest.mark.slow
-def test_workers_end_with_their_parent_however_it_ends(end):
+def test_workers_end_with_their_parent_however_it_ends(end, temporary_folders):
     before = temporary_folders()
     script = PARENT.format(seconds=0 if end == "leaves" else 60)
     with subprocess.Popen(
