@@ -192,8 +192,8 @@ class Settings(BaseSettings):
     data_docs: Literal["training", "always"] = Field(
         "training",
         description="Sessions that Great Expectations itself judges, and writes its Data Docs "
-        "about: those that train (and a universe's first here), or always. On others the same rules are judged without it, with "
-        "the same result in a fraction of the time.",
+        "about: those that train (and a universe's first here), or always. On others the same "
+        "rules are judged without it, with the same result in a fraction of the time.",
     )
     baselines: str = Field(
         "",
