@@ -100,11 +100,11 @@ def made_day(made_once: MadeOnce, mlflow_database: Path) -> Iterator[tuple[MadeP
 
     def make(home: Path) -> None:
         shutil.copy(mlflow_database, home / "mlflow.db")
-        with MadeParts(home, made_source(signalled=True)) as parts:
+        with MadeParts(home, made_source(swing=0.015)) as parts:
             run = run_made_day(parts, universe=TRAINED)
         (home / "run.json").write_text(json.dumps(run.to_json()))
 
     home = made_once("made_day", make)
     run = Run.from_json(json.loads((home / "run.json").read_text()))
-    with MadeParts(home, made_source(signalled=True)) as parts:
+    with MadeParts(home, made_source(swing=0.015)) as parts:
         yield parts, run
