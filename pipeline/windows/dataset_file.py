@@ -12,13 +12,12 @@ import io
 import json
 import zipfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.errors import LookAtTheData, NotEnoughHistory
 from pipeline.tables import HISTORY, OHLCV, SESSION_DTYPE, column
-from pipeline.windows.anchors import anchor_columns
 from pipeline.windows.cutting import (
     CARRIED,
     complete_windows,
@@ -70,20 +69,17 @@ def packed(history: pd.DataFrame, spec: Spec) -> bytes:
     """Return the file of a history and a spec that says whether dividends are added back."""
     about = json.dumps(spec.to_json(), sort_keys=True).encode()
     file = io.BytesIO()
-    arrays: dict[str, Any] = {
-        "spec": np.frombuffer(about, dtype="uint8"),
-        "sessions": session_days(history).astype("int32"),
-        "values": history[list(STORED_COLUMNS)].to_numpy("float64"),
-    }
-    if added := anchor_columns(history):
-        arrays["anchor_columns"] = np.array(added)
-        arrays["anchors"] = history[added].to_numpy("float32")
-    np.savez(file, **arrays)  # not compressed: another zlib would make other bytes, another name
+    np.savez(  # not compressed: another zlib would make other bytes, and another name
+        file,
+        spec=np.frombuffer(about, dtype="uint8"),
+        sessions=session_days(history).astype("int32"),
+        values=history[list(STORED_COLUMNS)].to_numpy("float64"),
+    )
     return file.getvalue()
 
 
 def decode(data: bytes) -> tuple[Spec, pd.DataFrame]:
-    """Decode what `encode` wrote: the spec and the HISTORY, with its anchors.
+    """Decode what `encode` wrote: the spec and the HISTORY.
 
     Raises:
         LookAtTheData: the bytes are no dataset file.
@@ -95,8 +91,6 @@ def decode(data: bytes) -> tuple[Spec, pd.DataFrame]:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             about = json.loads(arrays["spec"].tobytes())
             sessions, values = arrays["sessions"], arrays["values"]
-            added = arrays["anchor_columns"].tolist() if "anchors" in arrays else []
-            anchors = arrays["anchors"].astype("float64") if added else values[:, :0]
         spec = Spec.from_json(about)
         columns = dict(zip(STORED_COLUMNS, values.T, strict=True))
     except (*unreadable, AttributeError) as error:
@@ -105,8 +99,7 @@ def decode(data: bytes) -> tuple[Spec, pd.DataFrame]:
         ) from None
     columns["session"] = sessions.astype("datetime64[D]").astype(SESSION_DTYPE)
     columns["ticker"] = spec.ticker
-    history = HISTORY.conform(pd.DataFrame({name: columns[name] for name in HISTORY.columns}))
-    return spec, history.assign(**dict(zip(added, anchors.T, strict=True)))
+    return spec, HISTORY.conform(pd.DataFrame({name: columns[name] for name in HISTORY.columns}))
 
 
 def load_dataset(data: bytes, fitted_on: bytes | None = None) -> Dataset:
