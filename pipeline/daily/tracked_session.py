@@ -83,13 +83,11 @@ def session_files(
 def session_metrics(day: Day) -> dict[str, float]:
     """Return a session's figures for its parent run.
 
-    `skill/..._mean` are over the stocks that have a network; of `drift/`, what can be judged, and
-    over `har`, where it was fitted.
+    `skill/..._mean` are over the stocks that have a network; of `drift/`, what can be judged.
     """
     promotions, checks, drift = day.promotions, day.checks, day.drift
     by_baseline = promotions["champion"].isin(STANDING)
-    means = {f"drift/{name}_mean": drift[name].mean() for name in WATCHED}
-    means["skill/pinball_over_har_mean"] = promotions["pinball_skill_over_har"].mean()
+    watched = {f"drift/{name}_mean": drift[name].mean() for name in WATCHED}
     return {
         "day/tickers": float(len(checks)),
         "day/tickers_quarantined": float((checks["verdict"] == QUARANTINED).sum()),
@@ -99,7 +97,7 @@ def session_metrics(day: Day) -> dict[str, float]:
         "skill/pinball_mean": float(promotions["pinball_skill"].mean()),
         "day/weight_mean": float(promotions["weight"].mean()),
         "day/tickers_drifted": float((drift["warnings"] != "").sum()),
-        **{name: float(mean) for name, mean in means.items() if pd.notna(mean)},
+        **{name: float(mean) for name, mean in watched.items() if pd.notna(mean)},
     }
 
 

@@ -25,12 +25,7 @@ from pipeline.decisions.evaluation import (
     quantiles_of,
     stored_precision,
 )
-from pipeline.decisions.publication import (
-    Publication,
-    calibrated_tests,
-    promotion_rows,
-    publication,
-)
+from pipeline.decisions.publication import Publication, promotion_rows, publication
 
 __all__ = [
     "Choice",
@@ -44,7 +39,6 @@ __all__ = [
     "blending",
     "calibrated",
     "calibrated_test",
-    "calibrated_tests",
     "choice_identity",
     "choose",
     "decode_choice",

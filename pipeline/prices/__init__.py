@@ -9,14 +9,6 @@ from pipeline.prices.calendar_fit import (
     require_own_days,
 )
 from pipeline.prices.csv_files import CsvSource
-from pipeline.prices.event_files import (
-    DIVIDEND,
-    EVENT_KINDS,
-    REPORT,
-    REPORTED,
-    EventFile,
-    read_event_file,
-)
 from pipeline.prices.formats import FileSurvey, FolderSurvey, survey
 from pipeline.prices.history import (
     Histories,
@@ -46,7 +38,6 @@ from pipeline.prices.source import (
     AFTER_ANY_PRICE,
     BEFORE_ANY_PRICE,
     LATE,
-    EventSource,
     Fetched,
     RawPrices,
     Source,
@@ -62,15 +53,9 @@ from pipeline.prices.yahoo import YahooSource
 __all__ = [
     "AFTER_ANY_PRICE",
     "BEFORE_ANY_PRICE",
-    "DIVIDEND",
-    "EVENT_KINDS",
     "LATE",
-    "REPORT",
-    "REPORTED",
     "SERVICES",
     "CsvSource",
-    "EventFile",
-    "EventSource",
     "Fetched",
     "FileSurvey",
     "FolderSurvey",
@@ -106,7 +91,6 @@ __all__ = [
     "newest_session",
     "on_calendar",
     "price_basis",
-    "read_event_file",
     "repair",
     "repaired",
     "require_known",
