@@ -1,7 +1,7 @@
 """Print the accuracy of the default recipe's forecasts on a test year, by stage.
 
     python -m benchmarks.accuracy [--data DIR] [--tickers A,B] [--target close] [--year 2017]
-                                  [--seed N] [--home DIR] [--no-network]
+                                  [--seed N] [--home DIR] [--no-network | --days N]
 
 The forecasts are compared with the EWMA random walk, the naive forecast and the HAR regressions.
 Everything is done as in the daily run: one network is pooled over the tickers and tuned per stock;
@@ -13,6 +13,11 @@ show every stage, so that a stage that does not help can be seen. Intervals (90%
 over tickers: sessions are drawn in blocks, the same for all tickers, because their errors are
 correlated. With `--no-network`, only what needs no network is measured, in seconds.
 
+With `--days N`, `published` is what whole days publish, done at every N-th session of the year: the
+networks are trained as a universe trains them, month by month, and the day's own steps choose among
+them. All else is measured at the same sessions; what is published without the flag is `trained
+once`.
+
 Without --data, the shipped sample is used, year by year. `--year` may be several, such as
 2014,2015; the sessions of the last year in the data have been kept for the figures in README.md and
 benchmarks/README.md. No STOCKCAST_ variable has an effect.
@@ -21,6 +26,7 @@ benchmarks/README.md. No STOCKCAST_ variable has an effect.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime as dt
 import os
 import tempfile
@@ -32,15 +38,6 @@ import numpy as np
 import pandas as pd
 
 from pipeline import windows
-from pipeline.decisions import (
-    Choice,
-    Contestant,
-    EvaluationSet,
-    SplitForecasts,
-    blending,
-    calibrated_test,
-    choose,
-)
 from pipeline.errors import StockcastError
 from pipeline.measures import (
     CONFIDENCE,
@@ -51,16 +48,24 @@ from pipeline.measures import (
     promised_share,
     root_mean_squared_error,
 )
-from pipeline.models import BASELINES, DEFAULT, EWMA, NAIVE, PooledHar, StockHar, har, panel_of
+from pipeline.models import BASELINES, DEFAULT, EWMA, NAIVE, PUBLISHED, PooledHar, har
 from pipeline.parts import Parts
 from pipeline.prices import mask
 from pipeline.quantiles import INTERVALS, MEDIAN, PROBABILITIES, coverage, losses, pinball
 from pipeline.research import (
+    BacktestRequest,
     HarForecasts,
     Period,
     har_forecasts,
     history_of,
+    leaderboard,
+    make_shard,
+    network_blends,
+    network_choice,
     network_forecasts,
+    plan_backtest,
+    pooled_har,
+    read_shards,
     studied_universe,
 )
 from pipeline.sessions import Calendar
@@ -75,8 +80,9 @@ BLOCK_SESSIONS = 20
 DRAWS = 1000
 #: What a network is measured beside.
 OPPONENTS = (EWMA, NAIVE, har.HAR_RANGE, har.HAR)
-PUBLISHED = "published"
 NETWORK_STAGES = ("pooled and tuned", "mixed", PUBLISHED)
+#: What the networks that are trained once a year would publish, where whole days are published.
+TRAINED_ONCE = "trained once"
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +92,7 @@ class Fold:
     Attributes:
         forecasts: by stage the quantiles of the test windows, dollars (n, H, Q).
         weight: the network's, in the blend; None: no network was trained.
+        step: sessions from one window to the next.
     """
 
     ticker: str
@@ -93,6 +100,7 @@ class Fold:
     dataset: Dataset
     forecasts: dict[str, np.ndarray]
     weight: float | None
+    step: int = 1
 
     def losses(self, stage: str) -> np.ndarray:
         """Return pinball losses, (n, H), fractions of the price."""
@@ -137,6 +145,7 @@ def main() -> None:
             data=arguments.data,
             source="" if arguments.data else "sample",
             tickers=arguments.tickers,
+            seed=arguments.seed,
         )
         with Parts(settings, progress=lambda *_: None) as parts:
             histories = histories_of(parts, arguments.target)
@@ -169,8 +178,12 @@ def parsed_arguments() -> argparse.Namespace:
         metavar="DIR",
         help="keep networks here, so that a repetition trains nothing (default: nowhere)",
     )
-    parser.add_argument(
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument(
         "--no-network", action="store_true", help="measure only what needs no network"
+    )
+    only.add_argument(
+        "--days", type=int, default=0, metavar="N", help="do whole days at every N-th session"
     )
     return parser.parse_args()
 
@@ -210,13 +223,56 @@ def folds_of(
     weights: dict[str, float] = {}
     if not arguments.no_network:
         calendar = parts.calendar(studied_universe(parts.settings))
-        regression = pooled_har(masked, datasets, arguments.target, calendar)
+        spec = next(iter(datasets.values())).spec
+        regression = pooled_har(masked, spec, calendar)
         stages, weights = network_stages(parts, files, datasets, regression, arguments.seed)
         forecasts = {ticker: forecasts[ticker] | stages[ticker] for ticker in stages}
-    return [
+    folds = [
         Fold(ticker, year, datasets[ticker], of_ticker, weights.get(ticker))
         for ticker, of_ticker in forecasts.items()
     ]
+    return with_days(parts, folds, arguments) if arguments.days else folds
+
+
+def with_days(parts: Parts, folds: list[Fold], arguments: argparse.Namespace) -> list[Fold]:
+    """Return the folds of one year at the sessions of whole days, which are published."""
+    year, step = folds[0].year, arguments.days
+    universe = dataclasses.replace(
+        studied_universe(parts.settings),
+        target=arguments.target,
+        horizon=HORIZON,
+        recipe=DEFAULT.name,
+    )
+    days = dt.date(year, 1, 1), dt.date(year, 12, 31)
+    request = BacktestRequest([PUBLISHED], *days, step=step, refit=0)
+    plan = plan_backtest(parts, universe, request, dt.datetime.now(dt.UTC))
+    for forecaster, block in plan.shards:
+        make_shard(parts, plan, forecaster, block)
+    rows = read_shards(parts, plan)
+    records = leaderboard.records_of(rows[rows["recipe"] == PUBLISHED])
+    return [
+        at_days(fold, records[PUBLISHED].of(fold.ticker), step)
+        for fold in folds
+        if fold.ticker in records[PUBLISHED].ticker
+    ]
+
+
+def at_days(fold: Fold, record: leaderboard.ForecasterRecord, step: int) -> Fold:
+    """Return a fold at the sessions of whole days, with what these have published."""
+    test = fold.dataset.test
+    cutoffs = record.cutoff.astype("datetime64[D]")
+    chosen = np.isin(test.origins, cutoffs)
+    rows = np.searchsorted(cutoffs, test.origins[chosen])
+    unit = test.last[chosen] / record.last[rows]  # 1, unless a split lies between
+    once = {stage: quantiles[chosen] for stage, quantiles in fold.forecasts.items()}
+    once[TRAINED_ONCE] = once.pop(PUBLISHED)
+    published = record.quantiles[rows] * unit[:, None, None]
+    return dataclasses.replace(
+        fold,
+        dataset=dataclasses.replace(fold.dataset, test=test.take(chosen)),
+        forecasts={**once, PUBLISHED: published},
+        step=step,
+    )
 
 
 def opponents_of(
@@ -247,45 +303,28 @@ def opponents_of(
     }
 
 
-def pooled_har(
-    histories: Mapping[str, pd.DataFrame],
-    datasets: Mapping[str, Dataset],
-    target: str,
-    calendar: Calendar,
-) -> PooledHar:
-    """Return `har` fitted on what networks learn from."""
-    panel = panel_of(histories, target, HORIZON, calendar)
-    spec = next(iter(datasets.values())).spec
-    row = windows.last_learnt_row(panel.sessions, spec)
-    return PooledHar.fitted(panel, tuple(histories), HORIZON, row)
-
-
 def network_stages(
     parts: Parts,
     files: Mapping[str, bytes],
     datasets: Mapping[str, Dataset],
-    regression: PooledHar,
+    regression: PooledHar | None,
     seed: int,
 ) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, float]]:
     """Return each ticker's forecasts by stage, and the networks' weights."""
     networks = network_forecasts(parts, "accuracy", DEFAULT, files, seed)
     for error in networks.failures.values():
         print(f"left out: {error}")
-    choices = {
-        ticker: choice_of(ticker, datasets[ticker], regression.of(ticker), forecasts)
-        for ticker, forecasts in networks.results.items()
-    }
-    weights = dict.fromkeys(choices, 0.0) | blending.network_weights(
-        {ticker: choice.loss_curve() for ticker, choice in choices.items() if choice.has_network}
+    blends = network_blends(
+        {
+            ticker: network_choice(datasets[ticker], forecasts, regression)
+            for ticker, forecasts in networks.results.items()
+        }
     )
     stages: dict[str, dict[str, np.ndarray]] = {}
     for ticker, forecasts in networks.results.items():
-        baseline = choices[ticker].baseline(choices[ticker].decision.baseline)
-        blended = forecasts.blended(baseline, weights[ticker])
-        published = calibrated_test(datasets[ticker], blended)
-        of_ticker = (forecasts.test, blended.test, published)
+        of_ticker = (forecasts.test, blends[ticker].blend.test, blends[ticker].calibrated)
         stages[ticker] = dict(zip(NETWORK_STAGES, of_ticker, strict=True))
-    return stages, weights
+    return stages, {ticker: blend.weight for ticker, blend in blends.items()}
 
 
 def masked_until(histories: Mapping[str, pd.DataFrame], year: int) -> dict[str, pd.DataFrame]:
@@ -311,35 +350,25 @@ def files_of(histories: Mapping[str, pd.DataFrame], target: str, year: int) -> d
     return files
 
 
-def choice_of(
-    ticker: str, dataset: Dataset, regression: StockHar, forecasts: SplitForecasts
-) -> Choice:
-    """Return the day's choice by validation alone: no figure of the test year counts."""
-    stock = EvaluationSet(ticker, ticker, dataset, regression)
-    network = Contestant("lstm", f"network of {ticker}", dataset.spec.cutoff)
-    return choose(stock, [(network, forecasts)], np.inf, no_network="", leak="", headline="")
-
-
 def interval(folds: list[Fold], stage: str, draws: int = DRAWS) -> tuple[float, float]:
     """Return the confidence interval of the median ratio over tickers.
 
     The sessions that are drawn are the same for all tickers of a year.
     """
     random = np.random.default_rng(0)
+    block = max(BLOCK_SESSIONS // folds[0].step, 1)
     medians = []
     series = [
         (fold.year, fold.losses(stage).mean(axis=1), fold.losses(EWMA).mean(axis=1))
         for fold in folds
     ]
     for _ in range(draws):
-        starts = {
-            year: random.random(-(-300 // BLOCK_SESSIONS)) for year in {fold.year for fold in folds}
-        }
+        starts = {year: random.random(-(-300 // block)) for year in {fold.year for fold in folds}}
         ratios = []
         for year, of_stage, of_walk in series:
             count = len(of_stage)
             begins = (starts[year][:, None] * count).astype(int)
-            rows = (begins + np.arange(BLOCK_SESSIONS)).ravel()[:count] % count
+            rows = (begins + np.arange(block)).ravel()[:count] % count
             ratios.append(of_stage[rows].mean() / of_walk[rows].mean())
         medians.append(np.median(ratios))
     low, high = np.quantile(medians, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])

@@ -231,6 +231,7 @@ def score_all(connection: sa.Connection, places: sa.Table, session: dt.date) -> 
         "naive_error": published.c.last_value * 0.01,
         "pinball": sa.literal(0.01),
         "ewma_pinball": sa.literal(0.01),
+        "har_pinball": sa.literal(0.01),
         "inside_80": sa.true(),
         "inside_95": sa.true(),
         "backfilled": sa.true(),

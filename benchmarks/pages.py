@@ -32,7 +32,7 @@ from benchmarks.store import (
     last_sessions,
     save_in_groups,
 )
-from pipeline.quantiles import INTERVALS
+from pipeline.quantiles import PUBLISHED_LEVELS
 from pipeline.scheduling import PAGES_PREFIX
 from pipeline.sessions import Calendar
 from pipeline.settings import Settings
@@ -103,7 +103,7 @@ def rows_of(
     medians = 55 + rng.normal(0, 1, len(by_horizon))
     bounds = {
         f"{side}_{level}": medians + sign * level / 50
-        for level in INTERVALS
+        for level in PUBLISHED_LEVELS
         for side, sign in (("lower", -1), ("upper", 1))
     }
     forecasts = by_horizon.assign(
@@ -117,6 +117,7 @@ def rows_of(
         naive_error=actuals - 55,
         pinball=0.01,
         ewma_pinball=0.0101,
+        har_pinball=0.0099,
         backfilled=False,
         published_at=known_at,
         **inside,

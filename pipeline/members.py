@@ -76,22 +76,23 @@ def read_members(
     return tuple(member for _, member in rows)
 
 
+def cell_rows(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield line number and cells of each line of a CSV text that is no remark and not empty."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip() and not line.startswith(REMARK):
+            yield number, [cell.strip() for cell in next(csv.reader([line]))]
+
+
 def _cells(text: str, where: str) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and cells of each row after the first, which names the columns."""
-    header: list[str] | None = None
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip() or line.startswith(REMARK):
-            continue
-        cells = [cell.strip() for cell in next(csv.reader([line]))]
-        if header is not None:
-            yield number, cells
-            continue
-        header = cells
+    rows = cell_rows(text)
+    for _, header in rows:
         if tuple(header) != MEMBER_COLUMNS:
             raise SettingsError(
                 f"{where}: its file of members has the columns {', '.join(header)}; "
                 f"{', '.join(MEMBER_COLUMNS)} are expected, in this order."
             )
+        yield from rows
 
 
 def _member(cells: list[str], where: str, as_ticker: Callable[[str], str | None]) -> Member:

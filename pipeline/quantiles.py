@@ -14,6 +14,11 @@ QUANTILE_COUNT = len(PROBABILITIES)
 MEDIAN = 3
 #: Percent -> the places of the quantiles that bound the central interval.
 INTERVALS = {50: (2, 4), 80: (1, 5), 95: (0, 6)}
+#: Percent of the widest interval that is published, and the probabilities of its bounds, which
+#: value at risk asks for. They follow from the seven quantiles; see `joint.margins`.
+OUTER_LEVEL, OUTER_PROBABILITIES = 98, (0.01, 0.99)
+#: Percents of all intervals that are published.
+PUBLISHED_LEVELS = (*INTERVALS, OUTER_LEVEL)
 #: The quantiles as columns of a table: "q025" is the 2.5% quantile.
 QUANTILE_COLUMNS = tuple(f"q{round(1000 * probability):03d}" for probability in PROBABILITIES)
 #: The shares of actual values in the cells between the true quantiles; see `cells`.

@@ -65,6 +65,7 @@ SETTING_GROUPS = {
         "pool",
         "test_floor",
         "max_quarantined",
+        "data_docs",
         "baselines",
         "paths",
         "tensorboard",
@@ -187,6 +188,12 @@ class Settings(BaseSettings):
         ge=0,
         le=1,
         description="Share of quarantined tickers above which a run fails.",
+    )
+    data_docs: Literal["training", "always"] = Field(
+        "training",
+        description="Sessions that Great Expectations itself judges, and writes its Data Docs "
+        "about: those that train (and a universe's first here), or always. On others the same "
+        "rules are judged without it, with the same result in a fraction of the time.",
     )
     baselines: str = Field(
         "",

@@ -71,13 +71,17 @@ class Table:
         if names != present:
             if missing := [name for name in names if name not in present]:
                 raise ValueError(f"The {self.name} table lacks {missing}; it has {present}.")
-            frame = frame[names]
+            # A fifth of the time that `frame[names]` takes.
+            frame = frame.take([present.index(name) for name in names], axis=1)
         wrong = {
             name: dtype
             for (name, dtype), found in zip(self._dtypes.items(), frame.dtypes, strict=True)
             if found != dtype
         }
-        return frame.astype(wrong) if wrong else frame
+        if not wrong:
+            return frame
+        # The arrays by themselves: `frame.astype` takes five times as long.
+        return frame.assign(**{name: frame[name].array.astype(wrong[name]) for name in wrong})
 
     def _sorted(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return the rows by their key; those of the same key stay in their order.
@@ -125,6 +129,36 @@ ACTIONS = Table(
     ("ticker", "session", "kind"),
 )
 
+#: Events that are known before their day. `session` is the first that trades on one: a report's, or
+#: a dividend's ex-date. `kind` is "report" (value 1) or "dividend" (in the prices' currency a
+#: share). `announced_at` is the moment (UTC) since when it was known; NaT: nobody says.
+EVENTS = Table(
+    "events",
+    {
+        "ticker": "str",
+        "session": SESSION_DTYPE,
+        "kind": "str",
+        "value": "float64",
+        "announced_at": MOMENT_DTYPE,
+    },
+    ("ticker", "session", "kind"),
+)
+
+#: Events with the time for which they are known to be coming: from `known_from` until before
+#: `known_until` (UTC), when one was moved or taken back; NaT: it stands.
+KNOWN_EVENTS = Table(
+    "known_events",
+    {
+        "ticker": "str",
+        "session": SESSION_DTYPE,
+        "kind": "str",
+        "value": "float64",
+        "known_from": MOMENT_DTYPE,
+        "known_until": MOMENT_DTYPE,
+    },
+    ("ticker", "session", "kind", "known_from"),
+)
+
 #: All that a model may see of prices: those of a ticker, adjusted as of a cutoff. OHLC and volume
 #: are adjusted for splits, `adj_close` for splits and dividends. At the cutoff itself, every price
 #: is the traded one.
@@ -155,6 +189,21 @@ ACTION_REVISIONS = Table(
     "action_revisions",
     {"source_id": "str", **ACTIONS.columns, "known_at": MOMENT_DTYPE},
     ("source_id", "ticker", "session", "kind", "known_at"),
+)
+
+#: An event as stored at a moment. Append only; value 0 says that one announced before was taken
+#: back. `source_id` keeps each file, and Yahoo, apart.
+EVENT_REVISIONS = Table(
+    "event_revisions",
+    {"source_id": "str", **EVENTS.columns, "known_at": MOMENT_DTYPE},
+    ("source_id", "ticker", "session", "kind", "known_at"),
+)
+
+#: The newest session whose run has asked for a ticker's events.
+EVENT_READINGS = Table(
+    "event_readings",
+    {"source_id": "str", "ticker": "str", "session": SESSION_DTYPE},
+    ("source_id", "ticker"),
 )
 
 #: A source that prices were stored of. `known_at` is the newest moment of its revisions of bars and
@@ -321,7 +370,8 @@ PREDICTIONS = Table(
 #: published, the rest is that of `baseline`. rmse of the first horizon, in money; pinball over
 #: all horizons, as a fraction of the price: those of what is published, or of the current network
 #: where ewma or naive is; so is `training_cutoff`. `skill` is 1 - test_rmse / naive_test_rmse,
-#: `pinball_skill` 1 - test_pinball / ewma_test_pinball: positive means better than the baseline.
+#: `pinball_skill` 1 - test_pinball / ewma_test_pinball, `pinball_skill_over_har` likewise: positive
+#: means better than the baseline. NaN where `har` was not fitted, or not known to the version.
 PROMOTIONS = Table(
     "promotions",
     {
@@ -338,6 +388,8 @@ PROMOTIONS = Table(
         "test_pinball": "float64",
         "ewma_test_pinball": "float64",
         "pinball_skill": "float64",
+        "har_test_pinball": "float64",
+        "pinball_skill_over_har": "float64",
         "reasons": "str",
     },
     tuple(RUN_KEY),
@@ -382,7 +434,8 @@ DRIFT = Table(
 
 #: One published forecast as it stands now: the median and the bounds of its central intervals.
 #: `session` is the day forecast, `cutoff` the last day seen; prices as traded at the
-#: cutoff.
+#: cutoff. The 1% and the 99% quantile, which bound the 98% interval, follow from the other seven;
+#: NaN where an earlier version published none.
 FORECASTS = Table(
     "forecasts",
     {
@@ -397,6 +450,8 @@ FORECASTS = Table(
         "upper_80": "float64",
         "lower_95": "float64",
         "upper_95": "float64",
+        "lower_98": "float64",
+        "upper_98": "float64",
         "champion": "str",
         "model_id": "str",
     },
@@ -449,8 +504,9 @@ RUN_TICKERS = Table("run_tickers", {**RUN_KEY, "run_id": "str"}, tuple(RUN_KEY))
 #: when its outcome could be known. `published_at` says which. `error` is actual minus forecast, in
 #: money as traded at the forecast's cutoff, as they were known to it (a split or a restatement
 #: since then is undone in `actual`); `pinball` is the mean loss of its quantiles, `ewma_pinball`
-#: that of the EWMA random walk's, as fractions of the last price. A price that is masked or
-#: condemned gives no outcome, and neither does a forecast whose prices were restated in part.
+#: that of the EWMA random walk's and `har_pinball` that of `har`'s (NaN where it made none), as
+#: fractions of the last price. A price that is masked or condemned gives no outcome, and neither
+#: does a forecast whose prices were restated in part.
 SCORES = Table(
     "scores",
     {
@@ -464,6 +520,7 @@ SCORES = Table(
         "naive_error": "float64",
         "pinball": "float64",
         "ewma_pinball": "float64",
+        "har_pinball": "float64",
         "inside_80": "bool",
         "inside_95": "bool",
         "published_at": MOMENT_DTYPE,
@@ -531,6 +588,8 @@ JOINT_PATHS = Table(
 STORED = (
     PRICE_REVISIONS,
     ACTION_REVISIONS,
+    EVENT_REVISIONS,
+    EVENT_READINGS,
     PRICE_SOURCES,
     PRICE_READINGS,
     PRICE_CURRENCIES,

@@ -49,12 +49,22 @@ REHEARSAL = ".rehearsal"
 EXAMPLES = {"source": 'source = "yahoo"', "tickers": 'tickers = ["IBM"] or members = "members.csv"'}
 #: What decides which forecasts a universe publishes: a run in which it differs is a rehearsal.
 #: (Recipe and target make series of their own.)
-PUBLISHED_FIELDS = ("tickers", "horizon", "source", "data", "calendar")
+PUBLISHED_FIELDS = ("tickers", "horizon", "source", "data", "calendar", "events")
 
 #: The days that a universe's calendar has besides its exchange's, or lacks.
 AMENDING = ("closures", "extra_sessions")
 #: Keys that a universe's JSON has only where they say something, as it had none of them before.
-OMITTED_WHEN_EMPTY = (*AMENDING, "history_sessions", "query", "members", "aliases", "currency")
+OMITTED_WHEN_EMPTY = (
+    *AMENDING,
+    "history_sessions",
+    "query",
+    "members",
+    "aliases",
+    "currency",
+    "events",
+)
+#: The value of `events` by which a universe goes without.
+NO_EVENTS = "off"
 #: Likewise, the key that says something only where it is false.
 OMITTED_WHEN_TRUE = "repair"
 
@@ -87,6 +97,8 @@ class Universe:
             file, it is the path of a CSV file (see `members`), and `tickers` is left out.
         aliases: by ticker, the name that it had before, under which its source has older prices.
         currency: a code of `money`, of all its prices, such as GBp for pence; "": the source's.
+        events: the CSV file of events that are known beforehand (see `prices.event_files`); "":
+            those that the source knows; `NO_EVENTS`: none.
         sectors: the companies' sectors by ticker, for pictures only; tickers may be missing.
 
     Raises:
@@ -112,6 +124,7 @@ class Universe:
     members: tuple[Member, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
     currency: str = ""
+    events: str = ""
     sectors: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -156,7 +169,7 @@ class Universe:
         _require_type(where, "start", self.start, (dt.date,), start)
         if isinstance(self.start, dt.datetime):  # a moment is a date's kind, too
             raise SettingsError(f"{where}: start is {str(self.start)!r}; {start} is expected.")
-        for name in ("data", "calendar", "recipe"):
+        for name in ("data", "calendar", "recipe", "events"):
             _require_type(where, name, getattr(self, name), (str,), "one text in quotes")
         days = "a list of dates without quotes such as [2012-10-29, 2012-10-30]"
         for name in AMENDING:
@@ -295,6 +308,15 @@ class Universe:
             return f"function:{self.data}"
         return self.source
 
+    @property
+    def events_id(self) -> str:
+        """The name of its events in the store; "": it goes without."""
+        if self.events == NO_EVENTS:
+            return ""
+        if self.events:
+            return f"csv:{Path(self.events).expanduser().absolute()}"
+        return self.source if self.source == "yahoo" else ""
+
 
 @cache
 def _json_adapter() -> TypeAdapter[Universe]:
@@ -419,7 +441,7 @@ def _universe_of(name: str, entry: object, path: Path) -> Universe:
         raise SettingsError(
             f"{path}: universe {name!r} has both tickers and members; one of them is expected."
         )
-    entry = {**entry, **_members_of(name, entry, path)}
+    entry = {**entry, **_members_of(name, entry, path), **_events_of(entry, path)}
     missing = sorted(set(EXAMPLES) - set(entry))
     if missing:
         raise SettingsError(
@@ -446,6 +468,14 @@ def _members_of(name: str, entry: Mapping[str, object], path: Path) -> dict[str,
     _require_type(where, "members", file, (str,), 'a path such as "members.csv"')
     members = read_members(path.parent / Path(str(file)).expanduser(), name, as_ticker)
     return {"members": members, "tickers": tuple(dict.fromkeys(each.ticker for each in members))}
+
+
+def _events_of(entry: Mapping[str, object], path: Path) -> dict[str, object]:
+    """Return where an entry's file of events is: beside the file of universes, unless it says."""
+    events = entry.get("events")
+    if not isinstance(events, str) or events in ("", NO_EVENTS):
+        return {}
+    return {"events": str(path.parent / Path(events).expanduser())}
 
 
 def _require_type(

@@ -17,7 +17,7 @@ from pipeline.parts import Parts, universe_of
 from pipeline.research.backtest import BacktestResult, backtest
 from pipeline.research.backtest_plan import BacktestPlan
 from pipeline.research.backtest_planning import plan_backtest
-from pipeline.research.backtest_request import BacktestRequest
+from pipeline.research.backtest_request import BacktestRequest, Forecaster
 from pipeline.settings import Settings
 from pipeline.storage import unpack_table
 from pipeline.tables import BACKTESTS
@@ -38,6 +38,8 @@ TINY = dataclasses.replace(
     epochs=1,
     fine_tuning=dataclasses.replace(DEFAULT.fine_tuning, epochs=1),
 )
+#: The forecaster that `REQUEST` makes of it.
+TINY_FORECASTER = Forecaster(TINY.name, TINY)
 REQUEST = BacktestRequest([TINY, "random_walk"], FIRST_CUTOFF, LAST_DAY, step=10, refit=8)
 #: The same, without networks.
 NAIVE_REQUEST = dataclasses.replace(REQUEST, recipes=["naive"])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from pipeline.daily import STEPS, plan, run_day
 from pipeline.models import DEFAULT, RECIPES
@@ -51,6 +52,11 @@ def made_source(swing: float = 0.0) -> MadeSource:
 
     A network is then worth publishing.
     """
+    return MadeSource({ticker: bars.copy() for ticker, bars in _made_bars(swing).items()})
+
+
+@cache
+def _made_bars(swing: float) -> dict[str, pd.DataFrame]:
     bars = {
         ticker: random_walk(number, count)
         for number, (ticker, count) in enumerate(SESSIONS.items())
@@ -58,7 +64,7 @@ def made_source(swing: float = 0.0) -> MadeSource:
     for table in bars.values():
         alternating = np.arange(len(table))[::-1] % 2
         table[PRICE_COLUMNS] = table[PRICE_COLUMNS].mul(1 + swing * alternating, axis=0)
-    return MadeSource(bars)
+    return bars
 
 
 class MadeParts(Parts):
@@ -84,7 +90,7 @@ class MadeParts(Parts):
     @cached_property
     def store(self) -> Store:
         store = Store.open(str(self.settings.store_url))
-        store.prices.clock = lambda: NOW
+        store.prices.clock = store.events.clock = lambda: NOW
         return store
 
     def source(self, universe: Universe) -> MadeSource:

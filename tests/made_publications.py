@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from pipeline.quantiles import INTERVALS
+from pipeline.quantiles import INTERVALS, PUBLISHED_LEVELS
 from pipeline.run import Run
 from pipeline.sessions import Calendar
 from pipeline.storage import Store
@@ -119,7 +119,7 @@ def _rows_at(key: Row, horizon: int, closes: np.ndarray) -> Iterator[tuple[Table
     width = last * 0.01 * horizon**0.5
     bounds = {
         f"{side}_{level}": median + sign * width * level / 50
-        for level in INTERVALS
+        for level in PUBLISHED_LEVELS
         for side, sign in (("lower", -1), ("upper", 1))
     }
     row = {**key, "horizon": horizon, "session": session, "y_hat": median}
@@ -136,7 +136,7 @@ def _rows_at(key: Row, horizon: int, closes: np.ndarray) -> Iterator[tuple[Table
             for level in (80, 95)
         }
         errors = {"error": actual - median, "naive_error": actual - last}
-        losses = {"pinball": 0.010, "ewma_pinball": 0.011}
+        losses = {"pinball": 0.010, "ewma_pinball": 0.011, "har_pinball": 0.0101}
         row |= {"published_at": moment, "backfilled": False}
         yield SCORES, {**row, "actual": actual, **errors, **losses, **inside}
 
@@ -166,6 +166,8 @@ def _promotion(key: Row) -> Row:
         "test_pinball": 0.0101,
         "ewma_test_pinball": 0.01,
         "pinball_skill": -0.01,
+        "har_test_pinball": 0.0102,
+        "pinball_skill_over_har": 1 - 0.0101 / 0.0102,
         "reasons": "beats <naive>; a tie with ewma",
     }
 

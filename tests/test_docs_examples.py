@@ -28,7 +28,7 @@ from typer import TyperException
 from pipeline.cli.commands import COMMANDS, find_command
 from pipeline.connections import key_variables
 from pipeline.errors import StockcastError
-from pipeline.models import BASELINES, RECIPES, har
+from pipeline.models import BASELINES, PUBLISHED, RECIPES, har
 from pipeline.settings import Settings, variables
 from pipeline.universes import declared_name, load_universes
 
@@ -98,7 +98,7 @@ def _stockcast(words: list[str]) -> str | None:
         return f"there is no command {words[0]}"
     values = command.make_context(words[0], words[1:]).params
     recipes = f"{values.get('recipe') or ''},{values.get('recipes') or ''}".split(",")
-    known = {"", *BASELINES, *har.HAR_NAMES}
+    known = {"", PUBLISHED, *BASELINES, *har.HAR_NAMES}
     for name in {*recipes, values.get("audited") or ""} - known:
         RECIPES.find(name)
     name = values.get("universe") or ""

@@ -243,6 +243,12 @@ def own_universe(stranger: Stranger, entry: str, members: str = "", line: str = 
     return stranger.stockcast(f"{line} --universe made")
 
 
+def with_wrong_events(stranger: Stranger) -> str:
+    (stranger.home / "events.csv").write_text("ticker,day,kind\n")
+    entry = 'source = "sample"\ntickers = ["IBM"]\nevents = "events.csv"'
+    return own_universe(stranger, entry, line="ingest")
+
+
 def by_date(stranger: Stranger, members: str, line: str = "run") -> str:
     return own_universe(stranger, 'source = "sample"\nmembers = "members.csv"', members, line)
 
@@ -515,6 +521,7 @@ PROVOKED: dict[str, Callable[[Stranger], str]] = {
     "Let them not overlap": lambda stranger: by_date(
         stranger, "# Mine\nticker,from,to\nAAA,2000-01-03,\nAAA,2013-01-02,\n"
     ),
+    "this file of events has the columns": with_wrong_events,
     "its file of members has the columns": lambda stranger: by_date(
         stranger, "symbol,from,to\nAAA,2000-01-03,\n"
     ),
@@ -584,6 +591,9 @@ PROVOKED: dict[str, Callable[[Stranger], str]] = {
 
 #: Those for which MLflow or Great Expectations is imported, or every calendar built.
 SLOW_WORDS = (
+    "There is no connection",
+    "There is no function",
+    "the lake source needs",
     "days without a session of XNYS",
     "1/2 of the bars before",
     "or set STOCKCAST_TRACKING_URI to one that",

@@ -167,7 +167,7 @@ def test_prices_at_a_url_have_its_name_without_the_login():
 def test_keys_that_say_nothing_are_not_in_a_universes_json():
     """Run ids and requests of universes without them stay what they were."""
     universe = Universe(name="u", source="sample", tickers=("IBM",))
-    silent = {"closures", "extra_sessions", "history_sessions", "repair", "currency"}
+    silent = {"closures", "extra_sessions", "history_sessions", "repair", "currency", "events"}
     assert not silent & set(universe.to_json())
     in_pence = dataclasses.replace(universe, currency="GBX")
     assert in_pence.to_json()["currency"] == in_pence.currency == "GBp"
@@ -177,6 +177,22 @@ def test_keys_that_say_nothing_are_not_in_a_universes_json():
     unrepaired = dataclasses.replace(universe, repair=False)
     assert unrepaired.to_json()["repair"] is False
     assert Universe.from_json(unrepaired.to_json()) == unrepaired
+
+
+def test_events_are_of_a_file_beside_that_of_universes_or_of_the_source(tmp_path):
+    file, entry = tmp_path / "universes.toml", '[u]\nsource = "yahoo"\ntickers = ["IBM"]\n'
+
+    def events_id(line):
+        file.write_text(entry + line)
+        return load_universes(file).of("u").events_id
+
+    assert events_id("") == "yahoo"
+    assert events_id('events = "off"') == ""
+    assert events_id('events = "events.csv"') == f"csv:{tmp_path}/events.csv"
+    assert events_id('events = "/data/events.csv"') == "csv:/data/events.csv"
+    assert Universe(name="u", source="sample", tickers=("IBM",)).events_id == ""
+    with pytest.raises(SettingsError, match=r"events is \['a'\]; one text in quotes is expected"):
+        events_id('events = ["a"]')
 
 
 def test_prices_of_one_source_are_stored_apart_from_those_of_others():

@@ -55,6 +55,7 @@ class Market:
             perhaps unfinished.
         splits: ticker -> [(ex-date, ratio)].
         dividends: ticker -> [(ex-date, dollars as paid)].
+        announced: ticker -> [(the moment since when Yahoo has it, its `calendarEvents`)].
         faults: ticker -> what Yahoo does to the bars that it shows, given their sessions, and open,
             high, low, close, volume in rows.
     """
@@ -67,6 +68,7 @@ class Market:
         default_factory=lambda: {ticker: [split] for ticker, split in SPLITS.items()}
     )
     dividends: dict[str, list[tuple[dt.date, float]]] | None = None
+    announced: dict[str, list[tuple[dt.datetime, dict]]] = field(default_factory=dict)
     faults: dict[str, Fault] = field(default_factory=dict)
 
     def calendar(self, ticker: str) -> Calendar:
@@ -119,6 +121,12 @@ class Market:
             if day.month != before.month and day.month % 3 == 2
         ]
         return [(day, 0.25) for day in firsts]
+
+    def summary(self, ticker: str) -> dict:
+        """Return the result of a request for what is ahead, as Yahoo has it at `now`."""
+        known = [events for since, events in self.announced.get(ticker, []) if since <= self.now]
+        nothing = {"earnings": {"earningsDate": [], "isEarningsDateEstimate": False}}
+        return {"calendarEvents": {"maxAge": 1, **nothing, **(known[-1] if known else {})}}
 
     def chart(self, ticker: str, first: dt.datetime, end: dt.datetime) -> dict:
         """Return the result of a chart request for bars dated from `first` until before `end`."""

@@ -47,6 +47,15 @@ FAILURES = (
     "restated-bar",
 )
 JSON = "application/json"
+SUMMARY_PATH = "/v10/finance/quoteSummary/"
+NO_QUOTE = json.dumps(
+    {
+        "quoteSummary": {
+            "result": None,
+            "error": {"code": "Not Found", "description": "Quote not found"},
+        }
+    }
+)
 
 
 class YahooServer:
@@ -54,6 +63,8 @@ class YahooServer:
 
     Attributes:
         requests: the requests for prices, each a ticker and the parameters by name.
+        summaries: the tickers of the requests for what is ahead.
+        summary_reply: status, content type and body of all answers to these; None: they are good.
         bundle: the file of the CA that signed the server's certificate.
         reply: status, content type and body of all answers to requests for prices; None: they are
             good, unless a failure is ordered.
@@ -65,6 +76,8 @@ class YahooServer:
         self.market = market
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.reply: tuple[int, str, str] | None = None
+        self.summaries: list[str] = []
+        self.summary_reply: tuple[int, str, str] | None = None
         self._failures: deque[tuple[str, str]] = deque()
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -124,12 +137,29 @@ class YahooServer:
             return self._control(query)
         if path.startswith("/v8/finance/chart/"):
             return self._chart(unquote(path.removeprefix("/v8/finance/chart/")), query)
+        if path.startswith(SUMMARY_PATH):
+            return self._summary(unquote(path.removeprefix(SUMMARY_PATH)), query)
         if path == "/v1/test/getcrumb":
             return 200, "text/plain", "crumb"
         if host.startswith(("fc.", "guce.", "consent.")):
             return 404, "text/html", "<html></html>"
-        error = {"code": "Not Found", "description": "Quote not found"}
-        return 404, JSON, json.dumps({"quoteSummary": {"result": None, "error": error}})
+        return 404, JSON, NO_QUOTE
+
+    def _summary(self, ticker: str, query: dict[str, str]) -> tuple[int, str, str]:
+        """Return what is ahead, to who has the crumb and asks for it as it is known."""
+        if query["modules"] != "calendarEvents":  # such as what yfinance asks about a price error
+            return 404, JSON, NO_QUOTE
+        with self._lock:
+            self.summaries.append(ticker)
+        if self.summary_reply:
+            return self.summary_reply
+        if query.get("crumb") != "crumb":
+            error = {"code": "Unauthorized", "description": "Invalid Crumb"}
+            return 401, JSON, json.dumps({"quoteSummary": {"result": None, "error": error}})
+        if ticker.endswith("-USD") or ticker not in self.market.tickers:
+            return 404, JSON, NO_QUOTE
+        result = [self.market.summary(ticker)]
+        return 200, JSON, json.dumps({"quoteSummary": {"result": result, "error": None}})
 
     def _control(self, query: dict[str, str]) -> tuple[int, str, str]:
         if "now" in query:

@@ -36,7 +36,7 @@ def backtest_forecasters(
         typer.Option(
             metavar="NAME,NAME",
             help="Recipes and baselines (such as har) that take part, next to naive, ewma and the "
-            "statistical models of --baselines.",
+            "statistical models of --baselines; published: what the universe's days would publish.",
         ),
     ] = "default",
     step: Annotated[int, typer.Option(metavar="N", help="Forecast from every N-th session.")] = 5,

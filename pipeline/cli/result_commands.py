@@ -39,7 +39,7 @@ def forecasts(
     format: FormatFlag = "table",
 ) -> None:
     """Print the published forecasts."""
-    from pipeline.daily import with_currency
+    from pipeline.daily import with_currency, with_events
     from pipeline.parts import Parts, store_name
     from pipeline.tables import FORECASTS, PUBLICATIONS
 
@@ -54,7 +54,11 @@ def forecasts(
                 f"{store_name(settings)}. `stockcast run` makes them; --home names another folder."
             )
         keys = [{**filters, "cutoff": cutoff} for filters in asked]
-        rows = [with_currency(parts.store, parts.store.load(table, **key), **key) for key in keys]
+        tables = [parts.store.load(table, **key) for key in keys]
+        rows = [
+            with_events(parts.store, with_currency(parts.store, each, **key), **key)
+            for each, key in zip(tables, keys, strict=True)
+        ]
         print_rows(_together(rows, list(table.key)), format)
 
 

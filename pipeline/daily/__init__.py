@@ -1,14 +1,16 @@
 """The day: one file per step, what a session compares (its lineup), and the tables of its pages."""
 
 from pipeline.daily import lineup, page_tables
-from pipeline.daily.admission import INGEST_FAILED, passed
+from pipeline.daily.admission import INGEST_FAILED, passed, reasons_of
 from pipeline.daily.currencies import with_currency
 from pipeline.daily.dataset_files import OWN_ROLES, POOL_ROLES, dataset_file, read_dataset
 from pipeline.daily.ingest import probe
+from pipeline.daily.ingest_events import ingest_events
 from pipeline.daily.joint_forecasts import USUAL_PATHS
+from pipeline.daily.known_events import with_events
 from pipeline.daily.lineup import Lineup, NetworkEntry
 from pipeline.daily.network_requests import DATASET_ROLES
-from pipeline.daily.plan import plan, run_of, to_ingest
+from pipeline.daily.plan import decisive_settings, plan, run_of, to_ingest
 from pipeline.daily.portfolio_risk import PastRisk, PortfolioRisk, past_risk, portfolio_risk
 from pipeline.daily.prediction_files import spread_of_changes
 from pipeline.daily.prepare_run import prepare_run
@@ -22,6 +24,7 @@ from pipeline.daily.report import (
     report_text,
     verdict_of,
 )
+from pipeline.daily.sandbox import Sandbox
 from pipeline.daily.scenarios import paths_file, store_paths
 from pipeline.daily.shards import MOST_SHARDS, chunks, costs_of, shards
 from pipeline.daily.steps import STEPS, TICKER_STEPS, make_forecasts, run_day
@@ -43,10 +46,13 @@ __all__ = [
     "NetworkEntry",
     "PastRisk",
     "PortfolioRisk",
+    "Sandbox",
     "chunks",
     "costs_of",
     "dataset_file",
+    "decisive_settings",
     "forecasts_text",
+    "ingest_events",
     "lineup",
     "make_forecasts",
     "page_file",
@@ -62,6 +68,7 @@ __all__ = [
     "promotion_line",
     "read_dataset",
     "reading_commands",
+    "reasons_of",
     "recipe_tags",
     "regression_file",
     "report_file",
@@ -75,4 +82,5 @@ __all__ = [
     "to_ingest",
     "verdict_of",
     "with_currency",
+    "with_events",
 ]

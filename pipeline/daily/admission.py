@@ -36,8 +36,12 @@ INGEST_FAILED = "ingest: "
 RESTATED = "restated"
 #: The rule of a finding about a source that names another currency than before.
 CURRENCY_CHANGED = "currency_changed"
+#: The rule of a finding about events that could not be read.
+EVENTS_UNREAD = "events_unread"
+#: The rule of a finding about an event on a session that is forecast.
+EVENT_AHEAD = "event_ahead"
 #: The rules of what `ingest` notes, which no check takes back.
-NOTED_BY_INGEST = (RESTATED, CURRENCY_CHANGED)
+NOTED_BY_INGEST = (RESTATED, CURRENCY_CHANGED, EVENTS_UNREAD)
 #: The steps after the gate that hold tickers back, in the order of the day.
 HOLDING_STEPS = ("build_windows", "train", "evaluate", "promote", "publish")
 

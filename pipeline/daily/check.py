@@ -23,6 +23,7 @@ from pipeline.daily.admission import (
     withdraw_forecasts,
 )
 from pipeline.daily.gone_tickers import gone_tickers
+from pipeline.daily.known_events import newest_event
 from pipeline.daily.plan import leavers
 from pipeline.daily.shards import chunks
 from pipeline.daily.window_cuts import first_read, spec_of
@@ -50,8 +51,8 @@ def check(parts: Parts, run: Run) -> list[str]:
     """Validate all that was ingested; return the tickers that go on.
 
     One task does it for all tickers: Great Expectations is imported once, tickers can be compared
-    with each other, and the share of those that fail is known. Later steps read prices as of the
-    moment at which it read them.
+    with each other, and the share of those that fail is known. Later steps read prices, and events
+    that are known beforehand, as of the moment at which it read them.
 
     Raises:
         QualityGateFailed: more tickers are quarantined than the settings allow.
@@ -67,6 +68,8 @@ def check(parts: Parts, run: Run) -> list[str]:
             "before. Run `ingest` for this session first; where it finds 0 bars, take a later one "
             "(flag --session)."
         )
+    event = newest_event(parts, run)
+    moment = max(moment, event) if moment and event else moment
     _note_leavers(parts, run)
     recent = _recent_bars(parts, run, moment)
     gone = {} if recent is None else gone_tickers(parts, run, ingested, recent, moment)
@@ -178,6 +181,9 @@ def _check_together(
         return
     first = first_read(parts, run) or universe.start
     sessions = parts.calendar(universe).sessions(first, run.session)
+    # The first session trains, too, and who looks for its pages must find some.
+    trains = run.session == run.training_cutoff or not parts.gate.is_documented(universe.name)
+    documented = trains or parts.settings.data_docs == "always"
 
     def judge(some: list[str]) -> dict[str, tuple[str, pd.DataFrame]]:
         verdict = parts.gate.check_prices(
@@ -191,6 +197,7 @@ def _check_together(
             others=recent,
             target=universe.target,
             is_repaired=universe.repair,
+            documented=documented,
         )
         found = {str(ticker): rows for ticker, rows in verdict.findings.groupby("ticker")}
         nothing = verdict.findings[:0]

@@ -1,4 +1,7 @@
-"""Step `ingest`: fetch what is new up to the session, and store it as revisions."""
+"""Step `ingest`: fetch what is new up to the session, and store it as revisions.
+
+Events that are known beforehand follow the prices (`ingest_events`).
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from pipeline.daily.admission import (
     save_checks,
 )
 from pipeline.daily.gone_tickers import is_long_gone
+from pipeline.daily.ingest_events import ingest_events
 from pipeline.daily.price_readings import PriceReader, PriceReading, first_wanted
 from pipeline.daily.shards import chunks
 from pipeline.errors import NothingStored, SourceUnavailable, StockcastError, UnknownTicker
@@ -90,6 +94,7 @@ def ingest_each(parts: Parts, run: Run, tickers: Sequence[str]) -> dict[str, Sto
         failed = {ticker: error for ticker, error in failed.items() if ticker in held}
         save_checks(parts, run, {t: f"{INGEST_FAILED}{error}" for t, error in failed.items()})
         failures |= failed
+    ingest_events(parts, run, [ticker for ticker in tickers if ticker not in failures])
     return failures
 
 

@@ -12,6 +12,7 @@ import datetime as dt
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -225,7 +226,10 @@ def decisions(parts: Parts, run: Run, tickers: Sequence[str]) -> pd.DataFrame:
     """Return what has been decided for these tickers: PROMOTIONS, on the way to publication."""
     texts = parts.rows(LINEUPS, run, tickers)["decision"].dropna()
     rows = [{**run.key, **json.loads(text)} for text in texts if text]
-    return PROMOTIONS.conform(pd.DataFrame(rows)) if rows else PROMOTIONS.empty()
+    if not rows:
+        return PROMOTIONS.empty()
+    # A decision that an earlier version has made lacks the newest columns.
+    return PROMOTIONS.conform(pd.DataFrame(rows).reindex(columns=list(PROMOTIONS.columns)))
 
 
 def shared(parts: Parts, run: Run) -> Lineup | None:
@@ -233,6 +237,7 @@ def shared(parts: Parts, run: Run) -> Lineup | None:
     return stored(parts, run, [SHARED]).get(SHARED)
 
 
+@cache
 def _adapter() -> TypeAdapter[Lineup]:
     from pydantic import TypeAdapter
 

@@ -13,12 +13,15 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from pipeline.daily.admission import EVENT_AHEAD
 from pipeline.daily.currencies import currencies_of, with_currency
+from pipeline.daily.known_events import event_texts
 from pipeline.daily.table_rows import row_dicts
 from pipeline.errors import NothingStored
 from pipeline.measures import interval_record, realised
 from pipeline.models import DEFAULT
 from pipeline.prices import histories_as_of
+from pipeline.quantiles import OUTER_LEVEL
 from pipeline.reporting import overview as overview_of
 from pipeline.storage import Span, Store
 from pipeline.tables import (
@@ -46,8 +49,9 @@ GROUPINGS = ("recipe", "ticker", "horizon", "month")
 #: Days of the record of all tickers' intervals: they calm and storm as the market does, and what
 #: they were worth years ago says little of today's.
 INTERVAL_DAYS = 365
-#: Intervals whose coverage is shown.
+#: Intervals whose coverage is shown, and those of earlier forecasts.
 COVERAGE_LEVELS = (80, 95)
+EARLIER_LEVELS = (*COVERAGE_LEVELS, OUTER_LEVEL)
 
 
 @dataclass(frozen=True)
@@ -202,7 +206,7 @@ def past_forecasts(
 
     Returns:
         At most `PAGE_SESSIONS` rows, the newest, in the order of time: session, cutoff, y_hat,
-        lower_80, upper_80, lower_95, upper_95, champion, actual, inside_80, backfilled. Values are
+        lower_80, upper_80, and so of 95 and 98, champion, actual, inside_80, backfilled. Values are
         as traded at each forecast's cutoff; NaN: the session has not been scored. What has
         been scored is shown as it was when it was published first; see `measures.scores.counted`.
     """
@@ -225,7 +229,7 @@ def past_forecasts(
     )
     waiting = forecasts[~forecasts["cutoff"].isin(scored["cutoff"])]
     table = pd.concat([scored, waiting]).sort_values("session")
-    bounds = [f"{side}_{level}" for level in COVERAGE_LEVELS for side in ("lower", "upper")]
+    bounds = [f"{side}_{level}" for level in EARLIER_LEVELS for side in ("lower", "upper")]
     columns = ["session", "cutoff", "y_hat", *bounds, "champion", *outcomes]
     return table[columns].reset_index(drop=True)
 
@@ -259,8 +263,15 @@ def checks(
 def findings(
     store: Store, series: Series, session: dt.date, ticker: str | None = None
 ) -> pd.DataFrame:
-    """Return FINDINGS rows of a session; ticker None: of all."""
-    return store.load(FINDINGS, **_of(series, session, ticker))
+    """Return FINDINGS rows of a session about prices; ticker None: of all."""
+    rows = store.load(FINDINGS, **_of(series, session, ticker))
+    return rows[rows["rule"] != EVENT_AHEAD].reset_index(drop=True)
+
+
+def events(store: Store, series: Series, session: dt.date, ticker: str) -> list[str]:
+    """Return what was known to come of a ticker on the sessions forecast, in words."""
+    rows = store.load(FINDINGS, **_of(series, session, ticker), rule=EVENT_AHEAD)
+    return list(event_texts(rows.sort_values("session")))
 
 
 def _of(series: Series, session: dt.date, ticker: str | None) -> dict[str, object]:
@@ -294,10 +305,10 @@ def scoreboard(store: Store, series: Series, by: str) -> pd.DataFrame:
 
     Returns:
         The group, backfilled (apart from those published in time), forecasts, skill (1 - RMSE /
-        naive RMSE), pinball_skill, inside_80, inside_95.
+        naive RMSE), pinball_skill, pinball_skill_over_har, inside_80, inside_95.
     """
     key = {name: value for name, value in series.key.items() if by != "recipe" or name != "recipe"}
-    figures = [by, "backfilled", "forecasts", "skill", "pinball_skill"]
+    figures = [by, "backfilled", "forecasts", "skill", "pinball_skill", "pinball_skill_over_har"]
     figures += [f"inside_{level}" for level in COVERAGE_LEVELS]
     table = realised(store.score_sums([by], **key))[figures]
     table = table.sort_values("backfilled", kind="stable", ignore_index=True)

@@ -7,7 +7,8 @@ import io
 import numpy as np
 import pandas as pd
 
-from pipeline.quantiles import INTERVALS, MEDIAN
+from pipeline.joint import outer_quantiles
+from pipeline.quantiles import INTERVALS, MEDIAN, OUTER_LEVEL
 from pipeline.windows import Windows
 
 
@@ -24,16 +25,19 @@ def picture_file(dataset: str, model: str, currency: str = "") -> str:
 def predictions_table(test: Windows, quantiles: np.ndarray) -> pd.DataFrame:
     """Return a row per test window and horizon, in prices.
 
-    Columns: cutoff, session, horizon, actual, prediction, naive, lower_ and upper_50, _80, _95.
+    Columns: cutoff, session, horizon, actual, prediction, naive, lower_ and upper_50, _80, _95 and
+    _98, which follows from the others as that of a forecast.
 
     Args:
         quantiles: calibrated, prices (n, horizon, Q).
     """
     count, horizons = quantiles.shape[:2]
+    pairs = {level: quantiles[:, :, places] for level, places in INTERVALS.items()}
+    pairs[OUTER_LEVEL] = outer_quantiles(quantiles)
     bounds = {
-        f"{side}_{level}": quantiles[:, :, bound].T.ravel()
-        for level, pair in INTERVALS.items()
-        for side, bound in zip(("lower", "upper"), pair, strict=True)
+        f"{side}_{level}": pair[:, :, place].T.ravel()
+        for level, pair in pairs.items()
+        for place, side in enumerate(("lower", "upper"))
     }
     return pd.DataFrame(
         {

@@ -1,8 +1,8 @@
 """Step `publish`: calibrate what was decided, and write the forecasts with their intervals.
 
-All that it needs has been decided and replayed: it looks at no windows and no prices. Forecasts,
-decisions, calibrations and the run's request are written in one transaction; then the alias
-`champion` moves in MLflow.
+All that it needs has been decided and replayed: it looks at no windows and no prices, but at
+declared dividends. Forecasts, decisions, calibrations and the run's request are written in one
+transaction; then the alias `champion` moves in MLflow.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pandas as pd
 
 from pipeline.daily import lineup
 from pipeline.daily.admission import admit, hold_back, judged_as_of
+from pipeline.daily.known_events import dividends_ahead, note_events
 from pipeline.daily.plan import decisive_settings
 from pipeline.daily.promote import choice_of
 from pipeline.daily.table_rows import row_dicts
@@ -66,6 +67,11 @@ def publish(parts: Parts, run: Run) -> None:
     hold_back(parts, run, STEP, {**every.failures, **broken}, list(promotions["ticker"]))
     sound = [ticker for ticker in made if ticker not in broken]
     _write(parts, run, promotions[promotions["ticker"].isin(sound)], made, tickers)
+    if run.universe.events_id:
+        published = _forecasts(made[ticker] for ticker in sound)
+        note_events(
+            parts, run, dict(zip(published["ticker"], published["last_value"], strict=True))
+        )
 
 
 def _move_aliases(parts: Parts, run: Run, promotions: pd.DataFrame) -> None:
@@ -111,6 +117,7 @@ def _publications(parts: Parts, run: Run, promotions: pd.DataFrame) -> Outcomes[
         return choice_of(parts, run, ticker, own), replay
 
     files = outcome_of_each(lineups.results, read)
+    dividends = dividends_ahead(parts, run, list(files.results))
     if unreplayed:  # no fault of theirs, for which they would be held back
         raise NothingStored(
             f"{run.universe.name} {run.session}: the replays of {first_names(unreplayed)} are not "
@@ -120,7 +127,8 @@ def _publications(parts: Parts, run: Run, promotions: pd.DataFrame) -> Outcomes[
     def made(tickers: list[str]) -> dict[str, Publication]:
         choices = {ticker: files.results[ticker][0] for ticker in tickers}
         replays = {ticker: files.results[ticker][1] for ticker in tickers}
-        together = publication(run, [rows[ticker] for ticker in tickers], choices, replays)
+        decided = [rows[ticker] for ticker in tickers]
+        together = publication(run, decided, choices, replays, dividends)
         return together.by_ticker()
 
     done = outcome_together(list(files.results), made)

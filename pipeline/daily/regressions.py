@@ -19,9 +19,10 @@ import pandas as pd
 
 from pipeline import __version__
 from pipeline.daily.admission import admitted_by_gate
+from pipeline.daily.known_events import reports_of
 from pipeline.daily.window_cuts import seen_history, spec_of
 from pipeline.errors import NotEnoughHistory, NothingStored
-from pipeline.models import Panel, PooledHar, PriceRecipe, StockHar, panel_of
+from pipeline.models import LINE_INPUTS, Panel, PooledHar, PriceRecipe, StockHar, panel_of
 from pipeline.outcomes import outcome_of_each, raise_together, worth_trying
 from pipeline.prices import Histories
 from pipeline.reporting import counted
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from pipeline.parts import Parts
 
 STEP = "pretrain"
+#: Raise it with a change of what `har` forecasts, so that files of versions before are not taken
+#: for its own.
+REGRESSION_FORMAT = 2
 #: Hexadecimal digits of a file's name.
 NAME_DIGITS = 32
 
@@ -69,8 +73,11 @@ class SeenHistories:
         kept = {t: self._of[cutoff][t] for t in tickers if t in self._of[cutoff]}
         universe = self._run.universe
         calendar = self._parts.calendar(universe)
-        panel = panel_of(kept, universe.target, universe.horizon, calendar) if kept else None
-        return panel, list(kept)
+        if not kept:
+            return None, []
+        about = universe.target, universe.horizon, calendar
+        reports = reports_of(self._parts, self._run, list(kept))
+        return panel_of(kept, *about, reports if len(reports) else None), list(kept)
 
 
 def fit_regression(
@@ -89,7 +96,7 @@ def fit_regression(
     if measured is None or row is None:
         return _not_fitted(parts, run)
     fitted_through, horizon = str(measured.sessions[row]), run.universe.horizon
-    name = _name_of(measured, tickers, [fitted_through, horizon, __version__])
+    name = _name_of(measured, tickers, [fitted_through, horizon, __version__, REGRESSION_FORMAT])
     try:
         is_new = _keep(parts, name, lambda: PooledHar.fitted(measured, tickers, horizon, row))
     except NotEnoughHistory:
@@ -191,4 +198,7 @@ def _decoded(data: bytes) -> PooledHar:
     """Decode what `_encoded` wrote."""
     about, arrays = unpack_arrays(data)
     tickers, with_market = tuple(about["tickers"]), bool(about["with_market"])
+    if "lines" not in arrays:  # versions before the line moved nothing
+        arrays["lines"] = np.zeros((len(arrays["coefficients"]), LINE_INPUTS))
+        arrays["centres"] = np.zeros_like(arrays["deviations"])
     return PooledHar(tickers=tickers, with_market=with_market, **arrays)

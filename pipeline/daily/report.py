@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pipeline.daily.admission import passed
+from pipeline.daily.admission import EVENT_AHEAD, passed
 from pipeline.daily.currencies import with_currency
 from pipeline.daily.joint_forecasts import published_margins
+from pipeline.daily.known_events import event_texts
 from pipeline.daily.page_tables import RECORD_GROUPS
 from pipeline.daily.portfolio_risk import risk_table
 from pipeline.daily.scenarios import paths_file, stored_paths
@@ -97,8 +98,16 @@ def report_text(parts: Parts, run: Run) -> str:
 
 def forecasts_text(parts: Parts, run: Run) -> str:
     """Return the table that a person reads when the day is done."""
-    forecasts = priced_forecasts(parts, run)
-    return forecast_table(forecasts, parts.rows(PROMOTIONS, run), parts.rows(CHECKS, run))
+    forecasts, findings = priced_forecasts(parts, run), parts.rows(FINDINGS, run)
+    events = _events_by_ticker(findings[findings["rule"] == EVENT_AHEAD])
+    return forecast_table(forecasts, parts.rows(PROMOTIONS, run), parts.rows(CHECKS, run), events)
+
+
+def _events_by_ticker(findings: pd.DataFrame) -> dict[str, str]:
+    """Return by ticker what findings of `EVENT_AHEAD` say, in the order of the sessions."""
+    ordered = findings.sort_values(["ticker", "session"])
+    texts = event_texts(ordered).groupby(ordered["ticker"]).agg("; ".join)
+    return {str(ticker): text for ticker, text in texts.items()}
 
 
 def priced_forecasts(parts: Parts, run: Run) -> pd.DataFrame:
@@ -110,18 +119,20 @@ def day_of(parts: Parts, run: Run) -> Day:
     """Read what the day's page is made of; its record is of the sessions up to this one."""
     of_run, of_series = ({**key, **_shown_tickers(run)} for key in (run.key, run.series))
     load = parts.store.load
-    forecasts = load(FORECASTS, **of_run)
+    forecasts, findings = load(FORECASTS, **of_run), load(FINDINGS, **of_run)
+    is_event = findings["rule"] == EVENT_AHEAD
     day = Day(
         forecasts=with_currency(parts.store, forecasts, **run.key),
         promotions=load(PROMOTIONS, **of_run),
         calibrations=load(CALIBRATIONS, **of_run),
-        findings=load(FINDINGS, **of_run),
+        findings=findings[~is_event].reset_index(drop=True),
         checks=load(CHECKS, **of_run),
         record=realised(
             parts.store.score_sums(RECORD_GROUPS, **of_series, session=Span(last=run.session))
         ),
         drift=load(DRIFT, **of_run),
         together=_together(parts, run) if len(forecasts) else pd.DataFrame(),
+        events=_events_by_ticker(findings[is_event]),
     )
     return replace(day, unfinished=unfinished_steps(parts, run, day.missing))
 

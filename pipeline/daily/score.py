@@ -15,7 +15,7 @@ from pipeline.daily.replaying import baseline_model
 from pipeline.daily.score_bases import bases_of
 from pipeline.daily.shards import chunks
 from pipeline.measures import scores
-from pipeline.models import EWMA
+from pipeline.models import EWMA, HAR
 from pipeline.outcomes import joined, outcome_together, raise_together
 from pipeline.prices import histories_as_of
 from pipeline.quality import BASIS_RULES
@@ -109,7 +109,8 @@ def _score_together(
     )
     for unadjusted in (histories.failures(until), histories.failures(until, masked=False)):
         raise_together(unadjusted)
-    baseline = _ewma_predictions(parts, run, tickers, list(revisions["cutoff"].unique()))
+    cutoffs = list(revisions["cutoff"].unique())
+    baselines = _baseline_predictions(parts, run, tickers, cutoffs)
     history = histories.all_of(until, masked=False)
     condemned = _condemned(parts, run, until, tickers)
     usable = _without(condemned, histories.all_of(until))
@@ -117,7 +118,7 @@ def _score_together(
     target = run.universe.target
     same_basis = rows[~across]
     bases = bases_of(parts, run, same_basis, histories.bars)
-    scored = scores.score(same_basis, baseline, history, usable, histories.bars, target, bases)
+    scored = scores.score(same_basis, baselines, history, usable, histories.bars, target, bases)
     withheld = scores.count_withheld(same_basis, history, usable, target) + int(across.sum())
     return parts.store.replace_keys(SCORES, scored, revisions), withheld, int(bases.isna().sum())
 
@@ -202,21 +203,24 @@ def _across_basis_changes(condemned: pd.DataFrame, forecasts: pd.DataFrame) -> p
     return pd.Series(forecasts.index.isin(crossing), index=forecasts.index)
 
 
-def _ewma_predictions(
+def _baseline_predictions(
     parts: Parts, run: Run, tickers: Sequence[str], cutoffs: list[pd.Timestamp]
-) -> pd.DataFrame:
-    """Return the EWMA random walk's PREDICTIONS of these tickers, with ticker and cutoff."""
+) -> dict[str, pd.DataFrame]:
+    """Return the PREDICTIONS of `EWMA` and `HAR` of these tickers, with ticker and cutoff."""
     rows = parts.store.load(
         DATASETS, **run.series, ticker=list(tickers), role=["live", "training"], cutoff=cutoffs
     )
     by_role = rows.pivot(index=["ticker", "cutoff"], columns="role", values="dataset")
     both = by_role.reindex(columns=["live", "training"]).dropna().reset_index()
     wanted = both.rename(columns={"live": "dataset"})
-    wanted["model"] = [baseline_model(EWMA, dataset) for dataset in wanted["training"]]
-    predictions = parts.store.load(
-        PREDICTIONS,
-        dataset=sorted(set(wanted["dataset"])),
-        model=sorted(set(wanted["model"])),
-    )
-    joined = predictions.merge(wanted.drop(columns="training"), on=["dataset", "model"])
-    return joined.drop(columns=["dataset", "model"])
+    predictions = {}
+    for name in (EWMA, HAR):
+        wanted["model"] = [baseline_model(name, dataset) for dataset in wanted["training"]]
+        found = parts.store.load(
+            PREDICTIONS,
+            dataset=sorted(set(wanted["dataset"])),
+            model=sorted(set(wanted["model"])),
+        )
+        named = found.merge(wanted.drop(columns="training"), on=["dataset", "model"])
+        predictions[name] = named.drop(columns=["dataset", "model"])
+    return predictions

@@ -83,11 +83,13 @@ def session_files(
 def session_metrics(day: Day) -> dict[str, float]:
     """Return a session's figures for its parent run.
 
-    `skill/..._mean` are over the stocks that have a network; of `drift/`, what can be judged.
+    `skill/..._mean` are over the stocks that have a network; of `drift/`, what can be judged, and
+    over `har`, where it was fitted.
     """
     promotions, checks, drift = day.promotions, day.checks, day.drift
     by_baseline = promotions["champion"].isin(STANDING)
-    watched = {f"drift/{name}_mean": drift[name].mean() for name in WATCHED}
+    means = {f"drift/{name}_mean": drift[name].mean() for name in WATCHED}
+    means["skill/pinball_over_har_mean"] = promotions["pinball_skill_over_har"].mean()
     return {
         "day/tickers": float(len(checks)),
         "day/tickers_quarantined": float((checks["verdict"] == QUARANTINED).sum()),
@@ -97,7 +99,7 @@ def session_metrics(day: Day) -> dict[str, float]:
         "skill/pinball_mean": float(promotions["pinball_skill"].mean()),
         "day/weight_mean": float(promotions["weight"].mean()),
         "day/tickers_drifted": float((drift["warnings"] != "").sum()),
-        **{name: float(mean) for name, mean in watched.items() if pd.notna(mean)},
+        **{name: float(mean) for name, mean in means.items() if pd.notna(mean)},
     }
 
 

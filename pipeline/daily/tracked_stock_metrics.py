@@ -11,6 +11,7 @@ import pandas as pd
 from pipeline.daily.lineup import Lineup, NetworkEntry
 from pipeline.daily.prediction_files import decode_predictions, predictions_file
 from pipeline.daily.table_rows import row_dicts
+from pipeline.joint import outer_quantiles
 from pipeline.measures import (
     FORECAST_COLUMNS,
     crps,
@@ -20,7 +21,7 @@ from pipeline.measures import (
     root_mean_squared_error,
 )
 from pipeline.models import BASELINES, EWMA, HAR, NAIVE, STANDING, YARDSTICKS, PriceRecipe
-from pipeline.quantiles import INTERVALS, PROBABILITIES
+from pipeline.quantiles import INTERVALS, OUTER_LEVEL, OUTER_PROBABILITIES, PROBABILITIES
 
 if TYPE_CHECKING:
     from pipeline.parts import Parts
@@ -104,7 +105,7 @@ def distribution_figures(predictions: pd.DataFrame) -> dict[str, float]:
     """Return the figures of a network's calibrated quantiles on the test sessions.
 
     CRPS and QLIKE are over all horizons. The width, the shares beyond the outer quantiles and the
-    p-values of the tests of the 95% interval are one session ahead.
+    p-values of the tests of the 95% and the 98% interval are one session ahead.
 
     Args:
         predictions: of `prediction_files.predictions_table`.
@@ -116,18 +117,28 @@ def distribution_figures(predictions: pd.DataFrame) -> dict[str, float]:
     actual, quantiles = values[..., 0], values[..., 1:]
     last = ordered["naive"].to_numpy()[::horizons]
     low, high = INTERVALS[80]
-    below, above = (
-        exceeded(actual[:, 0], quantiles[:, 0, place], PROBABILITIES[place]) for place in (0, -1)
-    )
-    test = exceedance_test(below + above, 0.05)
+    first, next_actual = quantiles[:, 0], actual[:, 0]
+    figures: dict[str, float] = {}
+    for level, bounds, probabilities in (
+        (95, first[:, [0, -1]], (PROBABILITIES[0], PROBABILITIES[-1])),
+        (OUTER_LEVEL, outer_quantiles(first), OUTER_PROBABILITIES),
+    ):
+        marks = [
+            exceeded(next_actual, bound, each)
+            for bound, each in zip(bounds.T, probabilities, strict=True)
+        ]
+        test = exceedance_test(marks[0] + marks[1], (100 - level) / 100)
+        figures |= {
+            f"test/below_q{round(1000 * probabilities[0]):03d}": float(marks[0].mean()),
+            f"test/above_q{round(1000 * probabilities[1]):03d}": float(marks[1].mean()),
+            f"test/kupiec_{level}": test.kupiec,
+            f"test/christoffersen_{level}": test.conditional,
+        }
     return {
         "test/crps": float(crps(actual, quantiles, last).mean()),
         "test/qlike": float(qlike(actual, quantiles, last).mean()),
-        "test/width_80": float(((quantiles[:, 0, high] - quantiles[:, 0, low]) / last).mean()),
-        "test/below_q025": float(below.mean()),
-        "test/above_q975": float(above.mean()),
-        "test/kupiec_95": test.kupiec,
-        "test/christoffersen_95": test.conditional,
+        "test/width_80": float(((first[:, high] - first[:, low]) / last).mean()),
+        **figures,
     }
 
 
@@ -184,6 +195,8 @@ def promotion_line(row: Mapping[Any, Any]) -> str:
     if by_network:
         weight = f", {row['weight']:.0%} of it and the rest of {row['baseline']}"
     pinball = f"pinball skill {row['pinball_skill']:+.2%} against {EWMA}"
+    if champion != HAR and pd.notna(row["pinball_skill_over_har"]):
+        pinball += f" and {row['pinball_skill_over_har']:+.2%} against {HAR}"
     return f"{champion}{weight}: {measured} {pinball}, {rmse}"
 
 
@@ -213,21 +226,26 @@ def _figures_table(recipe: PriceRecipe, metrics: Mapping[str, float], sessions: 
     def errors(*names: str) -> str:
         return " | ".join(f"{metrics[name]:.4f}" if name in metrics else "" for name in names)
 
-    pinball = " | ".join(f"{metrics[name]:.3%}" for name in ("test/pinball", "test/pinball_ewma"))
-    rmse = errors("test/rmse", "test/rmse_ewma", "test/rmse_naive")
+    rivals = [*([HAR] if "test/pinball_har" in metrics else []), EWMA]
+    names = ["test/pinball", *(f"test/pinball_{name}" for name in rivals)]
+    pinball = " | ".join(f"{metrics[name]:.3%}" for name in names)
+    rmse = errors("test/rmse", *(f"test/rmse_{name}" for name in (*rivals, NAIVE)))
+    no_rivals = "|  " * len(rivals)
     rows = [
-        f"| on {sessions} test sessions | {recipe.name} | {EWMA} | {NAIVE} |",
-        "|---|---|---|---|",
+        f"| on {sessions} test sessions | {' | '.join([recipe.name, *rivals, NAIVE])} |",
+        f"|---|{'---|' * len(rivals)}---|---|",
         f"| mean pinball loss, of the price | {pinball} |  |",
         f"| RMSE one session ahead | {rmse} |",
-        f"| MAE one session ahead | {errors('test/mae')} |  | {errors('test/mae_naive')} |",
-        f"| inside the 80% interval | {metrics['test/coverage_80']:.1%} |  |  |",
+        f"| MAE one session ahead | {errors('test/mae')} {no_rivals}| {errors('test/mae_naive')} |",
+        f"| inside the 80% interval | {metrics['test/coverage_80']:.1%} {no_rivals}|  |",
     ]
     if "test/crps" in metrics:
+        rows.append(f"| CRPS, of the price | {metrics['test/crps']:.3%} {no_rivals}|  |")
         rows += [
-            f"| CRPS, of the price | {metrics['test/crps']:.3%} |  |  |",
-            "| p of Kupiec's and Christoffersen's test of the 95% interval | "
-            f"{metrics['test/kupiec_95']:.2f}, {metrics['test/christoffersen_95']:.2f} |  |  |",
+            f"| p of Kupiec's and Christoffersen's test of the {level}% interval | "
+            f"{metrics[f'test/kupiec_{level}']:.2f}, "
+            f"{metrics[f'test/christoffersen_{level}']:.2f} {no_rivals}|  |"
+            for level in (95, OUTER_LEVEL)
         ]
     return "\n".join(rows)
 

@@ -25,7 +25,12 @@ from pipeline.decisions.evaluation import (
     quantiles_of,
     stored_precision,
 )
-from pipeline.decisions.publication import Publication, promotion_rows, publication
+from pipeline.decisions.publication import (
+    Publication,
+    calibrated_tests,
+    promotion_rows,
+    publication,
+)
 
 __all__ = [
     "Choice",
@@ -39,6 +44,7 @@ __all__ = [
     "blending",
     "calibrated",
     "calibrated_test",
+    "calibrated_tests",
     "choice_identity",
     "choose",
     "decode_choice",

@@ -3,9 +3,8 @@
 Both are blended quantile by quantile (Vincent 1912; Lichtendahl, Grushka-Cockayne & Winkler 2013).
 The network's weight is the one that loses least on validation: on the stock's own sessions, and on
 those of all stocks together, which say more than one stock's year can. It is then shrunk by the
-evidence that it is better than the baseline alone: to 1 - 1 / t^2 of it, t being the gain over its
-standard error, and to 0 where t is below 1 (the positive part of James & Stein's factor, for one
-number). So what is published is made to be never worse than the baseline.
+evidence that it is better than the baseline alone (see `measures.kept_share`). So what is published
+is made to be never worse than the baseline.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-from pipeline.measures import t_statistic
+from pipeline.measures import kept_share
 from pipeline.quantiles import losses
 
 #: The weights that are tried.
@@ -25,9 +24,6 @@ TRIED_WEIGHTS = np.linspace(0, 1, 21)
 #: what networks gained was shrunk away; on the evidence of all alone, the worst stock-year lost
 #: 1.5% instead of 1.3%.
 WEIGHT_OF_ALL = 2.0
-#: Sessions over which losses are correlated, at least; those of longer forecasts are over twice the
-#: horizon.
-CORRELATED_SESSIONS = 20
 
 
 class MeasuredWindows(Protocol):
@@ -114,9 +110,8 @@ def _combined_losses(own: np.ndarray, places: np.ndarray, of_all: np.ndarray) ->
 
 def _shrunk_weight(tried: np.ndarray, horizon: int) -> float:
     best = int(tried.mean(axis=1).argmin())  # the first of equals: the least of the network
-    lags = max(CORRELATED_SESSIONS, 2 * horizon)
-    t = t_statistic(tried[0] - tried[best], lags) if best else 0.0
-    return round(float(TRIED_WEIGHTS[best] * max(0.0, 1 - 1 / t**2)), 4) if t > 0 else 0.0
+    share = kept_share(tried[0] - tried[best], horizon) if best else 0.0
+    return round(float(TRIED_WEIGHTS[best] * share), 4)
 
 
 def blend(network: np.ndarray, baseline: np.ndarray, share: float) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,16 @@ from pipeline.decisions import blending
 from pipeline.decisions.choice import Choice, ChoiceReplay, standing
 from pipeline.decisions.evaluation import SplitForecasts
 from pipeline.decisions.promotion import Decision
+from pipeline.joint import outer_quantiles
 from pipeline.measures import calibration, root_mean_squared_error
-from pipeline.models import EWMA, NAIVE, STANDING, YARDSTICKS
-from pipeline.quantiles import INTERVALS, MEDIAN, coverage, losses
+from pipeline.models import EWMA, HAR, NAIVE, STANDING, YARDSTICKS
+from pipeline.quantiles import INTERVALS, MEDIAN, OUTER_LEVEL, coverage, losses
 from pipeline.run import Run
 from pipeline.tables import CALIBRATIONS, FORECASTS, PROMOTIONS
+from pipeline.windows import LARGE_DIVIDEND
+
+#: No dividend is declared.
+NO_DIVIDENDS: Mapping[str, Floats] = MappingProxyType({})
 
 
 def promotion_rows(
@@ -40,9 +46,8 @@ def promotion_rows(
         t: _reported_forecasts(choice, decided[t], weights.get(t, 0.0))
         for t, choice in choices.items()
     }
-    ewma = {ticker: choice.baseline(EWMA) for ticker, choice in choices.items()}
-    calibrated = _calibrated_tests(choices, reported)
-    calibrated_ewma = _calibrated_tests(choices, ewma)
+    calibrated = calibrated_tests(choices, reported)
+    rivals = {name: _calibrated_baselines(choices, name) for name in (EWMA, HAR)}
     rows = []
     for ticker, choice in choices.items():
         decision, shown = decided[ticker], choice.shown
@@ -57,24 +62,32 @@ def promotion_rows(
                 "baseline": decision.baseline,
                 "training_cutoff": shown.training_cutoff if shown else trained_until[ticker],
                 "reasons": "; ".join(decision.reasons),
-                **_test_figures(choice, decision, calibrated[ticker], calibrated_ewma[ticker]),
+                **_test_figures(
+                    choice,
+                    decision,
+                    calibrated[ticker],
+                    {name: tests.get(ticker) for name, tests in rivals.items()},
+                ),
             }
         )
     return PROMOTIONS.conform(pd.DataFrame(rows)) if rows else PROMOTIONS.empty()
 
 
 def _test_figures(
-    choice: Choice, decision: Decision, calibrated: Floats, ewma: Floats
+    choice: Choice, decision: Decision, calibrated: Floats, rivals: Mapping[str, Floats | None]
 ) -> dict[str, object]:
     """Return the columns of a PROMOTIONS row that are measured on test.
 
     Args:
-        calibrated, ewma: of the reported forecasts and of the EWMA random walk, (n, H, Q).
+        calibrated: of the reported forecasts, (n, H, Q).
+        rivals: of `EWMA` and `HAR`; None: it was not fitted.
     """
     test, missing = choice.test, float("nan")
-    loss, ewma_loss = (
-        losses(test.actual, quantiles, test.last).mean(axis=0).mean()
-        for quantiles in (calibrated, ewma)
+    loss, ewma_loss, har_loss = (
+        missing
+        if quantiles is None
+        else losses(test.actual, quantiles, test.last).mean(axis=0).mean()
+        for quantiles in (calibrated, rivals[EWMA], rivals[HAR])
     )
     rmse, naive_rmse = (
         float(root_mean_squared_error(test.actual, quantiles[:, :, MEDIAN])[0])
@@ -89,6 +102,8 @@ def _test_figures(
         "test_pinball": float(loss) if is_measured else missing,
         "ewma_test_pinball": float(ewma_loss),
         "pinball_skill": float(1 - loss / ewma_loss) if is_measured else missing,
+        "har_test_pinball": float(har_loss),
+        "pinball_skill_over_har": float(1 - loss / har_loss) if is_measured else missing,
     }
 
 
@@ -124,7 +139,13 @@ def _reported_forecasts(choice: Choice, decision: Decision, weight: float) -> Sp
     return choice.forecasts.blended(choice.baseline(decision.baseline), weight)
 
 
-def _calibrated_tests(
+def _calibrated_baselines(choices: Mapping[str, Choice], name: str) -> dict[str, Floats]:
+    """Return `calibrated_tests` of a baseline, by the tickers that it was fitted for."""
+    fitted = {t: choice for t, choice in choices.items() if name != HAR or choice.har is not None}
+    return calibrated_tests(fitted, {t: choice.baseline(name) for t, choice in fitted.items()})
+
+
+def calibrated_tests(
     choices: Mapping[str, Choice], forecasts: Mapping[str, SplitForecasts]
 ) -> dict[str, Floats]:
     """Return the test windows' quantiles (n, H, Q), calibrated session by session.
@@ -169,11 +190,16 @@ def publication(
     promotions: Sequence[Mapping[str, Any]],
     choices: Mapping[str, Choice],
     replays: Mapping[str, ChoiceReplay],
+    dividends: Mapping[str, Floats] = NO_DIVIDENDS,
 ) -> Publication:
     """Blend and calibrate the forecasts of some PROMOTIONS rows at the cutoff.
 
+    The traded price falls by a dividend on its ex-date, so what is published from there on does
+    too; naive stays the last price.
+
     Args:
         choices, replays: by ticker.
+        dividends: by ticker those that are declared, money by session ahead (H,).
     """
     blended = [_blended(row, choices[row["ticker"]], replays[row["ticker"]]) for row in promotions]
     observed = [replays[row["ticker"]].observed for row in promotions]
@@ -187,13 +213,25 @@ def publication(
     calibrations: list[dict[str, object]] = []
     for row, each, raw, replay in zip(promotions, observed, blended, calibrated, strict=True):
         key = {**run.key, "ticker": row["ticker"]}
-        newest = replay.quantiles[-1]
-        forecasts += _forecast_rows(run, key, row, float(each.last[-1]), newest)
+        newest, last = replay.quantiles[-1], float(each.last[-1])
+        if row["ticker"] in dividends and row["champion"] != NAIVE:
+            newest = newest * _left_by(dividends[row["ticker"]], last)[:, None]
+        forecasts += _forecast_rows(run, key, row, last, newest)
         calibrations += _calibration_rows(key, each.actual_with_dividends[:-1], raw[:-1], replay)
     return Publication(
         FORECASTS.conform(pd.DataFrame(forecasts)),
         CALIBRATIONS.conform(pd.DataFrame(calibrations)),
     )
+
+
+def _left_by(dividends: Floats, last: float) -> Floats:
+    """Return the share of the last price that dividends leave at each session ahead, (H,).
+
+    A large one counts as none: it may be in another unit of money, and no price has shown it yet.
+    """
+    shares = dividends / last
+    steps: Floats = np.where(shares < LARGE_DIVIDEND, 1 - shares, 1.0)
+    return steps.cumprod()
 
 
 def _blended(row: Mapping[str, Any], choice: Choice, replay: ChoiceReplay) -> Floats:
@@ -215,6 +253,8 @@ def _forecast_rows(
     last_value: float,
     quantiles: Floats,
 ) -> list[dict[str, object]]:
+    bounds = {level: quantiles[:, places] for level, places in INTERVALS.items()}
+    bounds[OUTER_LEVEL] = outer_quantiles(quantiles)
     return [
         {
             **key,
@@ -223,9 +263,9 @@ def _forecast_rows(
             "last_value": last_value,
             "y_hat": quantiles[horizon, MEDIAN],
             **{
-                f"{side}_{level}": quantiles[horizon, bound]
-                for level, bounds in INTERVALS.items()
-                for side, bound in zip(("lower", "upper"), bounds, strict=True)
+                f"{side}_{level}": pair[horizon, place]
+                for level, pair in bounds.items()
+                for place, side in enumerate(("lower", "upper"))
             },
             "champion": row["champion"],
             "model_id": row["model_id"],

@@ -1,7 +1,8 @@
 """The session level of an audit: the whole day twice, with two futures in the store.
 
-Prices, volumes, splits and dividends after the session, and corrections that became known after the
-run, are different in a second home. Not one byte of what the run leaves may differ.
+Prices, volumes, splits and dividends after the session, corrections that became known after the
+run, and events that became known after the session are different in a second home. Not one byte of
+what the run leaves may differ.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pandas as pd
 
 from pipeline.daily import (
     Lineup,
+    Sandbox,
     lineup,
     make_forecasts,
     read_dataset,
@@ -23,10 +25,10 @@ from pipeline.daily import (
     spec_of,
 )
 from pipeline.errors import NotEnoughHistory
+from pipeline.inspection.audited_events import AUDITED_EVENTS, audited_events
 from pipeline.inspection.audited_prices import SPARE_SESSIONS, TradedPrices, shared_sessions
 from pipeline.inspection.comparing import ComparedOutput, Outputs, OutputValues, compare
 from pipeline.inspection.perturbation import perturb_actions, perturb_prices
-from pipeline.inspection.sandbox import Sandbox
 from pipeline.leftovers import TemporaryFolder
 from pipeline.tables import (
     ACTION_REVISIONS,
@@ -34,6 +36,7 @@ from pipeline.tables import (
     CHECKS,
     DATASETS,
     EVALUATIONS,
+    EVENT_REVISIONS,
     FINDINGS,
     FORECASTS,
     LINEUPS,
@@ -106,20 +109,27 @@ def audit_sessions(
     """
     sessions = shared_sessions(bars)
     known_at = dt.datetime.combine(sessions[-1], dt.time(), dt.UTC) + 2 * _ONE_DAY
-    universe = dataclasses.replace(universe, start=sessions[0])
+    universe = dataclasses.replace(universe, start=sessions[0], events=AUDITED_EVENTS)
+    starts = [len(sessions) - 1 - SESSIONS_APART * back for back in range(cutoffs, 0, -1)]
+    days = [sessions[start:] for start in starts]
+
+    def fill(sandbox: Parts, cutoff: dt.date | None = None) -> None:
+        _fill(sandbox, universe, bars, known_at, cutoff)
+        about = universe.events_id, list(bars), days, known_at, cutoff
+        sandbox.store.save(EVENT_REVISIONS, audited_events(*about))
+
     recipes = parts.recipes.replaced(recipe)
     with (
         TemporaryFolder("audit") as folder,
         Sandbox(folder / "before", parts.settings, recipes) as before,
     ):
-        _fill(before, universe, bars, known_at)
-        for back in range(cutoffs, 0, -1):
-            cutoff = sessions[-1 - SESSIONS_APART * back]
+        fill(before)
+        for cutoff in [sessions[start] for start in starts]:
             run = run_of(before, universe, cutoff, known_at, replay=True)
             parts.progress(step, "", f"{recipe.name}: the day {cutoff}, twice")
             make_forecasts(before, run)
             with Sandbox(folder / f"after {cutoff}", parts.settings, recipes) as after:
-                _fill(after, universe, bars, known_at, cutoff)
+                fill(after, cutoff)
                 make_forecasts(after, run)
                 outputs = [_outputs_of(each, run) for each in (before, after)]
             yield from compare("session", cutoff, *outputs)

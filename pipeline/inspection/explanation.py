@@ -18,6 +18,7 @@ from pipeline.daily import (
     page_tables,
     run_of,
     with_currency,
+    with_events,
 )
 from pipeline.errors import LookAtTheData, NothingStored, SettingsError
 from pipeline.parts import Parts
@@ -116,7 +117,7 @@ def find_explanation(parts: Parts, session: dt.date, ticker: str, **series: str)
         records = _records_of(parts, run, own) if own is not None else []
     return Explanation(
         key=key,
-        forecasts=with_currency(parts.store, forecasts, **key),
+        forecasts=with_events(parts.store, with_currency(parts.store, forecasts, **key), **key),
         datasets=parts.store.load(DATASETS, **key),
         calibrations=parts.store.load(CALIBRATIONS, **key),
         drift=parts.store.load(DRIFT, **key),

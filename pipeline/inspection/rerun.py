@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pipeline.daily import INGEST_FAILED, make_forecasts
+from pipeline.daily import INGEST_FAILED, Sandbox, make_forecasts
 from pipeline.errors import NothingStored
 from pipeline.inspection.comparing import SHOWN_DIGITS, unequal_cells
 from pipeline.inspection.explanation import Explanation, Row, run_then, settings_then
 from pipeline.inspection.explanation_text import config_hash_today
-from pipeline.inspection.sandbox import Sandbox
 from pipeline.leftovers import TemporaryFolder
 from pipeline.storage import content_digest
 from pipeline.tables import (
@@ -22,6 +21,7 @@ from pipeline.tables import (
     CALIBRATIONS,
     CHECKS,
     DATASETS,
+    EVENT_REVISIONS,
     FORECASTS,
     PRICE_REVISIONS,
     PROMOTIONS,
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 STEP = "explain"
 #: The tables of a published forecast that are made again.
 REPEATED_TABLES = (PROMOTIONS, CALIBRATIONS, FORECASTS)
+#: Their columns that earlier versions did not have: nothing to compare with where none was kept.
+ADDED_COLUMNS = ("har_test_pinball", "pinball_skill_over_har", "lower_98", "upper_98")
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def rerun(parts: Parts, explanation: Explanation) -> RerunComparison:
 
 
 def _copy_revisions(parts: Parts, sandbox: Parts, run: Run) -> None:
-    """Copy all that was known of the run's tickers at its moment, up to its session."""
+    """Copy all that was known of the run's tickers at its moment: prices up to its session."""
     known_at = pd.Timestamp(run.known_at).tz_localize(None)
     source_id = run.universe.source_id
     for ticker in run.universe.tickers:
@@ -108,6 +110,10 @@ def _copy_revisions(parts: Parts, sandbox: Parts, run: Run) -> None:
             was_known = rows["known_at"] <= known_at
             until_session = rows["session"] <= pd.Timestamp(run.session)
             sandbox.store.save(table, rows[was_known & until_session])
+    if events_id := run.universe.events_id:
+        tickers = run.universe.tickers
+        events = parts.store.events.revisions(events_id, tickers, run.known_at)
+        sandbox.store.save(EVENT_REVISIONS, events)
 
 
 def _copy_failures(parts: Parts, sandbox: Parts, run: Run) -> None:
@@ -157,6 +163,8 @@ def _table_difference(table: Table, then: pd.DataFrame, now: pd.DataFrame) -> st
     """Return the first cell that is not the same, and how many are not."""
     if len(then) != len(now):
         return f"{len(then)} rows then, {len(now)} now"
+    absent = [name for name in ADDED_COLUMNS if name in then and then[name].isna().all()]
+    then, now = then.drop(columns=absent), now.drop(columns=absent)
     unequal = unequal_cells(then, now)
     if not unequal.any():
         return ""

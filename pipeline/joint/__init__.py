@@ -7,7 +7,7 @@ from pipeline.joint.dependence import (
     dependence_of,
     past_changes,
 )
-from pipeline.joint.margins import quantiles_at, strata
+from pipeline.joint.margins import outer_quantiles, quantiles_at, strata
 from pipeline.joint.multivariate_scores import energy_score, variogram_score
 from pipeline.joint.portfolio import Portfolio, expected_shortfall, gains_of, value_at_risk
 from pipeline.joint.portfolio_file import read_portfolio
@@ -28,6 +28,7 @@ __all__ = [
     "gains_of",
     "gaussian_copula",
     "independent",
+    "outer_quantiles",
     "past_changes",
     "quantiles_at",
     "read_portfolio",

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.arrays import Floats
+from pipeline.quantiles import OUTER_PROBABILITIES, PROBABILITIES
 
 #: Daily changes of stocks have tails of four to six degrees of freedom (Cont 2001).
 TAIL_FREEDOM = 5.0
@@ -49,3 +50,20 @@ def quantiles_at(
     values = quantiles[..., low] * (1 - share) + quantiles[..., low + 1] * share
     floored: Floats = np.maximum(values, lowest)
     return floored
+
+
+def outer_quantiles(quantiles: Floats) -> Floats:
+    """Return the 1% and the 99% quantile that the seven stand for.
+
+    They are never inside the 95% interval.
+
+    Args:
+        quantiles: (..., 7) in the order of `PROBABILITIES`, ascending.
+
+    Returns:
+        (..., 2).
+    """
+    outer = quantiles_at(np.array(OUTER_PROBABILITIES), PROBABILITIES, quantiles)
+    # Of quantiles that are all the same, rounding could take one to their other side.
+    low, high = np.minimum(outer[..., 0], quantiles[..., 0]), outer[..., 1]
+    return np.stack([low, np.maximum(high, quantiles[..., -1])], axis=-1)

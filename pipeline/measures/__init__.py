@@ -15,8 +15,10 @@ from pipeline.measures.published_intervals import FEWEST_SESSIONS, interval_reco
 from pipeline.measures.scores import FORECAST_COLUMNS
 from pipeline.measures.significance import (
     CONFIDENCE,
+    CORRELATED_SESSIONS,
     Estimate,
     difference,
+    kept_share,
     mean_estimate,
     ratio_estimate,
     share_estimate,
@@ -25,6 +27,7 @@ from pipeline.measures.significance import (
 
 __all__ = [
     "CONFIDENCE",
+    "CORRELATED_SESSIONS",
     "CRPS_WEIGHTS",
     "DRIFT_SESSIONS",
     "FEWEST_SESSIONS",
@@ -43,6 +46,7 @@ __all__ = [
     "exceedance_test",
     "exceeded",
     "interval_record",
+    "kept_share",
     "mean_estimate",
     "metrics",
     "pit_moments",

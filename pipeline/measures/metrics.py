@@ -89,7 +89,8 @@ def realised(sums: pd.DataFrame) -> pd.DataFrame:
         of the last price, so that errors before and after a split count alike. `skill` is 1 - rmse
         / naive_rmse: positive means the published forecasts beat the naive one. `pinball_skill`
         likewise compares the distributions with the EWMA random walk's, over the forecasts that
-        have both.
+        have both; `har_pinball` and `pinball_skill_over_har` are over those that `har`, too, has
+        forecast.
     """
     table = sums[list(sums)[: list(sums).index("last") + 1]].copy()
     for name in ("", "naive_"):
@@ -99,6 +100,10 @@ def realised(sums: pd.DataFrame) -> pd.DataFrame:
     for name in ("pinball", "ewma_pinball"):
         table[name] = sums[name] / compared
     table["pinball_skill"] = skill(table["pinball"], table["ewma_pinball"])
+    beside_har = sums["compared_with_har"].where(sums["compared_with_har"] > 0)
+    table["har_pinball"] = sums["har_pinball"] / beside_har
+    published = sums["pinball_beside_har"] / beside_har
+    table["pinball_skill_over_har"] = skill(published, table["har_pinball"])
     for name in ("inside_80", "inside_95"):
         table[name] = sums[name] / sums["forecasts"]
     return table

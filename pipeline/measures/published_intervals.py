@@ -16,11 +16,15 @@ from pipeline.measures.significance import share_estimate
 
 #: Fewer scored sessions have neither an interval nor a test.
 FEWEST_SESSIONS = 20
-#: The share of outcomes that the 95% interval leaves out.
-_PROMISED_BEYOND = 0.05
-#: Figures with bounds, and those without.
-_BOUNDED, _PLAIN = ("inside_80", "below_95", "above_95"), ("crps", "width_80")
-_TESTS = ("kupiec", "christoffersen")
+#: Figures without bounds, and by level the shares with bounds.
+_PLAIN = ("crps", "width_80")
+_SHARES = {
+    80: ("inside_80",),
+    95: ("below_95", "above_95"),
+    98: ("inside_98", "below_98", "above_98"),
+}
+#: By level the p-values of the tests: of unconditional and of conditional coverage.
+_TESTS = {95: ("kupiec", "christoffersen"), 98: ("kupiec_98", "christoffersen_98")}
 
 
 def interval_record(sums: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -34,33 +38,51 @@ def interval_record(sums: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         The groups, backfilled, forecasts, sessions; crps and width_80 (of the 80% interval), means
         as fractions of the last price; inside_80, below_95 and above_95, shares with bounds _low
         and _high; kupiec and christoffersen, the p-values of the tests of the 95% interval
-        (unconditional and conditional coverage), NaN where a group is of several tickers.
+        (unconditional and conditional coverage), NaN where a group is of several tickers; then
+        those of the 98% interval, inside_98, below_98, above_98, kupiec_98 and christoffersen_98,
+        over the sessions of which all forecasts have one.
     """
     groups = [*by, "backfilled"]
     rows = [
         {**dict(zip(groups, key, strict=True)), **_figures(group)}
         for key, group in sums.groupby(groups, sort=False)
     ]
-    bounded = [f"{name}{end}" for name in _BOUNDED for end in ("", "_low", "_high")]
-    columns = [*groups, "forecasts", "sessions", *_PLAIN, *bounded, *_TESTS]
-    return pd.DataFrame(rows, columns=columns)
+    names = [name for level in _SHARES for name in (*_columns(level), *_TESTS.get(level, ()))]
+    return pd.DataFrame(rows, columns=[*groups, "forecasts", "sessions", *_PLAIN, *names])
+
+
+def _columns(level: int) -> list[str]:
+    return [f"{name}{end}" for name in _SHARES[level] for end in ("", "_low", "_high")]
 
 
 def _figures(group: pd.DataFrame) -> dict[str, float]:
     """Return the figures of one group, whose rows are by session."""
     ordered = group.sort_values("session")
-    horizon, counts = int(ordered["horizon"].iloc[0]), ordered["forecasts"].to_numpy()
-    means = {name: ordered[name].to_numpy() / counts for name in (*_PLAIN, *_BOUNDED)}
+    horizon, counts = int(ordered["horizon"].iloc[0]), ordered["forecasts"]
     figures: dict[str, float] = {"forecasts": int(counts.sum()), "sessions": len(counts)}
-    figures |= {name: float(means[name].mean()) for name in _PLAIN}
-    enough = len(counts) >= FEWEST_SESSIONS
-    for name in _BOUNDED:
-        estimate = share_estimate(means[name], horizon)
-        low, high = (estimate.low, estimate.high) if enough else (np.nan, np.nan)
-        figures |= {name: estimate.value, f"{name}_low": low, f"{name}_high": high}
-    figures |= dict.fromkeys(_TESTS, np.nan)
-    if enough and (counts == 1).all():
-        beyond = means["below_95"] + means["above_95"]
-        test = exceedance_test(beyond, _PROMISED_BEYOND, horizon)
-        figures |= dict(zip(_TESTS, (test.kupiec, test.conditional), strict=True))
+    figures |= {name: float((ordered[name] / counts).to_numpy().mean()) for name in _PLAIN}
+    has_outer = ordered["forecasts_98"] == counts
+    outer = ordered.assign(inside_98=counts - ordered["below_98"] - ordered["above_98"])[has_outer]
+    for level, rows in ((80, ordered), (95, ordered), (98, outer)):
+        figures |= _figures_of_level(rows, level, horizon)
+    return figures
+
+
+def _figures_of_level(rows: pd.DataFrame, level: int, horizon: int) -> dict[str, float]:
+    """Return the shares of a level with their bounds, and its tests."""
+    names = (*_columns(level), *_TESTS.get(level, ()))
+    figures: dict[str, float] = dict.fromkeys(names, np.nan)
+    if rows.empty:
+        return figures
+    counts, enough = rows["forecasts"].to_numpy(), len(rows) >= FEWEST_SESSIONS
+    means = {name: rows[name].to_numpy() / counts for name in _SHARES[level]}
+    for name, values in means.items():
+        estimate = share_estimate(values, horizon)
+        figures[name] = estimate.value
+        if enough:
+            figures |= {f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    if level in _TESTS and enough and (counts == 1).all():
+        beyond = means[f"below_{level}"] + means[f"above_{level}"]
+        test = exceedance_test(beyond, (100 - level) / 100, horizon)
+        figures |= dict(zip(_TESTS[level], (test.kupiec, test.conditional), strict=True))
     return figures

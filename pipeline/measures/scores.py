@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -47,7 +49,7 @@ def counted(publications: pd.DataFrame, opens: pd.Series) -> pd.DataFrame:
 
 def score(
     forecasts: pd.DataFrame,
-    baseline: pd.DataFrame,
+    baselines: Mapping[str, pd.DataFrame],
     history: pd.DataFrame,
     usable: pd.DataFrame,
     tape: pd.DataFrame,
@@ -62,8 +64,8 @@ def score(
 
     Args:
         forecasts: FORECASTS of any number of tickers, with published_at and backfilled.
-        baseline: the EWMA random walk's forecasts (ticker, cutoff, horizon and the quantiles as
-            PREDICTIONS has them).
+        baselines: of ewma and har, by name, their forecasts (ticker, cutoff, horizon and the
+            quantiles as PREDICTIONS has them).
         history: HISTORY from the first of the cutoffs on, or longer, adjusted as of any session at
             or after the last that is forecast.
         usable: the same, NaN where a price must not be compared with.
@@ -85,12 +87,15 @@ def score(
     )
     actual = pd.Series(prices, index=forecasts.index) * bases
     key = ["ticker", "cutoff", "horizon"]
-    walk = forecasts[key].merge(baseline, on=key, how="left")[list(QUANTILE_COLUMNS)]
     last = forecasts["last_value"].to_numpy()
+    rivals = {
+        f"{name}_pinball": forecasts[key].merge(made, on=key, how="left")[list(QUANTILE_COLUMNS)]
+        for name, made in baselines.items()
+    }
     scored = forecasts.assign(
         actual=actual,
         pinball=_loss(actual, forecasts[list(FORECAST_COLUMNS)], last),
-        ewma_pinball=_loss(actual, walk, last),
+        **{name: _loss(actual, quantiles, last) for name, quantiles in rivals.items()},
         error=actual - forecasts["y_hat"],
         naive_error=actual - forecasts["last_value"],
         inside_80=actual.between(forecasts["lower_80"], forecasts["upper_80"]),

@@ -17,6 +17,9 @@ MOST_COSINES = 12
 #: Sessions for each cosine, in horizons: forecasts of h sessions ahead overlap by h - 1, and a
 #: cosine may not be so fast that it averages over less than that.
 HORIZONS_A_COSINE = 4
+#: Sessions over which gains are correlated, at least; those of longer forecasts are over twice the
+#: horizon.
+CORRELATED_SESSIONS = 20
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,20 @@ def t_statistic(gains: np.ndarray, lags: int) -> float:
     for lag in range(1, min(lags, count - 1) + 1):
         variance += 2 * (1 - lag / (lags + 1)) * float(centred[lag:] @ centred[:-lag]) / count
     return float(gains.mean() / np.sqrt(variance / count)) if variance > 0 else 0.0
+
+
+def kept_share(gains: np.ndarray, horizon: int) -> float:
+    """Return how much of a change to keep on the evidence of its gains: 1 - 1 / t^2.
+
+    It is 0 where t, the mean gain over its standard error, is below 1: the positive part of James &
+    Stein's factor, for one number.
+
+    Args:
+        gains: (n,), of each session, in order.
+        horizon: sessions ahead that were forecast.
+    """
+    t = t_statistic(gains, max(CORRELATED_SESSIONS, 2 * horizon))
+    return max(0.0, 1 - 1 / t**2) if t > 0 else 0.0
 
 
 def long_run_covariance(values: np.ndarray, horizon: int) -> tuple[Floats, int]:

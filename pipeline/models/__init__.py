@@ -5,13 +5,14 @@ from pipeline.models.baselines import BASELINES, EWMA, NAIVE, YARDSTICKS, Fitted
 from pipeline.models.default import DEFAULT, AnchoredQuantiles
 from pipeline.models.har import HAR
 from pipeline.models.har_features import Panel
+from pipeline.models.har_medians import LINE_INPUTS
 from pipeline.models.har_panels import panel_of
 from pipeline.models.layers.recurrent import EMBEDDING, NUMBERING, Stack
 from pipeline.models.network import Examples, Shape
 from pipeline.models.optimisation import CrossEntropy, Loss, Optimiser, Pinball
 from pipeline.models.pooled_har import STANDING, PooledHar, StockHar
 from pipeline.models.recipe import FAITHFUL, Exercise, ExerciseRecipe, PriceRecipe, Recipe
-from pipeline.models.registry import FILES, RECIPES, Recipes
+from pipeline.models.registry import FILES, PUBLISHED, RECIPES, Recipes
 from pipeline.models.toys import characters
 
 __all__ = [
@@ -22,8 +23,10 @@ __all__ = [
     "FAITHFUL",
     "FILES",
     "HAR",
+    "LINE_INPUTS",
     "NAIVE",
     "NUMBERING",
+    "PUBLISHED",
     "RECIPES",
     "STANDING",
     "YARDSTICKS",

@@ -9,11 +9,12 @@ network:
     har         ridge (Hoerl & Kennard 1970) of each session ahead on more such means, the market's,
                 signed changes (leverage: Black 1976), volumes, the calendar ahead and the season of
                 reports; see `har_features`. The variances of the sessions up to a horizon are
-                summed
+                summed. Its median follows a line through the session's prices where the past
+                speaks for one; see `har_medians`
 
 The distribution is filtered historical simulation (Barone-Adesi, Giannopoulos & Vosper 1999): the
 quantiles of the past changes of the target in multiples of what was forecast for them, half the
-stock's own and half all stocks', around the last value.
+stock's own and half all stocks', around the last value (of `har`: around its line).
 
 Everything is fitted on sessions up to one row, the training cutoff; the forecast of a later row
 sees the prices up to that row.
@@ -22,24 +23,29 @@ sees the prices up to that row.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from pipeline.arrays import Bools, Floats
-from pipeline.errors import NotEnoughHistory
 from pipeline.models.baselines import FEWEST_SHAPED_WINDOWS
 from pipeline.models.har_features import (
     Panel,
     calendar_inputs,
     carried,
+    later,
     past_inputs,
     range_variances,
     report_inputs,
     report_scores,
     trailing_mean,
     true_variances,
+)
+from pipeline.models.har_medians import LINE_INPUTS, centres_of, fitted_lines
+from pipeline.models.har_ridge import (
+    StockInputs,
+    chosen_coefficients,
+    require_enough_observations,
 )
 from pipeline.quantiles import PROBABILITIES
 from pipeline.windows import LOWEST_VOLATILITY
@@ -51,22 +57,14 @@ THREE_MEANS = (1, 5, 22)
 #: Sessions from a stock's first that nothing is learnt from and nothing is forecast at. So many
 #: observations of all stocks' level also stand beside a stock's own ones.
 LISTED_SESSIONS = 22
-#: Penalties of the ridge, in observations; the newest `CHOOSING_SESSIONS` of those that it may
-#: learn from choose one.
-PENALTIES = (1.0, 10.0, 100.0, 1000.0)
-CHOOSING_SESSIONS = 252
 #: Share of a stock's own quantiles beside those of all stocks.
 OWN_SHARE = 0.5
-#: Observations of all stocks, a session of one each, without which nothing is fitted.
-FEWEST_OBSERVATIONS = 250
-#: Rows of one product of matrices: OpenBLAS uses threads from about 200 of them on.
-BLOCK_ROWS = 128
+#: Known reports of all stocks without which nothing is learnt of their days but what the season
+#: says.
+FEWEST_REPORTS = 50
 
 #: (panel, horizon, row of the training cutoff) -> deviations (H, T, S) of the log changes ahead.
 Regression: TypeAlias = Callable[[Panel, int, int], Floats]
-#: What the past, the calendar and the season of reports say of a stock, (T, inputs) each; put
-#: together only where they are used, as those of all stocks are too many at once.
-StockInputs: TypeAlias = tuple[Floats, ...]
 
 
 def forecast(name: str, panel: Panel, horizon: int, fitted: int) -> Floats:
@@ -91,14 +89,21 @@ def forecast(name: str, panel: Panel, horizon: int, fitted: int) -> Floats:
         )
     with np.errstate(invalid="ignore", divide="ignore"):
         deviations = REGRESSIONS[name](panel, horizon, fitted)
-        shapes, _ = shapes_of(panel, deviations, fitted)
-        ahead = deviations[:, fitted:].transpose(1, 2, 0)[..., None] * shapes
+        lines = np.zeros((horizon, LINE_INPUTS))
+        if name == HAR:
+            lines = fitted_lines(panel, deviations, fitted)
+        centres = centres_of(panel, deviations, lines)
+        shapes, _ = shapes_of(panel, centres, deviations, fitted)
+        moved, wide = (each[:, fitted:].transpose(1, 2, 0) for each in (centres, deviations))
+        ahead = moved[..., None] + wide[..., None] * shapes
         quantiles: Floats = panel.target[fitted:, :, None, None] * np.exp(ahead)
     return quantiles
 
 
-def shapes_of(panel: Panel, deviations: Floats, fitted: int) -> tuple[Floats, Floats]:
-    """Return the quantiles of past changes in multiples of their deviations.
+def shapes_of(
+    panel: Panel, centres: Floats, deviations: Floats, fitted: int
+) -> tuple[Floats, Floats]:
+    """Return the quantiles of past changes around their centres, in multiples of their deviations.
 
     Returns:
         Those of each stock (S, H, Q), and those of all (H, Q).
@@ -106,10 +111,9 @@ def shapes_of(panel: Panel, deviations: Floats, fitted: int) -> tuple[Floats, Fl
     logs = panel.target_logs
     shapes = np.empty((logs.shape[1], len(deviations), len(PROBABILITIES)))
     of_all = np.empty(shapes.shape[1:])
-    for at, deviation in enumerate(deviations):
+    for at, (centre, deviation) in enumerate(zip(centres, deviations, strict=True)):
         ahead = at + 1
-        changes = (later(logs, ahead) - logs)[: fitted + 1 - ahead]
-        shocks = changes / deviation[: len(changes)]
+        shocks = ((later(logs, ahead) - logs - centre) / deviation)[: fitted + 1 - ahead]
         of_all[at] = pooled = np.quantile(shocks[np.isfinite(shocks)], PROBABILITIES)
         for stock, column in enumerate(shocks.T):
             known = column[np.isfinite(column)]
@@ -117,12 +121,6 @@ def shapes_of(panel: Panel, deviations: Floats, fitted: int) -> tuple[Floats, Fl
             own = np.quantile(known, PROBABILITIES) if enough else pooled
             shapes[stock, at] = OWN_SHARE * own + (1 - OWN_SHARE) * pooled
     return shapes, of_all
-
-
-def later(values: Floats, ahead: int) -> Floats:
-    """Return the value `ahead` sessions later, (T, S); NaN beyond the end."""
-    count = min(ahead, len(values))
-    return np.concatenate([values[count:], np.full((count, *values.shape[1:]), np.nan)])
 
 
 def _deviation(variances: Floats, ahead: int) -> Floats:
@@ -153,7 +151,7 @@ def three_means(panel: Panel, horizon: int, fitted: int) -> Floats:
         values = np.concatenate([means, np.log(total)[..., None]], axis=2)
         learnt = np.isfinite(values).all(axis=2)
         learnt[max(fitted + 1 - ahead, 0) :] = False
-        _require_enough_observations(int(learnt.sum()))
+        require_enough_observations(int(learnt.sum()))
         levels = _levels(values, learnt)
         centred = values - levels
         coefficients = np.linalg.lstsq(centred[learnt][:, :-1], centred[learnt][:, -1], rcond=None)
@@ -169,14 +167,6 @@ def _levels(values: Floats, learnt: Bools) -> Floats:
     overall = total.sum(axis=0) / number.sum()
     levels: Floats = (total + LISTED_SESSIONS * overall) / (number + LISTED_SESSIONS)
     return levels
-
-
-def _require_enough_observations(observations: int) -> None:
-    if observations < FEWEST_OBSERVATIONS:
-        raise NotEnoughHistory(
-            f"{observations} sessions of all stocks to fit a HAR regression on, "
-            f"{FEWEST_OBSERVATIONS} needed. Give a later --from, or files that begin earlier."
-        )
 
 
 # The ridge
@@ -204,14 +194,14 @@ class RidgeInputs:
 
     def fit(self, horizon: int, fitted: int) -> Floats:
         """Return intercept and coefficients of each session ahead, (H, 1 + inputs)."""
-        return np.stack(
-            [
-                _chosen_coefficients(
-                    self._parts(ahead), later(self._logs, ahead), fitted + 1 - ahead, ahead
-                )
-                for ahead in range(1, horizon + 1)
-            ]
-        )
+        coefficients = []
+        for ahead in range(1, horizon + 1):
+            end = max(fitted + 1 - ahead, 0)
+            parts = self._parts(ahead)
+            if self._panel.reports is not None:
+                parts = _without_few_reports(parts, end)
+            coefficients.append(chosen_coefficients(parts, later(self._logs, ahead), end, ahead))
+        return np.stack(coefficients)
 
     def deviations(self, coefficients: Floats) -> Floats:
         """Return what coefficients forecast from each session, (H, T, S)."""
@@ -219,7 +209,7 @@ class RidgeInputs:
         total = np.zeros(self._logs.shape)
         for ahead, (intercept, *slopes) in enumerate(coefficients, start=1):
             forecasts = [
-                intercept + np.concatenate(each, axis=1) @ np.array(slopes)
+                intercept + _weighted(np.concatenate(each, axis=1), np.array(slopes))
                 for each in self._parts(ahead)
             ]
             total = total + np.exp(np.column_stack(forecasts))
@@ -234,70 +224,25 @@ class RidgeInputs:
         return [(self._past[:, stock], calendar, reports[:, stock]) for stock in stocks]
 
 
-def _chosen_coefficients(
-    inputs: Sequence[StockInputs], actual: Floats, end: int, ahead: int
-) -> Floats:
-    """Return the intercept and the coefficients of the penalty that loses least at the end.
+def _without_few_reports(parts: Sequence[StockInputs], end: int) -> list[StockInputs]:
+    """Return inputs without the last one, where too few known reports are before row `end`."""
+    if sum(reports[:end, -1].sum() for _, _, reports in parts) >= FEWEST_REPORTS:
+        return list(parts)
+    return [
+        (past, calendar, reports * ([1.0] * (reports.shape[1] - 1) + [0.0]))
+        for past, calendar, reports in parts
+    ]
 
-    Args:
-        inputs: of each stock.
-        actual: (T, S), the values `ahead`; those from row `end` on are not looked at.
+
+def _weighted(inputs: Floats, slopes: Floats) -> Floats:
+    """Return the weighted sums of inputs, (T,).
+
+    The last one, of known reports, is there where a panel has any: where those that were fitted on
+    have none, or these have none, it counts for nothing.
     """
-    choosing = max(end - CHOOSING_SESSIONS, 0)
-    # What is known of the sessions that choose must not be learnt before.
-    bounds = (0, max(choosing - ahead, 0), choosing, max(end, 0))
-    before, between, chosen = _moments(inputs, actual, bounds)
-    everything = before + between + chosen
-    _require_enough_observations(int(everything[0, 0]))
-    penalty = PENALTIES[-1]  # nothing speaks for a weaker one where nothing can be held out
-    if before[0, 0] >= FEWEST_OBSERVATIONS and chosen[0, 0] > 0:
-        penalty = min(PENALTIES, key=lambda each: _squares(chosen, _coefficients(before, each)))
-    return _coefficients(everything, penalty)
-
-
-def _moments(inputs: Sequence[StockInputs], actual: Floats, bounds: Sequence[int]) -> list[Floats]:
-    """Return the sums of products of 1, the inputs and the actual value, between row bounds."""
-    parts = [slice(first, last) for first, last in pairwise(bounds)]
-    sums: list[Any] = [0.0] * len(parts)
-    for each, values in zip(inputs, actual.T, strict=True):
-        columns = np.column_stack([np.ones(len(values)), *each, values])
-        known = np.isfinite(columns).all(axis=1)
-        for at, part in enumerate(parts):
-            sums[at] = sums[at] + _products(columns[part][known[part]])
+    count = min(inputs.shape[1], len(slopes))
+    sums: Floats = inputs[:, :count] @ slopes[:count]
     return sums
-
-
-def _products(rows: Floats) -> Floats:
-    """Return rows' @ rows in blocks that the linear algebra does not divide among threads.
-
-    On a busy machine, its threads wait for each other 50 times as long as one of them works.
-    """
-    padded = np.pad(rows, ((0, -len(rows) % BLOCK_ROWS), (0, 0)))
-    blocks = padded.reshape(-1, BLOCK_ROWS, rows.shape[1])
-    products: Floats = (blocks.transpose(0, 2, 1) @ blocks).sum(axis=0)
-    return products
-
-
-def _coefficients(moments: Floats, penalty: float) -> Floats:
-    """Return intercept and coefficients of the ridge on standardised inputs."""
-    number = moments[0, 0]
-    mean = moments[0, 1:] / number
-    covariance = moments[1:, 1:] / number - np.outer(mean, mean)
-    spread = np.sqrt(np.diag(covariance)[:-1])
-    constant = ~(spread > 1e-6)  # such as weekdays without a session
-    spread[constant] = 1.0
-    correlation = covariance[:-1, :-1] / np.outer(spread, spread)
-    correlation[constant] = correlation[:, constant] = 0.0
-    towards = np.where(constant, 0.0, covariance[:-1, -1] / spread)
-    penalised = correlation + penalty / number * np.eye(len(spread))
-    slopes = np.linalg.solve(penalised, towards) / spread
-    return np.concatenate([[mean[-1] - slopes @ mean[:-1]], slopes])
-
-
-def _squares(moments: Floats, coefficients: Floats) -> float:
-    """Return the mean squared error of coefficients on the observations of moments."""
-    weights = np.append(-coefficients, 1.0)
-    return float(weights @ moments @ weights / moments[0, 0])
 
 
 #: By name.

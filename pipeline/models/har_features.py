@@ -34,6 +34,10 @@ VOLUME_SESSIONS = 22
 #: Calendar days from a quarterly report to the next four: reports come on the same weekday, so that
 #: lags in sessions find nothing.
 REPORT_LAGS = (91, 182, 273, 364)
+#: Days around the day a quarter before a known report in which the one of that quarter was.
+REPORT_SLACK = 7
+#: Days around a known report on which the stock has no other.
+REPORT_DAYS = 45
 #: The score of a report is no larger than this.
 MOST_SCORE = 10.0
 #: A session that is shorter than this share of the usual one is half a day.
@@ -53,6 +57,9 @@ class Panel:
         target: (T, S), the values that are forecast, as traded; NaN likewise.
         steps: (T, S), the share of the target before that each session's dividend has left; None:
             there is no dividend.
+        reports: int64 (R, 4), reports whose day is known: the stock, the day as datetime64[D], the
+            first row at which it is known and the first at which it no longer is; None: there is
+            none.
     """
 
     sessions: Array
@@ -61,6 +68,7 @@ class Panel:
     bars: Floats
     target: Floats
     steps: Floats | None = None
+    reports: Ints | None = None
 
     @property
     def target_logs(self) -> Floats:
@@ -114,6 +122,12 @@ def carried(values: Floats) -> Floats:
     rows = np.where(np.isfinite(values), np.arange(len(values))[:, None], 0)
     last: Floats = np.take_along_axis(values, np.maximum.accumulate(rows, axis=0), axis=0)
     return last
+
+
+def later(values: Floats, ahead: int) -> Floats:
+    """Return the value `ahead` sessions later, (T, S); NaN beyond the end."""
+    count = min(ahead, len(values))
+    return np.concatenate([values[count:], np.full((count, *values.shape[1:]), np.nan)])
 
 
 def trailing_mean(values: Floats, count: int) -> Floats:
@@ -235,9 +249,12 @@ def report_scores(panel: Panel) -> Floats:
 
 
 def report_inputs(panel: Panel, scores: Floats, ahead: int) -> Floats:
-    """Return the scores of the days one to four quarters before the session ahead, (T, S, 5).
+    """Return what the season, or a known day, says of a report on the session ahead, (T, S, 5).
 
-    The last is the second highest of the four: two quarters agree. A day without a session has 0.
+    These are the scores of the days one to four quarters before, and the second highest of the
+    four: two quarters agree. A day without a session has 0. Where the day of a report is known at a
+    session, the season counts no longer: that day has the scores of the reports of the quarters
+    before, wherever these were near, and a sixth input of 1; the days around it have 0.
     """
     days = np.concatenate([panel.sessions, panel.later])
     target = days[np.arange(len(panel.sessions)) + ahead]
@@ -245,8 +262,54 @@ def report_inputs(panel: Panel, scores: Floats, ahead: int) -> Floats:
     lagged = np.stack(
         [padded[_rows_of(panel.sessions, target - lag)] for lag in REPORT_LAGS], axis=2
     )
-    second: Floats = np.sort(lagged, axis=2)[:, :, -2:-1]
-    return np.concatenate([lagged, second], axis=2)
+    inputs = np.concatenate([lagged, _second_highest(lagged)], axis=2)
+    if panel.reports is None:
+        return inputs
+    return _with_known_reports(panel, panel.reports, scores, inputs, days, ahead)
+
+
+def _second_highest(lagged: Floats) -> Floats:
+    second: Floats = np.sort(lagged, axis=-1)[..., -2:-1]
+    return second
+
+
+def _with_known_reports(
+    panel: Panel, reports: Ints, scores: Floats, season: Floats, days: Array, ahead: int
+) -> Floats:
+    """Return the inputs of the season where no day is known, and those of the known days."""
+    inputs = np.concatenate([season, np.zeros((*season.shape[:2], 1))], axis=2)
+    stocks, numbers, firsts, ends = reports.T
+    known = numbers.astype("datetime64[D]")
+    begins = np.searchsorted(days, known - REPORT_DAYS) - ahead
+    stops = np.searchsorted(days, known + REPORT_DAYS, side="right") - ahead
+    begins, stops = np.maximum(begins, firsts), np.minimum(stops, ends)
+    for stock, begin, stop in zip(stocks, begins, stops, strict=True):
+        inputs[begin : max(begin, stop), stock] = 0.0
+    rows = np.searchsorted(days, known) - ahead
+    ahead_of = (firsts <= rows) & (rows < ends)
+    stocks, rows, known = stocks[ahead_of], rows[ahead_of], known[ahead_of]
+    lagged = _scores_before(panel.sessions, scores, stocks, rows, known)
+    second = _second_highest(lagged)
+    inputs[rows, stocks] = np.concatenate([lagged, second, np.ones(second.shape)], axis=1)
+    return inputs
+
+
+def _scores_before(
+    sessions: Array, scores: Floats, stocks: Ints, rows: Ints, days: Array
+) -> Floats:
+    """Return the highest scores near the days one to four quarters before these days, (R, 4).
+
+    Args:
+        rows: (R,), the last row that may be looked at.
+    """
+    quarters = days[:, None] - np.array(REPORT_LAGS)
+    begins = np.searchsorted(sessions, quarters - REPORT_SLACK)
+    stops = np.searchsorted(sessions, quarters + REPORT_SLACK, side="right")
+    stops = np.minimum(stops, rows[:, None] + 1)
+    near = begins[..., None] + np.arange(2 * REPORT_SLACK + 1)
+    values = scores[np.minimum(near, len(scores) - 1), stocks[:, None, None]]
+    highest: Floats = np.where(near < stops[..., None], values, 0.0).max(axis=2)
+    return highest
 
 
 def _rows_of(sessions: Array, days: Array) -> Ints:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.arrays import Array
+from pipeline.arrays import Array, Ints
 from pipeline.models.har_features import Panel
 from pipeline.tables import OHLCV, PRICE_COLUMNS, column
 from pipeline.windows import dividends
@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 
 
 def panel_of(
-    histories: Mapping[str, pd.DataFrame], target: str, horizon: int, calendar: Calendar
+    histories: Mapping[str, pd.DataFrame],
+    target: str,
+    horizon: int,
+    calendar: Calendar,
+    reports: pd.DataFrame | None = None,
 ) -> Panel:
     """Return histories side by side, NaN where one has no row, with the calendar ahead.
 
     Args:
         histories: masked HISTORY by ticker, a row per session.
+        reports: KNOWN_EVENTS of reports; None: none is known.
     """
     days = {ticker: _days(history) for ticker, history in histories.items()}
     sessions = np.unique(np.concatenate(list(days.values())))
@@ -44,7 +49,34 @@ def panel_of(
     later = np.array(next_sessions, "datetime64[D]")
     hours = calendar.hours_of(np.concatenate([sessions, later]))
     has_dividends = bool((steps != 1).any())
-    return Panel(sessions, later, hours, bars, targets, steps if has_dividends else None)
+    days_ahead = np.concatenate([sessions[1:], later[:1]])
+    known = None if reports is None else _known_reports(reports, [*histories], days_ahead, calendar)
+    return Panel(sessions, later, hours, bars, targets, steps if has_dividends else None, known)
+
+
+def _known_reports(
+    reports: pd.DataFrame, tickers: Sequence[str], days_ahead: Array, calendar: Calendar
+) -> Ints | None:
+    """Return `Panel.reports`; None: no row knows any.
+
+    A row knows what is known before the session after it opens.
+
+    Args:
+        days_ahead: datetime64[D] (T,), the session after each row's.
+    """
+    import pandas as pd
+
+    openings = calendar.opens_of(pd.Series(days_ahead.astype("datetime64[s]"))).to_numpy()
+    own = reports[reports["ticker"].isin(tickers)]
+    first, end = (
+        np.searchsorted(openings, own[name].to_numpy("datetime64[us]"), side="right")
+        for name in ("known_from", "known_until")
+    )
+    end = np.where(own["known_until"].isna(), len(openings), end)
+    stocks = [tickers.index(ticker) for ticker in own["ticker"]]
+    days = own["session"].to_numpy("datetime64[D]").astype("int64")
+    rows = np.column_stack([stocks, days, first, end]).astype("int64")[first < end]
+    return rows if len(rows) else None
 
 
 def _days(history: pd.DataFrame) -> Array:

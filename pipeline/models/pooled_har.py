@@ -17,6 +17,7 @@ from pipeline.arrays import Array, Floats
 from pipeline.models import har
 from pipeline.models.baselines import BASELINES
 from pipeline.models.har_features import Panel
+from pipeline.models.har_medians import centres_of, fitted_lines
 
 #: The names of all that needs no network and may be published.
 STANDING = (*BASELINES, har.HAR)
@@ -43,36 +44,47 @@ class StockHar:
     """The forecasts of one stock by `har`: windows -> dollars (n, H, Q).
 
     Attributes:
-        shape: (H, Q), the quantiles of the log change in multiples of what is forecast for it.
+        shape: (H, Q), the quantiles of the log change around its centre, in multiples of what is
+            forecast for it.
         sessions: datetime64[D] (n,), in order.
         deviations: (n, H), what it forecasts from each; NaN where a stock has only been listed.
+        centres: (n, H), how far the log change is moved (see `har_medians`).
     """
 
     shape: Floats
     sessions: Array
     deviations: Floats
+    centres: Floats
 
     def __call__(self, windows: SeenWindows) -> Floats:
         """Return the quantiles; from a session that it knows nothing of, by EWMA volatility."""
-        deviations = self.at(windows.origins)
+        centres, deviations = self.at(windows.origins)
         roots = np.sqrt(np.arange(1, len(self.shape) + 1))
         usual = (windows.unit / windows.last)[:, None] * roots
         deviations = np.where(np.isfinite(deviations), deviations, usual)
-        quantiles: Floats = windows.last[:, None, None] * np.exp(deviations[..., None] * self.shape)
+        ahead = centres[..., None] + deviations[..., None] * self.shape
+        quantiles: Floats = windows.last[:, None, None] * np.exp(ahead)
         return quantiles
 
-    def at(self, origins: Array) -> Floats:
-        """Return the deviations from some sessions, (m, H); NaN where they are not known."""
-        padded = np.concatenate([self.deviations, np.full((1, len(self.shape)), np.nan)])
+    def at(self, origins: Array) -> tuple[Floats, Floats]:
+        """Return centres and deviations from some sessions, (m, H) each.
+
+        Where they are not known, centres are 0 and deviations NaN.
+        """
         rows = np.searchsorted(self.sessions, origins)
         found = np.append(self.sessions, np.datetime64("NaT"))[rows] == origins
-        deviations: Floats = padded[np.where(found, rows, len(self.sessions))]
-        return deviations
+        rows = np.where(found, rows, len(self.sessions))
+        centres, deviations = (
+            np.concatenate([known, np.full((1, len(self.shape)), otherwise)])[rows]
+            for known, otherwise in ((self.centres, 0.0), (self.deviations, np.nan))
+        )
+        return centres, deviations
 
     def among(self, origins: Array) -> StockHar:
         """Return what it forecasts from these sessions alone."""
         sessions = np.unique(origins)
-        return StockHar(self.shape, sessions, self.at(sessions))
+        centres, deviations = self.at(sessions)
+        return StockHar(self.shape, sessions, deviations, centres)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return what a file keeps."""
@@ -80,6 +92,7 @@ class StockHar:
             "har shape": self.shape,
             "har sessions": self.sessions,
             "har deviations": self.deviations.astype("float32"),
+            "har centres": self.centres.astype("float32"),
         }
 
     @classmethod
@@ -88,7 +101,9 @@ class StockHar:
         if "har shape" not in arrays:
             return None
         deviations = arrays["har deviations"].astype("float64")
-        return cls(arrays["har shape"], arrays["har sessions"], deviations)
+        # Versions before the line moved nothing.
+        centres = arrays.get("har centres", np.zeros(deviations.shape)).astype("float64")
+        return cls(arrays["har shape"], arrays["har sessions"], deviations, centres)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,20 +113,23 @@ class PooledHar:
     Attributes:
         coefficients: (H, 1 + inputs), the intercept first.
         with_market: whether the mean of all stocks is among the inputs.
+        lines: (H, `LINE_INPUTS`), of the median.
         shape: (H, Q), that of all stocks.
         tickers: the stocks that are asked.
         shapes: (S, H, Q), of each.
         sessions: datetime64[D] (n,), from the last one that it was fitted on.
-        deviations: (S, n, H), what it forecasts from them, as files keep it, in float32.
+        deviations, centres: (S, n, H), what it forecasts from them, as files keep it, in float32.
     """
 
     coefficients: Floats
     with_market: bool
+    lines: Floats
     shape: Floats
     tickers: tuple[str, ...]
     shapes: Floats
     sessions: Array
     deviations: Array
+    centres: Array
 
     @classmethod
     def fitted(cls, panel: Panel, tickers: Sequence[str], horizon: int, row: int) -> PooledHar:
@@ -125,15 +143,19 @@ class PooledHar:
             inputs = har.RidgeInputs(panel, with_market)
             coefficients = inputs.fit(horizon, row)
             deviations = inputs.deviations(coefficients)
-            shapes, shape = har.shapes_of(panel, deviations, row)
+            lines = fitted_lines(panel, deviations, row)
+            centres = centres_of(panel, deviations, lines)
+            shapes, shape = har.shapes_of(panel, centres, deviations, row)
         return cls(
             coefficients,
             with_market,
+            lines,
             shape,
             tuple(tickers),
             shapes,
             panel.sessions[row:],
             _kept(deviations[:, row:]),
+            _kept(centres[:, row:]),
         )
 
     def on(self, panel: Panel, tickers: Sequence[str]) -> PooledHar:
@@ -143,6 +165,7 @@ class PooledHar:
         """
         with np.errstate(invalid="ignore", divide="ignore"):
             deviations = har.RidgeInputs(panel, self.with_market).deviations(self.coefficients)
+            centres = centres_of(panel, deviations, self.lines)
         own = dict(zip(self.tickers, self.shapes, strict=True))
         later = panel.sessions >= self.sessions[0]
         return dataclasses.replace(
@@ -151,14 +174,18 @@ class PooledHar:
             shapes=np.stack([own.get(ticker, self.shape) for ticker in tickers]),
             sessions=panel.sessions[later],
             deviations=_kept(deviations[:, later]),
+            centres=_kept(centres[:, later]),
         )
 
     def of(self, ticker: str) -> StockHar:
         """Return what it forecasts of one of its stocks."""
         at = self.tickers.index(ticker)
-        return StockHar(self.shapes[at], self.sessions, self.deviations[at].astype("float64"))
+        deviations, centres = (
+            each[at].astype("float64") for each in (self.deviations, self.centres)
+        )
+        return StockHar(self.shapes[at], self.sessions, deviations, centres)
 
 
-def _kept(deviations: Floats) -> Array:
-    """Return deviations (H, n, S) as files keep them, (S, n, H)."""
-    return np.ascontiguousarray(deviations.transpose(2, 1, 0), dtype="float32")
+def _kept(forecasts: Floats) -> Array:
+    """Return deviations or centres (H, n, S) as files keep them, (S, n, H)."""
+    return np.ascontiguousarray(forecasts.transpose(2, 1, 0), dtype="float32")

@@ -103,5 +103,7 @@ def _recipes_of(file: str) -> tuple[Recipe, ...]:
     return recipes
 
 
+#: The name, in a backtest, of what the days of a universe publish; no recipe has it.
+PUBLISHED = "published"
 #: Every recipe that ships with this program.
 RECIPES = Recipes((DEFAULT, *(recipe for file in FILES for recipe in _recipes_of(file))))

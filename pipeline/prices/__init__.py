@@ -9,6 +9,14 @@ from pipeline.prices.calendar_fit import (
     require_own_days,
 )
 from pipeline.prices.csv_files import CsvSource
+from pipeline.prices.event_files import (
+    DIVIDEND,
+    EVENT_KINDS,
+    REPORT,
+    REPORTED,
+    EventFile,
+    read_event_file,
+)
 from pipeline.prices.formats import FileSurvey, FolderSurvey, survey
 from pipeline.prices.history import (
     Histories,
@@ -38,6 +46,7 @@ from pipeline.prices.source import (
     AFTER_ANY_PRICE,
     BEFORE_ANY_PRICE,
     LATE,
+    EventSource,
     Fetched,
     RawPrices,
     Source,
@@ -53,9 +62,15 @@ from pipeline.prices.yahoo import YahooSource
 __all__ = [
     "AFTER_ANY_PRICE",
     "BEFORE_ANY_PRICE",
+    "DIVIDEND",
+    "EVENT_KINDS",
     "LATE",
+    "REPORT",
+    "REPORTED",
     "SERVICES",
     "CsvSource",
+    "EventFile",
+    "EventSource",
     "Fetched",
     "FileSurvey",
     "FolderSurvey",
@@ -91,6 +106,7 @@ __all__ = [
     "newest_session",
     "on_calendar",
     "price_basis",
+    "read_event_file",
     "repair",
     "repaired",
     "require_known",

@@ -116,7 +116,11 @@ def _doubtful(bars: pd.DataFrame, actions: pd.DataFrame) -> list[str]:
     key = ["ticker", "session"]
     known = bars.loc[bars["close"] > 0, [*key, "close"]].sort_values(key)
     splits = actions[(actions["kind"] == "split") & (actions["value"] != 0)]
-    known = known.merge(splits[[*key, "value"]].drop_duplicates(key), on=key, how="outer")
+    known = (
+        known.merge(splits[[*key, "value"]].drop_duplicates(key), on=key, how="outer")
+        if len(splits)
+        else known.assign(value=1.0)  # a tenth of the time
+    )
     same = (known["ticker"] == known["ticker"].shift()).to_numpy()
     ratios = known["close"] / known["close"].shift() * known["value"].fillna(1)
     # A split on a day without a bar leaves a gap in the closes.

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -105,6 +105,21 @@ class Source(Protocol):
             RateLimited, SourceUnavailable: there is no answer that can be trusted; an empty
                 `RawPrices` never stands for that.
             MalformedPrices: the answer cannot be read.
+        """
+        ...
+
+
+@runtime_checkable
+class EventSource(Protocol):
+    """A source that also knows events beforehand."""
+
+    def fetch_events(self, ticker: str, calendar: Calendar) -> pd.DataFrame:
+        """Return the EVENTS of a ticker that are still ahead.
+
+        A dividend of which only the day is known has the value NaN.
+
+        Raises:
+            RateLimited, SourceUnavailable, LookAtTheData: there is no answer, or none to be read.
         """
         ...
 

@@ -9,6 +9,7 @@ Only the modules yahoo*.py know Yahoo or yfinance.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import random
 import re
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -24,7 +26,9 @@ from pipeline.prices.adjustment import undo_splits
 from pipeline.prices.pacing import Pacing
 from pipeline.prices.source import RawPrices
 from pipeline.prices.yahoo_answers import currency_of_answer, diagnose
-from pipeline.prices.yahoo_client import RecordedSession, yfinance_client
+from pipeline.prices.yahoo_client import SUMMARY_PATH, RecordedSession, yfinance_client
+from pipeline.prices.yahoo_events import announced_events, coming_events
+from pipeline.sessions import Calendar
 from pipeline.tables import ACTIONS, PRICE_COLUMNS, SESSION_DTYPE
 
 #: Yahoo's prices are 32-bit floats: 499.23 is sent as 499.2300109863281. Without the digits that
@@ -88,22 +92,37 @@ class YahooSource:
         answer = self._http.last_answer() if self._http else None
         return replace(raw, currency=currency_of_answer(answer))
 
+    def fetch_events(self, ticker: str, calendar: Calendar) -> pd.DataFrame:
+        """Return the EVENTS ahead of a ticker, by one request; see `EventSource`."""
+        announced = self._pacing.repeat(lambda: self._announced(ticker))
+        return coming_events(ticker, announced, calendar)
+
+    def _announced(self, ticker: str) -> dict[str, Any]:
+        yfinance, http = yfinance_client(self._cache_folder), self._session()
+        http.forget()
+        with contextlib.suppress(Exception):  # it raises anything; the answer is read itself
+            yfinance.Ticker(ticker, session=http.session).get_calendar()
+        return announced_events(ticker, http.last_answer(SUMMARY_PATH))
+
+    def _session(self) -> RecordedSession:
+        if self._http is None:
+            self._http = RecordedSession(self._transport, self._timeout)
+        return self._http
+
     def _history(self, ticker: str, first: dt.date, end: dt.date) -> pd.DataFrame:
         """Return yfinance's table of one ticker.
 
         Empty when Yahoo says that there is nothing in the range, and only then.
         """
-        yfinance = yfinance_client(self._cache_folder)
-        if self._http is None:
-            self._http = RecordedSession(self._transport, self._timeout)
+        yfinance, http = yfinance_client(self._cache_folder), self._session()
         # Failures are kept in the process too, so a second attempt would only repeat the first
         # one's answer.
         yfinance.data.YfData().cache_get.cache_clear()
-        self._http.forget()
+        http.forget()
         cause = None
         history = pd.DataFrame()
         try:
-            history = yfinance.Ticker(ticker, session=self._http.session).history(
+            history = yfinance.Ticker(ticker, session=http.session).history(
                 start=first,
                 end=end,  # exclusive
                 interval="1d",
@@ -116,7 +135,7 @@ class YahooSource:
         except Exception as error:  # yfinance raises anything, from curl's errors to KeyError
             cause = error
         if history.empty:
-            problem = diagnose(ticker, first, self._http.last_answer(), cause)
+            problem = diagnose(ticker, first, http.last_answer(), cause)
             if problem is not None:
                 raise problem from cause
         return history

@@ -13,8 +13,10 @@ from typing import Any
 
 from pipeline.leftovers import TemporaryFolder, sweep_folders
 
-#: The path of a request for prices.
+#: The paths of requests for prices, and for what is ahead.
 CHART_PATH = "/v8/finance/chart/"
+SUMMARY_PATH = "/v10/finance/quoteSummary/"
+RECORDED_PATHS = (CHART_PATH, SUMMARY_PATH)
 
 
 @cache
@@ -42,7 +44,7 @@ def yfinance_client(cache_folder: Path) -> ModuleType:
 
 
 class RecordedSession:
-    """An HTTP session that remembers, per thread, the last answer to a request for prices.
+    """An HTTP session that remembers, per thread, the last answer about prices or events.
 
     It lets no request take longer than the timeout: yfinance gives some requests a timeout of their
     own, three times 30 seconds in the worst case.
@@ -67,19 +69,31 @@ class RecordedSession:
         self.session.request = self._request
 
     def forget(self) -> None:
-        """Forget this thread's last answer."""
-        self._answers.last = None
+        """Forget this thread's last answers."""
+        self._last().clear()
 
-    def last_answer(self) -> tuple[int, str] | None:
-        """Return HTTP status and body of this thread's last answer; None: there was none."""
-        answer: tuple[int, str] | None = getattr(self._answers, "last", None)
-        return answer
+    def last_answer(self, path: str = CHART_PATH) -> tuple[int, str] | None:
+        """Return HTTP status and body of this thread's last answer; None: there was none.
+
+        Args:
+            path: one of `RECORDED_PATHS`.
+        """
+        return self._last().get(path)
 
     def _request(self, method: str, url: str, **options: Any) -> Any:
         options["timeout"] = min(options.get("timeout") or self._timeout, self._timeout)
-        if CHART_PATH not in url:
+        path = next((each for each in RECORDED_PATHS if each in url), None)
+        if path is None:
             return self._send(method, url, **options)
-        self.forget()
+        answers = self._last()
+        answers.pop(path, None)
         response = self._send(method, url, **options)
-        self._answers.last = (response.status_code, response.text)
+        answers[path] = (response.status_code, response.text)
         return response
+
+    def _last(self) -> dict[str, tuple[int, str]]:
+        """Return this thread's last answers by path."""
+        if not hasattr(self._answers, "last"):
+            self._answers.last = {}
+        last: dict[str, tuple[int, str]] = self._answers.last
+        return last

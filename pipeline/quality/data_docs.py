@@ -9,7 +9,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.quality.validation import Rule, failing_rows
+from pipeline.quality.rules import Rule
+from pipeline.quality.validation import failing_rows, rule_of
 from pipeline.storage import content_digest
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def _reasons_section(result: ExpectationSuiteValidationResult) -> RenderedSectio
     broken: dict[str, int] = {}
     rules: dict[str, Rule] = {}
     for outcome in result.results:
-        rule = Rule.of(outcome)
+        rule = rule_of(outcome)
         broken[rule.name] = broken.get(rule.name, 0) + len(failing_rows(outcome))
         rules[rule.name] = rule
     rows = [

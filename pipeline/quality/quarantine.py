@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from pipeline.prices import masking
-from pipeline.quality.validation import Rule
+from pipeline.quality.rules import Rule
 from pipeline.tables import FINDINGS, RUN_KEY
 from pipeline.universes import TARGETS
 
@@ -101,7 +101,7 @@ def weigh(
     """Return the failing cells of prices with a `severity` each.
 
     Args:
-        failures: see `validation.failing_cells`.
+        failures: see `rules.failing_cells`.
         unusable: the cells that masking blanks (see `masking.unusable`).
         sessions: the calendar's, up to the cutoff.
         target: the column that is forecast.

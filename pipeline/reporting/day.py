@@ -48,6 +48,7 @@ class Day:
         unfinished: by ticker that is `missing` the step that is not done for it.
         together: what all stocks with the same part may lose, by session ahead (see `risk_text`);
             empty where no joint paths were drawn.
+        events: by ticker what is known to come on the sessions forecast, in words.
     """
 
     forecasts: pd.DataFrame
@@ -59,6 +60,7 @@ class Day:
     drift: pd.DataFrame
     unfinished: Mapping[str, str] = field(default_factory=dict)
     together: pd.DataFrame = field(default_factory=pd.DataFrame)
+    events: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def quarantined(self) -> pd.DataFrame:
@@ -83,8 +85,8 @@ def overview(
 
     Columns: ticker, verdict (passed or quarantined), session (the day forecast), currency ("" where
     none is known), last_value, y_hat, change (a fraction), direction (up, down or level), lower_80,
-    upper_80, champion, weight, skill, pinball_skill, drift (kinds, comma-separated), reasons (why
-    it sits out).
+    upper_80, champion, weight, skill, pinball_skill, pinball_skill_over_har, drift (kinds,
+    comma-separated), reasons (why it sits out).
 
     Args:
         checks, forecasts, promotions, watched: CHECKS, FORECASTS, PROMOTIONS and DRIFT of a run;
@@ -93,7 +95,8 @@ def overview(
     first = forecasts[forecasts["horizon"] == 1]
     first = first if "currency" in first else first.assign(currency="")
     first = first[["ticker", "session", "currency", "last_value", "y_hat", "lower_80", "upper_80"]]
-    decided = promotions[["ticker", "champion", "weight", "skill", "pinball_skill"]]
+    worth = ["champion", "weight", "skill", "pinball_skill", "pinball_skill_over_har"]
+    decided = promotions[["ticker", *worth]]
     table = (
         checks[["ticker", "verdict", "reasons"]]
         .merge(first, on="ticker", how="outer")
@@ -111,7 +114,7 @@ def overview(
     ]
     table.loc[table["verdict"] != "quarantined", "reasons"] = ""
     names = ["ticker", "verdict", "session", "currency", "last_value", "y_hat", "change"]
-    names += ["direction", "lower_80", "upper_80", "champion", "weight", "skill", "pinball_skill"]
+    names += ["direction", "lower_80", "upper_80", *worth]
     return table[[*names, "drift", "reasons"]]
 
 

@@ -15,7 +15,7 @@ from pipeline.measures import drift
 from pipeline.models import STANDING, YARDSTICKS
 from pipeline.money import difference_text, with_code
 from pipeline.quality import on_one_day
-from pipeline.quantiles import INTERVALS
+from pipeline.quantiles import INTERVALS, PUBLISHED_LEVELS
 from pipeline.reporting.day import (
     CHAMPIONS,
     DRIFT_WORDS,
@@ -64,6 +64,7 @@ def day_page(run: Run, day: Day, charts: Mapping[str, bytes], pictures: Mapping[
             full=full,
             forecasts=by_ticker,
             promotions=promotions,
+            events=day.events,
             calibrations=_calibrations(day.calibrations),
             watched=watched,
             drifted={row["ticker"]: list(drift.warnings_of(row["warnings"])) for row in watched},
@@ -146,6 +147,7 @@ def _environment() -> Environment:
         "CHAMPIONS": CHAMPIONS,
         "DRIFT_WORDS": DRIFT_WORDS,
         "INTERVALS": INTERVALS,
+        "PUBLISHED_LEVELS": PUBLISHED_LEVELS,
         "drift": drift,
     }
     return environment

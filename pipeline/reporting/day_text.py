@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
 from pipeline.measures import drift
-from pipeline.models import STANDING, YARDSTICKS
+from pipeline.models import HAR, STANDING, YARDSTICKS
 from pipeline.quality import on_one_day
 from pipeline.quantiles import INTERVALS
 from pipeline.reporting.day import (
@@ -36,6 +37,8 @@ from pipeline.reporting.rows import (
 )
 from pipeline.run import Run
 
+#: Nothing is known to come.
+NO_EVENTS_AHEAD: Mapping[str, str] = MappingProxyType({})
 #: Columns of a line about a quarantined ticker.
 TEXT_WIDTH = 100
 
@@ -50,6 +53,7 @@ def day_text(run: Run, day: Day) -> str:
         day.forecasts[in_full],
         day.promotions[day.promotions["ticker"].isin(full)],
         checks[shown],
+        day.events,
     )
     title = f"{universe.name}: {universe.target} after {run.session}, recipe {universe.recipe}"
     parts = {
@@ -90,8 +94,17 @@ def day_markdown(day: Day) -> str:
     return f"**{summary_of(day)}**\n\n{table}{more}"
 
 
-def forecast_table(forecasts: pd.DataFrame, promotions: pd.DataFrame, checks: pd.DataFrame) -> str:
-    """Return one run's FORECASTS, PROMOTIONS and CHECKS, a block per ticker."""
+def forecast_table(
+    forecasts: pd.DataFrame,
+    promotions: pd.DataFrame,
+    checks: pd.DataFrame,
+    events: Mapping[str, str] = NO_EVENTS_AHEAD,
+) -> str:
+    """Return one run's FORECASTS, PROMOTIONS and CHECKS, a block per ticker.
+
+    Args:
+        events: by ticker what is known to come on the sessions forecast, in words.
+    """
     blocks = []
     for check in checks.sort_values("ticker").to_dict("records"):
         ticker = check["ticker"]
@@ -104,7 +117,8 @@ def forecast_table(forecasts: pd.DataFrame, promotions: pd.DataFrame, checks: pd
             blocks.append(f"{ticker:<6} no forecast")
         else:
             headline = _headline(published.to_dict("records")[0], decided[0])
-            blocks.append("\n".join([headline, *_forecast_lines(published)]))
+            known = [f"       {events[ticker]}"] if ticker in events else []
+            blocks.append("\n".join([headline, *known, *_forecast_lines(published)]))
     if not blocks:
         return "No tickers were checked."
     return "\n\n".join([_title(checks.to_dict("records")[0]), *blocks])
@@ -121,13 +135,14 @@ def _headline(forecast: Mapping[Any, Any], promotion: Mapping[Any, Any]) -> str:
     if math.isnan(promotion["test_rmse"]):
         return "   ".join([*parts, "no network"])
     pinball, skill = promotion["pinball_skill"], promotion["skill"]
-    rivals = {"ewma": pinball, "naive one session ahead": skill}
+    over_har = promotion["pinball_skill_over_har"]
+    is_beside_har = promotion["champion"] != HAR and not math.isnan(over_har)
+    rivals = {"ewma": pinball, **({"har": over_har} if is_beside_har else {})}
+    against = ", ".join(f"{change_text(value)} against {name}" for name, value in rivals.items())
+    rivals["naive one session ahead"] = skill
     lost = [f"loses to {rival}" for rival, value in rivals.items() if tone(value) == "bad"]
     tested = "test of the network" if promotion["champion"] in YARDSTICKS else "test"
-    parts.append(
-        f"{tested}: pinball {change_text(pinball)} against ewma, RMSE {change_text(skill)} against "
-        "naive"
-    )
+    parts.append(f"{tested}: pinball {against}, RMSE {change_text(skill)} against naive")
     return "   ".join(parts) + (f"\n       ({', '.join(lost)})" if lost else "")
 
 
@@ -166,13 +181,13 @@ def _forecast_lines(published: pd.DataFrame) -> list[str]:
 def _overview_cells(day: Day) -> tuple[list[str], list[list[str]], list[bool]]:
     """Return names, cells and which columns are numbers: a line per ticker."""
     columns = ["ticker", "last", "next session", "change", "80% interval", "published"]
-    columns += ["pinball skill", "RMSE skill", "drift"]
+    columns += ["pinball skill", "over har", "RMSE skill", "drift"]
     promotions = {row["ticker"]: row for row in day.promotions.to_dict("records")}
     cells = []
     for row in day_summary(day).sort_values("ticker").to_dict("records"):
         ticker = row["ticker"]
         if ticker not in promotions or math.isnan(row["y_hat"]):
-            cells.append([ticker, *[""] * 4, row["verdict"], *[""] * 3])
+            cells.append([ticker, *[""] * 4, row["verdict"], *[""] * 4])
             continue
         kinds = [DRIFT_WORDS.get(kind, kind) for kind in row["drift"].split(",") if kind]
         cells.append(
@@ -184,6 +199,7 @@ def _overview_cells(day: Day) -> tuple[list[str], list[list[str]], list[bool]]:
                 f"{forecast_price(row, 'lower_80')} .. {forecast_price(row, 'upper_80')}",
                 published_text(promotions[ticker]),
                 change_text(row["pinball_skill"]),
+                change_text(row["pinball_skill_over_har"]),
                 change_text(row["skill"]),
                 ", ".join(kinds),
             ]

@@ -6,7 +6,7 @@ from pipeline.research.backtest import BacktestResult, backtest, compare_forecas
 from pipeline.research.backtest_plan import BacktestPlan, read_backtest_plan
 from pipeline.research.backtest_planning import plan_backtest
 from pipeline.research.backtest_request import BacktestRequest
-from pipeline.research.backtest_shards import make_shard
+from pipeline.research.backtest_shards import make_shard, read_shards
 from pipeline.research.exercises import (
     ExerciseReport,
     exercise_recipes,
@@ -16,6 +16,12 @@ from pipeline.research.exercises import (
 )
 from pipeline.research.har_forecasts import HarForecasts, har_forecasts
 from pipeline.research.look_ahead import look_ahead, save_look_ahead
+from pipeline.research.network_blends import (
+    NetworkBlend,
+    network_blends,
+    network_choice,
+    pooled_har,
+)
 from pipeline.research.network_forecasts import network_forecasts
 from pipeline.research.planned_exercise import EXERCISES_FOLDER
 from pipeline.research.reproduction import reproduce
@@ -35,6 +41,7 @@ __all__ = [
     "BacktestResult",
     "ExerciseReport",
     "HarForecasts",
+    "NetworkBlend",
     "Period",
     "SearchRequest",
     "SearchResult",
@@ -51,10 +58,14 @@ __all__ = [
     "leaderboard",
     "look_ahead",
     "make_shard",
+    "network_blends",
+    "network_choice",
     "network_forecasts",
     "plan_backtest",
+    "pooled_har",
     "read_backtest_plan",
     "read_exercise_text",
+    "read_shards",
     "reproduce",
     "save_look_ahead",
     "studied_universe",

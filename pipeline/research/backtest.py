@@ -3,9 +3,9 @@
 It walks forward in blocks of cutoffs: networks are trained at a block's first cutoff, and forecast
 at the others without further training. Only cutoffs that all forecasters have are compared.
 
-Three parts of a day are not repeated: the choice between the networks of two training cutoffs, the
-floor on test, and the stand-ins for a stock that has no network. Such a stock is left out of the
-block.
+A recipe's line has three parts of a day less: the choice between the networks of two training
+cutoffs, the floor on test, and the stand-ins for a stock that has no network, which is left out of
+the block. The line `published` is that of whole days (see `published_days`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline.errors import NotEnoughHistory
+from pipeline.models import EWMA, HAR
 from pipeline.research import leaderboard
 from pipeline.research.backtest_data import histories_ahead
 from pipeline.research.backtest_plan import BACKTEST_FOLDER, BacktestPlan
@@ -84,8 +85,10 @@ def compare_forecasters(parts: Parts, plan: BacktestPlan) -> BacktestResult:
     board = comparison.board
     overall = board[board["horizon"] == ALL_HORIZONS]
     metrics = {
-        f"skill_ewma.{name}": float(skill)
-        for name, skill in zip(overall["recipe"], overall["skill_ewma"], strict=True)
+        f"skill_{opponent}.{name}": float(skill)
+        for opponent in (EWMA, HAR)
+        if f"skill_{opponent}" in overall
+        for name, skill in zip(overall["recipe"], overall[f"skill_{opponent}"], strict=True)
     }
     # A parent run and below it one per forecaster, so that MLflow shows them side by side.
     record_runs(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,13 +14,14 @@ import pandas as pd
 from pipeline.arrays import Bools
 from pipeline.daily import VALIDATION
 from pipeline.errors import NotEnoughHistory, StockcastError
-from pipeline.models import PriceRecipe
 from pipeline.outcomes import Outcomes
-from pipeline.prices import Histories, on_calendar, unsettled
+from pipeline.prices import Histories, on_calendar, read_event_file, unsettled
 from pipeline.research.backtest_plan import BACKTEST_FOLDER, BacktestPlan, Block
+from pipeline.research.backtest_request import Forecaster
 from pipeline.storage import pack_table, unpack_table
 from pipeline.tables import ACTIONS, PRICES, column
-from pipeline.windows import Since, Spec, Windows, encode
+from pipeline.universes import NO_EVENTS, Universe
+from pipeline.windows import Since, Spec, Split, Unscaled, Windowing, Windows, encode
 
 if TYPE_CHECKING:
     from pipeline.parts import Parts
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 #: Where the prices that backtests have seen are kept, named by their content.
 KEPT_PRICES_FOLDER, KEPT_PRICES_SUFFIX = f"{BACKTEST_FOLDER}/prices", ".parquet"
+KEPT_EVENTS_SUFFIX = ".csv"
 
 
 def keep_histories(parts: Parts, histories: Histories) -> tuple[str, str]:
@@ -35,6 +39,29 @@ def keep_histories(parts: Parts, histories: Histories) -> tuple[str, str]:
         for table in (histories.bars, histories.actions)
     )
     return prices, actions
+
+
+def keep_events(parts: Parts, universe: Universe) -> str:
+    """Keep the universe's file of events; return its digest, "" where it has none.
+
+    Raises:
+        SettingsError: the file cannot be read.
+    """
+    if universe.events in ("", NO_EVENTS):
+        return ""
+    path = Path(universe.events).expanduser()
+    read_event_file(path, universe.tickers)
+    return parts.artifacts.put_content(KEPT_PRICES_FOLDER, KEPT_EVENTS_SUFFIX, path.read_bytes())
+
+
+def with_kept_events(parts: Parts, plan: BacktestPlan, folder: Path) -> Universe:
+    """Return the plan's universe with the file of events that it has kept, put into a folder."""
+    if not plan.events:
+        return plan.universe
+    kept = parts.artifacts.read_content(KEPT_PRICES_FOLDER, KEPT_EVENTS_SUFFIX, plan.events)
+    path = folder / f"events{KEPT_EVENTS_SUFFIX}"
+    path.write_bytes(kept)
+    return dataclasses.replace(plan.universe, events=str(path))
 
 
 def kept_histories(parts: Parts, plan: BacktestPlan) -> Histories:
@@ -62,7 +89,7 @@ def block_histories(
     first = calendar.start_of_newest(start, block.cutoffs[0], most)
     sessions = calendar.sessions(first, block.end)
     seen = histories.until(block.end)
-    by_ticker = {ticker: seen.of(ticker, block.end) for ticker in plan.universe.tickers}
+    by_ticker = {ticker: seen.of(ticker, block.end) for ticker in plan.members(block)}
     return {
         ticker: on_calendar(history, sessions)
         for ticker, history in by_ticker.items()
@@ -83,27 +110,50 @@ def histories_ahead(parts: Parts, plan: BacktestPlan) -> dict[str, pd.DataFrame]
 
 
 def dataset_files(
-    plan: BacktestPlan, recipe: PriceRecipe, block: Block, histories: Mapping[str, pd.DataFrame]
+    plan: BacktestPlan, forecaster: Forecaster, block: Block, histories: Mapping[str, pd.DataFrame]
 ) -> Outcomes[bytes]:
-    """Return the dataset file of each ticker that a recipe can learn from in a block.
+    """Return the dataset file of each ticker that a forecaster can learn from in a block.
+
+    Beside whole days, which forecast young stocks too, a baseline has those that no network could
+    learn from.
 
     Args:
         histories: of `block_histories`.
     """
     files: dict[str, bytes] = {}
     failures: dict[str, StockcastError] = {}
-    for ticker in plan.universe.tickers:
+    for ticker in plan.members(block):
         if ticker not in histories:
             failures[ticker] = NotEnoughHistory(f"{ticker}: no prices up to {block.end}.")
             continue
-        spec, history = plan.spec(recipe, block, ticker), histories[ticker]
+        spec, history = plan.spec(forecaster.cutter, block, ticker), histories[ticker]
         try:
-            _require_enough(history, spec, block)
+            files[ticker] = encode(history, _spec_for(plan, forecaster, block, history, spec))
         except NotEnoughHistory as error:
             failures[ticker] = error
-        else:
-            files[ticker] = encode(history, spec)
     return Outcomes(files, failures)
+
+
+def _spec_for(
+    plan: BacktestPlan, forecaster: Forecaster, block: Block, history: pd.DataFrame, spec: Spec
+) -> Spec:
+    """Return how a history is cut, which may be too short for a network to learn from.
+
+    Raises:
+        NotEnoughHistory: it is too short for the forecaster.
+    """
+    try:
+        _require_enough(history, spec, block)
+    except NotEnoughHistory:
+        if forecaster.trains_here or not plan.has_days:
+            raise
+        return dataclasses.replace(
+            spec,
+            window=Windowing(context_length=1),  # also of a stock that is listed within the block
+            normalisation=Unscaled(),
+            split=Split(Since(block.after), min_train_windows=0, embargo=plan.embargo),
+        )
+    return spec
 
 
 def _require_enough(history: pd.DataFrame, spec: Spec, block: Block) -> None:

@@ -71,8 +71,11 @@ class BacktestPlan:
     """A backtest, decided to the last detail.
 
     Attributes:
+        universe: with members by date where whole days take part, with those of the first cutoff
+            otherwise.
         step, refit, embargo, warm_start: see `BacktestRequest`.
         prices, actions: the digests of the tables that it sees.
+        events: the digest of the universe's file of events, which whole days see; "": none.
     """
 
     universe: Universe
@@ -84,6 +87,7 @@ class BacktestPlan:
     warm_start: bool
     prices: str
     actions: str
+    events: str = ""
 
     @cached_property
     def digest(self) -> str:
@@ -100,12 +104,24 @@ class BacktestPlan:
                     *universe.amendments,
                     *([universe.history_sessions] if universe.history_sessions else []),
                     *([] if universe.repair else ["unrepaired"]),
+                    *([universe.retrain] if self.has_days else []),
+                    *([self.events] if self.events else []),
+                    *([list(self.members(block)) for block in self.blocks if universe.members]),
                 ],
                 [forecaster.identity for forecaster in self.forecasters],
                 [[str(day) for day in (*block.cutoffs, block.end)] for block in self.blocks],
                 [self.embargo, self.warm_start, self.prices, self.actions, code_version()],
             ]
         )
+
+    @property
+    def has_days(self) -> bool:
+        """True where whole days take part, which forecast stocks that have no network, too."""
+        return any(forecaster.is_published for forecaster in self.forecasters)
+
+    def members(self, block: Block) -> tuple[str, ...]:
+        """Return the tickers of a block, the same at all of its cutoffs."""
+        return self.universe.on(block.cutoffs[0]).tickers
 
     @property
     def folder(self) -> str:
@@ -178,6 +194,7 @@ class BacktestPlan:
             "warm_start": self.warm_start,
             "prices": self.prices,
             "actions": self.actions,
+            "events": self.events,
         }
         return json.dumps(values, indent=1).encode()
 
@@ -200,8 +217,8 @@ class BacktestPlan:
 def _forecaster(identity: list[Any], recipes: Recipes) -> Forecaster:
     if len(identity) == 1:
         return Forecaster(identity[0])
-    name, recipe, _, seed = identity
-    return Forecaster(name, recipes.for_price(recipe), seed)
+    name, recipe, _, seed, *settings = identity
+    return Forecaster(name, recipes.for_price(recipe), seed, tuple(map(tuple, settings)))
 
 
 def read_backtest_plan(parts: Parts, digest: str) -> BacktestPlan:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from pipeline.errors import NotEnoughHistory, SettingsError
 from pipeline.models import statistical
 from pipeline.prices import Histories, fetch_histories, require_known
-from pipeline.research.backtest_data import block_histories, dataset_files, keep_histories
+from pipeline.research.backtest_data import (
+    block_histories,
+    dataset_files,
+    keep_events,
+    keep_histories,
+)
 from pipeline.research.backtest_plan import BacktestPlan, Block
 from pipeline.research.backtest_request import BacktestRequest, forecasters_of
 from pipeline.universes import Universe
@@ -30,9 +37,7 @@ def plan_backtest(
     """
     statistical.require_known(request.baselines)
     wanted = [*request.recipes, *request.baselines]
-    forecasters = forecasters_of(
-        parts.recipes, wanted, universe.target, parts.settings.seed, request.seeds
-    )
+    forecasters = forecasters_of(parts.recipes, wanted, universe, parts.settings, request.seeds)
     calendar = parts.calendar(universe)
     inside = calendar.sessions(request.first, request.last)
     if not inside:
@@ -40,12 +45,14 @@ def plan_backtest(
             f"There is no session of {calendar.name} from {request.first} to {request.last}. "
             "Give an earlier --from or a later --to."
         )
-    universe = universe.on(inside[0])  # who was in it then: a later choice has seen who did well
+    has_days = any(forecaster.is_published for forecaster in forecasters)
+    wanted_cutoffs = inside[:: request.step]
+    universe = _members_of(universe, wanted_cutoffs, by_date=has_days)
     last_forecast = calendar.next_sessions(inside[-1], universe.horizon)[-1]
     histories = _fetched(parts, universe, last_forecast, now)
     newest = histories.bars["session"].max().date()
     sessions = calendar.sessions(inside[0], newest)
-    blocks = _blocks(sessions, inside[:: request.step], request.refit, universe.horizon)
+    blocks = _blocks(sessions, wanted_cutoffs, request.refit, universe)
     if not blocks:
         raise NotEnoughHistory(
             f"{', '.join(universe.tickers)}: prices end on {newest}, so there is no actual yet of "
@@ -63,10 +70,19 @@ def plan_backtest(
         warm_start=request.warm_start,
         prices=prices,
         actions=actions,
+        events=keep_events(parts, universe) if has_days else "",
     )
     _require_trainable(parts, plan, histories)
     parts.artifacts.write(f"{plan.folder}/plan.json", plan.encode())
     return plan
+
+
+def _members_of(universe: Universe, cutoffs: Sequence[dt.date], by_date: bool) -> Universe:
+    """Return the universe with its members at the first cutoff, or at all of them by date."""
+    if not (by_date and universe.members):
+        return universe.on(cutoffs[0])  # who was in it then: a later choice has seen who did well
+    tickers = {ticker for cutoff in cutoffs for ticker in universe.on(cutoff).tickers}
+    return dataclasses.replace(universe, tickers=tuple(sorted(tickers)))
 
 
 def _fetched(parts: Parts, universe: Universe, last: dt.date, now: dt.datetime) -> Histories:
@@ -84,19 +100,27 @@ def _fetched(parts: Parts, universe: Universe, last: dt.date, now: dt.datetime) 
 
 
 def _blocks(
-    sessions: Sequence[dt.date], wanted: Sequence[dt.date], refit: int, horizon: int
+    sessions: Sequence[dt.date], wanted: Sequence[dt.date], refit: int, universe: Universe
 ) -> tuple[Block, ...]:
     """Return the blocks of the wanted cutoffs that have all their actuals.
+
+    A block ends where members change: what all stocks train together, these train anew.
 
     Args:
         sessions: those that have prices, from the first cutoff on.
         refit: cutoffs of a block; 0: all.
     """
     places = {session: place for place, session in enumerate(sessions)}
-    fewer = len(sessions)
+    fewer, horizon = len(sessions), universe.horizon
     cutoffs = [cutoff for cutoff in wanted if places.get(cutoff, fewer) + horizon < len(sessions)]
     size = refit or max(len(cutoffs), 1)
-    groups = [tuple(cutoffs[start : start + size]) for start in range(0, len(cutoffs), size)]
+    groups = [
+        tuple(of_members)
+        for start in range(0, len(cutoffs), size)
+        for _, of_members in groupby(
+            cutoffs[start : start + size], lambda cutoff: universe.on(cutoff).tickers
+        )
+    ]
     return tuple(
         Block(
             number,
@@ -112,9 +136,8 @@ def _require_trainable(parts: Parts, plan: BacktestPlan, histories: Histories) -
     """Raise `NotEnoughHistory` where a recipe can learn from no ticker in the first block."""
     block, limited = plan.blocks[0], plan.universe.history_sessions
     by_ticker = block_histories(plan, block, histories, parts.calendar(plan.universe))
-    cutters = {id(forecaster.cutter): forecaster.cutter for forecaster in plan.forecasters}
-    for recipe in cutters.values():
-        datasets = dataset_files(plan, recipe, block, by_ticker)
+    for forecaster in {id(each.cutter): each for each in plan.forecasters}.values():
+        datasets = dataset_files(plan, forecaster, block, by_ticker)
         if not datasets.results:
             raise NotEnoughHistory(
                 f"{' '.join(map(str, datasets.failures.values()))} Give a later --from, or "

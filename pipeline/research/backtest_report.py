@@ -7,19 +7,29 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from pipeline.models import PUBLISHED
 from pipeline.quantiles import QUANTILE_COUNT
 from pipeline.reporting import charts, counted, format_rows, sentences
 from pipeline.research import leaderboard
 from pipeline.research.backtest_plan import BacktestPlan, Block
 from pipeline.research.backtest_request import Forecaster
-from pipeline.research.backtest_shards import ShardNotes
 from pipeline.research.distribution_table import DistributionTables, tracked_figures
 from pipeline.research.distribution_text import distribution_text
 from pipeline.research.leaderboard import ALL_HORIZONS, MOVING_CUTOFFS
 from pipeline.research.leaderboard_text import readable_horizons, readable_leaderboard, verdicts
+from pipeline.research.published_kinds import (
+    held_back_sentences,
+    kinds_in_spells,
+    kinds_shares,
+    kinds_table,
+)
+from pipeline.research.shard_notes import ShardNotes
 from pipeline.research.study import csv_file
 from pipeline.tracking import TrackedRun
 from pipeline.training import SHARED
+
+#: The columns of the table of the networks' weights.
+WEIGHT_COLUMNS = ["recipe", "refitted", "ticker", "weight", "baseline"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,11 @@ class BacktestComparison:
     board: pd.DataFrame
     worth: DistributionTables
 
+    @property
+    def notes_on_days(self) -> list[ShardNotes]:
+        """The notes on the shards of whole days."""
+        return [shard for forecaster, _, shard in self.notes if forecaster.is_published]
+
 
 # Text
 
@@ -49,11 +64,19 @@ def comparison_text(comparison: BacktestComparison) -> str:
     """Return a backtest's text for people."""
     board = comparison.board
     horizons = format_rows(readable_horizons(board), "table")
-    remarks = [*_stand_ins(comparison), *left_out_sentences(comparison.notes)]
+    remarks = [
+        *_weights(comparison),
+        *_stand_ins(comparison),
+        *left_out_sentences(comparison.notes),
+    ]
+    days = comparison.notes_on_days
+    kinds = format_rows(kinds_in_spells(kinds_table(days)), "table")
+    remarks += held_back_sentences(days)
     return "\n\n".join(
         [
             sentences([_introduction(comparison), *_dropped_pairs(comparison)]),
             format_rows(readable_leaderboard(board), "table"),
+            *([f"who is published, in stocks, from cutoff to cutoff\n{kinds}"] if days else []),
             f"skill against ewma by horizon, %\n{horizons}",
             sentences(verdicts(board)),
             distribution_text(comparison.worth),
@@ -74,11 +97,18 @@ def _introduction(comparison: BacktestComparison) -> str:
         f"1 to {plan.universe.horizon} sessions ahead, from {counted(len(cutoffs), 'cutoff')} "
         f"between {cutoffs.iloc[0].date()} and {cutoffs.iloc[-1].date()}, {every}. "
         f"Networks are fitted {trained}{warm}; an embargo of {counted(plan.embargo, 'session')} "
-        "lies between what they know and what they forecast. Networks are blended with ewma and "
-        "calibrated as published forecasts are, the others are as they are. "
+        "lies between what they know and what they forecast. Networks are blended with a baseline "
+        f"and calibrated as a day does it, the others are as they are. {_about_days(plan)}"
         "Pinball loss is a share of the price; skill is 1 - loss over the opponent's, positive "
         "is better."
     )
+
+
+def _about_days(plan: BacktestPlan) -> str:
+    if not plan.has_days:
+        return ""
+    retrain = plan.universe.retrain
+    return f"{PUBLISHED} is what whole days would have published, which train {retrain}. "
 
 
 def _dropped_pairs(comparison: BacktestComparison) -> Iterator[str]:
@@ -103,6 +133,22 @@ def left_out_sentences(notes: Sequence[tuple[Forecaster, Block, ShardNotes]]) ->
         blocks = counted(len(of_blocks), "block")
         by_ticker.setdefault(ticker, f"left out of {blocks} by {name}: {of_blocks[0]}")
     return list(by_ticker.values())
+
+
+def _weights(comparison: BacktestComparison) -> Iterator[str]:
+    """Yield a sentence for each recipe on what its networks weigh in their blends."""
+    weights: dict[str, list[float]] = {}
+    baselines: dict[str, set[str]] = {}
+    for forecaster, _, shard in comparison.notes:
+        weights.setdefault(forecaster.name, []).extend(shard.weights.values())
+        baselines.setdefault(forecaster.name, set()).update(shard.baselines.values())
+    for name, each in weights.items():
+        rest = " and ".join(sorted(baselines[name]))
+        if any(each):
+            share = f"{min(each):.0%} to {max(each):.0%}"
+            yield f"Networks of {name} have {share} of a blend with {rest}."
+        elif each:
+            yield f"Networks of {name} have no weight beside {rest}: its line is that, calibrated."
 
 
 def _stand_ins(comparison: BacktestComparison) -> Iterator[str]:
@@ -131,6 +177,7 @@ def comparison_tables(comparison: BacktestComparison) -> dict[str, bytes]:
             "refitted": block.cutoffs[0],
             "ticker": ticker,
             "weight": weight,
+            "baseline": shard.baselines[ticker],
         }
         for forecaster, block, shard in comparison.notes
         for ticker, weight in shard.weights.items()
@@ -144,8 +191,10 @@ def comparison_tables(comparison: BacktestComparison) -> dict[str, bytes]:
         "distributions": comparison.worth.distributions,
         "quantiles": comparison.worth.quantiles,
         "exceedances": comparison.worth.exceedances,
-        "weights": pd.DataFrame(weights, columns=["recipe", "refitted", "ticker", "weight"]),
+        "weights": pd.DataFrame(weights, columns=WEIGHT_COLUMNS),
     }
+    if comparison.plan.has_days:
+        tables["published"] = kinds_table(comparison.notes_on_days)
     return {f"{name}.csv": csv_file(rows) for name, rows in tables.items()}
 
 
@@ -177,12 +226,15 @@ def comparison_pictures(comparison: BacktestComparison) -> dict[str, bytes]:
 def comparison_runs(comparison: BacktestComparison) -> Iterator[TrackedRun]:
     """Return a run for each forecaster."""
     by_ticker = leaderboard.by_ticker(comparison.table)
+    kinds = kinds_table(comparison.notes_on_days)
     for forecaster in comparison.plan.forecasters:
         name, recipe = forecaster.name, forecaster.recipe
         tables = {"leaderboard": comparison.board, "by_ticker": by_ticker}
         files = {
             f"{file}.csv": csv_file(rows[rows["recipe"] == name]) for file, rows in tables.items()
         }
+        if days := forecaster.is_published:
+            files["published.csv"] = csv_file(kinds)
         yield TrackedRun(
             ticker=SHARED,
             title=name,
@@ -192,7 +244,7 @@ def comparison_runs(comparison: BacktestComparison) -> Iterator[TrackedRun]:
                 "recipe": recipe.name if recipe else name,
                 **({"seed": forecaster.seed} if recipe else {}),
             },
-            metrics=_metrics(comparison, name),
+            metrics={**_metrics(comparison, name), **(kinds_shares(kinds) if days else {})},
             tags={"recipe": name, "mode": recipe.mode if recipe else "baseline"},
             files=files,
         )

@@ -5,10 +5,23 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from pipeline.daily import decisive_settings
 from pipeline.errors import SettingsError
-from pipeline.models import BASELINES, DEFAULT, PriceRecipe, Recipe, Recipes, har, statistical
+from pipeline.models import (
+    BASELINES,
+    DEFAULT,
+    PUBLISHED,
+    PriceRecipe,
+    Recipe,
+    Recipes,
+    har,
+    statistical,
+)
 from pipeline.research.leaderboard import OPPONENTS
+from pipeline.settings import Settings
+from pipeline.universes import Universe
 
 
 @dataclass(frozen=True)
@@ -16,8 +29,8 @@ class BacktestRequest:
     """A backtest as somebody asks for it.
 
     Attributes:
-        recipes: names of recipes, baselines and statistical models, or recipes themselves; naive
-            and ewma always take part.
+        recipes: names of recipes, baselines and statistical models, `PUBLISHED`, or recipes
+            themselves; naive and ewma always take part.
         first, last: the days that cutoffs lie between, both included.
         baselines: names of statistical models that take part too.
         step: sessions from one cutoff to the next.
@@ -52,55 +65,92 @@ class BacktestRequest:
 
 @dataclass(frozen=True)
 class Forecaster:
-    """One line of the leaderboard; `recipe` is None for a baseline and a statistical model."""
+    """One line of the leaderboard.
+
+    Attributes:
+        recipe: None for a baseline and a statistical model.
+        settings: of `PUBLISHED`, those that decide what a day publishes, by name.
+    """
 
     name: str
     recipe: PriceRecipe | None = None
     seed: int = 0
+    settings: tuple[tuple[str, Any], ...] = ()
 
     @property
-    def identity(self) -> list[str | int]:
+    def identity(self) -> list[Any]:
         """The values that decide its forecasts, besides its data."""
         if self.recipe is None:
             return [self.name]
-        return [self.name, self.recipe.name, self.recipe.config_hash(), self.seed]
+        settings = [list(pair) for pair in self.settings]
+        return [self.name, self.recipe.name, self.recipe.config_hash(), self.seed, *settings]
+
+    @property
+    def is_published(self) -> bool:
+        """True where its forecasts are those of whole days."""
+        return bool(self.settings)
+
+    @property
+    def trains_here(self) -> bool:
+        """True where networks are trained at the cutoffs of the backtest, not at those of days."""
+        return self.recipe is not None and not self.is_published
 
     @property
     def cutter(self) -> PriceRecipe:
-        """The recipe that cuts its windows; of a baseline, the default one."""
-        return self.recipe or DEFAULT
+        """The recipe that cuts its windows; without networks of the backtest, the default one."""
+        return self.recipe if self.recipe and self.trains_here else DEFAULT
 
 
 def forecaster_names(recipes: Recipes) -> list[str]:
-    """Return all names that may take part: recipes for prices, baselines, statistical models."""
+    """Return all names that may take part."""
     names = [recipe.name for recipe in recipes.for_prices]
-    return [*names, *BASELINES, *har.HAR_NAMES, *statistical.STATISTICAL_NAMES]
+    baselines = *BASELINES, *har.HAR_NAMES, *statistical.STATISTICAL_NAMES
+    return [*names, PUBLISHED, *baselines]
 
 
 def forecasters_of(
-    recipes: Recipes, wanted: Sequence[str | Recipe], target: str, seed: int, seeds: int
+    recipes: Recipes,
+    wanted: Sequence[str | Recipe],
+    universe: Universe,
+    settings: Settings,
+    seeds: int,
 ) -> tuple[Forecaster, ...]:
     """Return the forecasters that are wanted, each once, then naive and ewma.
 
     Args:
         recipes: where recipes are found by name.
         wanted: names, or recipes themselves.
-        seed, seeds: the first seed of a recipe's networks, and their number.
+        seeds: networks of a recipe, from the settings' seed on.
 
     Raises:
-        SettingsError: one is unknown, peeks or does not forecast `target`.
+        SettingsError: one is unknown, peeks or does not forecast the universe's target.
     """
+    target, seed = universe.target, settings.seed
     forecasters: dict[str, Forecaster] = {}
     for entry in (*wanted, *OPPONENTS):
         name = entry if isinstance(entry, str) else entry.name
         if name in (*BASELINES, *har.HAR_NAMES, *statistical.STATISTICAL_NAMES):
             forecasters.setdefault(name, Forecaster(name))
             continue
+        if name == PUBLISHED:
+            forecasters.setdefault(name, _published(recipes, universe, settings))
+            continue
         recipe = _honest_recipe(recipes, entry, target)
         for number in range(seed, seed + seeds):
             title = f"{name} seed {number}" if seeds > 1 else name
             forecasters.setdefault(title, Forecaster(title, recipe, number))
     return tuple(forecasters.values())
+
+
+def _published(recipes: Recipes, universe: Universe, settings: Settings) -> Forecaster:
+    recipe = _honest_recipe(recipes, universe.recipe, universe.target)
+    if recipe.smoothing:
+        raise SettingsError(
+            f"{recipe.name} forecasts a smoothed price, which nobody pays, so its days publish "
+            f"nothing. Name {recipe.name} in place of {PUBLISHED} (--recipes)."
+        )
+    decisive = tuple(decisive_settings(settings).items())
+    return Forecaster(PUBLISHED, recipe, settings.seed, decisive)
 
 
 def _honest_recipe(recipes: Recipes, entry: str | Recipe, target: str) -> PriceRecipe:

@@ -1,7 +1,7 @@
 """Shards of a backtest: the forecasts of one forecaster in one block.
 
 A block's networks learn, choose and weigh on sessions up to its first cutoff, less an embargo.
-Their forecasts are blended with the EWMA random walk and calibrated as published forecasts are.
+Their forecasts are blended with a baseline and calibrated as a day does it (see `network_blends`).
 Baselines learn their shape from the same training sessions; HAR regressions are fitted on all
 stocks up to the first cutoff, less the embargo, and statistical models at every cutoff on the
 prices up to it. None of these is calibrated.
@@ -11,19 +11,21 @@ A shard that is there is read, not made again, so a backtest that was stopped go
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from pipeline.decisions import SplitForecasts, blending, calibrated_test
-from pipeline.errors import LookAtTheData
-from pipeline.models import BASELINES, EWMA, PriceRecipe, har, statistical
+from pipeline.arrays import Floats
+from pipeline.decisions import Choice
+from pipeline.errors import LookAtTheData, NotEnoughHistory
+from pipeline.models import BASELINES, PooledHar, PriceRecipe, har, statistical
+from pipeline.prices import Histories
 from pipeline.quantiles import PROBABILITIES, QUANTILE_COUNT
 from pipeline.reporting import counted
 from pipeline.research.backtest_data import (
@@ -36,7 +38,10 @@ from pipeline.research.backtest_data import (
 from pipeline.research.backtest_plan import BacktestPlan, Block
 from pipeline.research.backtest_request import Forecaster
 from pipeline.research.har_forecasts import har_forecasts
+from pipeline.research.network_blends import network_blends, network_choice, pooled_har
 from pipeline.research.network_forecasts import network_forecasts
+from pipeline.research.published_days import published_days
+from pipeline.research.shard_notes import ShardNotes
 from pipeline.storage import pack_table, unpack_table
 from pipeline.tables import BACKTESTS, column
 from pipeline.windows import Dataset, TargetSeries, Windows, load_dataset, steps_of
@@ -61,31 +66,6 @@ class CutoffForecasts:
 
 
 @dataclass(frozen=True)
-class ShardNotes:
-    """The remarks on a shard, kept next to it.
-
-    Attributes:
-        left_out: by ticker, why it has no forecasts.
-        weights: by ticker, the network's share of the blend.
-        stood_in: by ticker, the cutoffs at which a statistical model could not be fitted, so that
-            the EWMA random walk stands in for it.
-    """
-
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    weights: Mapping[str, float] = field(default_factory=dict)
-    stood_in: Mapping[str, list[str]] = field(default_factory=dict)
-
-    def encode(self) -> bytes:
-        """Encode the remarks as JSON."""
-        return json.dumps(vars(self), indent=1).encode()
-
-    @classmethod
-    def decode(cls, data: bytes) -> ShardNotes:
-        """Decode what `encode` wrote."""
-        return cls(**json.loads(data))
-
-
-@dataclass(frozen=True)
 class _BlockData:
     """A block of a plan with the data of its tickers.
 
@@ -94,6 +74,7 @@ class _BlockData:
         files: by ticker, the dataset files of those that can be learnt from.
         begin: by ticker, the first block's dataset files, for a warm start; empty: there is none.
         held: by ticker, see `held_back`.
+        kept: what the plan has kept, of sessions after the block too.
     """
 
     plan: BacktestPlan
@@ -102,6 +83,7 @@ class _BlockData:
     files: Mapping[str, bytes]
     begin: Mapping[str, bytes]
     held: Mapping[str, list[dt.date]]
+    kept: Histories
 
     def at_cutoffs(self, dataset: Dataset) -> np.ndarray:
         """Return which test windows of a dataset end at a cutoff, bool (n,)."""
@@ -159,21 +141,23 @@ def _block_data(
     """Return the data of a block, and by ticker why some cannot be learnt from."""
     kept, calendar = kept_histories(parts, plan), parts.calendar(plan.universe)
     histories = block_histories(plan, block, kept, calendar)
-    datasets = dataset_files(plan, forecaster.cutter, block, histories)
+    datasets = dataset_files(plan, forecaster, block, histories)
     begin: Mapping[str, bytes] = {}
-    if forecaster.recipe and plan.warm_start and block.number:
+    if forecaster.trains_here and plan.warm_start and block.number:
         first = plan.blocks[0]
         earlier = block_histories(plan, first, kept, calendar)
-        begin = dataset_files(plan, forecaster.recipe, first, earlier).results
+        begin = dataset_files(plan, forecaster, first, earlier).results
     left_out = {ticker: str(error) for ticker, error in datasets.failures.items()}
     held = held_back(block, kept)
-    return _BlockData(plan, block, histories, datasets.results, begin, held), left_out
+    return _BlockData(plan, block, histories, datasets.results, begin, held, kept), left_out
 
 
 def _forecasts(
     parts: Parts, forecaster: Forecaster, data: _BlockData
 ) -> tuple[dict[str, CutoffForecasts], ShardNotes]:
     """Return forecasts by ticker, with the remarks on them."""
+    if forecaster.is_published:
+        return _published_forecasts(parts, forecaster, data)
     if forecaster.recipe:
         return _network_forecasts(parts, forecaster.recipe, forecaster.seed, data)
     if forecaster.name in BASELINES:
@@ -183,13 +167,30 @@ def _forecasts(
     return _statistical_forecasts(forecaster.name, data)
 
 
+def _published_forecasts(
+    parts: Parts, forecaster: Forecaster, data: _BlockData
+) -> tuple[dict[str, CutoffForecasts], ShardNotes]:
+    """Return what the days of the cutoffs publish, in the prices of the block's end."""
+    days = published_days(parts, data.plan, forecaster, data.block, data.kept)
+    forecasts: dict[str, CutoffForecasts] = {}
+    for ticker, file in data.files.items():
+        dataset = load_dataset(file)
+        cutoffs, quantiles, last = days.of(ticker, dataset.spec.horizon)
+        chosen = data.at_cutoffs(dataset) & np.isin(dataset.test.origins, cutoffs)
+        test = dataset.test.take(chosen)
+        rows = np.searchsorted(cutoffs, test.origins)
+        # A split since then has changed the unit; without one, the same price is divided by itself.
+        unit = (test.last / last[rows])[:, None, None]
+        forecasts[ticker] = CutoffForecasts(test, quantiles[rows] * unit)
+    return forecasts, ShardNotes(published=days.kinds, held_back=days.held_back)
+
+
 def _network_forecasts(
     parts: Parts, recipe: PriceRecipe, seed: int, data: _BlockData
 ) -> tuple[dict[str, CutoffForecasts], ShardNotes]:
     """Return a recipe's forecasts as they would have been published.
 
-    Networks are blended with the EWMA random walk by their validation, then calibrated session by
-    session.
+    Networks are blended with a baseline by their validation, then calibrated session by session.
     """
     outcomes = network_forecasts(parts, STEP, recipe, data.files, seed, data.begin)
     left_out: dict[str, str] = {}
@@ -197,27 +198,34 @@ def _network_forecasts(
         if not isinstance(error, LookAtTheData):
             raise error
         left_out[ticker] = str(error)
+    regression = _regression(parts, recipe, data)
     datasets: dict[str, Dataset] = {}
-    baselines: dict[str, SplitForecasts] = {}
-    curves: dict[str, blending.LossCurve] = {}
-    for ticker, forecasts in outcomes.results.items():
+    choices: dict[str, Choice] = {}
+    for ticker, made in outcomes.results.items():
         dataset = load_dataset(data.files[ticker])
-        ewma = BASELINES[EWMA].fit(dataset.train, dataset.spec.horizon)
-        baseline = SplitForecasts(ewma(dataset.validation), ewma(dataset.test))
-        curves[ticker] = blending.loss_curve(
-            dataset.validation, forecasts.validation, baseline.validation
-        )
+        choices[ticker] = network_choice(dataset, made, regression)
         # Training windows are most of a dataset, and are not needed any more.
         datasets[ticker] = dataclasses.replace(dataset, train=dataset.train.take(slice(0)))
-        baselines[ticker] = baseline
-    weights = blending.network_weights(curves)
-    published: dict[str, CutoffForecasts] = {}
-    for ticker, dataset in datasets.items():
-        blend = outcomes.results[ticker].blended(baselines[ticker], weights[ticker])
+    blends = network_blends(choices)
+    forecasts: dict[str, CutoffForecasts] = {}
+    for ticker, blend in blends.items():
+        dataset = datasets[ticker]
         chosen = data.at_cutoffs(dataset)
-        quantiles = calibrated_test(dataset, blend)[chosen]
-        published[ticker] = CutoffForecasts(dataset.test.take(chosen), quantiles)
-    return published, ShardNotes(left_out=left_out, weights=weights)
+        forecasts[ticker] = CutoffForecasts(dataset.test.take(chosen), blend.calibrated[chosen])
+    return forecasts, ShardNotes(
+        left_out=left_out,
+        weights={ticker: blend.weight for ticker, blend in blends.items()},
+        baselines={ticker: blend.baseline for ticker, blend in blends.items()},
+    )
+
+
+def _regression(parts: Parts, recipe: PriceRecipe, data: _BlockData) -> PooledHar | None:
+    """Return `har` as networks are blended with it; None: there is none."""
+    if recipe.smoothing or not data.files:  # it forecasts another price than the regression
+        return None
+    plan = data.plan
+    spec, calendar = plan.spec(recipe, data.block, ""), parts.calendar(plan.universe)
+    return pooled_har(data.histories, spec, calendar)
 
 
 def _baseline_forecasts(name: str, data: _BlockData) -> dict[str, CutoffForecasts]:
@@ -227,8 +235,7 @@ def _baseline_forecasts(name: str, data: _BlockData) -> dict[str, CutoffForecast
         dataset = load_dataset(file)
         fitted = BASELINES[name].fit(dataset.train, dataset.spec.horizon)
         chosen = data.at_cutoffs(dataset)
-        quantiles = fitted(dataset.test)[chosen]
-        forecasts[ticker] = CutoffForecasts(dataset.test.take(chosen), quantiles)
+        forecasts[ticker] = _finite(dataset.test.take(chosen), fitted(dataset.test)[chosen])
     return forecasts
 
 
@@ -245,11 +252,14 @@ def _har_forecasts(parts: Parts, name: str, data: _BlockData) -> dict[str, Cutof
     for ticker, file in data.files.items():
         dataset = load_dataset(file)
         test = dataset.test.take(data.at_cutoffs(dataset))
-        quantiles = regression.at(ticker, test.origins)
-        # Where closes have only begun, there is nothing to forecast from.
-        finite = np.flatnonzero(np.isfinite(quantiles).all(axis=(1, 2)))
-        forecasts[ticker] = CutoffForecasts(test.take(finite), quantiles[finite])
+        forecasts[ticker] = _finite(test, regression.at(ticker, test.origins))
     return forecasts
+
+
+def _finite(test: Windows, quantiles: Floats) -> CutoffForecasts:
+    """Leave out the cutoffs without a forecast: where closes have only begun."""
+    finite = np.flatnonzero(np.isfinite(quantiles).all(axis=(1, 2)))
+    return CutoffForecasts(test.take(finite), quantiles[finite])
 
 
 def _statistical_forecasts(
@@ -265,15 +275,16 @@ def _statistical_forecasts(
         prices = column(history, spec.target).ffill().to_numpy("float64")
         series = TargetSeries(prices, steps_of(history, spec)[spec.target])
         test = dataset.test.take(data.at_cutoffs(dataset))
-        quantiles = np.empty((len(test), horizon, QUANTILE_COUNT))
+        quantiles = np.full((len(test), horizon, QUANTILE_COUNT), np.nan)
         for row, (position, cutoff) in enumerate(zip(test.position, test.origins, strict=True)):
             prices = series.up_to(position)
             known = prices[np.isfinite(prices)]
-            forecast = statistical.forecast(name, known, horizon, f"{ticker} {cutoff}")
-            quantiles[row] = forecast.quantiles
-            if forecast.reason:
-                stood_in.setdefault(ticker, []).append(str(cutoff))
-        forecasts[ticker] = CutoffForecasts(test, quantiles)
+            with contextlib.suppress(NotEnoughHistory):  # of a young stock: not from this cutoff
+                forecast = statistical.forecast(name, known, horizon, f"{ticker} {cutoff}")
+                quantiles[row] = forecast.quantiles
+                if forecast.reason:
+                    stood_in.setdefault(ticker, []).append(str(cutoff))
+        forecasts[ticker] = _finite(test, quantiles)
     return forecasts, ShardNotes(stood_in=stood_in)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.arrays import Floats
-from pipeline.joint import quantiles_at
+from pipeline.joint import outer_quantiles
 from pipeline.measures import (
     REJECTED_BELOW,
     Estimate,
@@ -31,7 +31,7 @@ from pipeline.measures import (
     share_estimate,
 )
 from pipeline.models import EWMA
-from pipeline.quantiles import PROBABILITIES, QUANTILE_COLUMNS
+from pipeline.quantiles import OUTER_PROBABILITIES, PROBABILITIES, QUANTILE_COLUMNS
 from pipeline.research.foresight import with_foresight
 from pipeline.research.leaderboard import (
     ALL_HORIZONS,
@@ -41,9 +41,8 @@ from pipeline.research.leaderboard import (
     records_of,
 )
 
-#: The quantiles that are measured one by one: those that are forecast, and the 1% and the 99% one
-#: that value at risk asks for. These two follow from the tails of the others; see `joint.margins`.
-MEASURED = (0.01, *PROBABILITIES, 0.99)
+#: The quantiles that are measured one by one: all that are published.
+MEASURED = (OUTER_PROBABILITIES[0], *PROBABILITIES, OUTER_PROBABILITIES[1])
 #: They as parts of names.
 MEASURED_COLUMNS = ("q010", *QUANTILE_COLUMNS, "q990")
 #: Tests of exceedances, by the name of their p-value.
@@ -220,8 +219,7 @@ def _series(record: ForecasterRecord) -> dict[str, pd.DataFrame]:
 
 def _measured(record: ForecasterRecord) -> Floats:
     """Return the quantiles at `MEASURED`, (n, H, 9)."""
-    low, high = MEASURED[0], MEASURED[-1]
-    tails = quantiles_at(np.array([low, high]), PROBABILITIES, record.quantiles)
+    tails = outer_quantiles(record.quantiles)
     return np.concatenate([tails[..., :1], record.quantiles, tails[..., 1:]], axis=-1)
 
 

@@ -9,7 +9,7 @@ better.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -18,7 +18,7 @@ import pandas as pd
 
 from pipeline.arrays import Array, Bools, Floats
 from pipeline.measures import difference
-from pipeline.models import EWMA, NAIVE
+from pipeline.models import EWMA, HAR, NAIVE
 from pipeline.quantiles import (
     EXPECTED_CELLS,
     INTERVALS,
@@ -31,7 +31,7 @@ from pipeline.quantiles import (
 )
 from pipeline.tables import BACKTESTS
 
-#: The opponents that skill is measured against.
+#: The opponents that skill is measured against: they always take part.
 OPPONENTS = (NAIVE, EWMA)
 #: Fewer cutoffs have no interval: it would be too wide to say anything.
 FEWEST_CUTOFFS = 40
@@ -179,9 +179,9 @@ def leaderboard(forecasts: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Columns recipe, horizon, forecasts (their number), cutoffs and pinball; for each of
-        `OPPONENTS` skill_<name> with its bounds _low and _high at `CONFIDENCE`, NaN where there
-        are fewer than `FEWEST_CUTOFFS` cutoffs; rmse_ratio (RMSE of the median over naive's; of
-        `ALL_HORIZONS` the mean of the horizons'); coverage_50, _80, _95; and width_50, _80, _95
+        `opponents_among` skill_<name> with its bounds _low and _high at `CONFIDENCE`, NaN where
+        there are fewer than `FEWEST_CUTOFFS` cutoffs; rmse_ratio (RMSE of the median over naive's;
+        of `ALL_HORIZONS` the mean of the horizons'); coverage_50, _80, _95; and width_50, _80, _95
         (mean width as a fraction of the price).
     """
     records = records_of(forecasts)
@@ -212,6 +212,11 @@ def best_first(records: Mapping[str, ForecasterRecord]) -> list[str]:
     return sorted(records, key=lambda name: (records[name].losses.mean(), name))
 
 
+def opponents_among(names: Collection[str]) -> tuple[str, ...]:
+    """Return the opponents of a backtest: `OPPONENTS`, and `HAR` where it takes part."""
+    return (*OPPONENTS, *([HAR] if HAR in names else []))
+
+
 def _row(
     records: Mapping[str, ForecasterRecord], name: str, horizon: int
 ) -> dict[str, str | float]:
@@ -230,7 +235,7 @@ def _row(
     }
     has_interval = len(series) >= FEWEST_CUTOFFS
     ahead = record.cutoffs_ahead(horizon)
-    for opponent in OPPONENTS:
+    for opponent in opponents_among(records):
         loss = difference(series, records[opponent].by_cutoff[horizon].to_numpy(), ahead)
         row[f"skill_{opponent}"] = 0.0 - loss.value
         row[f"skill_{opponent}_low"] = 0.0 - loss.high if has_interval else np.nan

@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.measures import CONFIDENCE
 from pipeline.models import EWMA
 from pipeline.quantiles import INTERVALS
-from pipeline.research.leaderboard import ALL_HORIZONS, FEWEST_CUTOFFS, OPPONENTS
+from pipeline.research.leaderboard import ALL_HORIZONS, FEWEST_CUTOFFS, opponents_among
 
 
 def readable_leaderboard(board: pd.DataFrame) -> pd.DataFrame:
@@ -23,7 +23,7 @@ def readable_leaderboard(board: pd.DataFrame) -> pd.DataFrame:
     rows = board[board["horizon"] == ALL_HORIZONS]
     skills = {
         f"skill against {opponent}": [_skill_text(row, opponent) for row in _records(rows)]
-        for opponent in OPPONENTS
+        for opponent in opponents_among(set(rows["recipe"]))
     }
     coverages = {
         f"in {level}%": [f"{100 * share:.1f}" for share in rows[f"coverage_{level}"]]
@@ -55,9 +55,9 @@ def readable_horizons(board: pd.DataFrame) -> pd.DataFrame:
 
 def verdicts(board: pd.DataFrame) -> list[str]:
     """Return a sentence per forecaster: it beats, equals or loses to each opponent."""
-    sentences = []
+    sentences, opponents = [], opponents_among(set(board["recipe"]))
     for row in _records(board[board["horizon"] == ALL_HORIZONS]):
-        clauses = [_verdict(row, opponent) for opponent in OPPONENTS if opponent != row["recipe"]]
+        clauses = [_verdict(row, opponent) for opponent in opponents if opponent != row["recipe"]]
         sentences.append(f"{row['recipe']} {' and '.join(clauses)}.")
     return sentences
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG, Param, get_current_context, task
 
 from pipeline.errors import SettingsError
-from pipeline.models import BASELINES, RECIPES, har, statistical
+from pipeline.models import BASELINES, PUBLISHED, RECIPES, har, statistical
 from pipeline.parts import overridden, universes_of
 from pipeline.scheduling.dag_options import artifacts_below, dag_on_demand
 from pipeline.scheduling.environment import computing_tasks
@@ -28,8 +28,9 @@ BACKTEST_PAGE = """\
 
 Forecasts as they are published, at past cutoffs, next to baselines. One session in several is a \
 cutoff; networks are fitted at some of the cutoffs and see nothing after them; their forecasts \
-are blended with the EWMA random walk's and calibrated like published ones; baselines are used as \
-they are. All forecasters are measured on exactly the same tickers and cutoffs. naive and ewma \
+are blended with a baseline's and calibrated as a day does it; baselines are used as \
+they are. published is what the universe's days would have published at the cutoffs. All \
+forecasters are measured on exactly the same tickers and cutoffs. naive and ewma \
 always take part.
 
 `plan` decides cutoffs and blocks and keeps the prices; `shard` is mapped, one task per \
@@ -162,7 +163,7 @@ def _forecasters_form(settings: Settings) -> dict[str, Param]:
     universes = [universe.name for universe in universes_of(settings)]
     statistical_models = list(statistical.STATISTICAL_NAMES)
     names = [recipe.name for recipe in RECIPES.for_prices]
-    names += [*BASELINES, *har.HAR_NAMES, *statistical_models]
+    names += [PUBLISHED, *BASELINES, *har.HAR_NAMES, *statistical_models]
     return {
         "universe": Param(
             "sample" if "sample" in universes else universes[0],
@@ -179,7 +180,7 @@ def _forecasters_form(settings: Settings) -> dict[str, Param]:
             minItems=1,
             title="Forecasters",
             description="Recipes, baselines and statistical models; naive and ewma always take "
-            "part.",
+            "part. published: what the universe's days would have published.",
         ),
         "baselines": Param(
             settings.baseline_list or statistical_models,

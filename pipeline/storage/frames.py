@@ -10,6 +10,7 @@ from itertools import pairwise
 from operator import itemgetter
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
@@ -18,6 +19,8 @@ from pipeline.tables import MOMENT_DTYPE, SESSION_DTYPE, Table
 #: Tickers from which a read uses PostgreSQL's COPY, which hands rows over as text: it takes a fifth
 #: of the time, but its statement is compiled at every call.
 COPIED_FROM = 20
+#: The dtype "str" itself: pandas would parse its name at each call.
+_TEXT: Any = pd.Series(dtype="str").dtype
 
 
 def rows_of(table: Table, frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -108,12 +111,14 @@ def fetch_frame(
 
 
 def _array(values: tuple[Any, ...], dtype: Any) -> Any:
-    """Return an extension array, which a frame takes as it is: series would first be aligned."""
+    """Return an array, which a frame takes as it is: series would first be aligned."""
     if dtype == SESSION_DTYPE:
         return pd.DatetimeIndex(values).as_unit("s").array
     if dtype == MOMENT_DTYPE:
         return pd.DatetimeIndex(values).as_unit("us").array
-    return pd.array(values, dtype=dtype)
+    if dtype == "str":
+        return pd.array(values, dtype=_TEXT)
+    return np.array(values, dtype=dtype)
 
 
 def _copy(connection: sa.Connection, query: sa.Select[Any], table: Table) -> pd.DataFrame:

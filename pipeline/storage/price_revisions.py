@@ -299,7 +299,7 @@ class _Report:
     def _append(self, revisions: Table, facts: pd.DataFrame) -> Counter[str]:
         stamped = facts.assign(source_id=self.source_id, known_at=self.known_at)
         rows = rows_of(revisions, stamped)
-        insert = insert_into(self.connection, revisions)
+        insert = insert_into(self.connection.dialect.name, revisions.name)
         return Counter(insert_all(self.connection, revisions, insert, rows, "ticker"))
 
 

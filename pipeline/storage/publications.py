@@ -142,7 +142,7 @@ class Publications:
         query = sa.select(sa.func.max(moments)).where(*conditions_of(PUBLICATIONS, group))
         moment = next_moment(self.clock, connection.scalar(query))
         dated = [{**row, "published_at": moment} for row in rows]
-        insert = insert_into(connection, PUBLICATIONS)
+        insert = insert_into(connection.dialect.name, PUBLICATIONS.name)
         insert_all(connection, PUBLICATIONS, insert, dated, "ticker")
 
 

@@ -75,6 +75,9 @@ def _interval_sums() -> dict[str, sa.ColumnElement[Any]]:
         "inside_80": sa.func.sum(sa.cast(scores.inside_80, sa.Integer)),
         "below_95": sa.func.sum(sa.case((actual < published.lower_95, 1), else_=0)),
         "above_95": sa.func.sum(sa.case((actual > published.upper_95, 1), else_=0)),
+        "forecasts_98": sa.func.count(published.lower_98),
+        "below_98": sa.func.sum(sa.case((actual < published.lower_98, 1), else_=0)),
+        "above_98": sa.func.sum(sa.case((actual > published.upper_98, 1), else_=0)),
     }
 
 
@@ -101,11 +104,15 @@ def _sums() -> dict[str, sa.ColumnElement[Any]]:
         sums[name] = sa.func.sum(sa.case((both_known, scores[name])))
     for name in ("inside_80", "inside_95"):
         sums[name] = sa.func.sum(sa.cast(scores[name], sa.Integer))
+    beside_har = sa.and_(scores.pinball.is_not(None), scores.har_pinball.is_not(None))
+    sums["compared_with_har"] = sa.func.sum(sa.case((beside_har, 1), else_=0))
+    for name, loss in (("pinball_beside_har", scores.pinball), ("har_pinball", scores.har_pinball)):
+        sums[name] = sa.func.sum(sa.case((beside_har, loss)))
     return sums
 
 
 def _dtypes(names: Sequence[str], sums: Mapping[str, object]) -> dict[str, str]:
     groups = {name: "int64" if name == MONTH else SCORES.columns[name] for name in names}
-    special = {"forecasts": "int64", "compared": "int64"}
+    special = dict.fromkeys(("forecasts", "compared", "compared_with_har"), "int64")
     special |= dict.fromkeys(("first", "last"), SESSION_DTYPE)
     return {**groups, **dict.fromkeys(sums, "float64"), **special}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import pandas as pd
@@ -20,16 +21,20 @@ KEYS_PER_DELETE = 1000
 
 def upsert(connection: sa.Connection, table: Table, rows: list[dict[str, Any]]) -> int:
     """Insert new keys and update those whose values differ; return how many rows changed."""
-    insert = insert_into(connection, table)
-    others = [name for name in table.columns if name not in table.key]
-    columns = SQL_TABLES[table.name].c
-    changed = sa.or_(*(columns[n].is_distinct_from(insert.excluded[n]) for n in others))
-    statement = insert.on_conflict_do_update(
-        index_elements=list(table.key),
-        set_={name: insert.excluded[name] for name in others},
+    statement = _upsert(connection.dialect.name, table.name)
+    return len(insert_all(connection, table, statement, rows, table.key[0]))
+
+
+@cache
+def _upsert(dialect: str, name: str) -> sa.Insert:
+    insert, columns = insert_into(dialect, name), SQL_TABLES[name].c
+    others = [column for column in columns if not column.primary_key]
+    changed = sa.or_(*(column.is_distinct_from(insert.excluded[column.name]) for column in others))
+    return insert.on_conflict_do_update(
+        index_elements=[column.name for column in columns if column.primary_key],
+        set_={column.name: insert.excluded[column.name] for column in others},
         where=changed,
     )
-    return len(insert_all(connection, table, statement, rows, table.key[0]))
 
 
 def replace_group(
@@ -65,11 +70,11 @@ def distinct_prefixes(
         found = connection.execute(query.where(after)).first()
 
 
-def insert_into(connection: sa.Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
-    """Return the dialect's INSERT, which knows ON CONFLICT."""
-    if connection.dialect.name == "postgresql":
-        return postgresql.insert(SQL_TABLES[table.name])
-    return sqlite.insert(SQL_TABLES[table.name])
+def insert_into(dialect: str, name: str) -> postgresql.Insert | sqlite.Insert:
+    """Return a dialect's INSERT into the table of a name, which knows ON CONFLICT."""
+    if dialect == "postgresql":
+        return postgresql.insert(SQL_TABLES[name])
+    return sqlite.insert(SQL_TABLES[name])
 
 
 def insert_all(

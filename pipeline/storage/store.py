@@ -14,6 +14,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from pipeline.storage.database import Database
+from pipeline.storage.event_revisions import EventRevisions
 from pipeline.storage.filters import conditions_of
 from pipeline.storage.frames import are_many, column_values, fetch_frame, rows_of
 from pipeline.storage.price_revisions import PriceRevisions
@@ -32,12 +33,14 @@ class Store:
     Attributes:
         database: its connections and transactions.
         prices: price revisions and corporate actions.
+        events: those that are known beforehand.
         publications: published forecasts.
     """
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.prices = PriceRevisions(database)
+        self.events = EventRevisions(database)
         self.publications = Publications(database)
 
     @classmethod
@@ -173,8 +176,9 @@ class Store:
         Returns:
             Columns: the groups, backfilled, forecasts, first and last (sessions), squared and
             naive_squared (errors as fractions of the last price), compared (how many have both
-            losses), pinball, ewma_pinball, inside_80, inside_95; in the order of the groups, those
-            published in time first.
+            losses), pinball, ewma_pinball, inside_80, inside_95; compared_with_har (how many have
+            a loss of `har` as well as their own) and the sums of both, har_pinball and
+            pinball_beside_har. In the order of the groups, those published in time first.
         """
         with self.database.reader() as connection:
             return score_sums(connection, by, filters)
@@ -188,7 +192,9 @@ class Store:
         Returns:
             Columns: the groups, backfilled, session, forecasts; sums of crps and width_80 (of the
             80% interval), both as fractions of the last price; and how many outcomes lie inside the
-            80% interval, below and above the 95% interval: inside_80, below_95, above_95.
+            80% interval, below and above the 95% interval: inside_80, below_95, above_95. Of the
+            98% interval, which earlier versions did not publish: forecasts_98 (how many have one),
+            below_98, above_98.
         """
         with self.database.reader() as connection:
             return interval_sums(connection, by, filters)

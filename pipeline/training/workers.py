@@ -46,6 +46,9 @@ WORTH_A_WORKER = 100
 KILLED_FROM_OUTSIDE = ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT", "SIGBUS")
 #: Seconds that a process may take to import TensorFlow.
 IMPORT_LIMIT = 600
+#: What Keras imports where it is installed, for pictures and for what is no network: a third of the
+#: time that importing TensorFlow takes.
+UNNEEDED = ("matplotlib", "sklearn")
 #: Seconds that a process without its output has to end by itself, and say how it ended.
 EXIT_LIMIT = 10
 #: Variables of a worker process. A GPU would give other numbers, and workers would fight for it.
@@ -386,12 +389,25 @@ def _answer(job: Job[Any]) -> tuple[bool, Any]:
 
 
 def _import_tensorflow() -> None:
-    with _quiet_stderr():
+    with _quiet_stderr(), _hidden(*UNNEEDED):
         import tensorflow as tf
 
     tf.get_logger().setLevel("ERROR")  # it would warn that each network is traced again
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+@contextlib.contextmanager
+def _hidden(*libraries: str) -> Iterator[None]:
+    """Let libraries that are not imported yet seem not to be installed."""
+    hidden = [library for library in libraries if library not in sys.modules]
+    for library in hidden:
+        sys.modules[library] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for library in hidden:
+            del sys.modules[library]
 
 
 @contextlib.contextmanager

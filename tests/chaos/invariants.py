@@ -20,7 +20,7 @@ from tests.chaos.world import CALENDAR, TICKERS, World
 
 FORECAST = ["universe", "recipe", "target", "ticker", "cutoff", "horizon"]
 NUMBERS = ["last_value", "y_hat", "lower_50", "upper_50", "lower_80", "upper_80", "lower_95"]
-NUMBERS += ["upper_95", "champion", "model_id"]
+NUMBERS += ["upper_95", "lower_98", "upper_98", "champion", "model_id"]
 #: By probability, the column of its quantile.
 QUANTILES = {0.025: "lower_95", 0.1: "lower_80", 0.25: "lower_50", 0.5: "y_hat"}
 QUANTILES |= {0.75: "upper_50", 0.9: "upper_80", 0.975: "upper_95"}

@@ -198,7 +198,13 @@ def test_a_command_that_reads_few_settings_shows_those_alone(call, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "line"), [("recipes", "recipes"), ("universe", "universe"), ("inspect", "inspect .")]
+    ("name", "line"),
+    [
+        ("recipes", "recipes"),
+        ("universe", "universe"),
+        # Great Expectations judges the files.
+        pytest.param("inspect", "inspect .", marks=pytest.mark.slow),
+    ],
 )
 def test_a_command_reads_no_settings_but_those_that_it_shows(
     call, monkeypatch, tmp_path, name, line

@@ -36,7 +36,8 @@ KNOWN_SHARE = 0.5
 class QuickGate:
     """A gate that quarantines the tickers in `broken`, and refuses the forecasts of `refuses`.
 
-    `judged` counts its verdicts on prices and on forecasts.
+    `judged` counts its verdicts on prices and on forecasts, and those on prices that
+    Great Expectations was asked for.
     """
 
     rules_hash = "rules"
@@ -44,12 +45,18 @@ class QuickGate:
     def __init__(self) -> None:
         self.broken: dict[str, str] = {}
         self.refuses: dict[str, str] = {}
-        self.judged = {"prices": 0, "forecasts": 0}
+        self.judged = {"prices": 0, "forecasts": 0, "documented": 0}
 
-    def check_prices(self, bars: Any, actions: Any, tickers: list[str], *_: Any, **__: Any) -> Any:
+    def check_prices(
+        self, bars: Any, actions: Any, tickers: list[str], *_: Any, documented: bool, **__: Any
+    ) -> Any:
         self.judged["prices"] += 1
+        self.judged["documented"] += documented
         quarantined = {t: reason for t, reason in self.broken.items() if t in tickers}
         return SimpleNamespace(findings=FINDINGS.empty(), quarantined=quarantined)
+
+    def is_documented(self, universe: str) -> bool:
+        return True
 
     def check_forecasts(self, forecasts: Any, sessions: Any) -> Any:
         self.judged["forecasts"] += 1
@@ -73,6 +80,12 @@ class QuickTracker:
         return f"parent {session}"
 
     ensure_session = open_session
+
+    def open_parent(self, key: str, *_: Any) -> str:
+        return key
+
+    def finish(self, *_: Any) -> None:
+        pass
 
     def record(self, parent: str, run: TrackedRun) -> str:
         self.records[parent, run.ticker] = run

@@ -14,6 +14,9 @@ from tests.daily.quick_days import quick_day, take_steps
 from tests.made_days import NOW, TRAINED, UNIVERSE, run_made_day
 from tests.made_prices import LAST
 
+#: The session before `LAST`, which is the first of its month, and so the one that trains.
+BEFORE = dt.date(2013, 2, 28)
+
 
 def without_last_bar(source, *tickers):
     for ticker in tickers:
@@ -53,6 +56,19 @@ def test_the_same_evidence_is_judged_once_and_new_prices_again(parts, source):
     source.bars["AAA"].loc[source.bars["AAA"].index[-1], "close"] *= 1.001
     quick_day(parts, universe=UNIVERSE, last="check", now=NOW + dt.timedelta(days=1))
     assert parts.gate.judged["prices"] == 2
+
+
+@pytest.mark.parametrize(
+    ("session", "data_docs", "documented"),
+    [(LAST, "training", 1), (BEFORE, "training", 0), (BEFORE, "always", 1)],
+)
+def test_great_expectations_judges_the_sessions_that_train_or_all(
+    parts, session, data_docs, documented
+):
+    parts.settings = parts.settings.replaced(data_docs=data_docs)
+    run = quick_day(parts, session, UNIVERSE, last="check")
+    assert (run.session == run.training_cutoff) == (session == LAST)
+    assert parts.gate.judged["documented"] == documented
 
 
 def test_the_gate_judges_what_networks_learn_from_and_the_sessions_before(parts, monkeypatch):

@@ -62,6 +62,8 @@ def test_the_scoreboard_is_the_scores_summed_up(published):
             assert table.loc[name, "forecasts"] == len(group)
             assert table.loc[name, "skill"] == pytest.approx(skill)
             assert table.loc[name, "pinball_skill"] == pytest.approx(1 - 0.010 / 0.011)
+            over_har = table.loc[name, "pinball_skill_over_har"]
+            assert over_har == pytest.approx(1 - 0.010 / 0.0101)
             assert table.loc[name, "inside_80"] == group["inside_80"].mean()
     months = page_tables.scoreboard(published, series, "month")
     assert months["month"].tolist() == sorted({f"{day:%Y-%m}" for day in scores["session"]})
@@ -77,6 +79,8 @@ def test_earlier_forecasts_stand_next_to_actual_values_and_end_at_the_session(pu
     ]
     stored = published.load(SCORES, **KEY, ticker="AAA", horizon=2, cutoff=CUTOFFS[:5])
     assert table["actual"].tolist() == stored["actual"].tolist()
+    assert (table["upper_98"] > table["upper_95"]).all()
+    assert (table["lower_98"] < table["lower_95"]).all()
 
 
 def test_the_record_of_intervals_is_that_of_the_publications_scored(published):

@@ -39,6 +39,7 @@ def test_a_table_has_a_row_per_window_and_horizon(test_windows, table):
     np.testing.assert_array_equal(first["actual"], test_windows.actual[:, 0])
     np.testing.assert_array_equal(first["prediction"], test_windows.last)
     assert (table["upper_95"] - table["lower_95"]).tolist() == [pytest.approx(6)] * 10
+    assert (table["upper_98"] - table["lower_98"] > 6).all()
     assert (table["upper_50"] - table["lower_50"]).tolist() == [pytest.approx(2)] * 10
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,15 @@ from pipeline.daily import forecasts_text, lineup, page_tables, publish
 from pipeline.errors import NothingStored, QualityGateFailed
 from pipeline.prices import Histories
 from pipeline.storage.publications import LEFT_OUT
-from pipeline.tables import CALIBRATIONS, FORECASTS, PROMOTIONS, PUBLICATIONS, RUN_TICKERS, RUNS
+from pipeline.tables import (
+    CALIBRATIONS,
+    FORECASTS,
+    LINEUPS,
+    PROMOTIONS,
+    PUBLICATIONS,
+    RUN_TICKERS,
+    RUNS,
+)
 from tests.daily.quick_days import quick_day, take_steps
 from tests.made_days import TRAINED
 
@@ -53,6 +62,36 @@ def test_every_promoted_ticker_has_a_forecast_per_session_by_its_champion(done):
     for _, rows in forecasts.groupby("ticker"):
         assert rows["session"].dt.date.tolist() == list(run.forecast_sessions)
     assert set(champions) == {"previous", "pooled", "har"}
+
+
+def test_a_decision_of_the_version_before_is_published_without_what_it_did_not_know(done):
+    parts, run = done
+    published = parts.rows(PROMOTIONS, run)
+    added = ["har_test_pinball", "pinball_skill_over_har"]
+    rows = parts.rows(LINEUPS, run)
+    decisions = [
+        {name: value for name, value in json.loads(text).items() if name not in added}
+        for text in rows["decision"].where(rows["decision"] != "", "{}")
+    ]
+    parts.store.save(LINEUPS, rows.assign(decision=[*map(json.dumps, decisions)]))
+    assert published[added].notna().all(axis=None)
+    promotions = lineup.decisions(parts, run, list(published["ticker"]))
+    assert promotions[added].isna().all(axis=None)
+    pd.testing.assert_frame_equal(promotions.drop(columns=added), published.drop(columns=added))
+
+
+def test_what_the_version_before_published_gets_its_outer_quantiles_once(done):
+    parts, run = done
+    now = parts.rows(FORECASTS, run)
+    for table in (FORECASTS, PUBLICATIONS):
+        rows = parts.store.load(table, **run.key)
+        parts.store.save(table, rows.assign(lower_98=float("nan"), upper_98=float("nan")))
+    for changed in (20, 0):
+        take_steps(parts, run, "publish", "publish")
+        message = f"20 forecasts, {changed} of them new or changed"
+        assert parts.messages[-1] == ("publish", "", message)
+        pd.testing.assert_frame_equal(parts.rows(FORECASTS, run), now)
+        assert len(parts.store.load(PUBLICATIONS, **run.key)) == 40
 
 
 def test_forecasts_that_break_their_expectations_are_not_published(done):

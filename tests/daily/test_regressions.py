@@ -10,6 +10,7 @@ import pytest
 from pipeline.daily import STEPS, lineup, plan, regressions
 from pipeline.daily.dataset_files import read_dataset
 from pipeline.decisions import decode_choice, decode_replay
+from pipeline.storage import pack_arrays
 from pipeline.tables import CHECKS, EVALUATIONS, LINEUPS, PREDICTIONS
 from pipeline.training import SHARED
 from pipeline.windows import load_dataset, load_replay
@@ -151,3 +152,16 @@ def test_what_an_earlier_version_drew_up_is_read_as_before(done):
         text = text.replace(f',"{name}":"{getattr(own, name)}"', "")
     parts.store.save(LINEUPS, rows.assign(lineup=text))
     assert lineup.load(parts, run, ["OLD"])["OLD"] == dataclasses.replace(own, har="", live_har="")
+
+
+def test_a_file_of_a_version_without_lines_is_read_and_moves_nothing(done):
+    parts, run = done
+    own = lineup.load(parts, run, ["OLD"])["OLD"]
+    whole = regressions.read_regression(parts, run, own.har)
+    about = {"tickers": whole.tickers, "with_market": whole.with_market}
+    known = {name: each for name, each in vars(whole).items() if name not in about}
+    before = {name: each for name, each in known.items() if name not in ("lines", "centres")}
+    parts.artifacts.write_derived(regressions.regression_file("before"), pack_arrays(about, before))
+    read = regressions.read_regression(parts, run, "before")
+    assert np.array_equal(read.deviations, whole.deviations, equal_nan=True)
+    assert not read.lines.any() and not read.of("OLD").centres.any()

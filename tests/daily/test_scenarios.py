@@ -12,9 +12,9 @@ from pipeline.daily.joint_forecasts import joint_paths, published_margins
 from pipeline.daily.report import day_of
 from pipeline.daily.scenarios import stored_paths
 from pipeline.errors import NothingStored
-from pipeline.joint import quantiles_at, strata
+from pipeline.joint import quantiles_at, strata, value_at_risk
 from pipeline.measures.scores import FORECAST_COLUMNS
-from pipeline.quantiles import PROBABILITIES
+from pipeline.quantiles import OUTER_PROBABILITIES, PROBABILITIES
 from pipeline.storage import unpack_table
 from pipeline.tables import FORECASTS, JOINT_PATHS, PRICE_REVISIONS, RUN_TICKERS, RUNS
 from tests.daily.quick_days import QuickParts, quick_day
@@ -51,6 +51,17 @@ def test_each_margin_is_exactly_the_published_distribution(done):
         published = np.array([row[name] for name in FORECAST_COLUMNS])
         draws = quantiles_at(strata(PATHS), PROBABILITIES, published)
         assert np.array_equal(np.sort(own["value"]), draws)
+        outer = quantiles_at(np.array(OUTER_PROBABILITIES), PROBABILITIES, published)
+        assert [row["lower_98"], row["upper_98"]] == outer.tolist()
+
+
+def test_the_value_at_risk_99_of_one_stock_is_its_published_1_percent_quantile(done):
+    parts, run = done
+    drawn = joint_paths(parts, run.key, 5000, ["OLD"])
+    gains = drawn.values[:, 0] / drawn.margins.last[0] - 1
+    rows = parts.rows(FORECASTS, run, ["OLD"])
+    published = 1 - (rows["lower_98"] / rows["last_value"]).to_numpy()
+    assert value_at_risk(gains, 0.99) == pytest.approx(published, rel=0.005)
 
 
 def test_a_path_goes_on_from_session_to_session(done):

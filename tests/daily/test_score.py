@@ -4,11 +4,15 @@ import dataclasses
 import datetime as dt
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from pipeline.daily import plan
-from pipeline.daily.score import _ewma_predictions
+from pipeline.daily.score import _baseline_predictions
+from pipeline.models import EWMA, HAR
+from pipeline.quantiles import QUANTILE_COLUMNS
+from pipeline.quantiles import losses as quantile_losses
 from pipeline.tables import CHECKS, FINDINGS, FORECASTS, PUBLICATIONS, SCORES
 from tests.daily.quick_days import QuickParts, quick_day, take_steps
 from tests.made_days import NOW, TRAINED, UNIVERSE, made_source
@@ -178,9 +182,27 @@ def test_universes_with_other_trainings_do_not_write_over_each_others_random_wal
     )
     asked = ["OLD"], [pd.Timestamp(SESSIONS[0])]
     run = quick_day(parts, SESSIONS[0], one, last="evaluate")
-    before = _ewma_predictions(parts, run, *asked)
+    before = _baseline_predictions(parts, run, *asked)
     of_other = dataclasses.replace(run, universe=other)
     quick_day(parts, SESSIONS[0], other, last="evaluate")
-    pd.testing.assert_frame_equal(_ewma_predictions(parts, run, *asked), before)
-    assert len(before) == 5
-    assert not before["q025"].equals(_ewma_predictions(parts, of_other, *asked)["q025"])
+    again, elsewhere = (_baseline_predictions(parts, each, *asked) for each in (run, of_other))
+    for name in (EWMA, HAR):
+        pd.testing.assert_frame_equal(again[name], before[name])
+        assert len(before[name]) == 5
+        assert not before[name]["q025"].equals(elsewhere[name]["q025"])
+
+
+def test_har_is_scored_beside_what_is_published_and_the_random_walk(parts):
+    before = quick_day(parts, SESSIONS[1], TRAINED, last="publish")
+    quick_day(parts, LAST, TRAINED, last="score")
+    scores = parts.store.load(SCORES, **before.key)
+    losses = scores[["pinball", "ewma_pinball", "har_pinball"]]
+    assert len(scores) == 4 and losses.notna().all(axis=None)
+    own = scores["ticker"] == "OLD"
+    cutoffs = [pd.Timestamp(SESSIONS[1])]
+    har = _baseline_predictions(parts, before, ["OLD"], cutoffs)[HAR].iloc[0]
+    [score] = scores[own].to_dict("records")
+    last = score["actual"] - score["naive_error"]
+    quantiles = har[list(QUANTILE_COLUMNS)].to_numpy("float64")[None, None]
+    expected = quantile_losses(np.array([[score["actual"]]]), quantiles, np.array([last]))
+    assert score["har_pinball"] == pytest.approx(expected[0, 0])

@@ -104,7 +104,8 @@ def test_figures_of_the_distribution_are_of_the_calibrated_test_predictions():
     figures = distribution_figures(table)
     quantiles, last = np.tile(100 + spread, (60, 2, 1)), np.full(60, 100.0)
     test = exceedance_test(np.abs(actual[:, 0] - 100) > 2, 0.05)
-    assert test.exceedances == 4
+    outer = exceedance_test(np.abs(actual[:, 0] - 100) > 2.73, 0.02)
+    assert test.exceedances == outer.exceedances == 4
     assert figures == pytest.approx(
         {
             "test/crps": crps(actual, quantiles, last).mean(),
@@ -114,6 +115,10 @@ def test_figures_of_the_distribution_are_of_the_calibrated_test_predictions():
             "test/above_q975": 1 / 60,
             "test/kupiec_95": test.kupiec,
             "test/christoffersen_95": test.conditional,
+            "test/below_q010": 3 / 60,
+            "test/above_q990": 1 / 60,
+            "test/kupiec_98": outer.kupiec,
+            "test/christoffersen_98": outer.conditional,
         }
     )
 
@@ -158,10 +163,22 @@ def test_a_description_begins_with_the_verdict_and_ends_with_the_data():
         "| inside the 80% interval | 81.0% |  |  |",
     ]
     figures = {"test/crps": 0.02, "test/kupiec_95": 0.5, "test/christoffersen_95": 0.125}
+    figures |= {"test/kupiec_98": 0.25, "test/christoffersen_98": 0.75}
     tested = stock_description(OWN, SMALL, {**METRICS, **figures}, 60).split("\n\n")[1]
-    assert tested.splitlines()[-2:] == [
+    assert tested.splitlines()[-3:] == [
         "| CRPS, of the price | 2.000% |  |  |",
         "| p of Kupiec's and Christoffersen's test of the 95% interval | 0.50, 0.12 |  |  |",
+        "| p of Kupiec's and Christoffersen's test of the 98% interval | 0.25, 0.75 |  |  |",
+    ]
+    har = {"test/pinball_har": 0.0095, "test/rmse_har": 0.75}
+    beside = stock_description(OWN, SMALL, {**METRICS, **har}, 60).split("\n\n")[1]
+    assert beside.splitlines() == [
+        "| on 60 test sessions | default | har | ewma | naive |",
+        "|---|---|---|---|---|",
+        "| mean pinball loss, of the price | 1.100% | 0.950% | 1.000% |  |",
+        "| RMSE one session ahead | 0.5000 | 0.7500 | 0.6250 | 0.6250 |",
+        "| MAE one session ahead | 0.2500 |  |  | 0.3750 |",
+        "| inside the 80% interval | 81.0% |  |  |  |",
     ]
     assert data == (
         "Recipe `default`, dataset `d1`, 850 sessions up to 2013-03-01. "
@@ -194,6 +211,7 @@ PROMOTION = {
     "test_rmse": 0.5,
     "skill": 0.2,
     "pinball_skill": 0.1,
+    "pinball_skill_over_har": math.nan,
 }
 
 
@@ -210,13 +228,22 @@ PROMOTION = {
             "ewma: the network's test pinball skill +10.00% against ewma, "
             "RMSE skill +20.00% against naive",
         ),
+        (
+            {"pinball_skill_over_har": -0.01},
+            "lstm, 60% of it and the rest of ewma: test pinball skill +10.00% against ewma "
+            "and -1.00% against har, RMSE skill +20.00% against naive",
+        ),
+        (
+            {"champion": "har", "weight": 0.0, "pinball_skill_over_har": 0.0},
+            "har: test pinball skill +10.00% against ewma, RMSE skill +20.00% against naive",
+        ),
         ({"champion": "ewma", "test_rmse": math.nan}, "ewma; no network"),
         (
             {"champion": "naive", "pinball_skill": math.nan},
             "naive: the network's test RMSE skill +20.00% against naive",
         ),
     ],
-    ids=["a network", "a baseline", "no network", "before distributions"],
+    ids=["network", "baseline", "beside har", "har", "no network", "before distributions"],
 )
 def test_a_promotion_is_a_line(changes, line):
     assert promotion_line({**PROMOTION, **changes}) == line

@@ -57,6 +57,7 @@ def _scores_of_losers(run):
                 "naive_error": 5.0,
                 "pinball": 0.02,
                 "ewma_pinball": 0.01,
+                "har_pinball": 0.01,
                 "published_at": sessions,
                 "backfilled": False,
                 "inside_80": False,

@@ -43,7 +43,8 @@ def with_har(stock: EvaluationSet, width: float = 0.9) -> EvaluationSet:
     volatility = np.concatenate([part.unit / part.last for part in parts])
     roots = np.sqrt([1, 2])
     shape = stock.fitted[EWMA].shape / roots[:, None]
-    har = StockHar(shape, sessions, width * volatility[:, None] * roots)
+    deviations = width * volatility[:, None] * roots
+    har = StockHar(shape, sessions, deviations, np.zeros(deviations.shape))
     return dataclasses.replace(stock, har=har)
 
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from pipeline.decisions.blending import (
-    CORRELATED_SESSIONS,
     TRIED_WEIGHTS,
     WEIGHT_OF_ALL,
     LossCurve,
@@ -15,7 +14,7 @@ from pipeline.decisions.blending import (
     loss_curve,
     network_weights,
 )
-from pipeline.measures import t_statistic
+from pipeline.measures import CORRELATED_SESSIONS, t_statistic
 from pipeline.quantiles import PROBABILITIES
 
 HORIZON = 5

@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.decisions import ChoiceReplay, Observed, promotion_rows, publication
 from pipeline.decisions.blending import blend
+from pipeline.joint import outer_quantiles
 from pipeline.measures import calibration
 from pipeline.models import EWMA
 from pipeline.quantiles import INTERVALS, MEDIAN
@@ -74,6 +75,7 @@ def test_without_a_network_there_are_figures_of_the_baselines_alone(stock):
     assert (row["champion"], row["weight"]) == (EWMA, 0.0)
     assert all(np.isnan(row[name]) for name in FIGURES)
     assert row["naive_test_rmse"] > 0 and row["ewma_test_pinball"] > 0
+    assert np.isnan(row["har_test_pinball"]) and np.isnan(row["pinball_skill_over_har"])
 
 
 def test_har_is_the_rest_of_a_network_s_blend_and_has_figures_where_it_is_published(stock):
@@ -87,6 +89,11 @@ def test_har_is_the_rest_of_a_network_s_blend_and_has_figures_where_it_is_publis
     assert young["champion"] == "har"
     assert [young[name] for name in FIGURES] == [alone[name] for name in FIGURES]
     assert abs(young["pinball_skill"]) < 0.05
+    assert young["har_test_pinball"] == young["test_pinball"] == alone["har_test_pinball"]
+    assert young["pinball_skill_over_har"] == 0
+    ratio = blended["test_pinball"] / blended["har_test_pinball"]
+    assert blended["har_test_pinball"] == alone["har_test_pinball"]
+    assert blended["pinball_skill_over_har"] == pytest.approx(1 - ratio)
     assert [alone[name] for name in FIGURES] != [blended[name] for name in FIGURES]
 
 
@@ -129,6 +136,27 @@ def test_what_is_published_is_the_blend_calibrated_by_the_sessions_before(stock,
         for side, bound in zip(("lower", "upper"), bounds, strict=True):
             values = forecasts[f"{side}_{level}"]
             np.testing.assert_allclose(values, expected.quantiles[-1, :, bound])
+    outer = outer_quantiles(expected.quantiles[-1])
+    np.testing.assert_allclose(forecasts[["lower_98", "upper_98"]], outer)
+    assert (forecasts["lower_98"] < forecasts["lower_95"]).all()
+    assert (forecasts["upper_98"] > forecasts["upper_95"]).all()
+
+
+def test_what_is_published_falls_by_declared_dividends_unless_it_is_naive(stock, choice):
+    replay = replay_of(stock, 0.5)
+
+    def published(champion, *money):
+        row = promoted(choice, 0.0) | {"champion": champion}
+        dividends = {"IBM": np.array(money)} if money else {}
+        made = publication(RUN, [row], {"IBM": choice}, {"IBM": replay}, dividends)
+        return made.forecasts[["last_value", "y_hat", "lower_95", "upper_95"]].to_numpy()
+
+    before = published("ewma")
+    last = before[0, 0]
+    share = published("ewma", 0.0, 0.05 * last) / before
+    np.testing.assert_allclose(share, [[1, 1, 1, 1], [1, 0.95, 0.95, 0.95]])
+    assert np.array_equal(published("ewma", 0.1 * last, 0.0), before), "too large to be believed"
+    assert np.array_equal(published("naive", 0.0, 0.05 * last), published("naive"))
 
 
 def test_calibrations_count_the_replayed_sessions_whose_outcome_is_known(stock, choice):

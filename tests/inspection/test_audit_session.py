@@ -8,6 +8,7 @@ import pytest
 from pipeline.models import RECIPES
 from pipeline.prices import adjust
 from pipeline.storage import PriceRevisions
+from pipeline.storage.event_revisions import EventRevisions
 from tests.made_audits import moved_outputs, small_audit
 from tests.made_days import SMALL
 
@@ -42,6 +43,20 @@ def test_no_byte_of_a_day_moves_with_what_comes_after_it(parts, recipe, cutoffs)
     assert all(ALWAYS_THERE | others == outputs for outputs in by_cutoff)
     assert min(line.cells for line in report.compared if line.what in ALWAYS_THERE) > 0
     assert list(parts.settings.home.glob("*")) == []
+
+
+@pytest.mark.slow
+def test_an_event_that_counts_before_it_is_known_is_caught(parts, monkeypatch):
+    """Its date is read as of now: what was taken back since then counts for less."""
+    real = EventRevisions.known
+
+    def as_of_today(self, source_id, tickers, known_at):
+        events = real(self, source_id, tickers, known_at)
+        return events[events["known_until"].isna()].reset_index(drop=True)
+
+    monkeypatch.setattr(EventRevisions, "known", as_of_today)
+    report = small_audit(parts, RECIPES.for_price("ganegedara-average"), "session")
+    assert {"findings", "forecasts"} <= moved_outputs(report, "session")
 
 
 @pytest.mark.slow

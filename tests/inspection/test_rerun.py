@@ -9,9 +9,10 @@ import pytest
 
 from pipeline.errors import NothingStored
 from pipeline.inspection import find_explanation, rerun
+from pipeline.inspection.rerun import ADDED_COLUMNS
 from pipeline.models import RECIPES
-from pipeline.tables import FORECASTS, PRICE_REVISIONS, RUN_TICKERS
-from tests.made_days import SMALL
+from pipeline.tables import EVENTS, FORECASTS, PRICE_REVISIONS, PROMOTIONS, RUN_TICKERS
+from tests.made_days import SMALL, TRAINED, run_made_day
 from tests.made_prices import LAST
 
 pytestmark = pytest.mark.slow
@@ -52,6 +53,13 @@ def test_a_cell_that_was_changed_by_hand_is_found(copied_day):
     assert "changed by hand" in comparison.reasons[-1]
 
 
+def test_what_an_earlier_version_did_not_publish_is_no_difference(copied_day):
+    for table, names in ((PROMOTIONS, ADDED_COLUMNS[:2]), (FORECASTS, ADDED_COLUMNS[2:])):
+        rows = copied_day.store.load(table, ticker="AAA")
+        copied_day.store.save(table, rows.assign(**dict.fromkeys(names, np.nan)))
+    assert rerun(copied_day, explained(copied_day, "AAA")).is_same
+
+
 def test_prices_corrected_since_do_not_change_what_is_made_again(copied_day):
     bars = copied_day.store.load(PRICE_REVISIONS, ticker="AAA").tail(3)
     later = bars.assign(
@@ -60,6 +68,21 @@ def test_prices_corrected_since_do_not_change_what_is_made_again(copied_day):
         known_at=bars["known_at"] + dt.timedelta(days=30),
     )
     copied_day.store.save(PRICE_REVISIONS, later)
+    assert rerun(copied_day, explained(copied_day, "AAA")).is_same
+
+
+def test_events_are_seen_again_as_they_were_known_then(copied_day, tmp_path):
+    file = tmp_path / "events.csv"
+    file.write_text(
+        "ticker,date,kind,amount,known_at\nAAA,2013-03-05,dividend,0.5,2013-02-20\n"
+        "OLD,2013-03-05,report,,2013-02-20\n"
+    )
+    universe = dataclasses.replace(TRAINED, events=str(file))
+    before = copied_day.store.load(FORECASTS, ticker="AAA")
+    run = run_made_day(copied_day, universe=universe)
+    after = copied_day.store.load(FORECASTS, ticker="AAA")
+    assert (after["y_hat"] < before["y_hat"]).tolist() == [False, True, True, True, True]
+    copied_day.store.events.save(run.universe.events_id, ["AAA", "OLD"], EVENTS.empty(), LAST)
     assert rerun(copied_day, explained(copied_day, "AAA")).is_same
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from pipeline.joint import quantiles_at, strata
+from pipeline.joint import outer_quantiles, quantiles_at, strata
 from pipeline.joint.margins import TAIL_FREEDOM
 from pipeline.quantiles import PROBABILITIES
 
@@ -33,6 +33,20 @@ def test_each_tail_is_as_wide_as_its_own_outermost_quantiles():
         student.ppf(0.975, 5) - student.ppf(0.9, 5)
     )
     assert (low, high) == (pytest.approx(90 - 5 * step), pytest.approx(111 + 7 * step))
+
+
+def test_the_outer_quantiles_are_those_of_the_margins_and_never_inside():
+    outer = outer_quantiles(PUBLISHED)
+    assert outer.tolist() == quantiles_at(np.array([0.01, 0.99]), PROBABILITIES, PUBLISHED).tolist()
+    assert (outer[:, 0] < PUBLISHED[:, 0]).all() and (outer[:, 1] > PUBLISHED[:, -1]).all()
+    for value in np.random.default_rng(1).lognormal(3, 2, 1000):  # a price that does not move
+        low, high = outer_quantiles(np.full(7, value))
+        assert low <= value <= high
+        assert (low, high) == pytest.approx((value, value), rel=1e-15)
+
+
+def test_no_outer_quantile_is_below_zero():
+    assert outer_quantiles(np.array([0.0, 0.5, 1, 2, 3, 4, 5]))[0] == 0.0
 
 
 def test_one_and_99_percent_are_taken_where_they_are_published():

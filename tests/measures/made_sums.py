@@ -10,7 +10,10 @@ import pandas as pd
 
 from pipeline.measures import FORECAST_COLUMNS, crps
 
-INTERVAL_SUMS = ("forecasts", "crps", "width_80", "inside_80", "below_95", "above_95")
+INTERVAL_SUMS = (
+    *("forecasts", "crps", "width_80", "inside_80", "below_95", "above_95"),
+    *("forecasts_98", "below_98", "above_98"),
+)
 
 
 def sums_by_loop(scores: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -32,6 +35,10 @@ def sums_by_loop(scores: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
                 own[name] = (0.0 if math.isnan(own[name]) else own[name]) + row[name]
         for name in ("inside_80", "inside_95"):
             own[name] += float(row[name])
+        if not math.isnan(row["pinball"]) and not math.isnan(row["har_pinball"]):
+            own["compared_with_har"] += 1
+            for name, loss in (("pinball_beside_har", "pinball"), ("har_pinball", "har_pinball")):
+                own[name] = (0.0 if math.isnan(own[name]) else own[name]) + row[loss]
     columns = [*by, "backfilled", *_empty(None)]
     return pd.DataFrame([sums[key] for key in sorted(sums)], columns=columns)
 
@@ -48,6 +55,9 @@ def _empty(session: object) -> dict[str, object]:
         "ewma_pinball": math.nan,
         "inside_80": 0.0,
         "inside_95": 0.0,
+        "compared_with_har": 0,
+        "pinball_beside_har": math.nan,
+        "har_pinball": math.nan,
     }
 
 
@@ -71,4 +81,7 @@ def interval_sums_by_loop(scored: pd.DataFrame, by: Sequence[str]) -> pd.DataFra
         own["inside_80"] += row["inside_80"]
         own["below_95"] += row["actual"] < row["lower_95"]
         own["above_95"] += row["actual"] > row["upper_95"]
+        own["forecasts_98"] += not math.isnan(row["lower_98"])
+        own["below_98"] += row["actual"] < row["lower_98"]
+        own["above_98"] += row["actual"] > row["upper_98"]
     return pd.DataFrame([sums[key] for key in sorted(sums)])

@@ -25,6 +25,7 @@ TWO_SESSIONS = {
     "actual": [105.0, 105.0],
     "error": [3.0, 4.0],
     "naive_error": [5.0, 5.0],
+    "har_pinball": [math.nan, math.nan],
 }
 
 
@@ -95,6 +96,18 @@ def test_realised_scores_are_next_to_the_naive_forecast():
     assert math.isclose(row["rmse"], math.sqrt(12.5) / 100)
     assert math.isclose(row["skill"], 1 - math.sqrt(12.5) / 5)
     assert math.isclose(row["pinball_skill"], 1 - 0.015 / 0.025)
+
+
+def test_the_skill_over_har_is_of_the_forecasts_that_both_have_made():
+    beside = {"pinball": [0.01, 0.02], "har_pinball": [math.nan, 0.016], "ewma_pinball": 0.04}
+    scores = pd.DataFrame({**TWO_SESSIONS, **beside, "inside_80": True, "inside_95": True})
+    row = realised(scores).iloc[0]
+    assert math.isclose(row["pinball"], 0.015) and math.isclose(row["har_pinball"], 0.016)
+    assert math.isclose(row["pinball_skill_over_har"], 1 - 0.02 / 0.016)
+    without = realised(scores.assign(har_pinball=math.nan)).iloc[0]
+    assert without[["har_pinball", "pinball_skill_over_har"]].isna().all()
+    same = ["rmse", "skill", "pinball", "pinball_skill"]
+    assert without[same].tolist() == row[same].tolist()
 
 
 def test_a_split_between_two_sessions_makes_no_difference():

@@ -7,9 +7,15 @@ import pytest
 from pipeline.measures import exceedance_test, interval_record, mean_estimate
 
 
-def sums_of(below, above, inside=None, forecasts=1, horizon=1, backfilled=False):
-    """Return sums by session, of as many forecasts each."""
+def sums_of(below, above, inside=None, forecasts=1, horizon=1, backfilled=False, outer=None):
+    """Return sums by session, of as many forecasts each.
+
+    Args:
+        outer: how many outcomes are below the 98% interval, -1 where there is none; None: no
+            outcome is.
+    """
     count = len(below)
+    below_98 = np.zeros(count) if outer is None else np.asarray(outer)
     return pd.DataFrame(
         {
             "ticker": "AAA",
@@ -22,6 +28,9 @@ def sums_of(below, above, inside=None, forecasts=1, horizon=1, backfilled=False)
             "inside_80": np.full(count, forecasts) if inside is None else inside,
             "below_95": below,
             "above_95": above,
+            "forecasts_98": forecasts if outer is None else forecasts * (below_98 >= 0),
+            "below_98": np.maximum(below_98, 0),
+            "above_98": 0,
         }
     )
 
@@ -56,8 +65,36 @@ def test_a_tickers_record_has_means_bounds_and_tests(horizon):
             "above_95_high": row["above_95_high"],
             "kupiec": test.kupiec,
             "christoffersen": test.conditional,
-        }
+            **{name: row[name] for name in row if "98" in name},
+        },
+        nan_ok=True,
     )
+    assert (row["inside_98"], row["below_98"], row["above_98"]) == (1.0, 0.0, 0.0)
+
+
+def test_the_98_percent_interval_is_judged_by_the_sessions_that_have_one():
+    random = np.random.default_rng(2)
+    outer = np.where(np.arange(300) < 100, -1.0, random.random(300) < 0.03)
+    [row] = interval_record(
+        sums_of(np.zeros(300), np.zeros(300), outer=outer), ["ticker", "horizon"]
+    ).to_dict("records")
+    test = exceedance_test(outer[100:], 0.02)
+    assert (row["sessions"], row["below_98"], row["inside_98"]) == (
+        300,
+        test.share,
+        pytest.approx(1 - test.share),
+    )
+    assert (row["kupiec_98"], row["christoffersen_98"]) == (test.kupiec, test.conditional)
+    assert row["inside_98_low"] < row["inside_98"] < row["inside_98_high"]
+
+
+def test_what_an_earlier_version_published_has_no_98_percent_interval_and_the_rest_as_before():
+    sums = sums_of(np.zeros(50), np.ones(50))
+    [row] = interval_record(sums.assign(forecasts_98=0), ["ticker", "horizon"]).to_dict("records")
+    [now] = interval_record(sums, ["ticker", "horizon"]).to_dict("records")
+    assert all(np.isnan(row[name]) for name in row if "98" in name)
+    before = [name for name in row if "98" not in name]
+    pd.testing.assert_series_equal(pd.Series(row)[before], pd.Series(now)[before])
 
 
 def test_several_tickers_are_averaged_by_session_and_have_no_test():

@@ -14,7 +14,7 @@ def forecast(session, horizon, **changes):
     """Return a FORECASTS row: 101 dollars, 1, 2 and 4 dollars to either bound."""
     bounds = {
         f"{side}_{level}": 101.0 + sign * width
-        for level, width in ((50, 1.0), (80, 2.0), (95, 4.0))
+        for level, width in ((50, 1.0), (80, 2.0), (95, 4.0), (98, 5.0))
         for side, sign in (("lower", -1), ("upper", 1))
     }
     row = {
@@ -50,9 +50,10 @@ def walks(forecasts, width=3.0):
 
 
 def scored(forecasts, tape, adjusted=None, target="close", baseline=None, usable=None, **columns):
+    ewma = walks(forecasts) if baseline is None else baseline
     return score(
         FORECASTS.conform(pd.DataFrame(forecasts)).assign(published_at=THURSDAY, backfilled=False),
-        walks(forecasts) if baseline is None else baseline,
+        {"ewma": ewma, "har": walks(forecasts[:1], width=1.0)},
         prices(HISTORY, adjusted or tape, **columns),
         prices(HISTORY, usable or adjusted or tape, **columns),
         prices(PRICES, tape),
@@ -104,6 +105,8 @@ def test_losses_are_those_of_a_plain_loop_next_to_the_random_walks_on_the_same_b
         assert table[name].tolist() == pytest.approx(
             [mean_pinball(104.0, quantiles, 100.0), mean_pinball(95.5, quantiles, 50.0)]
         )
+    har = mean_pinball(104.0, [97, 98, 99, 100, 101, 102, 103], 100.0)
+    assert table["har_pinball"].tolist() == pytest.approx([har, float("nan")], nan_ok=True)
 
 
 def test_the_random_walk_is_matched_by_cutoff_and_horizon_in_any_order_of_its_rows():

@@ -10,6 +10,7 @@ from pipeline.measures.significance import (
     Difference,
     Estimate,
     difference,
+    kept_share,
     mean_estimate,
     ratio_estimate,
     share_estimate,
@@ -208,3 +209,13 @@ def test_a_share_of_what_has_never_happened_has_no_bounds():
     bounds = mean_estimate(once, 1)
     assert bounds.low < 0
     assert share_estimate(once, 1) == Estimate(0.01, 0.0, bounds.high)
+
+
+def test_of_a_change_as_much_is_kept_as_its_gains_are_certain():
+    gains = np.random.default_rng(3).normal(size=400) + 0.2
+    t = t_statistic(gains, 20)
+    assert kept_share(gains, 5) == pytest.approx(1 - 1 / t**2)
+    long = t_statistic(gains, 60)
+    assert kept_share(gains, 30) == pytest.approx(1 - 1 / long**2)
+    assert kept_share(-gains, 5) == 0.0
+    assert kept_share(gains - gains.mean() + 1e-9, 5) == 0.0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import NotEnoughHistory
-from pipeline.models import BASELINES, har, statistical
+from pipeline.models import BASELINES, har, har_ridge, statistical
 from pipeline.models.har_features import range_variances
 from pipeline.quantiles import MEDIAN, PROBABILITIES, QUANTILE_COUNT, losses, shape_of
 from pipeline.windows import exponentially_weighted
@@ -63,12 +63,12 @@ def test_the_ridge_with_no_penalty_is_least_squares():
     values = 1 + inputs @ [0.5, -0.2, 3.0] + random.normal(size=500)
     columns = np.column_stack([np.ones(500), inputs, values])
     expected = np.linalg.lstsq(columns[:, :-1], values, rcond=None)[0]
-    np.testing.assert_allclose(har._coefficients(columns.T @ columns, 0.0), expected)
+    np.testing.assert_allclose(har_ridge.coefficients_of(columns.T @ columns, 0.0), expected)
 
 
 def test_the_ridge_of_an_input_that_never_changes_leaves_it_out():
     columns = np.column_stack([np.ones(50), np.full(50, 7.0), np.arange(50.0), np.arange(50.0)])
-    coefficients = har._coefficients(columns.T @ columns, 1e-9)
+    coefficients = har_ridge.coefficients_of(columns.T @ columns, 1e-9)
     np.testing.assert_allclose(coefficients, [0, 0, 1], atol=1e-6)
 
 
@@ -189,3 +189,78 @@ def test_too_few_sessions_are_refused_with_their_number(market, name):
 def test_a_panel_that_knows_too_few_sessions_ahead_is_refused(market):
     with pytest.raises(ValueError, match="Received: 6 and 6"):
         har.forecast("har", market, 6, FITTED)
+
+
+@pytest.fixture(scope="module")
+def reporting():
+    """A market whose stocks report once a quarter, give or take two sessions, and what is known.
+
+    Returns:
+        The panel; the rows of its reports by stock; the panel with each known two weeks before.
+    """
+    panel, random = clustered(0, 6, 1200), np.random.default_rng(3)
+    bars, days = panel.bars.copy(), panel.sessions.astype("int64")
+    quarters = np.searchsorted(days, np.arange(days[0] + 100, days[-1] - 20, 91))
+    rows = quarters + random.integers(-2, 3, (6, len(quarters)))
+    for stock, own in enumerate(rows):
+        for row in own:
+            bars[row:, stock, :4] *= np.exp(random.normal(0, 0.08))
+            bars[row, stock, 1:3] *= np.exp([0.04, -0.04])
+            bars[row, stock, 4] *= 4
+    reports = [
+        (stock, days[row], row - 10, len(days)) for stock, own in enumerate(rows) for row in own
+    ]
+    market = with_bars(panel, bars)
+    return market, rows, dataclasses.replace(market, reports=np.array(reports, "int64"))
+
+
+def widened(quantiles, rows, ahead):
+    """Return how much wider forecasts of report days are than those of two weeks before."""
+    width = np.log(quantiles[:, :, ahead - 1, -1] / quantiles[:, :, ahead - 1, 0])
+    late = [own[own > FITTED + 20] for own in rows]
+    ratios = [
+        width[own - ahead - FITTED, stock] / width[own - ahead - 10 - FITTED, stock]
+        for stock, own in enumerate(late)
+    ]
+    return float(np.median(np.concatenate(ratios)))
+
+
+def test_a_range_widens_over_a_report_that_is_known(reporting):
+    panel, rows, knowing = reporting
+    by_season, by_day = (forecast("har", each) for each in (panel, knowing))
+    assert widened(by_day, rows, 1) > 1.5 > 1.2 > widened(by_season, rows, 1)
+    actual = panel.target[FITTED + 1 :]
+    last = panel.target[FITTED:-1]
+    lost = [
+        losses(actual[..., None], each[:-1, :, :1], last[..., None]).mean()
+        for each in (by_season, by_day)
+    ]
+    assert lost[1] < lost[0]
+
+
+def test_a_day_that_is_known_moves_what_was_learnt_of_the_season(reporting):
+    """Whoever fits has known no report, as an evening that is the first to ask for dates."""
+    panel, rows, knowing = reporting
+    inputs = har.RidgeInputs(panel, True)
+    coefficients = inputs.fit(HORIZON, FITTED)
+    without = inputs.deviations(coefficients)
+    known = har.RidgeInputs(knowing, True).deviations(coefficients)
+    late = [(row, stock) for stock, own in enumerate(rows) for row in own if row > FITTED + 20]
+    on, stocks = (np.array(each) for each in zip(*late, strict=True))
+    assert (known[0][on - 1, stocks] / without[0][on - 1, stocks]).mean() > 1.05
+    few = dataclasses.replace(knowing, reports=knowing.reports[:20])
+    learnt = har.RidgeInputs(few, True).fit(HORIZON, FITTED)
+    assert (learnt[:, -1] == 0).all(), "twenty reports say nothing by themselves"
+    assert (har.RidgeInputs(knowing, True).fit(HORIZON, FITTED)[0, -1]) > 0.1
+
+
+def test_dates_that_become_known_later_change_no_earlier_forecast(reporting):
+    _, _, knowing = reporting
+    later = knowing.reports.copy()
+    later[:, 2] = np.maximum(later[:, 2], 1000)  # known from this row on
+    changed = dataclasses.replace(knowing, reports=later)
+    moved = later.copy()
+    moved[:, 1] += 3
+    other = dataclasses.replace(knowing, reports=np.concatenate([later, moved]))
+    ours, theirs = (forecast("har", each)[: 1000 - FITTED] for each in (changed, other))
+    assert np.array_equal(ours, theirs)

@@ -164,6 +164,45 @@ def test_two_quarters_that_agree_are_an_input_of_their_own():
     assert inputs[row + 64].tolist() == [1.5, 0, 0, 0, 0]
 
 
+def known(panel, *reports):
+    """Return a panel that knows reports of its stock: day, first row and end."""
+    rows = [(0, np.datetime64(day).astype("int64"), *rows) for day, *rows in reports]
+    return dataclasses.replace(panel, reports=np.array(rows, "int64"))
+
+
+def test_a_known_day_has_the_scores_of_the_reports_before_and_its_season_none():
+    """The report of October is known to be followed by one in January, two days off the season."""
+    panel, row = reported("2016-10-20")
+    scores, ahead = report_scores(panel), 3
+    season = report_inputs(panel, scores, ahead)[:, 0]
+    days = np.append(panel.sessions, panel.later)
+    expected, target = (
+        int(np.searchsorted(days, np.datetime64(day))) - ahead
+        for day in ("2017-01-19", "2017-01-23")
+    )
+    assert season[expected, 0] == scores[row, 0]
+    inputs = report_inputs(known(panel, ("2017-01-23", target - 2, 400)), scores, ahead)[:, 0]
+    assert inputs.shape == (400, 6)
+    assert inputs[target, [0, 5]].tolist() == [scores[row, 0], 1.0]
+    assert not inputs[target - 2 : target].any() and not inputs[target + 1 : target + 25].any()
+    before = slice(0, target - 2)
+    assert np.array_equal(inputs[before, :5], season[before]), "it is not known yet"
+    assert inputs[:, 5].sum() == 1
+    after = slice(target + 40, None)
+    assert np.array_equal(inputs[after, :5], season[after]), "the season stands in again"
+
+
+def test_a_day_that_is_moved_counts_as_long_as_it_was_known():
+    panel, _ = reported("2016-10-20")
+    scores = report_scores(panel)
+    target = int(np.searchsorted(panel.sessions, np.datetime64("2017-01-23"))) - 1
+    moved = known(panel, ("2017-01-23", 100, target), ("2017-01-25", target, 400))
+    inputs = report_inputs(moved, scores, 1)[:, 0, 5]
+    assert np.flatnonzero(inputs).tolist() == [target + 2]
+    stands = known(panel, ("2017-01-21", 100, 400))  # a Saturday: it trades on Monday
+    assert np.flatnonzero(report_inputs(stands, scores, 1)[:, 0, 5]).tolist() == [target]
+
+
 def test_without_volume_there_are_no_reports_and_no_numbers_are_missing():
     panel = clustered(0, 2, 150)
     without = with_bars(panel, panel.bars * [1, 1, 1, 1, np.nan])
@@ -181,5 +220,6 @@ def test_no_input_looks_at_a_later_session():
         range_variances,
         report_scores,
         lambda each: report_inputs(each, report_scores(each), 5),
+        lambda each: report_inputs(known(each, ("2016-09-01", 50, 300)), report_scores(each), 5),
     ):
         assert np.array_equal(inputs(panel)[:200], inputs(other)[:200])

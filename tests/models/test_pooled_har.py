@@ -76,7 +76,8 @@ def test_from_a_session_that_it_does_not_know_it_forecasts_by_ewma_volatility(ma
     early, known = stock(windows)
     roots = np.sqrt([1, 2, 3])[:, None]
     np.testing.assert_allclose(early, windows.last[0] * np.exp(0.02 * roots * stock.shape))
-    assert np.isnan(stock.at(windows.origins)[0]).all()
+    centres, deviations = stock.at(windows.origins)
+    assert np.isnan(deviations[0]).all() and not centres[0].any()
     assert not np.allclose(known / windows.last[1], early / windows.last[0])
 
 
@@ -85,6 +86,7 @@ def test_a_file_keeps_the_sessions_that_are_asked_for(market, fitted):
     kept = StockHar.of_arrays(fitted.of("BB").among(origins).arrays())
     assert kept.sessions.tolist() == sorted(origins.tolist())
     assert np.array_equal(kept.at(origins), fitted.of("BB").at(origins))
+    assert kept.centres.any(), "the target is not the close"
     assert StockHar.of_arrays({}) is None
 
 
@@ -93,7 +95,9 @@ def test_a_dividend_is_no_move(market):
     steps = np.ones(market.target.shape)
     steps[60::60, 0] = 0.9
     paid = np.cumprod(steps, axis=0)
-    traded = dataclasses.replace(market, target=market.target * paid, steps=steps)
+    bars = market.bars.copy()
+    bars[:, :, :4] *= paid[-1, :, None]  # as the last session sees them
+    traded = dataclasses.replace(market, bars=bars, target=market.target * paid, steps=steps)
     expected = har.forecast("har", market, HORIZON, FITTED) / market.target[FITTED:, :, None, None]
     quantiles = har.forecast("har", traded, HORIZON, FITTED)
     np.testing.assert_allclose(quantiles / traded.target[FITTED:, :, None, None], expected)

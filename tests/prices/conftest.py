@@ -44,6 +44,8 @@ def yahoo_server(yahoo_process: YahooServer) -> YahooServer:
     yahoo_process.recover()
     yahoo_process.market = Market(EVENING, first_day=dt.date(2022, 1, 3))
     yahoo_process.requests.clear()
+    yahoo_process.summaries.clear()
+    yahoo_process.summary_reply = None
     return yahoo_process
 
 

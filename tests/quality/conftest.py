@@ -1,10 +1,15 @@
-"""No network for the gate's tests."""
+"""The gate's tests: without a network, and judged by Great Expectations and without it."""
 
 from __future__ import annotations
 
 import socket
+from typing import Any
 
+import pandas as pd
 import pytest
+
+from pipeline.quality import gate, light_validation, validation
+from pipeline.quality.rules import BrokenRule
 
 
 @pytest.fixture(autouse=True)
@@ -16,3 +21,15 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.fixture(autouse=True)
+def compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every table of these tests judged both ways: with the same rows for the same rules."""
+
+    def broken_rules(table: pd.DataFrame, suite: dict[str, Any]) -> list[BrokenRule]:
+        broken = validation.broken_rules(validation.validate(table, suite))
+        assert light_validation.light_validation(table, suite) == broken
+        return broken
+
+    monkeypatch.setattr(gate, "_broken_rules", broken_rules)

@@ -109,11 +109,21 @@ def judge(
     gate: Gate = GATE,
     others: pd.DataFrame | None = None,
     target: str = "close",
+    documented: bool = False,
 ) -> GateVerdict:
     tickers = tickers or sorted(prices["ticker"].unique())
     table = ACTIONS.empty() if actions is None else ACTIONS.conform(pd.DataFrame(actions))
     return gate.check_prices(
-        prices, table, tickers, SESSIONS, CUTOFF, NEEDED_SESSIONS, "made", others, target
+        prices,
+        table,
+        tickers,
+        SESSIONS,
+        CUTOFF,
+        NEEDED_SESSIONS,
+        "made",
+        others,
+        target,
+        documented=documented,
     )
 
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 def test_data_docs_are_one_page_per_shard_and_written_again_in_place(tmp_path):
     gate = Gate(SUITES, tmp_path)
     for _ in range(2):
-        judge(clean("GOOD"), gate=gate)
+        judge(clean("GOOD"), gate=gate, documented=True)
     paths = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
         "made/2017-11-30/GOOD.html"
@@ -32,6 +32,14 @@ def test_data_docs_are_one_page_per_shard_and_written_again_in_place(tmp_path):
 
 def test_the_page_of_several_tickers_has_a_short_name_that_stays(tmp_path):
     gate = Gate(SUITES, tmp_path)
-    judge(pd.concat([clean("GOOD"), clean("FINE")]), gate=gate)
+    judge(pd.concat([clean("GOOD"), clean("FINE")]), gate=gate, documented=True)
     names = [path.name for path in tmp_path.rglob("*.html")]
     assert names == ["FINE-and-1-more-258f5d10.html"]
+
+
+def test_no_page_is_written_where_none_is_asked_for(tmp_path):
+    gate = Gate(SUITES, tmp_path)
+    judge(clean("GOOD"), gate=gate)
+    assert list(tmp_path.iterdir()) == [] and not gate.is_documented("made")
+    judge(clean("GOOD"), gate=gate, documented=True)
+    assert gate.is_documented("made") and not gate.is_documented("other")

@@ -30,7 +30,7 @@ def forecast(ticker: str, **changes: object) -> pd.DataFrame:
         champion="naive",
         model_id="",
     )
-    for width, level in ((1, "50"), (2, "80"), (4, "95")):
+    for width, level in ((1, "50"), (2, "80"), (4, "95"), (5, "98")):
         rows[f"lower_{level}"], rows[f"upper_{level}"] = y_hat - width, y_hat + width
     for column, value in changes.items():
         rows[column] = rows[column].astype(object)
@@ -45,21 +45,35 @@ BAD_FORECASTS: dict[str, tuple[dict[str, object], set[str]]] = {
     "TWICE": ({"horizon": 1}, {"horizon_repeated", "horizon_missing", "wrong_session"}),
     "NONE": ({"y_hat": np.nan}, {"value_missing"}),
     "NOMIDDLE": ({"lower_50": np.nan}, {"value_missing"}),
+    "NOOUTER": ({"lower_98": np.nan}, {"value_missing"}),
     "NOUPPER": ({"upper_95": np.nan}, {"value_missing"}),
     "MINUS": (
-        {"y_hat": -1.0, "lower_50": -1.5, "lower_80": -2.0, "lower_95": -3.0},
+        {"y_hat": -1.0, "lower_50": -1.5, "lower_80": -2.0, "lower_95": -3.0, "lower_98": -4.0},
         {"price_not_positive", "forecast_far_off"},
     ),
-    "BELOW_ZERO": ({"lower_95": -3.0}, {"price_not_positive"}),
+    "BELOW_ZERO": ({"lower_95": -3.0, "lower_98": -4.0}, {"price_not_positive"}),
     "ENDLESS": (
-        {"y_hat": np.inf, "upper_50": np.inf, "upper_80": np.inf, "upper_95": np.inf},
+        {
+            "y_hat": np.inf,
+            "upper_50": np.inf,
+            "upper_80": np.inf,
+            "upper_95": np.inf,
+            "upper_98": np.inf,
+        },
         {"price_not_positive", "forecast_far_off"},
     ),
     "CROSSED": ({"lower_95": 100.0}, {"interval_order"}),
+    "INSIDE": ({"lower_98": 97.5}, {"interval_order"}),
     "CROSSED_WITHIN": ({"upper_50": 103.5}, {"interval_order"}),
     "OUTSIDE": ({"y_hat": 104.0}, {"interval_order"}),
     "FAR": (
-        {"y_hat": 250.0, "upper_50": 250.5, "upper_80": 251.0, "upper_95": 252.0},
+        {
+            "y_hat": 250.0,
+            "upper_50": 250.5,
+            "upper_80": 251.0,
+            "upper_95": 252.0,
+            "upper_98": 253.0,
+        },
         {"forecast_far_off"},
     ),
 }

@@ -15,7 +15,7 @@ from pipeline.quality.quarantine import (
     verdict_of,
     weigh,
 )
-from pipeline.quality.validation import FAILURE_COLUMNS, Rule
+from pipeline.quality.rules import FAILURE_COLUMNS, Rule
 from pipeline.tables import FINDINGS
 from tests.quality.made_bars import CUTOFF, SESSIONS, clean, copied, findings_of, judge, times
 

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.errors import SettingsError
 from pipeline.quality import Gate
-from pipeline.quality.validation import load_suite
+from pipeline.quality.rules import load_suite
 from tests.quality.made_bars import SUITES, clean, judge
 
 

@@ -54,7 +54,7 @@ def forecast(
     ticker: str, session: pd.Timestamp, last: float, y_hat: float, half: float, champion: str
 ) -> Row:
     """Return a FORECASTS row; `half`: half the width of its 80% interval."""
-    half_widths = {50: half / 2, 80: half, 95: 2 * half}
+    half_widths = {50: half / 2, 80: half, 95: 2 * half, 98: 3 * half}
     bounds = {
         f"{side}_{level}": y_hat + sign * width
         for level, width in half_widths.items()
@@ -89,6 +89,8 @@ def promotion(ticker: str, champion: str, test_rmse: float, naive: float, reason
         "test_pinball": loss,
         "ewma_test_pinball": 0.01,
         "pinball_skill": 1 - loss / 0.01,
+        "har_test_pinball": 0.0096 if champion == "lstm" else NAN,
+        "pinball_skill_over_har": 1 - loss / 0.0096,
         "reasons": reasons,
     }
 
@@ -103,7 +105,8 @@ def score(session: pd.Timestamp, **values: object) -> Row:
 
 def warnings_of_misses() -> str:
     """Return the warnings of 60 scored sessions, half of them outside the 80% interval."""
-    losses = {"pinball": 0.01, "ewma_pinball": 0.01, "error": 0.0, "naive_error": 0.0}
+    losses = {"pinball": 0.01, "ewma_pinball": 0.01, "har_pinball": 0.01}
+    losses |= {"error": 0.0, "naive_error": 0.0}
     rows = [
         score(session, inside_80=number % 2 == 0, inside_95=True, **losses)
         for number, session in enumerate(pd.bdate_range(end=FRIDAY, periods=60))
@@ -161,6 +164,7 @@ SCORE_ROWS = table_of(
         naive_error=-4.0,
         pinball=0.01,
         ewma_pinball=0.02,
+        har_pinball=NAN,
         inside_80=True,
         inside_95=True,
     ),
@@ -171,6 +175,7 @@ SCORE_ROWS = table_of(
         naive_error=2.0,
         pinball=0.02,
         ewma_pinball=0.02,
+        har_pinball=0.016,
         inside_80=False,
         inside_95=True,
     ),

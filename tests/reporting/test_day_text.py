@@ -22,12 +22,12 @@ from tests.reporting.made_day import (
 ROOT = Path(__file__).parents[2]
 OVERVIEW_OF_AAPL = (
     "AAPL    430.47        431.00  +0.12%  420.50 .. 441.50  "
-    "lstm 75% + ewma 25%         +2.00%      -1.00%  80% interval"
+    "lstm 75% + ewma 25%         +2.00%    -2.08%      -1.00%  80% interval"
 )
 FORECASTS_OF_AAPL = [
     "AAPL   last close 430.47   lstm 75% + ewma 25%   "
-    "test: pinball +2.00% against ewma, RMSE -1.00% against naive",
-    "       (loses to naive one session ahead)",
+    "test: pinball +2.00% against ewma, -2.08% against har, RMSE -1.00% against naive",
+    "       (loses to har, loses to naive one session ahead)",
     "       2013-03-04   431.00    50%  425.75 .. 436.25"
     "    80%  420.50 .. 441.50    95%  410.00 .. 452.00",
     "       2013-03-05   431.50    50%  425.88 .. 437.12"
@@ -61,7 +61,7 @@ def test_the_days_page_in_the_terminal_has_the_same_parts_and_figures():
     for claim in (
         "1 ticker drifted.\n1 ticker quarantined: MSFT (stale: 6 closes are <27.95>).\n2 tickers",
         OVERVIEW_OF_AAPL,
-        "(loses to naive one session ahead)",
+        "(loses to har, loses to naive one session ahead)",
         "AAPL         250  45.0% -> 50.0%",
         "WARNING AAPL, 80% interval: 50% of the actual prices",
         "MSFT quarantined: stale: 6 closes are <27.95>",

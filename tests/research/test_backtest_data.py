@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.models import PUBLISHED
 from pipeline.prices import Histories
 from pipeline.research.backtest_data import (
     at_cutoffs,
@@ -16,6 +17,7 @@ from pipeline.research.backtest_data import (
     histories_ahead,
     kept_histories,
 )
+from pipeline.research.backtest_request import Forecaster
 from pipeline.tables import PRICE_COLUMNS
 from pipeline.windows import load_dataset
 from tests.made_backtests import (
@@ -23,6 +25,7 @@ from tests.made_backtests import (
     HORIZON,
     NAIVE_REQUEST,
     TINY,
+    TINY_FORECASTER,
     BacktestParts,
     bars_of,
 )
@@ -40,7 +43,7 @@ def test_an_embargo_lies_between_what_is_learnt_from_and_what_is_forecast(parts,
     block = plan.blocks[1]
     kept, calendar = kept_histories(parts, plan), parts.calendar(parts.universe)
     histories = block_histories(plan, block, kept, calendar)
-    dataset = load_dataset(dataset_files(plan, TINY, block, histories).results["IBM"])
+    dataset = load_dataset(dataset_files(plan, TINY_FORECASTER, block, histories).results["IBM"])
     sessions = histories["IBM"]["session"]
     refitted = int(np.searchsorted(sessions, pd.Timestamp(block.cutoffs[0])))
     first_tested = dataset.test.position[0] + 1  # the session after the cutoff
@@ -57,10 +60,29 @@ def test_a_ticker_with_too_little_history_or_none_is_left_out_with_the_reason(pa
     without = Histories(kept.bars[kept.bars["ticker"] != "IBM"], kept.actions)
     histories = block_histories(plan, block, without, calendar)
     assert list(histories) == ["NEW"]
-    datasets = dataset_files(plan, TINY, block, histories)
+    datasets = dataset_files(plan, TINY_FORECASTER, block, histories)
     assert datasets.results == {}
     assert str(datasets.failures["IBM"]) == f"IBM: no prices up to {block.end}."
     assert "leave 0 windows to train on, 100 are needed" in str(datasets.failures["NEW"])
+
+
+def test_beside_whole_days_a_stock_that_is_listed_within_a_block_has_windows(tmp_path):
+    bars = {"IBM": bars_of(0), "NEW": bars_of(2, 60)}
+    parts = BacktestParts(tmp_path, tmp_path / "prices", bars)
+    plan = parts.plan(NAIVE_REQUEST)
+    block, naive = plan.blocks[1], Forecaster("naive")
+    calendar = parts.calendar(parts.universe)
+    histories = block_histories(plan, block, kept_histories(parts, plan), calendar)
+    assert "NEW" in dataset_files(plan, naive, block, histories).failures
+    days = Forecaster(PUBLISHED, TINY, settings=(("seed", 7),))
+    with_days = dataclasses.replace(plan, forecasters=(days, naive))
+    datasets = dataset_files(with_days, naive, block, histories).results
+    test = load_dataset(datasets["NEW"]).test
+    listed = histories["NEW"]["session"].iloc[0]
+    assert block.cutoffs[0] < listed.date()
+    assert test.origins[0] == np.datetime64(listed.date())
+    # A network of the backtest's own still cannot learn from it.
+    assert "NEW" in dataset_files(with_days, TINY_FORECASTER, block, histories).failures
 
 
 def test_a_history_ends_with_its_block_and_holds_what_was_kept(parts):
@@ -131,7 +153,7 @@ def test_a_block_of_bars_in_another_unit_is_read_repaired(tmp_path):
     }
     assert held_back(second, kept) == {"WRNG": []}
     histories = block_histories(plan, first, kept, calendar)
-    datasets = dataset_files(plan, TINY, first, histories).results
+    datasets = dataset_files(plan, TINY_FORECASTER, first, histories).results
     ours, theirs = (
         load_dataset(datasets[t]).test.origins[
             at_cutoffs(histories[t], first, load_dataset(datasets[t]).test, held.get(t, []))

@@ -15,9 +15,9 @@ from pipeline.research.backtest_report import (
     comparison_text,
 )
 from pipeline.research.backtest_request import Forecaster
-from pipeline.research.backtest_shards import ShardNotes
 from pipeline.research.distribution_table import distribution_tables
 from pipeline.research.leaderboard import leaderboard
+from pipeline.research.shard_notes import ShardNotes
 from pipeline.universes import Universe
 from tests.made_backtests import TINY
 from tests.made_forecasts import FIRST_DAY, SPREADS, forecasts_of
@@ -44,7 +44,11 @@ def comparison():
         actions="",
     )
     notes = {
-        "wide": ShardNotes(left_out={"CCC": "CCC: too short."}, weights={"AAA": 0.5, "BBB": 0.25}),
+        "wide": ShardNotes(
+            left_out={"CCC": "CCC: too short."},
+            weights={"AAA": 0.5, "BBB": 0.25},
+            baselines={"AAA": "har", "BBB": "ewma"},
+        ),
         "naive": ShardNotes(stood_in={"AAA": ["2020-01-02"], "BBB": ["2020-01-05"]}),
         "ewma": ShardNotes(),
     }
@@ -62,8 +66,19 @@ def test_the_text_describes_the_cutoffs_and_what_is_lacking(comparison):
         "of 2 sessions lies between"
     )
     assert "3 of 103 pairs of ticker and cutoff are left out" in text
+    assert "Networks of wide have 25% to 50% of a blend with ewma and har." in text
     assert "naive could not be fitted 4 times, first at AAA 2020-01-02: the EWMA" in text
     assert text.endswith("left out of 2 blocks by wide: CCC: too short.")
+
+
+def test_a_recipe_without_any_weight_is_called_its_baseline(comparison):
+    wide = comparison.plan.forecasters[list(SPREADS).index("wide")]
+    notes = ShardNotes(weights={"AAA": 0.0, "BBB": 0.0}, baselines={"AAA": "har", "BBB": "har"})
+    plain = dataclasses.replace(comparison, notes=[(wide, comparison.plan.blocks[0], notes)])
+    text = " ".join(comparison_text(plain).split())
+    assert text.endswith(
+        "Networks of wide have no weight beside har: its line is that, calibrated."
+    )
 
 
 def test_nothing_lacking_is_not_mentioned(comparison):
@@ -77,14 +92,32 @@ def test_nothing_lacking_is_not_mentioned(comparison):
     assert "stands in" not in text
 
 
+def test_whole_days_have_their_counts_in_the_text_a_table_and_their_run(comparison):
+    day = Forecaster("wide", TINY, settings=(("seed", 7),))
+    plan = dataclasses.replace(comparison.plan, forecasters=(day,))
+    published = {"network": 0, "blend": 3, "har": 1, "ewma": 0, "naive": 0}
+    held_back = {"AAA": {"2020-01-01": "AAA: no close."}}
+    notes = ShardNotes(published={"2020-01-01": published}, held_back=held_back)
+    whole = dataclasses.replace(comparison, plan=plan, notes=[(day, plan.blocks[0], notes)])
+    text = " ".join(comparison_text(whole).split())
+    assert "published is what whole days would have published, which train monthly." in text
+    assert "2020-01-01 2020-01-01 1 0 3 1 0 0 1" in text
+    assert text.endswith("AAA is not published at 1 cutoff, first at 2020-01-01: AAA: no close.")
+    row = b"2020-01-01,0,3,1,0,0,1"
+    assert row in comparison_tables(whole)["published.csv"]
+    [run] = comparison_runs(whole)
+    assert run.metrics["published.blend"] == 0.75
+    assert row in run.files["published.csv"]
+
+
 def test_the_weights_of_each_block_are_a_table(comparison):
     file = comparison_tables(comparison)["weights.csv"]
     rows = pd.read_csv(io.BytesIO(file)).to_numpy().tolist()
     assert rows == [
-        ["wide", "2020-01-01", "AAA", 0.5],
-        ["wide", "2020-01-01", "BBB", 0.25],
-        ["wide", "2020-01-26", "AAA", 0.5],
-        ["wide", "2020-01-26", "BBB", 0.25],
+        ["wide", "2020-01-01", "AAA", 0.5, "har"],
+        ["wide", "2020-01-01", "BBB", 0.25, "ewma"],
+        ["wide", "2020-01-26", "AAA", 0.5, "har"],
+        ["wide", "2020-01-26", "BBB", 0.25, "ewma"],
     ]
 
 

@@ -22,6 +22,7 @@ from tests.made_backtests import (
     NAIVE_REQUEST,
     REQUEST,
     TINY,
+    TINY_FORECASTER,
     BacktestParts,
     bars_of,
     made_answer,
@@ -226,7 +227,7 @@ def test_a_command_that_needs_a_backtests_networks_finds_them(networks):
     # As a day asks: by recipe, seed and what is learnt from, under other names.
     kept, calendar = kept_histories(parts, plan), parts.calendar(parts.universe)
     histories = block_histories(plan, plan.blocks[0], kept, calendar)
-    files = dataset_files(plan, TINY, plan.blocks[0], histories).results
+    files = dataset_files(plan, TINY_FORECASTER, plan.blocks[0], histories).results
     learnt = {ticker: LearntFrom.of(file, TINY) for ticker, file in files.items()}
     seed = parts.settings.seed
     pool = PriceNetworkRequest(SHARED, "all 2016-06-01", TINY.pool, learnt, seed)

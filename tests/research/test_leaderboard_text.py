@@ -33,3 +33,15 @@ def test_the_table_for_people_has_a_line_per_forecaster_in_percent(board):
     skill, low, high = (100 * row[f"skill_ewma{end}"] for end in ("", "_low", "_high"))
     assert skills["wide"] == f"{skill:.2f}% [{low:.2f}, {high:.2f}]"
     assert readable_horizons(board).columns.tolist() == ["recipe", "1", "2"]
+
+
+def test_har_is_an_opponent_where_it_takes_part(board):
+    forecasts = forecasts_of().replace({"recipe": {"wide": "har"}})
+    beside = leaderboard(forecasts)
+    shown = readable_leaderboard(beside).set_index("recipe")
+    assert shown.loc["har", "skill against har"] == "itself"
+    row = beside[(beside["recipe"] == "ewma") & (beside["horizon"] == 0)].iloc[0]
+    losses = beside[beside["horizon"] == 0].set_index("recipe")["pinball"]
+    assert row["skill_har"] == pytest.approx(1 - losses["ewma"] / losses["har"])
+    assert "ewma beats naive and beats har." in verdicts(beside)
+    assert "skill against har" not in readable_leaderboard(board)

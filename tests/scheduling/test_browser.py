@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from pipeline.models import HAR, STANDING
 from pipeline.parts import mlflow_url
+from pipeline.reporting import change_text
 from pipeline.scheduling import AirflowClient, airflow_url, password_of
 from tests import servers
 from tests.browser import accessibility_faults, chromium, log_in, picture, watched
@@ -169,7 +170,7 @@ def test_in_airflow_the_table_is_the_stores_and_sorts_and_searches_and_leads_on(
     picture(page, "airflow-forecasts")
     rows = published(site.stored("FORECASTS", "PROMOTIONS"), SESSION)
     change = {ticker: row["y_hat"] / row["last_value"] - 1 for ticker, row in rows.items()}
-    assert [row[:9] for row in shown(frame, "#forecasts")] == [
+    assert [row[:10] for row in shown(frame, "#forecasts")] == [
         [
             ticker,
             f"{row['last_value']:,.2f} USD",
@@ -184,6 +185,7 @@ def test_in_airflow_the_table_is_the_stores_and_sorts_and_searches_and_leads_on(
             row["champion"] + ("" if row["champion"] in STANDING else f" {row['weight']:.0%}"),
             f"{row['skill']:+.2%}",
             f"{row['pinball_skill']:+.2%}",
+            change_text(row["pinball_skill_over_har"]),
         ]
         for ticker, row in rows.items()
     ]
@@ -425,7 +427,7 @@ def test_the_chart_describes_the_session_that_one_points_at_or_goes_to(backfille
         f"{SESSION} actual {actual:,.2f} forecast one session before {before['y_hat']:,.2f} "
         f"{spans[80]} {spans[95]}"
     )
-    spans = {level: f"{level}% {span(ahead, level)}" for level in (50, 80, 95)}
+    spans = {level: f"{level}% {span(ahead, level)}" for level in (50, 80, 95, 98)}
     third = f"{ahead['session']} median {ahead['y_hat']:,.2f} {' '.join(spans.values())}"
 
     text, area = page.locator("#chart-text"), page.locator("#chart .u-over").bounding_box()
@@ -447,7 +449,7 @@ def test_the_chart_describes_the_session_that_one_points_at_or_goes_to(backfille
         page.keyboard.press("ArrowLeft")
     expect(text).to_have_text(today)
     assert [row[1:] for row in shown(page, "[aria-label='Forecasts by session'] table")] == [
-        [f"{row['y_hat']:,.2f}", *(span(row, level) for level in (50, 80, 95))]
+        [f"{row['y_hat']:,.2f}", *(span(row, level) for level in (50, 80, 95, 98))]
         for row in stored["FORECASTS"]
         if row["ticker"] == "AAPL" and row["cutoff"] == SESSION
     ]
@@ -463,7 +465,9 @@ def test_the_scoreboard_is_the_stored_scores_summed_up(backfilled, page):
             sum((row[name] / (row["actual"] - row["naive_error"])) ** 2 for row in rows)
             for name in ("error", "naive_error")
         )
-        loss, baseline = (sum(row[name] for row in rows) for name in ("pinball", "ewma_pinball"))
+        loss, ewma, har = (
+            sum(row[name] for row in rows) for name in ("pinball", "ewma_pinball", "har_pinball")
+        )
         inside = [
             f"{sum(row[f'inside_{level}'] for row in rows) / len(rows):.1%}" for level in (80, 95)
         ]
@@ -471,7 +475,8 @@ def test_the_scoreboard_is_the_stored_scores_summed_up(backfilled, page):
             "backfilled",
             str(len(rows)),
             f"{1 - math.sqrt(ours / naive):+.2%}",
-            f"{1 - loss / baseline:+.2%}",
+            f"{1 - loss / ewma:+.2%}",
+            change_text(1 - loss / har),
             *inside,
         ]
 

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import pandas as pd
 import pytest
 from markupsafe import escape
 
@@ -23,6 +24,7 @@ from pipeline.scheduling.run_moments import run_moment
 from pipeline.sessions import Calendar
 from pipeline.settings import Settings
 from pipeline.storage import Store
+from pipeline.tables import FINDINGS
 from tests.made_publications import CUTOFFS, HOSTILE, KEY, LAST, SESSIONS, fill
 
 if TYPE_CHECKING:
@@ -190,7 +192,7 @@ def test_a_stocks_page_shows_its_fan_its_record_its_promotions_and_its_links(pag
     data = json.loads(re.search(script, page.text, re.DOTALL)[1])
     assert (data.pop("currency"), data.pop("decimals")) == ("", 3)
     counts = {name: len(columns) for name, columns in data.items()}
-    assert counts == {"history": 2, "fan": 8, "earlier": 7}
+    assert counts == {"history": 2, "fan": 10, "earlier": 7}
     assert (len(data["fan"][0]), len(data["earlier"][0])) == (5, len(CUTOFFS) - 1)
     last = dt.datetime.combine(LAST, dt.time(), dt.UTC).timestamp()
     assert data["history"][0][-1] == data["earlier"][0][-1] == last
@@ -226,6 +228,17 @@ def test_a_stocks_page_says_what_was_withdrawn_and_when_it_was_published(parts, 
     assert "Every publication of these forecasts (2)" in text
     assert "withdrawn: jump: <i>12%</i>" in text and "5 new or changed" in text
     assert "scheduled__1" in text and f"{cutoff} 22:00 UTC" in text
+
+
+@pytest.mark.slow
+def test_a_stocks_page_says_what_is_known_to_come_and_finds_no_fault_in_it(parts, pages):
+    about = {"rule": "event_ahead", "severity": "record", "column": "(ticker)", "ticker": "AAA"}
+    coming = {"session": LAST, "message": "AAA: reports on <i>2013-03-04</i>."}
+    rows = pd.DataFrame([{**KEY, "cutoff": LAST, **about, **coming}])
+    parts.store.save(FINDINGS, FINDINGS.conform(rows))
+    text = shown(pages.get("/stocks/AAA"))
+    assert "Known to come: reports on <i>2013-03-04</i>." in text
+    assert "event_ahead" not in text and "No rule has found anything." in text
 
 
 @pytest.mark.slow
@@ -328,6 +341,7 @@ def test_answers_tell_the_browser_what_it_may_do_with_them(pages):
 @pytest.mark.slow
 def test_data_docs_are_served_and_nothing_next_to_them(pages):
     assert f"data-docs/made/{LAST}/AAA.html" in pages.get("/quality").text
+    assert "Great Expectations judges the sessions that train" not in pages.get("/quality").text
     served = pages.get(f"/data-docs/made/{LAST}/AAA.html")
     assert (served.text, served.headers["content-security-policy"]) == (
         "<h1>expectations</h1>",

@@ -28,9 +28,12 @@ from tests.storage.made_rows import any_rows
 
 #: Tables whose rows no migration may lose, with the columns that they got later.
 KEPT = {
-    "forecasts": ["lower_50", "upper_50"],
-    "scores": ["pinball", "ewma_pinball", "published_at", "backfilled"],
-    "promotions": ["weight", "baseline", "test_pinball", "ewma_test_pinball", "pinball_skill"],
+    "forecasts": ["lower_50", "upper_50", "lower_98", "upper_98"],
+    "scores": ["pinball", "ewma_pinball", "har_pinball", "published_at", "backfilled"],
+    "promotions": [
+        *("weight", "baseline", "test_pinball", "ewma_test_pinball", "pinball_skill"),
+        *("har_test_pinball", "pinball_skill_over_har"),
+    ],
     "datasets": ["known_at", "learnt"],
     "models": [],
     "price_revisions": [],
@@ -191,6 +194,28 @@ def test_the_newest_moment_of_each_source_is_that_of_its_bars_or_actions(unused_
         "csv": any_rows(PRICE_REVISIONS)["known_at"].max(),
         "sample": acted["known_at"].iloc[2],
     }
+    store.close()
+
+
+def test_a_store_of_the_version_before_har_keeps_its_rows_as_they_were(unused_url):
+    make_version(unused_url, "0009")
+    engine = sa.create_engine(unused_url)
+    added = {
+        "scores": ["har_pinball"],
+        "promotions": ["har_test_pinball", "pinball_skill_over_har"],
+        "forecasts": ["lower_98", "upper_98"],
+        "publications": ["lower_98", "upper_98"],
+    }
+    tables = [table for table in STORED if table.name in added]
+    with engine.begin() as connection:
+        for table in tables:
+            insert_rows(connection, table, any_rows(table).drop(columns=added[table.name]))
+    engine.dispose()
+    store = Store.open(unused_url)
+    for table in tables:
+        rows, names = store.load(table), added[table.name]
+        assert rows[names].isna().all(axis=None)
+        pd.testing.assert_frame_equal(rows.drop(columns=names), any_rows(table).drop(columns=names))
     store.close()
 
 

@@ -22,10 +22,12 @@ def made_scores() -> pd.DataFrame:
     ).to_frame(index=False)
     count = len(rows)
     rows["session"] = rows["cutoff"] + pd.to_timedelta(rows["horizon"], unit="D")
-    for name in ("y_hat", "actual", "error", "naive_error", "pinball", "ewma_pinball"):
+    losses = ("pinball", "ewma_pinball", "har_pinball")
+    for name in ("y_hat", "actual", "error", "naive_error", *losses):
         rows[name] = rng.normal(50 if name in ("y_hat", "actual") else 0, 1, count)
     rows.loc[rng.choice(count, 20), "pinball"] = np.nan
     rows.loc[rows["ticker"].eq("BBB") & rows["horizon"].eq(2), "ewma_pinball"] = np.nan
+    rows.loc[rows["cutoff"] < cutoffs[15], "har_pinball"] = np.nan  # no version knew of it
     for name in ("inside_80", "inside_95", "backfilled"):
         rows[name] = rng.random(count) < 0.7
     named = {"universe": "u", "recipe": "r", "target": "close", "champion": "lstm"}
@@ -54,8 +56,9 @@ def test_scores_are_summed_up_as_by_a_loop(store, by):
 def test_published_intervals_are_summed_up_as_by_a_loop(store, by):
     scores, random = made_scores(), np.random.default_rng(4)
     scores["backfilled"] = scores["ticker"] == "BBB"
-    steps = np.sort(random.normal(0, 1, (len(scores), 7)), axis=1)
-    quantiles = dict(zip(FORECAST_COLUMNS, (50 + steps).T, strict=True))
+    steps = np.sort(random.normal(0, 1, (len(scores), 9)), axis=1)
+    columns = ("lower_98", *FORECAST_COLUMNS, "upper_98")
+    quantiles = dict(zip(columns, (50 + steps).T, strict=True))
     published = scores.assign(
         last_value=50.0 + random.random(len(scores)),
         **quantiles,
@@ -64,6 +67,7 @@ def test_published_intervals_are_summed_up_as_by_a_loop(store, by):
         published_by="",
         withdrawn="",
     )
+    published.loc[:39, ["lower_98", "upper_98"]] = np.nan  # of the version before
     bounds = [name for name in FORECAST_COLUMNS if name != "y_hat"]
     published.loc[:9, bounds] = np.nan  # from before there were distributions
     later = published.assign(published_at=published["published_at"] + pd.Timedelta(days=9))

@@ -24,6 +24,7 @@ from pipeline.training import Job, LookAheadJob, PredictJob, Workers, shared_wor
 from pipeline.training.fit import fit
 from pipeline.training.jobs import FitJob
 from pipeline.training.predict import look_ahead_with, predict
+from pipeline.training.workers import UNNEEDED
 from tests.training.made_networks import small, training_files
 
 ROOT = Path(__file__).parents[2]
@@ -149,6 +150,26 @@ def test_a_worker_forecasts_with_a_network_that_numpy_does_not_know(workers, dat
 
 
 @dataclass(frozen=True, eq=False)
+class LibrariesJob(Job[tuple[set[str], float]]):
+    """A job that answers what Keras has left out, and how much red is in white."""
+
+    label: str
+
+    def run(self) -> tuple[set[str], float]:
+        left_out = set(UNNEEDED) - set(sys.modules)
+        from matplotlib.colors import to_rgb
+
+        return left_out, to_rgb("white")[0]
+
+
+@pytest.mark.slow
+def test_a_worker_imports_only_what_networks_need_and_anything_that_a_job_does(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with Workers(1) as pool:
+        assert results(pool, [LibrariesJob("UP")]) == {"UP": ({"matplotlib", "sklearn"}, 1)}
+
+
+@dataclass(frozen=True, eq=False)
 class TornJob(Job[str]):
     """A job with a defect."""
 
@@ -247,12 +268,18 @@ class EasyJob(Job[str]):
         return self.label
 
 
-def temporary_folders() -> set[Path]:
-    return set(Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}worker-*"))
+@pytest.fixture
+def temporary_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], set[Path]]:
+    """The folders of this test's workers, apart from those of other tests at the same time."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    return lambda: set(tmp_path.glob(f"{FOLDER_PREFIX}worker-*"))
 
 
 @pytest.mark.slow
-def test_a_job_that_hangs_or_crashes_ends_with_its_worker_and_the_others_go_on(monkeypatch):
+def test_a_job_that_hangs_or_crashes_ends_with_its_worker_and_the_others_go_on(
+    temporary_folders, monkeypatch
+):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     before = temporary_folders()
     with Workers(2, limit=3.0) as pool:
@@ -274,7 +301,7 @@ class TaskTimeout(BaseException):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("end", [TaskTimeout, LookAtTheData])
-def test_a_task_that_ends_does_not_wait_for_its_jobs(end, monkeypatch):
+def test_a_task_that_ends_does_not_wait_for_its_jobs(end, temporary_folders, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     pool, before = Workers(2), temporary_folders()
     with pytest.raises(end):
@@ -297,7 +324,7 @@ time.sleep({seconds})
 
 @pytest.mark.parametrize("end", ["killed", "killed while its worker is stopped", "leaves"])
 @pytest.mark.slow
-def test_workers_end_with_their_parent_however_it_ends(end):
+def test_workers_end_with_their_parent_however_it_ends(end, temporary_folders):
     before = temporary_folders()
     script = PARENT.format(seconds=0 if end == "leaves" else 60)
     with subprocess.Popen(

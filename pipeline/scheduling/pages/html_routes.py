@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 from airflow.api_fastapi.common.db.common import SessionDep
@@ -84,6 +85,7 @@ def stock_page(
         session,
         ticker=ticker,
         fan=records(fan),
+        events=page_tables.events(store, series, session, ticker),
         publications=records(page_tables.publication_log(store, series, ticker, session)),
         decisions=records(decisions),
         record=records(page_tables.record(store, series, ticker)),
@@ -130,7 +132,8 @@ def quality_page(
 ) -> str:
     """Show what the gate has found in a session's prices."""
     store, docs = parts.store, _data_docs(parts)
-    pages = (docs / series.universe / str(session)).glob("*.html")
+    documented = _documented_session(docs / series.universe, session)
+    pages = (docs / series.universe / str(documented)).glob("*.html")
     return page(
         request,
         "quality",
@@ -140,6 +143,7 @@ def quality_page(
         checks=records(page_tables.checks(store, series, session)),
         findings=records(page_tables.findings(store, series, session)),
         sessions=page_tables.sessions(store, series),
+        documented=documented,
         data_docs=sorted(str(path.relative_to(docs)) for path in pages),
     )
 
@@ -159,6 +163,17 @@ def data_docs(path: str, parts: PartsOfPages, may_read: MayRead) -> Response:
         )
     kind = DATA_DOCS_TYPES.get(file.suffix, "application/octet-stream")
     return Response(file.read_bytes(), media_type=kind, headers=SANDBOX)
+
+
+def _documented_session(folder: Path, session: dt.date) -> str:
+    """Return the newest session until then that has Data Docs, else the first after; "": none.
+
+    Args:
+        folder: a universe's, with a folder for each session.
+    """
+    names = sorted(path.name for path in folder.glob("*-*-*") if path.is_dir())
+    until = [name for name in names if name <= session.isoformat()]
+    return until[-1] if until else next(iter(names), "")
 
 
 def _data_docs(parts: Parts) -> Path:

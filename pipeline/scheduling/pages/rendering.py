@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pipeline.daily import page_tables
 from pipeline.models import STANDING
 from pipeline.money import price_decimals
-from pipeline.quantiles import INTERVALS
+from pipeline.quantiles import PUBLISHED_LEVELS
 from pipeline.reporting import (
     CHAMPIONS,
     DRIFT_WORDS,
@@ -74,7 +74,7 @@ def chart_values(
     store: Store, series: page_tables.Series, ticker: str, session: dt.date, fan: pd.DataFrame
 ) -> dict[str, Any]:
     """Return what the script draws: seconds since 1970, and columns next to them, for uPlot."""
-    bounds = [f"{side}_{level}" for level in INTERVALS for side in ("lower", "upper")]
+    bounds = [f"{side}_{level}" for level in PUBLISHED_LEVELS for side in ("lower", "upper")]
     earlier = page_tables.past_forecasts(store, series, ticker, session)
     earlier = earlier[earlier["session"].dt.date <= session]  # the newest begins the fan
     wide = ["lower_80", "upper_80", "lower_95", "upper_95"]

@@ -79,7 +79,7 @@ function drawChart(element) {
     line("forecast one session before", "net", { width: 0, points: { show: true, size: 4, fill: color("net"), width: 0 } }),
     ...Array.from({ length: 4 }, bound),
     line("median ahead", "net", { width: 2 }),
-    ...Array.from({ length: 6 }, bound),
+    ...Array.from({ length: 8 }, bound), // the 98% interval is written below the chart and not drawn
   ];
   const bands = [
     { series: [6, 5], fill: faded("net", 8) },
@@ -106,7 +106,7 @@ function drawChart(element) {
     if (data[2][index] != null) parts.push(`forecast one session before ${price(data[2][index])}`);
     parts.push(...span(index, 3, "80%"), ...span(index, 5, "95%"));
     if (data[7][index] != null && times[index] > history[0][last]) {
-      parts.push(`median ${price(data[7][index])}`, ...span(index, 8, "50%"), ...span(index, 10, "80%"), ...span(index, 12, "95%"));
+      parts.push(`median ${price(data[7][index])}`, ...span(index, 8, "50%"), ...span(index, 10, "80%"), ...span(index, 12, "95%"), ...span(index, 14, "98%"));
     }
     output.textContent = parts.join("   ");
   };

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import NothingStored
 from pipeline.models import RECIPES, Recipes
 from pipeline.parts import Parts
+from pipeline.shipped_files import shipped_folder
 from pipeline.tracking import TrackedRun, Tracker, this_process
 
 if TYPE_CHECKING:
     from pipeline.prices import RawPrices, Source
+    from pipeline.quality import Gate
     from pipeline.settings import Settings
+    from pipeline.training import Networks, Workers
     from pipeline.universes import Universe
 
 #: The run id of everything in a sandbox.
@@ -135,14 +139,22 @@ class NoSource:
 class Sandbox(Parts):
     """Real parts in the folder `home`, but for source and tracker.
 
-    Its store is an SQLite file. Networks are trained by the workers of `settings`.
+    Its store is an SQLite file. The gate writes no Data Docs.
 
     Args:
         settings: those that decide a run's outcome are used; where things are is the sandbox's own.
         recipes: where recipes are found by name, such as shortened ones.
+        beside: parts whose networks and workers it shares; None: it has its own networks, and the
+            workers of `settings`.
     """
 
-    def __init__(self, home: Path, settings: Settings, recipes: Recipes = RECIPES) -> None:
+    def __init__(
+        self,
+        home: Path,
+        settings: Settings,
+        recipes: Recipes = RECIPES,
+        beside: Parts | None = None,
+    ) -> None:
         inside = settings.replaced(
             home=home,
             store_url=f"sqlite:///{home}/store.db",
@@ -151,7 +163,25 @@ class Sandbox(Parts):
             tensorboard="",
         )
         super().__init__(inside, progress=_ignore_progress, recipes=recipes)
+        self._beside = beside
         home.mkdir(parents=True, exist_ok=True)
+
+    @cached_property
+    def gate(self) -> Gate:
+        """The quality gate."""
+        from pipeline.quality import Gate
+
+        return Gate(shipped_folder("expectations"))
+
+    @property
+    def workers(self) -> Workers:
+        """This process's worker processes."""
+        return self._beside.workers if self._beside else super().workers
+
+    @property
+    def networks(self) -> Networks:
+        """The cache of fitted networks."""
+        return self._beside.networks if self._beside else super().networks
 
     def source(self, universe: Universe) -> Source:
         """Return a source that has nothing."""

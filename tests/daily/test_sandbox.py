@@ -4,14 +4,22 @@ import datetime as dt
 
 import pytest
 
+from pipeline.daily.sandbox import Sandbox, SilentTracker
 from pipeline.errors import NothingStored
-from pipeline.inspection.sandbox import Sandbox, SilentTracker
 from pipeline.models import RECIPES
+from pipeline.parts import Parts
+from pipeline.settings import Settings
 from pipeline.tracking import Tracker
 from tests.made_days import SMALL, SMALL_RECIPES, UNIVERSE
 
 DAY = dt.date(2013, 3, 1)
 NOW = dt.datetime(2013, 3, 9, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def parts(tmp_path):
+    with Parts(Settings(home=tmp_path / "home", workers=1), progress=lambda *_: None) as made:
+        yield made
 
 
 @pytest.fixture
