@@ -16,6 +16,7 @@ from pathlib import Path
 import curl_cffi  # noqa: F401
 import pytest
 
+from pipeline.daily import passed
 from pipeline.run import Run
 from pipeline.storage import embedded_postgres
 from pipeline.tracking import Tracker
@@ -102,6 +103,7 @@ def made_day(made_once: MadeOnce, mlflow_database: Path) -> Iterator[tuple[MadeP
         shutil.copy(mlflow_database, home / "mlflow.db")
         with MadeParts(home, made_source(swing=0.015)) as parts:
             run = run_made_day(parts, universe=TRAINED)
+            assert passed(parts, run) == list(TRAINED.tickers), parts.messages
         (home / "run.json").write_text(json.dumps(run.to_json()))
 
     home = made_once("made_day", make)

@@ -16,7 +16,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pandas as pd
-import psutil
 import pytest
 
 from pipeline.daily import shards
@@ -25,6 +24,7 @@ from pipeline.sessions import Calendar
 from pipeline.storage import Store
 from pipeline.tables import CALIBRATIONS, DRIFT, EVALUATIONS, FORECASTS, MODELS, PROMOTIONS, SCORES
 from tests.cluster.machines import Cluster, Machine, cluster
+from tests.listening import listening
 from tests.made_prices import random_walk
 from tests.servers import has_read, wait_for
 
@@ -257,14 +257,9 @@ def test_nothing_goes_over_the_disk_of_another_and_everything_listens_on_loopbac
             if path.is_file()
         }
         assert not {"artifacts", "postgres"} & left
-    listening = {
-        connection.laddr.ip
-        for machine in (outcome.cluster.head, *outcome.cluster.workers.values())
-        for process in machine.processes()
-        for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    }
-    assert listening == {"127.0.0.1"}
+    machines = (outcome.cluster.head, *outcome.cluster.workers.values())
+    processes = [process for machine in machines for process in machine.processes()]
+    assert {address for address, _ in listening(processes)} == {"127.0.0.1"}
 
 
 @pytest.mark.slow

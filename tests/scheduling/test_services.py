@@ -33,6 +33,7 @@ from pipeline.sessions import Calendar
 from pipeline.settings import Settings
 from pipeline.storage import embedded_postgres
 from tests import servers
+from tests.listening import listening
 from tests.made_once import MadeOnce
 from tests.servers import Deployment, wait_for
 from tests.wheels import installed_python
@@ -237,7 +238,7 @@ def test_up_shows_the_run_takes_requests_and_backfills_and_down_leaves_nothing(d
     _a_run_that_a_person_marks_ends_its_run_in_mlflow(deployment, airflow)
 
     processes = marked_processes(settings.home)
-    assert _listening(processes) == {
+    assert listening(processes) == {
         ("127.0.0.1", settings.airflow_port),
         ("127.0.0.1", settings.mlflow_port),
     }
@@ -344,15 +345,6 @@ def _ended_run(settings: Settings, session: str) -> dict[str, Any] | None:
     found = httpx.post(f"{api}/runs/search", json=query, timeout=60, **login).json()
     [tracked] = found["runs"]
     return None if tracked["info"]["status"] == "RUNNING" else tracked
-
-
-def _listening(processes: list[psutil.Process]) -> set[tuple[str, int]]:
-    return {
-        (connection.laddr.ip, connection.laddr.port)
-        for process in processes
-        for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    }
 
 
 def _is_alive(process: psutil.Process) -> bool:
