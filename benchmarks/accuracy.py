@@ -56,6 +56,7 @@ from pipeline.research import (
     BacktestRequest,
     HarForecasts,
     Period,
+    anchored_files,
     har_forecasts,
     history_of,
     leaderboard,
@@ -217,12 +218,12 @@ def folds_of(
     files = files_of(masked, arguments.target, year)
     if not files:
         return []
-    datasets = {ticker: windows.load_dataset(file) for ticker, file in files.items()}
     calendar = parts.calendar(studied_universe(parts.settings))
+    files = anchored_files(files, masked, calendar)
+    datasets = {ticker: windows.load_dataset(file) for ticker, file in files.items()}
     forecasts = opponents_of(datasets, masked, arguments.target, year, calendar)
     weights: dict[str, float] = {}
     if not arguments.no_network:
-        calendar = parts.calendar(studied_universe(parts.settings))
         spec = next(iter(datasets.values())).spec
         regression = pooled_har(masked, spec, calendar)
         stages, weights = network_stages(parts, files, datasets, regression, arguments.seed)

@@ -34,7 +34,7 @@ TINY = dataclasses.replace(
     name="tiny",
     window=dataclasses.replace(DEFAULT.window, context_length=20),
     split=dataclasses.replace(DEFAULT.split, min_train_windows=100),
-    network=dataclasses.replace(DEFAULT.network, units=2, means=(1, 5), strengths=(0.1,), rounds=2),
+    network=dataclasses.replace(DEFAULT.network, units=2, means=(1, 5)),
     epochs=1,
     fine_tuning=dataclasses.replace(DEFAULT.fine_tuning, epochs=1),
 )

@@ -28,7 +28,7 @@ SMALL = dataclasses.replace(
     DEFAULT,
     window=dataclasses.replace(DEFAULT.window, context_length=40),
     split=Split(Newest(60), Newest(60), min_train_windows=100),
-    network=dataclasses.replace(DEFAULT.network, units=2, means=(1, 5), strengths=(0.1,), rounds=2),
+    network=dataclasses.replace(DEFAULT.network, units=2, means=(1, 5)),
     epochs=2,
     fine_tuning=dataclasses.replace(DEFAULT.fine_tuning, epochs=2),
 )

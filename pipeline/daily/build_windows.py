@@ -10,8 +10,10 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pipeline.daily import lineup
 from pipeline.daily.admission import admit, hold_back
 from pipeline.daily.dataset_files import OWN_ROLES, save_datasets
+from pipeline.daily.regressions import Anchoring
 from pipeline.daily.shards import chunks
 from pipeline.daily.window_cuts import (
     BUILT_TOGETHER,
@@ -21,7 +23,7 @@ from pipeline.daily.window_cuts import (
     spec_of,
     write_cut,
 )
-from pipeline.errors import NotEnoughHistory, StockcastError
+from pipeline.errors import NotEnoughHistory, NothingStored, StockcastError
 from pipeline.models import DEFAULT, PriceRecipe
 from pipeline.outcomes import outcome_of_each
 from pipeline.prices import Histories
@@ -44,11 +46,18 @@ def build_windows(parts: Parts, run: Run, tickers: Sequence[str]) -> None:
         StockcastError: trying again may help, or all tickers of this call are held back.
     """
     recipe = parts.recipes.for_price(run.universe.recipe)
+    pools = lineup.shared(parts, run)
+    if pools is None:
+        raise NothingStored(
+            f"{run.universe.name} {run.session}: what all stocks fit together is not there. "
+            "Run `pretrain` for this session first."
+        )
+    anchoring = Anchoring(parts, run, dict(pools.anchors))
     tickers = admit(parts, run, tickers, STEP)
     failures: dict[str, StockcastError] = {}
     for batch in chunks(tickers, BUILT_TOGETHER):
         histories = histories_of(parts, run, batch)
-        built = outcome_of_each(batch, partial(_own_rows, parts, run, recipe, histories))
+        built = outcome_of_each(batch, partial(_own_rows, parts, run, recipe, histories, anchoring))
         for ticker, own in built.results.items():
             parts.progress(STEP, ticker, _message(own))
         rows = [row for own in built.results.values() for row in own]
@@ -65,7 +74,12 @@ def _message(rows: list[dict[str, object]]) -> str:
 
 
 def _own_rows(
-    parts: Parts, run: Run, recipe: PriceRecipe, histories: Histories, ticker: str
+    parts: Parts,
+    run: Run,
+    recipe: PriceRecipe,
+    histories: Histories,
+    anchoring: Anchoring,
+    ticker: str,
 ) -> list[dict[str, object]]:
     """Write the datasets of a ticker's own networks; return their DATASETS rows.
 
@@ -87,12 +101,24 @@ def _own_rows(
     }
     if not (current.reason or previous.reason):
         cuts["previous"] = previous
+    # What is measured up to the session is measured beside what `har` forecasts up to it.
+    forecast_in = dict.fromkeys(cuts, "live") if current.reason else {}
     rows = [
-        write_cut(parts, run, recipe, histories, ticker, role, cut) for role, cut in cuts.items()
+        write_cut(
+            parts,
+            run,
+            recipe,
+            histories,
+            ticker,
+            role,
+            anchoring.anchored(cut, forecast_in.get(role, role)),
+        )
+        for role, cut in cuts.items()
     ]
     if not current.reason and recipe.name != DEFAULT.name:
         default = parts.recipes.for_price(DEFAULT.name)
         cut = _default_cut(run, default, current)
+        cut = anchoring.anchored(cut, "default")
         rows.append(write_cut(parts, run, default, histories, ticker, "default", cut))
     return rows
 

@@ -68,6 +68,7 @@ class Lineup:
         har, live_har: the regressions of all stocks up to what the ticker is measured on, and up
             to the session (see `regressions`); "": none was fitted, or an earlier version drew up
             the lineup.
+        anchors: of `SHARED`: roles of datasets, with the regression that networks correct there.
     """
 
     ticker: str
@@ -76,6 +77,7 @@ class Lineup:
     choice: str = ""
     har: str = ""
     live_har: str = ""
+    anchors: tuple[tuple[str, str], ...] = ()
 
     def dataset(self, role: str) -> DatasetEntry:
         """Return the dataset of a role that is always there: "training" or "live"."""

@@ -12,7 +12,12 @@ from pipeline.daily import lineup
 from pipeline.daily.dataset_files import POOL_ROLES, save_datasets
 from pipeline.daily.lineup_drawing import draw_up_pools
 from pipeline.daily.network_requests import pool_requests
-from pipeline.daily.regressions import SeenHistories, fit_regression
+from pipeline.daily.regressions import (
+    Anchoring,
+    SeenHistories,
+    fit_regressions,
+    fitted_cutoffs,
+)
 from pipeline.daily.shards import chunks
 from pipeline.daily.train import fit_networks
 from pipeline.daily.window_cuts import BUILT_TOGETHER, HistoryCut, cut_at, histories_of, write_cut
@@ -31,15 +36,19 @@ STEP = "pretrain"
 def pretrain(parts: Parts, run: Run) -> None:
     """Fit `har`, and the pooled networks of both pool cutoffs, where the recipe has any."""
     recipe = parts.recipes.for_price(run.universe.recipe)
-    seen = SeenHistories(parts, run)
+    cutoffs = dict.fromkeys([*fitted_cutoffs(run, recipe).values(), run.session])
+    seen = SeenHistories(parts, run, cutoffs)
     for tickers in chunks(run.universe.tickers, BUILT_TOGETHER):
-        histories = histories_of(parts, run, tickers)
-        seen.add(histories, tickers)
-        if recipe.fine_tuning:
-            _save_shares(parts, run, recipe, histories, tickers)
+        seen.add(histories_of(parts, run, tickers), tickers)
+    names = fit_regressions(parts, run, recipe, seen)
+    if recipe.fine_tuning:
+        anchoring = Anchoring(parts, run, names)
+        for tickers in chunks(run.universe.tickers, BUILT_TOGETHER):
+            _save_shares(parts, run, recipe, anchoring, tickers)
     pools = draw_up_pools(parts, run)
-    har, live_har = fit_regression(parts, run, recipe, seen)
-    lineup.save(parts, run, [replace(pools, har=har, live_har=live_har)])
+    har, live_har = names.get("training", ""), names.get("live", "")
+    pools = replace(pools, har=har, live_har=live_har, anchors=tuple(names.items()))
+    lineup.save(parts, run, [pools])
     if not recipe.fine_tuning:
         parts.progress(STEP, "", f"{recipe.name} trains no network that others go on from")
         return
@@ -52,15 +61,18 @@ def pretrain(parts: Parts, run: Run) -> None:
 
 
 def _save_shares(
-    parts: Parts, run: Run, recipe: PriceRecipe, histories: Histories, tickers: Sequence[str]
+    parts: Parts, run: Run, recipe: PriceRecipe, anchoring: Anchoring, tickers: Sequence[str]
 ) -> None:
     """Write what these tickers give to the pooled networks.
 
     Raises:
         StockcastError: trying again may help.
     """
+    histories = histories_of(parts, run, tickers)
     shares = outcome_of_each(
-        tickers, partial(_pool_rows, parts, run, recipe, histories), partial(_tell, parts)
+        tickers,
+        partial(_pool_rows, parts, run, recipe, histories, anchoring),
+        partial(_tell, parts),
     )
     if worth_trying(shares.failures):
         raise_together(shares.failures)  # without them, it would be another network
@@ -73,7 +85,12 @@ def _tell(parts: Parts, ticker: str, error: StockcastError) -> None:
 
 
 def _pool_rows(
-    parts: Parts, run: Run, recipe: PriceRecipe, histories: Histories, ticker: str
+    parts: Parts,
+    run: Run,
+    recipe: PriceRecipe,
+    histories: Histories,
+    anchoring: Anchoring,
+    ticker: str,
 ) -> list[dict[str, object]]:
     """Write what a ticker gives to the pooled networks; return its DATASETS rows.
 
@@ -87,7 +104,7 @@ def _pool_rows(
         for cutoff in dict.fromkeys(cutoffs.values())
     }
     return [
-        write_cut(parts, run, recipe, histories, ticker, role, share)
+        write_cut(parts, run, recipe, histories, ticker, role, anchoring.anchored(share, role))
         for role, cutoff in cutoffs.items()
         if (share := shares[cutoff]) is not None
     ]

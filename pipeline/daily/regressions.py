@@ -4,6 +4,7 @@ It is fitted on what the networks of the training cutoff learn from as well: on 
 those that measure them. `pretrain` keeps two files: what it forecasts from the sessions up to the
 training cutoff, which it is measured on, and from those up to the session. They hold all stocks,
 as each one's forecasts depend on the others' prices; later steps take their tickers' from there.
+Where networks correct what it forecasts, it is fitted at each cutoff that one of them ends at.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,8 +20,9 @@ import pandas as pd
 
 from pipeline import __version__
 from pipeline.daily.admission import admitted_by_gate
+from pipeline.daily.dataset_files import POOL_ROLES
 from pipeline.daily.known_events import reports_of
-from pipeline.daily.window_cuts import seen_history, spec_of
+from pipeline.daily.window_cuts import HistoryCut, seen_history, spec_of
 from pipeline.errors import NotEnoughHistory, NothingStored
 from pipeline.models import LINE_INPUTS, Panel, PooledHar, PriceRecipe, StockHar, panel_of
 from pipeline.outcomes import outcome_of_each, raise_together, worth_trying
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 STEP = "pretrain"
 #: Raise it with a change of what `har` forecasts, so that files of versions before are not taken
 #: for its own.
-REGRESSION_FORMAT = 2
+REGRESSION_FORMAT = 3
 #: Hexadecimal digits of a file's name.
 NAME_DIGITS = 32
 
@@ -48,13 +50,11 @@ def regression_file(name: str) -> str:
 
 
 class SeenHistories:
-    """The histories of all tickers up to both cutoffs, as they are read a few at a time."""
+    """The histories of all tickers up to some cutoffs, as they are read a few at a time."""
 
-    def __init__(self, parts: Parts, run: Run) -> None:
+    def __init__(self, parts: Parts, run: Run, cutoffs: Iterable[dt.date]) -> None:
         self._parts, self._run = parts, run
-        self._of: dict[dt.date, dict[str, pd.DataFrame]] = {
-            cutoff: {} for cutoff in (run.training_cutoff, run.session)
-        }
+        self._of: dict[dt.date, dict[str, pd.DataFrame]] = {cutoff: {} for cutoff in cutoffs}
 
     def add(self, histories: Histories, tickers: Sequence[str]) -> None:
         """Keep what is seen of these tickers; one whose prices cannot be adjusted is left out."""
@@ -80,30 +80,57 @@ class SeenHistories:
         return panel_of(kept, *about, reports if len(reports) else None), list(kept)
 
 
-def fit_regression(
+def fitted_cutoffs(run: Run, recipe: PriceRecipe) -> dict[str, dt.date]:
+    """Return where `har` is fitted, by the role of the datasets that it is for."""
+    cutoffs = {"training": run.training_cutoff}
+    if recipe.normalisation.of_shocks:
+        cutoffs["previous"] = run.previous_cutoff
+        cutoffs |= {role: getattr(run, name) for role, name in POOL_ROLES.items()}
+    return cutoffs
+
+
+def fit_regressions(
     parts: Parts, run: Run, recipe: PriceRecipe, seen: SeenHistories
-) -> tuple[str, str]:
-    """Fit `har` at the training cutoff, and ask it at the session, where that is not done yet.
+) -> dict[str, str]:
+    """Fit `har` at all cutoffs, and ask it at the session, where that is not done yet.
 
     Returns:
-        The names of the two files; "" where there is too little to learn from, or the recipe
-        smooths what it forecasts.
+        The names of the files by the role of the datasets that they are for, "live" among them;
+        a role is left out where there is too little to learn from, or the recipe smooths what it
+        forecasts.
     """
     if recipe.smoothing:  # its forecasts are of another price than the regression's
-        return "", ""
-    measured, tickers = seen.panel(run.training_cutoff, run.universe.tickers)
-    row = _last_row(run, recipe, measured)
-    if measured is None or row is None:
-        return _not_fitted(parts, run)
-    fitted_through, horizon = str(measured.sessions[row]), run.universe.horizon
-    name = _name_of(measured, tickers, [fitted_through, horizon, __version__, REGRESSION_FORMAT])
+        return {}
+    cutoffs = fitted_cutoffs(run, recipe)
+    fitted = {
+        cutoff: _fitted_at(parts, run, recipe, seen, cutoff)
+        for cutoff in dict.fromkeys(cutoffs.values())
+    }
+    names = {role: fitted[cutoff] for role, cutoff in cutoffs.items() if fitted[cutoff]}
+    if name := names.get("training"):
+        names["default"] = name
+        live = _asked_at_session(parts, run, name, seen)
+        names |= {"live": live} if live else {}
+    return names
+
+
+def _fitted_at(
+    parts: Parts, run: Run, recipe: PriceRecipe, seen: SeenHistories, cutoff: dt.date
+) -> str:
+    """Return the name of `har`'s file fitted at a cutoff; "": it cannot be."""
+    panel, tickers = seen.panel(cutoff, run.universe.tickers)
+    row = _last_row(run, recipe, panel, cutoff)
+    if panel is None or row is None:
+        return _not_fitted(parts, run, cutoff)
+    fitted_through, horizon = str(panel.sessions[row]), run.universe.horizon
+    name = _name_of(panel, tickers, [fitted_through, horizon, __version__, REGRESSION_FORMAT])
     try:
-        is_new = _keep(parts, name, lambda: PooledHar.fitted(measured, tickers, horizon, row))
+        is_new = _keep(parts, name, lambda: PooledHar.fitted(panel, tickers, horizon, row))
     except NotEnoughHistory:
-        return _not_fitted(parts, run)
+        return _not_fitted(parts, run, cutoff)
     learnt = f"har, {counted(len(tickers), 'ticker')} up to {fitted_through}"
     parts.progress(STEP, "", f"{learnt}: {'fitted' if is_new else 'is there already'}")
-    return name, _asked_at_session(parts, run, name, seen)
+    return name
 
 
 def _asked_at_session(parts: Parts, run: Run, name: str, seen: SeenHistories) -> str:
@@ -149,22 +176,44 @@ def stock_regressions(
     }
 
 
-def _last_row(run: Run, recipe: PriceRecipe, panel: Panel | None) -> int | None:
+class Anchoring:
+    """The forecasts of `har` that networks correct, for datasets by their role."""
+
+    def __init__(self, parts: Parts, run: Run, names: Mapping[str, str]) -> None:
+        self._parts, self._run, self._names = parts, run, names
+        self._files: dict[str, PooledHar] = {}
+
+    def anchored(self, cut: HistoryCut, role: str) -> HistoryCut:
+        """Return a cut with what networks correct, where they do and it was fitted."""
+        name, ticker = self._names.get(role), cut.spec.ticker
+        if not name or not cut.spec.normalisation.of_shocks:
+            return cut
+        if name not in self._files:
+            self._files[name] = read_regression(self._parts, self._run, name)
+        regression = self._files[name]
+        if ticker not in regression.tickers:
+            return cut
+        history, spec = regression.of(ticker).anchoring(cut.history, cut.spec)
+        return dataclasses.replace(cut, history=history, spec=spec)
+
+
+def _last_row(run: Run, recipe: PriceRecipe, panel: Panel | None, cutoff: dt.date) -> int | None:
     """Return the last row that is learnt from; None where nothing is.
 
     It is before the first session that a network of the longest history is measured on.
     """
     if panel is None:
         return None
-    spec = spec_of(run, recipe, "", run.training_cutoff)
+    spec = spec_of(run, recipe, "", cutoff)
     few = len(panel.sessions) < spec.needed_sessions
     return None if few else last_learnt_row(panel.sessions, spec)
 
 
-def _not_fitted(parts: Parts, run: Run) -> tuple[str, str]:
-    reason = f"too little history before the sessions that it would be measured on at {run.session}"
-    parts.progress(STEP, "", f"har is not fitted: {reason}")
-    return "", ""
+def _not_fitted(parts: Parts, run: Run, cutoff: dt.date) -> str:
+    if cutoff == run.training_cutoff:
+        reason = "too little history before the sessions that it would be measured on"
+        parts.progress(STEP, "", f"har is not fitted: {reason} at {run.session}")
+    return ""
 
 
 def _name_of(panel: Panel, tickers: Sequence[str], about: list[object]) -> str:
@@ -191,6 +240,8 @@ def _encoded(regression: PooledHar) -> bytes:
     """Encode a regression as a file."""
     values = dict(vars(regression))
     about = {"tickers": values.pop("tickers"), "with_market": values.pop("with_market")}
+    if not regression.centres.any():  # of closes: half of the file
+        del values["centres"]
     return pack_arrays(about, values)
 
 
@@ -200,5 +251,6 @@ def _decoded(data: bytes) -> PooledHar:
     tickers, with_market = tuple(about["tickers"]), bool(about["with_market"])
     if "lines" not in arrays:  # versions before the line moved nothing
         arrays["lines"] = np.zeros((len(arrays["coefficients"]), LINE_INPUTS))
+    if "centres" not in arrays:
         arrays["centres"] = np.zeros_like(arrays["deviations"])
     return PooledHar(tickers=tickers, with_market=with_market, **arrays)

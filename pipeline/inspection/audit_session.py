@@ -217,7 +217,7 @@ def _dataset_files(parts: Parts, datasets: pd.DataFrame) -> OutputValues:
 
 def _regression_files(parts: Parts, pools: Lineup | None) -> OutputValues:
     """Return the files of the regression that all stocks are fitted by, by the field's name."""
-    names = {"har": pools.har, "live_har": pools.live_har} if pools else {}
+    names = {"har": pools.har, "live_har": pools.live_har, **dict(pools.anchors)} if pools else {}
     return {
         field: parts.artifacts.read_derived(regression_file(name))
         for field, name in names.items()

@@ -74,7 +74,10 @@ def needed_files(parts: Parts) -> NeededFiles:
     chosen = [own for own in going_on if own.datasets]
     for own in chosen:
         names |= {own.choice_file, own.tracked_file, own.replay_file}
-    names |= {regression_file(name) for own in going_on for name in (own.har, own.live_har) if name}
+    fitted = {
+        name for own in going_on for name in (own.har, own.live_har, *dict(own.anchors).values())
+    }
+    names |= {regression_file(name) for name in fitted if name}
     return NeededFiles(
         names=frozenset(names),
         networks=networks,

@@ -20,7 +20,8 @@ class Shape:
         outputs: of its output, (batch, outputs).
         past_mean, past_scale: (steps, features), over the training examples.
         future_scale: (outputs,), standard deviations of the training targets.
-        future_quantiles: (outputs, Q), the training targets' quantiles (see `quantiles`).
+        future_quantiles: (outputs, Q), the training targets' quantiles (see `quantiles`), or those
+            that a baseline expects of them.
         symbols: the stocks that share the network; () where each has its own.
     """
 
@@ -41,8 +42,8 @@ class Network(Protocol):
         """Return a new, uncompiled functional Keras model.
 
         Its inputs are "past" and, where stocks share it, "symbol" (strings). A network may also
-        have `start(model, train, validation)`, which gives a new model better weights than random
-        ones, from the `Examples` that training sees.
+        have `anchor(model, shape)`, which makes the `future_quantiles` of a stock's shape what a
+        model answers where it corrects nothing.
 
         Args:
             lstm: the LSTM layer class: the fused one in training, `keras.layers.LSTM` in what is
@@ -58,10 +59,13 @@ class Examples:
     Attributes:
         inputs: by name, each (n, ...).
         targets: (n, outputs).
+        anchor: (outputs, Q), the quantiles that a baseline expects of the targets; None: nothing
+            expects any.
     """
 
     inputs: dict[str, Array]
     targets: Array
+    anchor: Array | None = None
 
     def __len__(self) -> int:
         return len(self.targets)

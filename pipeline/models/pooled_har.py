@@ -6,10 +6,9 @@ the others did. So all stocks are asked at once; what is said of each is taken f
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -18,6 +17,10 @@ from pipeline.models import har
 from pipeline.models.baselines import BASELINES
 from pipeline.models.har_features import Panel
 from pipeline.models.har_medians import centres_of, fitted_lines
+from pipeline.windows import Spec, with_anchors
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: The names of all that needs no network and may be published.
 STANDING = (*BASELINES, har.HAR)
@@ -86,6 +89,12 @@ class StockHar:
         centres, deviations = self.at(sessions)
         return StockHar(self.shape, sessions, deviations, centres)
 
+    def anchoring(self, history: pd.DataFrame, spec: Spec) -> tuple[pd.DataFrame, Spec]:
+        """Return a history with what it forecasts in columns, and a spec with its shape."""
+        days = history["session"].to_numpy().astype("datetime64[D]")
+        anchored = with_anchors(history, *self.at(days))
+        return anchored, replace(spec, anchor=tuple(map(tuple, self.shape.tolist())))
+
     def arrays(self) -> dict[str, np.ndarray]:
         """Return what a file keeps."""
         return {
@@ -117,7 +126,7 @@ class PooledHar:
         shape: (H, Q), that of all stocks.
         tickers: the stocks that are asked.
         shapes: (S, H, Q), of each.
-        sessions: datetime64[D] (n,), from the last one that it was fitted on.
+        sessions: datetime64[D] (n,), also those that it was fitted on.
         deviations, centres: (S, n, H), what it forecasts from them, as files keep it, in float32.
     """
 
@@ -153,13 +162,13 @@ class PooledHar:
             shape,
             tuple(tickers),
             shapes,
-            panel.sessions[row:],
-            _kept(deviations[:, row:]),
-            _kept(centres[:, row:]),
+            panel.sessions,
+            _kept(deviations),
+            _kept(centres),
         )
 
     def on(self, panel: Panel, tickers: Sequence[str]) -> PooledHar:
-        """Return what it forecasts on another panel, from the same session on.
+        """Return what it forecasts on another panel.
 
         A stock that it was not fitted on has the shape of all.
         """
@@ -167,14 +176,13 @@ class PooledHar:
             deviations = har.RidgeInputs(panel, self.with_market).deviations(self.coefficients)
             centres = centres_of(panel, deviations, self.lines)
         own = dict(zip(self.tickers, self.shapes, strict=True))
-        later = panel.sessions >= self.sessions[0]
-        return dataclasses.replace(
+        return replace(
             self,
             tickers=tuple(tickers),
             shapes=np.stack([own.get(ticker, self.shape) for ticker in tickers]),
-            sessions=panel.sessions[later],
-            deviations=_kept(deviations[:, later]),
-            centres=_kept(centres[:, later]),
+            sessions=panel.sessions,
+            deviations=_kept(deviations),
+            centres=_kept(centres),
         )
 
     def of(self, ticker: str) -> StockHar:

@@ -14,7 +14,7 @@ from pipeline.research.exercises import (
     read_exercise_text,
     train_exercises,
 )
-from pipeline.research.har_forecasts import HarForecasts, har_forecasts
+from pipeline.research.har_forecasts import HarForecasts, anchored_files, har_forecasts
 from pipeline.research.look_ahead import look_ahead, save_look_ahead
 from pipeline.research.network_blends import (
     NetworkBlend,
@@ -48,6 +48,7 @@ __all__ = [
     "StudyPlan",
     "StudyReport",
     "ablate",
+    "anchored_files",
     "backtest",
     "compare_forecasters",
     "exercise_recipes",

@@ -37,7 +37,7 @@ from pipeline.research.backtest_data import (
 )
 from pipeline.research.backtest_plan import BacktestPlan, Block
 from pipeline.research.backtest_request import Forecaster
-from pipeline.research.har_forecasts import har_forecasts
+from pipeline.research.har_forecasts import anchored_files, har_forecasts
 from pipeline.research.network_blends import network_blends, network_choice, pooled_har
 from pipeline.research.network_forecasts import network_forecasts
 from pipeline.research.published_days import published_days
@@ -146,10 +146,14 @@ def _block_data(
     if forecaster.trains_here and plan.warm_start and block.number:
         first = plan.blocks[0]
         earlier = block_histories(plan, first, kept, calendar)
-        begin = dataset_files(plan, forecaster, first, earlier).results
+        learnt = dataset_files(plan, forecaster, first, earlier).results
+        begin = anchored_files(learnt, earlier, calendar)
     left_out = {ticker: str(error) for ticker, error in datasets.failures.items()}
+    files: Mapping[str, bytes] = datasets.results
+    if forecaster.recipe:
+        files = anchored_files(files, histories, calendar)
     held = held_back(block, kept)
-    return _BlockData(plan, block, histories, datasets.results, begin, held, kept), left_out
+    return _BlockData(plan, block, histories, files, begin, held, kept), left_out
 
 
 def _forecasts(

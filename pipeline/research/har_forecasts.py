@@ -12,6 +12,8 @@ import pandas as pd
 
 from pipeline.arrays import Array, Floats
 from pipeline.models import har, panel_of
+from pipeline.research.network_blends import pooled_har
+from pipeline.windows import decode, encode
 
 if TYPE_CHECKING:
     from pipeline.sessions import Calendar
@@ -32,6 +34,30 @@ class HarForecasts:
     def at(self, ticker: str, origins: Array) -> Floats:
         """Return a ticker's quantiles (m, H, Q) at sessions that are all among the cutoffs."""
         return self.by_ticker[ticker][np.searchsorted(self.cutoffs, origins)]
+
+
+def anchored_files(
+    files: Mapping[str, bytes], histories: Mapping[str, pd.DataFrame], calendar: Calendar
+) -> dict[str, bytes]:
+    """Return dataset files with what `har` forecasts, where a recipe's networks correct it.
+
+    It is fitted on what networks learn from, on the histories of all stocks.
+
+    Args:
+        files: by ticker, all of one recipe, target and horizon.
+        histories: masked HISTORY by ticker; those of the files among them.
+    """
+    specs = {ticker: decode(file)[0] for ticker, file in files.items()}
+    spec = next(iter(specs.values()), None)
+    if spec is None or not spec.normalisation.of_shocks or spec.smoothing:
+        return dict(files)
+    regression = pooled_har(histories, spec, calendar)
+    if regression is None:
+        return dict(files)
+    return {
+        ticker: encode(*regression.of(ticker).anchoring(histories[ticker], specs[ticker]))
+        for ticker in files
+    }
 
 
 def har_forecasts(

@@ -24,6 +24,7 @@ from pipeline.prices import (
     on_calendar,
     require_known,
 )
+from pipeline.research.har_forecasts import anchored_files
 from pipeline.research.search_plan import FOLD_SESSIONS, STEP, Fold, SearchPlan, SearchRequest
 from pipeline.research.search_spaces import SPACES, own_values, space_of, tunable
 from pipeline.universes import Universe
@@ -131,14 +132,18 @@ def _fold(
     validation = recipe.split.validation or VALIDATION
     split = replace(recipe.split, test=Since(first), validation=validation)
     files: dict[str, bytes] = {}
+    rows: dict[str, pd.DataFrame] = {}
     reasons: list[str] = []
     histories = histories.until(last)
     for ticker in sorted(universe.tickers):
         spec = recipe.spec(ticker, last, universe.target, universe.horizon, split)
+        history = histories.of(ticker, last)
         try:
-            files[ticker] = _dataset_file(histories.of(ticker, last), spec, sessions)
+            files[ticker] = _dataset_file(history, spec, sessions)
         except NotEnoughHistory as error:
             reasons.append(str(error))
+        else:
+            rows[ticker] = on_calendar(history, sessions)
     if not files:
         raise NotEnoughHistory(
             f"Nothing can be learnt before the fold {first} to {last}: {'; '.join(reasons)}. "
@@ -146,7 +151,7 @@ def _fold(
         )
     for reason in reasons:
         parts.progress(STEP, "", f"the fold {first} to {last} goes without {reason}")
-    return Fold(first, last, files)
+    return Fold(first, last, anchored_files(files, rows, parts.calendar(universe)))
 
 
 def _dataset_file(history: pd.DataFrame, spec: Spec, sessions: Sequence[dt.date]) -> bytes:

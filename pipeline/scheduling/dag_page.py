@@ -21,7 +21,7 @@ good?
 [![{picture_text}]({picture})]({picture})
 
 - **prices**: ingest → check
-- **networks**: pretrain and build_windows → train → evaluate
+- **networks**: pretrain → build_windows → train → evaluate
 - **forecasts**: promote → publish, and scenarios where paths are asked for
 - **review**: score → watch → report, and drift_warning where there is one
 

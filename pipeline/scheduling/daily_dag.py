@@ -54,8 +54,8 @@ def _day(universe: Universe, retry_source: dict[str, Any], draws_paths: bool) ->
         fetched >> admitted
     with _group("networks", "Networks are trained, and measured next to the baselines"):
         evaluated: Any = models.partial(run=run).expand(tickers=admitted)
-        trained = evaluated.operator.task_group.children["train"]
-        admitted >> pretrain(run) >> trained  # windows are cut meanwhile
+        # A default network corrects what `pretrain` has fitted on all stocks, so windows have it.
+        admitted >> pretrain(run) >> evaluated.operator.task_group.children["build_windows"]
     with _group("forecasts", "The best on the evidence is chosen, calibrated and published"):
         published = publish(run)
         evaluated >> promote(run) >> published
@@ -181,10 +181,7 @@ def check(run: dict[str, Any]) -> list[Shard]:
 
 @task(max_active_tis_per_dag=computing_tasks())
 def pretrain(run: dict[str, Any]) -> None:
-    """Fit the network that all stocks train together, from which each stock's own goes on.
-
-    Not every recipe has one.
-    """
+    """Fit `har` on all stocks, and the network that they train together, if the recipe has one."""
     tasks.do_step("pretrain", run, alone=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ def training_examples(
     """
     parts: dict[str, list[Examples]] = {"train": [], "validation": [], "test": []}
     left_out: list[LookAtTheData] = []
+    anchors: list[np.ndarray] = []
     for ticker in sorted(training_files):  # the order of the examples decides the outcome
         try:
             dataset = load_dataset(training_files[ticker])
@@ -55,6 +57,7 @@ def training_examples(
             log.warning("The network of all learns nothing from %s: %s", ticker, error)
             left_out.append(error)
             continue
+        anchors += [np.array(dataset.spec.anchor)] if dataset.spec.anchor else []
         for name, examples in parts.items():
             windows = _thinned(dataset.parts[name], LEARNT_AN_EPOCH // len(training_files))
             wanted = name != "test" or recipe.optimiser.peeks
@@ -67,6 +70,8 @@ def training_examples(
     if recipe.pooled:
         network: Any = recipe.network
         train = _with_unknown_symbols(train, network.unknown_share, seed)
+    if anchors and len(anchors) == len(parts["train"]):
+        train = replace(train, anchor=np.mean(anchors, axis=0))
     return train, validation, test
 
 
@@ -111,7 +116,9 @@ def network_shape(train: Examples, symbols: tuple[str, ...]) -> Shape:
     steps, features = (*past.shape[1:], 1)[:2]
     outputs = targets.shape[1]
     quantiles = np.zeros((outputs, QUANTILE_COUNT))
-    if len(train):
+    if train.anchor is not None:
+        quantiles = train.anchor
+    elif len(train):
         quantiles = np.quantile(targets.astype("float64"), PROBABILITIES, axis=0).T
     return Shape(
         steps,

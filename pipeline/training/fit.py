@@ -87,8 +87,10 @@ def fit_examples(
     if base is not None:
         prepared = _prepared(base, recipe.optimiser, recipe.loss, shape.outputs, steps, seed)
         model = prepared.begin(shape)
+        if train.anchor is not None and hasattr(recipe.network, "anchor"):
+            recipe.network.anchor(model, shape)
     else:
-        model = _new_model(recipe, shape, train, validation, seed, steps)
+        model = _new_model(recipe, shape, seed, steps)
     best = _BestEpoch(model, recipe.patience)
     best.after_epoch(-1, {"loss": _loss(model, train), "val_loss": _loss(model, validation)})
     # Keras's own validation builds a data pipeline at every epoch, which takes longer than to
@@ -121,16 +123,12 @@ def fit_examples(
     return Trained(file, best.history, best.epoch, seconds, model.count_params())
 
 
-def _new_model(
-    recipe: Recipe, shape: Shape, train: Examples, validation: Examples, seed: int, steps: int
-) -> keras.Model:
+def _new_model(recipe: Recipe, shape: Shape, seed: int, steps: int) -> keras.Model:
     from pipeline.training.fused import FusedLSTM
 
     _reset(seed)
     network: Any = recipe.network
     model = network.build(shape, FusedLSTM)
-    if hasattr(network, "start"):
-        network.start(model, train, validation)
     loss = recipe.loss.make(shape.future_scale)
     model.compile(recipe.optimiser.make(), loss, steps_per_execution=steps)
     return model

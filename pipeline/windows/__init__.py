@@ -1,6 +1,7 @@
 """Windows: from a price history to the examples that networks learn from, and back to prices."""
 
 from pipeline.windows import dividends
+from pipeline.windows.anchors import with_anchors
 from pipeline.windows.cutting import cut_windows, last_learnt_row, surely_trainable
 from pipeline.windows.dataset import Dataset, Windows
 from pipeline.windows.dataset_file import (
@@ -17,6 +18,7 @@ from pipeline.windows.dataset_file import (
 from pipeline.windows.dividends import LARGE_DIVIDEND, LEAST_SHOWN, steps_of
 from pipeline.windows.min_max import BlockMinMax, MinMax
 from pipeline.windows.normalisation import (
+    ByHar,
     ByVolatility,
     FirstValue,
     LastClose,
@@ -51,6 +53,7 @@ __all__ = [
     "LOWEST_VOLATILITY",
     "SEQUENCE_LENGTH",
     "BlockMinMax",
+    "ByHar",
     "ByVolatility",
     "Course",
     "Dataset",
@@ -90,4 +93,5 @@ __all__ = [
     "surely_trainable",
     "target_series",
     "training_part",
+    "with_anchors",
 ]

@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline.errors import LookAtTheData, NotEnoughHistory
 from pipeline.tables import OHLCV, PRICE_COLUMNS, column
+from pipeline.windows.anchors import anchors_of
 from pipeline.windows.dataset import Cut, Windows
 from pipeline.windows.dividends import Steps, seen_from_last, steps_of, with_dividends
 from pipeline.windows.normalisation import exponentially_smoothed, views
@@ -55,9 +56,10 @@ def cut_windows(
     volatility = exponentially_weighted(target, steps[spec.target])
     through = last_fitted_session(history, spec) if fitted_through is None else fitted_through
     fitted = int(np.searchsorted(sessions, through, side="right"))
-    normalise = spec.normalisation.fit(
-        values, target, volatility, max(fitted, 1), spec.window.block
-    )
+    normalisation = spec.normalisation
+    if normalisation.of_shocks:
+        normalisation = normalisation.about(anchors_of(history, spec, volatility))
+    normalise = normalisation.fit(values, target, volatility, max(fitted, 1), spec.window.block)
     last = np.arange(context - 1, len(history))
     ahead = _ahead(known, last, spec.reach, np.nan)
     return Windows(
@@ -75,6 +77,7 @@ def cut_windows(
             spec.window.block,
             lead,
             spec.columns.index(spec.target) if spec.target in spec.columns else None,
+            spec.normalisation.of_shocks,
         ),
     )
 

@@ -5,7 +5,9 @@ A window knows the prices that it was cut from, and with them the way back from 
     past[i, k, f]   what the network sees of the k-th session (or block of sessions) of window i,
                     normalised as the recipe says
     future[i, h]    the target of the session h + 1 after the window's last, normalised alike
-    price           offset[i] + scale[i] * future[i, h]
+    price           offset[i] + scale[i] * future[i, h], or
+                    last[i] * exp(offset[i, h] + scale[i, h] * future[i, h]) where the normalisation
+                    is of shocks
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ class Cut:
     Attributes:
         lead: sessions before a window that its normalisation looks at.
         target: the target's place among the columns; None: it is not one of them.
+        of_shocks: see `Normalisation`.
     """
 
     normalise: Normalise
@@ -35,6 +38,7 @@ class Cut:
     block: int
     lead: int
     target: int | None
+    of_shocks: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,26 +88,31 @@ class Windows:
 
     @property
     def offset(self) -> np.ndarray:
-        """Prices (n,)."""
+        """Prices (n,); of shocks, log changes (n, horizon)."""
         return self._normalised[1]
 
     @property
     def scale(self) -> np.ndarray:
-        """Prices (n,)."""
+        """Prices (n,); of shocks, log changes (n, horizon)."""
         return self._normalised[2]
 
     @cached_property
     def future(self) -> np.ndarray:
         """float32 (n, outputs): the network's targets, with dividends added back."""
         ahead = self.ahead_with_dividends[:, : self.cut.outputs]
-        future: np.ndarray = (ahead - self.offset[:, None]) / self.scale[:, None]
+        if self.cut.of_shocks:
+            moved = np.log(ahead / self.last[:, None])
+            future: np.ndarray = (moved - self.offset) / self.scale
+        else:
+            future = (ahead - self.offset[:, None]) / self.scale[:, None]
         return future.astype("float32")
 
     @property
     def finite(self) -> np.ndarray:
         """bool (n,): windows that could be normalised; the others were divided by 0."""
         finite: np.ndarray = np.isfinite(self.past).all(axis=(1, 2))
-        finite = finite & np.isfinite(self.offset) & np.isfinite(self.scale)
+        for values in (self.offset, self.scale):
+            finite = finite & np.isfinite(values.reshape(len(self), -1)).all(axis=1)
         return finite
 
     @property
@@ -136,10 +145,18 @@ class Windows:
         return unit
 
     def to_prices(self, predictions: np.ndarray) -> np.ndarray:
-        """Return normalised predictions (n, h) as prices (n, h), float64."""
-        prices: np.ndarray = (
-            self.offset[:, None] + predictions.astype("float64") * self.scale[:, None]
-        )
+        """Return normalised predictions (n, h) as prices (n, h), float64.
+
+        Of shocks, there may be several of each session ahead, next to each other.
+        """
+        predictions = predictions.astype("float64")
+        prices: np.ndarray
+        if self.cut.of_shocks:
+            each = predictions.shape[1] // self.cut.outputs
+            offset, scale = (np.repeat(part, each, axis=1) for part in (self.offset, self.scale))
+            prices = self.last[:, None] * np.exp(offset + predictions * scale)
+        else:
+            prices = self.offset[:, None] + predictions * self.scale[:, None]
         return prices
 
     def take(self, rows: np.ndarray | slice, horizon: int | None = None) -> Windows:

@@ -12,12 +12,13 @@ import io
 import json
 import zipfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.errors import LookAtTheData, NotEnoughHistory
 from pipeline.tables import HISTORY, OHLCV, SESSION_DTYPE, column
+from pipeline.windows.anchors import anchor_columns
 from pipeline.windows.cutting import (
     CARRIED,
     complete_windows,
@@ -69,17 +70,20 @@ def packed(history: pd.DataFrame, spec: Spec) -> bytes:
     """Return the file of a history and a spec that says whether dividends are added back."""
     about = json.dumps(spec.to_json(), sort_keys=True).encode()
     file = io.BytesIO()
-    np.savez(  # not compressed: another zlib would make other bytes, and another name
-        file,
-        spec=np.frombuffer(about, dtype="uint8"),
-        sessions=session_days(history).astype("int32"),
-        values=history[list(STORED_COLUMNS)].to_numpy("float64"),
-    )
+    arrays: dict[str, Any] = {
+        "spec": np.frombuffer(about, dtype="uint8"),
+        "sessions": session_days(history).astype("int32"),
+        "values": history[list(STORED_COLUMNS)].to_numpy("float64"),
+    }
+    if added := anchor_columns(history):
+        arrays["anchor_columns"] = np.array(added)
+        arrays["anchors"] = history[added].to_numpy("float32")
+    np.savez(file, **arrays)  # not compressed: another zlib would make other bytes, another name
     return file.getvalue()
 
 
 def decode(data: bytes) -> tuple[Spec, pd.DataFrame]:
-    """Decode what `encode` wrote: the spec and the HISTORY.
+    """Decode what `encode` wrote: the spec and the HISTORY, with its anchors.
 
     Raises:
         LookAtTheData: the bytes are no dataset file.
@@ -91,6 +95,8 @@ def decode(data: bytes) -> tuple[Spec, pd.DataFrame]:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             about = json.loads(arrays["spec"].tobytes())
             sessions, values = arrays["sessions"], arrays["values"]
+            added = arrays["anchor_columns"].tolist() if "anchors" in arrays else []
+            anchors = arrays["anchors"].astype("float64") if added else values[:, :0]
         spec = Spec.from_json(about)
         columns = dict(zip(STORED_COLUMNS, values.T, strict=True))
     except (*unreadable, AttributeError) as error:
@@ -99,7 +105,8 @@ def decode(data: bytes) -> tuple[Spec, pd.DataFrame]:
         ) from None
     columns["session"] = sessions.astype("datetime64[D]").astype(SESSION_DTYPE)
     columns["ticker"] = spec.ticker
-    return spec, HISTORY.conform(pd.DataFrame({name: columns[name] for name in HISTORY.columns}))
+    history = HISTORY.conform(pd.DataFrame({name: columns[name] for name in HISTORY.columns}))
+    return spec, history.assign(**dict(zip(added, anchors.T, strict=True)))
 
 
 def load_dataset(data: bytes, fitted_on: bytes | None = None) -> Dataset:

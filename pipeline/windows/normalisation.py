@@ -14,6 +14,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from pipeline.windows.anchors import Anchors
+
 #: A session without trading has log volume relative to the window's mean of at least this.
 LOWEST_VOLUME_RATIO = 1e-3
 #: A session's log range is at least this part of the volatility.
@@ -21,7 +23,8 @@ LOWEST_RANGE = 0.05
 
 #: (values (n, lead + context, features), target (n, lead + context), position (n,)) -> (past
 #: (n, context, features), offset (n,), scale (n,)). Values are in prices and shares; `position`
-#: numbers the session of a window's last row in the history.
+#: numbers the session of a window's last row in the history. Where a normalisation is of shocks,
+#: offset and scale are (n, horizon), those of log changes.
 Normalise = Callable[
     [np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]
 ]
@@ -35,11 +38,14 @@ class Normalisation:
         lead: sessions before a window that it looks at.
         anchors: columns that must be known, not filled, at a window's last session.
         is_fitted: it depends on the sessions that training sees.
+        of_shocks: targets are log changes about what a baseline forecasts, in multiples of how far
+            it expects them to go (see `anchors`), and not prices on a scale.
     """
 
     lead: ClassVar[int] = 0
     anchors: ClassVar[tuple[str, ...]] = ()
     is_fitted: ClassVar[bool] = False
+    of_shocks: ClassVar[bool] = False
 
     @property
     def peeks(self) -> bool:
@@ -64,6 +70,10 @@ class Normalisation:
             block: sessions that make one step of the network's input.
         """
         raise NotImplementedError
+
+    def about(self, anchors: Anchors) -> Normalisation:
+        """Return this normalisation about what a baseline forecasts of a history's sessions."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -149,17 +159,88 @@ def _by_volatility(
     limit: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     unit = volatility[position]
+    return _changes_by(values, unit[:, None], limit), target[:, -1], target[:, -1] * unit
+
+
+def _changes_by(values: np.ndarray, unit: np.ndarray, limit: float) -> np.ndarray:
+    """Return changes, log ranges and log volumes in multiples of `unit`, (n, context, 6).
+
+    Args:
+        values: (n, 1 + context, 5).
+        unit: (n, context), or (n, 1) for all sessions of a window.
+    """
     close_before, bars = values[:, :-1, 3:4], values[:, 1:]
     with np.errstate(divide="ignore", invalid="ignore"):
-        changes = (bars[:, :, :4] / close_before - 1) / unit[:, None, None]
+        changes = (bars[:, :, :4] / close_before - 1) / unit[:, :, None]
         span = np.log(bars[:, :, 1] / bars[:, :, 2])
     # A day without a range tells less than one of a tenth of the volatility's: how much less does
     # not matter.
-    width = np.log(np.maximum(span / unit[:, None], LOWEST_RANGE))
+    width = np.log(np.maximum(span / unit, LOWEST_RANGE))
     clipped = np.clip(changes, -limit, limit)
     log_volume = _log_volume(bars[:, :, 4])
-    past = np.concatenate([clipped, width[:, :, None], log_volume[:, :, None]], axis=2)
-    return past, target[:, -1], target[:, -1] * unit
+    return np.concatenate([clipped, width[:, :, None], log_volume[:, :, None]], axis=2)
+
+
+@dataclass(frozen=True)
+class ByHar(Normalisation):
+    """Every session's change in multiples of what `har` expected of it the session before.
+
+    The target is its log change about the centre that `har` forecasts, in multiples of the
+    deviation that it forecasts: 0 is what `har` expects, whatever the session. Where `har` does
+    not, EWMA volatility stands in (see `anchors`).
+
+    A network sees of a session what it sees by `ByVolatility`, and two logs: the deviation of the
+    next session relative to the window's mean, and that of the whole horizon relative to the next
+    session's.
+
+    Attributes:
+        limit: changes beyond this many deviations are cut off.
+    """
+
+    limit: float = 10.0
+
+    lead: ClassVar[int] = 1
+    anchors: ClassVar[tuple[str, ...]] = ("close",)
+    of_shocks: ClassVar[bool] = True
+    features: ClassVar[int] = 8
+
+    def about(self, anchors: Anchors) -> Normalisation:
+        return _AboutHar(self.limit, anchors)
+
+    def __str__(self) -> str:
+        return "changes by what har expected of them"
+
+
+@dataclass(frozen=True, eq=False)
+class _AboutHar(Normalisation):
+    """`ByHar` of one history."""
+
+    limit: float
+    of: Anchors
+
+    def fit(
+        self,
+        values: np.ndarray,
+        target: np.ndarray,
+        volatility: np.ndarray,
+        train_sessions: int,
+        block: int,
+    ) -> Normalise:
+        return partial(_by_har, of=self.of, limit=self.limit)
+
+
+def _by_har(
+    values: np.ndarray, target: np.ndarray, position: np.ndarray, of: Anchors, limit: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rows = position[:, None] + np.arange(2 - values.shape[1], 1)
+    next_session, whole = of.deviations[rows, 0], of.deviations[rows, -1]
+    before = of.deviations[np.maximum(rows - 1, 0), 0]
+    past = _changes_by(values, before, limit)
+    level = np.log(next_session)
+    level = level - level.mean(axis=1, keepdims=True)
+    term = np.log(whole / next_session)
+    past = np.concatenate([past, level[:, :, None], term[:, :, None]], axis=2)
+    return past, of.centres[position], of.deviations[position]
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ SPEC_PARTS: dict[str, type[DataclassInstance]] = {
         train_test_splits.LastYear,
         train_test_splits.Since,
         train_test_splits.Numbered,
+        normalisation.ByHar,
         normalisation.ByVolatility,
         normalisation.LastClose,
         normalisation.PreviousWindow,
@@ -96,6 +97,8 @@ class Spec:
             anything else; 0: it is not.
         adds_dividends: changes are taken with dividends added back (see `dividends`). A dataset
             file says so where there is one to add.
+        anchor: the quantiles of shocks about what a baseline forecasts, a row per session ahead
+            (see `anchors`); (): those of the training targets.
     """
 
     ticker: str
@@ -107,6 +110,10 @@ class Spec:
     split: Split
     smoothing: float = 0.0
     adds_dividends: bool = False
+    anchor: tuple[tuple[float, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "anchor", tuple(map(tuple, self.anchor)))  # a file has lists
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -188,6 +195,8 @@ class Spec:
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         if not self.adds_dividends:  # files without a dividend stay what they were, and their names
             del plain["adds_dividends"]
+        if not self.anchor:
+            del plain["anchor"]
         validation = self.split.validation
         split = {
             "min_train_windows": self.split.min_train_windows,

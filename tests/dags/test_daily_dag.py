@@ -59,7 +59,7 @@ def test_the_day_runs_in_order(daily):
         "plan": [*after_plan, "report", "score", "train", "watch"],
         "ingest": ["check"],
         "check": ["build_windows", "evaluate", "pretrain", "train"],
-        "pretrain": ["train"],
+        "pretrain": ["build_windows"],
         "build_windows": ["train"],
         "train": ["evaluate"],
         "evaluate": ["promote"],

@@ -158,7 +158,7 @@ def test_a_history_too_short_to_measure_anything_on_sits_out_and_the_others_go_o
 def test_where_all_tickers_have_too_little_history_the_step_fails(parts, source):
     source.bars["AAA"] = source.bars["AAA"][-12:]
     run = plan(parts, dataclasses.replace(UNIVERSE, tickers=("AAA",)), LAST, NOW)
-    take_steps(parts, run, last="check")
+    take_steps(parts, run, last="pretrain")
     with pytest.raises(NotEnoughHistory, match=r"^AAA: "):
         STEPS["build_windows"](parts, run, ["AAA"])
 

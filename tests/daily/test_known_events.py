@@ -107,7 +107,7 @@ def test_a_known_report_is_among_what_the_regression_is_asked_with_from_then_on(
     after = lineup.shared(quick, run)
     assert after.har == before.har, "it was fitted in January"
     assert after.live_har != before.live_har
-    seen = regressions.SeenHistories(quick, run)
+    seen = regressions.SeenHistories(quick, run, [run.training_cutoff, run.session])
     seen.add(histories_of(quick, run, run.universe.tickers), run.universe.tickers)
     panel, tickers = seen.panel(run.session, run.universe.tickers)
     day = np.datetime64("2013-03-04").astype("int64")

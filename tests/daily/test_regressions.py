@@ -10,10 +10,11 @@ import pytest
 from pipeline.daily import STEPS, lineup, plan, regressions
 from pipeline.daily.dataset_files import read_dataset
 from pipeline.decisions import decode_choice, decode_replay
+from pipeline.errors import NothingStored
 from pipeline.storage import pack_arrays
-from pipeline.tables import CHECKS, EVALUATIONS, LINEUPS, PREDICTIONS
+from pipeline.tables import CHECKS, DATASETS, EVALUATIONS, LINEUPS, PREDICTIONS
 from pipeline.training import SHARED
-from pipeline.windows import load_dataset, load_replay
+from pipeline.windows import decode, load_dataset, load_replay
 from tests.daily.quick_days import QuickParts, quick_day, take_steps
 from tests.made_days import NOW, TRAINED, made_source
 from tests.made_prices import LAST
@@ -29,8 +30,10 @@ def test_it_is_fitted_before_the_sessions_that_measure_the_networks(done):
     dataset = load_dataset(read_dataset(parts, own.training.dataset))
     regression = regressions.read_regression(parts, run, own.har)
     assert regression.tickers == TRAINED.tickers
-    assert regression.sessions[0] == dataset.train.sessions.max()
-    assert regression.sessions[0] == dataset.validation.origins[0], "the first that it forecasts"
+    last = dataset.train.sessions.max()
+    take_steps(parts, run, "pretrain", "pretrain")
+    assert f"har, 4 tickers up to {last}: is there already" in messages(parts)
+    assert last == dataset.validation.origins[0], "the first that it is measured from"
     assert regression.sessions[-1] == np.datetime64(run.training_cutoff)
 
 
@@ -165,3 +168,36 @@ def test_a_file_of_a_version_without_lines_is_read_and_moves_nothing(done):
     read = regressions.read_regression(parts, run, "before")
     assert np.array_equal(read.deviations, whole.deviations, equal_nan=True)
     assert not read.lines.any() and not read.of("OLD").centres.any()
+
+
+def test_every_dataset_of_a_network_has_what_har_forecasts_and_its_quantiles(done):
+    parts, run = done
+    pools = lineup.shared(parts, run)
+    rows = parts.rows(DATASETS, run, ["OLD"])
+    assert set(rows["role"]) == {"training", "live", "previous", "pool", "previous_pool"}
+    for role, dataset in zip(rows["role"], rows["dataset"], strict=True):
+        spec, history = decode(read_dataset(parts, dataset))
+        har = regressions.read_regression(parts, run, dict(pools.anchors)[role]).of("OLD")
+        assert np.array_equal(np.array(spec.anchor), har.shape)
+        days = history["session"].to_numpy("datetime64[D]")
+        _, deviations = har.at(days)
+        kept = history[[f"deviation_{ahead}" for ahead in range(1, 6)]].to_numpy()
+        assert np.array_equal(kept, deviations, equal_nan=True)
+        assert np.isfinite(kept[-1]).all()
+    anchors = dict(pools.anchors)
+    assert (anchors["training"], anchors["live"]) == (pools.har, pools.live_har)
+
+
+def test_a_young_stock_is_anchored_up_to_the_session(done):
+    parts, run = done
+    own = lineup.load(parts, run, ["YNG"])["YNG"]
+    spec, _ = decode(read_dataset(parts, own.training.dataset))
+    live = regressions.read_regression(parts, run, own.live_har).of("YNG")
+    assert np.array_equal(np.array(spec.anchor), live.shape)
+
+
+def test_windows_are_not_cut_before_what_all_stocks_fit_is_there(parts):
+    run = plan(parts, TRAINED, LAST, NOW)
+    take_steps(parts, run, last="check")
+    with pytest.raises(NothingStored, match="Run `pretrain` for this session first"):
+        STEPS["build_windows"](parts, run, list(TRAINED.tickers))

@@ -104,7 +104,7 @@ def test_old_sessions_lose_what_can_be_made_again_and_say_the_same(kept):
     kinds = unneeded(kept)
     assert {name: len(usage.unneeded) for name, usage in kinds.items()} == {
         "replays": 2 * len(TRAINED.tickers),
-        "regressions": 3,  # that of an old training, and what it forecasts from two old sessions
+        "regressions": 4,  # those of two old trainings, and what one forecasts from old sessions
         # Of two sessions, and of January for a stock too young for any other.
         "datasets": len(kinds["datasets"].unneeded),
         "measurements": len(kinds["measurements"].unneeded),

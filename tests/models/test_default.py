@@ -10,9 +10,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-from pipeline.models import Examples, Optimiser, Shape
+from pipeline.models import Optimiser, Shape, StockHar
 from pipeline.models.optimisation import Constant
 from pipeline.quantiles import MEDIAN, PROBABILITIES, QUANTILE_COUNT
+from pipeline.tables import OHLCV
 from pipeline.training.jobs import FitJob, Trained
 from pipeline.windows import encode, load_dataset, training_part
 from tests.made_days import SMALL
@@ -25,8 +26,8 @@ ANCHOR = np.array(
     [[-2.5, -1.5, -0.5, 0.25, 0.75, 1.5, 3.0], [-4.0, -2.0, -1.0, 0.5, 1.0, 2.0, 4.0]]
 )
 HORIZON = 2
-ROWS = np.random.default_rng(1).normal(size=(20, 6))
-SHAPE = Shape(20, 6, HORIZON, ROWS, np.exp(ROWS), np.ones(HORIZON), ANCHOR, ("AAA", "BBB"))
+ROWS = np.random.default_rng(1).normal(size=(20, 8))
+SHAPE = Shape(20, 8, HORIZON, ROWS, np.exp(ROWS), np.ones(HORIZON), ANCHOR, ("AAA", "BBB"))
 
 
 def untrained(**changes: object):
@@ -44,14 +45,7 @@ def answers(model, past: np.ndarray, symbol: str = "AAA") -> np.ndarray:
 
 
 def windows(count: int) -> np.ndarray:
-    return np.random.default_rng(0).normal(size=(count, 20, 6)).astype("float32")
-
-
-def set_corrections(model, location: np.ndarray, log_growth: np.ndarray) -> None:
-    """Give every window the same corrections: (horizons,) and (horizons * 6,)."""
-    for name, values in (("location", location), ("log_growth", log_growth)):
-        layer = model.get_layer(name)
-        layer.set_weights([np.zeros_like(layer.get_weights()[0]), values])
+    return np.random.default_rng(0).normal(size=(count, 20, 8)).astype("float32")
 
 
 def test_a_network_that_corrects_nothing_answers_the_anchor_exactly():
@@ -63,19 +57,12 @@ def test_a_network_that_corrects_nothing_answers_the_anchor_exactly():
         )
 
 
-def test_corrections_move_the_median_and_stretch_the_distances_between_neighbours():
-    model = untrained()
-    factors = np.array([[1, 2, 4, 1, 0.5, 2], [1, 1, 1, 4, 1, 1.0]])
-    set_corrections(model, np.array([0.5, -1.0]), np.log(factors).ravel())
-    expected = []
-    for quantiles, shift, growth in zip(ANCHOR, (0.5, -1.0), factors, strict=True):
-        row = [0.0] * QUANTILE_COUNT
-        row[MEDIAN] = quantiles[MEDIAN] + shift
-        for at in range(MEDIAN, QUANTILE_COUNT - 1):
-            row[at + 1] = row[at] + growth[at] * (quantiles[at + 1] - quantiles[at])
-        for at in range(MEDIAN, 0, -1):
-            row[at - 1] = row[at] - growth[at - 1] * (quantiles[at] - quantiles[at - 1])
-        expected.append(row)
+def test_corrections_stretch_all_distances_from_the_median_by_a_factor_per_horizon():
+    model, factors = untrained(), np.array([2.0, 0.5])
+    layer = model.get_layer("log_growth")
+    layer.set_weights([np.zeros_like(layer.get_weights()[0]), np.log(factors)])
+    medians = ANCHOR[:, [MEDIAN]]
+    expected = medians + factors[:, None] * (ANCHOR - medians)
     np.testing.assert_allclose(answers(model, windows(1))[0], expected, rtol=1e-6)
 
 
@@ -89,35 +76,13 @@ def test_quantiles_never_cross_with_any_weights(scale):
     assert np.isfinite(quantiles).all()
     rounding = 1e-6 * np.abs(quantiles).max(axis=2, keepdims=True)
     assert (np.diff(quantiles, axis=2) >= -rounding).all()
-    assert np.ptp(quantiles, axis=0).min() > 0  # the answer depends on the window
+    moved = np.ptp(quantiles, axis=0)
+    assert (moved.min(axis=0) > 0).tolist() == [True] * 3 + [False] + [True] * 3  # not the median
 
 
 def test_only_the_corrections_are_learnt_and_the_anchor_stays():
     learnt = {weight.path.split("/")[0] for weight in untrained().trainable_weights}
-    assert learnt == {"symbol_embedding", "lstm", "location", "log_growth"}
-
-
-def test_the_median_starts_from_the_straight_line_where_there_is_one_and_from_zero_elsewhere():
-    random = np.random.default_rng(3)
-    past = random.normal(size=(400, 20, 6)).astype("float32")
-    symbol = np.full((400, 1), "AAA", dtype=object)
-    noise = random.normal(scale=0.1, size=(400, HORIZON))
-    newest = (past[:, -1, 3] - SHAPE.past_mean[-1, 3]) / SHAPE.past_scale[-1, 3]
-    medians = ANCHOR[:, MEDIAN]
-    steered = (medians + np.outer(newest, [1.0, -2.0]) + noise).astype("float32")
-    aimless = (medians + random.normal(size=(400, HORIZON))).astype("float32")
-    for targets, slopes in ((steered, [1.0, -2.0]), (aimless, [0.0, 0.0])):
-        model = untrained()
-        train, validation = (
-            Examples({"past": past[rows], "symbol": symbol[rows]}, targets[rows])
-            for rows in (slice(300), slice(300, None))
-        )
-        replace(SMALL.network, strengths=(0.001, 3.0)).start(model, train, validation)
-        kernel, _ = model.get_layer("location").get_weights()
-        # Seen: the LSTM, the symbol's vector, the mean of the newest session, of the newest five.
-        first_mean = SMALL.network.units + SMALL.network.embedding
-        np.testing.assert_allclose(kernel[first_mean + 3], slopes, atol=0.05)
-        assert not kernel[:first_mean].any()
+    assert learnt == {"symbol_embedding", "lstm", "log_growth"}
 
 
 # Pool, then tune
@@ -270,3 +235,49 @@ def test_the_saved_file_is_plain_keras_and_answers_the_same_without_this_project
     dollars = aaa.test.to_prices(outputs).reshape(-1, HORIZON, QUANTILE_COUNT)
     [forecast] = predict(pooled.model, (aaa.test,), HORIZON, "AAA")
     np.testing.assert_allclose(forecast, dollars, rtol=1e-6)
+
+
+# About har
+
+
+@cache
+def about_har(ticker: str, seed: int) -> tuple[bytes, StockHar]:
+    """Return a dataset file with what a made regression forecasts, and the regression."""
+    table = walk(400, seed).assign(ticker=ticker)
+    spec = SMALL.spec(ticker, table["session"].iloc[-1].date(), "close", HORIZON)
+    random, days = np.random.default_rng(seed), table["session"].to_numpy("datetime64[D]")
+    deviations = random.uniform(0.01, 0.02, size=(400, 1)) * [1, 1.4]
+    centres = random.normal(scale=0.003, size=(400, HORIZON))
+    har = StockHar(ANCHOR + seed, days, deviations.astype("f4"), centres.astype("f4"))
+    return encode(*har.anchoring(table, spec)), har
+
+
+def test_what_has_learnt_nothing_is_har_of_each_stock_once_it_is_tuned():
+    from pipeline.training.fit import fit
+    from pipeline.training.predict import predict
+
+    parts = {ticker: about_har(ticker, seed) for ticker, seed in (("AAA", 1), ("BBB", 2))}
+    files = {ticker: training_part(file) for ticker, (file, _) in parts.items()}
+    pooled = fit(replace(SMALL.pool, epochs=0), files, seed=7)
+    untuned = replace(SMALL, fine_tuning=replace(SMALL.fine_tuning, epochs=0))
+    for ticker, (file, har) in parts.items():
+        own = fit(untuned, {ticker: files[ticker]}, 7, base=pooled.model)
+        test = load_dataset(file).test
+        [forecast] = predict(own.model, (test,), HORIZON, ticker)
+        np.testing.assert_allclose(forecast, har(test), rtol=1e-6)
+        [of_all] = predict(pooled.model, (test,), HORIZON, ticker)
+        mean = replace(har, shape=ANCHOR + 1.5)
+        np.testing.assert_allclose(of_all, mean(test), rtol=1e-6)
+
+
+def test_targets_are_shocks_about_har_and_the_inputs_are_what_it_expected():
+    file, har = about_har("AAA", 1)
+    test = load_dataset(file).test
+    centres, deviations = har.at(test.origins)
+    moved = np.log(test.actual / test.last[:, None])
+    np.testing.assert_allclose(test.future, (moved - centres) / deviations, rtol=1e-4, atol=1e-5)
+    closes, row = test.values[:, :, OHLCV.index("close")], len(test.origins) - 1
+    before = har.at(np.array([har.sessions[test.position[row] - 1]]))[1][0, 0]
+    change = (closes[row, -1] / closes[row, -2] - 1) / before
+    assert test.past[row, -1, OHLCV.index("close")] == pytest.approx(change, rel=1e-5)
+    assert test.past[row, -1, -1] == pytest.approx(np.log(1.4), rel=1e-5)

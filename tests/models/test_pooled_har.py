@@ -46,14 +46,14 @@ def test_what_it_is_fitted_on_does_not_change_with_what_comes_later(market, fitt
     assert np.array_equal(other.shapes, fitted.shapes)
 
 
-def test_it_is_asked_on_another_panel_from_the_same_session_on(market, fitted):
+def test_it_is_asked_on_another_panel(market, fitted):
     longer = clustered(0, 3, 1000)
     again = fitted.on(longer, TICKERS)
-    assert np.array_equal(again.deviations, fitted.deviations)
-    assert again.sessions[0] == market.sessions[FITTED]
+    assert np.array_equal(again.deviations, fitted.deviations, equal_nan=True)
+    assert again.sessions.tolist() == market.sessions.tolist()
     shorter = of_stocks(market, [0, 1])
     two = fitted.on(shorter, TICKERS[:2])
-    assert two.deviations.shape == (2, 100, HORIZON)
+    assert two.deviations.shape == (2, 1000, HORIZON)
     assert not np.array_equal(two.deviations, fitted.deviations[:2]), "the market is another"
 
 
@@ -67,12 +67,12 @@ def test_fitted_on_one_stock_alone_it_needs_no_market_later(market):
     alone = PooledHar.fitted(of_stocks(market, [0]), TICKERS[:1], HORIZON, FITTED)
     assert not alone.with_market
     both = alone.on(of_stocks(market, [0, 1]), TICKERS[:2])
-    assert np.array_equal(both.deviations[0], alone.deviations[0])
+    assert np.array_equal(both.deviations[0], alone.deviations[0], equal_nan=True)
 
 
 def test_from_a_session_that_it_does_not_know_it_forecasts_by_ewma_volatility(market, fitted):
     stock = fitted.of("AA")
-    windows = windows_of(market, 0, np.array([100, 950]), volatility=0.02)
+    windows = windows_of(market, 0, np.array([10, 950]), volatility=0.02)
     early, known = stock(windows)
     roots = np.sqrt([1, 2, 3])[:, None]
     np.testing.assert_allclose(early, windows.last[0] * np.exp(0.02 * roots * stock.shape))
@@ -85,7 +85,8 @@ def test_a_file_keeps_the_sessions_that_are_asked_for(market, fitted):
     origins = market.sessions[[990, 950]]
     kept = StockHar.of_arrays(fitted.of("BB").among(origins).arrays())
     assert kept.sessions.tolist() == sorted(origins.tolist())
-    assert np.array_equal(kept.at(origins), fitted.of("BB").at(origins))
+    for both in zip(kept.at(origins), fitted.of("BB").at(origins), strict=True):
+        assert np.array_equal(*both)
     assert kept.centres.any(), "the target is not the close"
     assert StockHar.of_arrays({}) is None
 

@@ -13,7 +13,7 @@ TUNING = DEFAULT.fine_tuning
 
 def test_the_default_recipe_describes_itself():
     described = DEFAULT.described()
-    assert "all zero is the random walk with EWMA volatility" in described["network"]
+    assert "all zero is har" in described["network"]
     assert (
         "until 2 bring nothing better on the stock's validation sessions"
         in described["fine tuning"]

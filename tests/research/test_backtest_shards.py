@@ -11,6 +11,7 @@ import pytest
 from pipeline.errors import LookAtTheData, NothingStored, RunError, TryAgain
 from pipeline.models import DEFAULT, har, statistical
 from pipeline.quantiles import PROBABILITIES
+from pipeline.research import anchored_files
 from pipeline.research.backtest import compare_forecasters
 from pipeline.research.backtest_data import block_histories, dataset_files, kept_histories
 from pipeline.research.backtest_shards import make_shard, read_notes, read_shards
@@ -228,6 +229,7 @@ def test_a_command_that_needs_a_backtests_networks_finds_them(networks):
     kept, calendar = kept_histories(parts, plan), parts.calendar(parts.universe)
     histories = block_histories(plan, plan.blocks[0], kept, calendar)
     files = dataset_files(plan, TINY_FORECASTER, plan.blocks[0], histories).results
+    files = anchored_files(files, histories, calendar)
     learnt = {ticker: LearntFrom.of(file, TINY) for ticker, file in files.items()}
     seed = parts.settings.seed
     pool = PriceNetworkRequest(SHARED, "all 2016-06-01", TINY.pool, learnt, seed)

@@ -47,7 +47,7 @@ def test_a_module_imports_as_the_recipes_of_this_program_do(tmp_path):
         "from pipeline.models.default import AnchoredQuantiles",
         "from pipeline.models.optimisation import Constant, Optimiser, Pinball",
         "from pipeline.models.recipe import FineTuning, PriceRecipe",
-        "from pipeline.windows import ByVolatility, Newest, Split, Windowing",
+        "from pipeline.windows import ByHar, Newest, Split, Windowing",
     ]
     assert read(tmp_path / "written.py", text).DEFAULT.tested == tested
 

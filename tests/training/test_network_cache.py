@@ -291,7 +291,7 @@ def test_networks_of_made_examples_are_told_apart_by_recipe_seed_and_examples(ne
 def test_real_networks_are_pooled_tuned_and_found_again(artifacts, file, tmp_path):
     from pipeline.training.keras_files import load_model
 
-    recipe = small(network=replace(RECIPE.network, units=2, strengths=(0.1,), rounds=1), epochs=1)
+    recipe = small(network=replace(RECIPE.network, units=2), epochs=1)
     files = {"UP": file, "WALK": dataset_file("WALK", pull=0.0)}
     learnt_from = {ticker: LearntFrom.of(data, recipe.pool) for ticker, data in files.items()}
     pool = PriceNetworkRequest("all", "all", recipe.pool, learnt_from, seed=7)
