@@ -101,12 +101,12 @@ def made_day(made_once: MadeOnce, mlflow_database: Path) -> Iterator[tuple[MadeP
 
     def make(home: Path) -> None:
         shutil.copy(mlflow_database, home / "mlflow.db")
-        with MadeParts(home, made_source(swing=0.015)) as parts:
+        with MadeParts(home, made_source(signalled=True)) as parts:
             run = run_made_day(parts, universe=TRAINED)
             assert passed(parts, run) == list(TRAINED.tickers), parts.messages
         (home / "run.json").write_text(json.dumps(run.to_json()))
 
     home = made_once("made_day", make)
     run = Run.from_json(json.loads((home / "run.json").read_text()))
-    with MadeParts(home, made_source(swing=0.015)) as parts:
+    with MadeParts(home, made_source(signalled=True)) as parts:
         yield parts, run

@@ -11,32 +11,37 @@ import numpy as np
 import pandas as pd
 
 from pipeline.daily import STEPS, plan, run_day
-from pipeline.models import DEFAULT, RECIPES
+from pipeline.models import DEFAULT, RECIPES, Optimiser
+from pipeline.models.optimisation import Constant
 from pipeline.parts import Parts
 from pipeline.run import Run
 from pipeline.settings import Settings
 from pipeline.storage import Store
-from pipeline.tables import PRICE_COLUMNS
 from pipeline.universes import Universe
 from pipeline.windows import Newest, Split
 from tests.made_prices import LAST, MadeSource, random_walk
 from tests.made_stores import store_in
 
 NOW = dt.datetime(2013, 3, 9, tzinfo=dt.UTC)
+#: It learns in two epochs.
+_FAST = Optimiser("Adam", Constant(0.01), clip_norm=1.0)
 #: The default recipe, content with two units, two epochs and a short history.
 SMALL = dataclasses.replace(
     DEFAULT,
     window=dataclasses.replace(DEFAULT.window, context_length=40),
     split=Split(Newest(60), Newest(60), min_train_windows=100),
     network=dataclasses.replace(DEFAULT.network, units=2, means=(1, 5)),
+    optimiser=_FAST,
     epochs=2,
-    fine_tuning=dataclasses.replace(DEFAULT.fine_tuning, epochs=2),
+    fine_tuning=dataclasses.replace(DEFAULT.fine_tuning, optimiser=_FAST, epochs=2),
 )
 #: All recipes, the small one in place of the default one.
 SMALL_RECIPES = RECIPES.replaced(SMALL)
 #: OLD and TWO have enough history for networks of their own, YNG for the pooled one to be measured
 #: on it, the others for none.
 SESSIONS = {"OLD": 850, "TWO": 420, "YNG": 160, "AAA": 120, "BBB": 121, "CCC": 122}
+#: Sessions in a row that are calm, or wild.
+SPELL = 30
 UNIVERSE = Universe(
     name="made",
     source="sample",
@@ -47,24 +52,38 @@ UNIVERSE = Universe(
 TRAINED = dataclasses.replace(UNIVERSE, name="trained", tickers=("OLD", "TWO", "YNG", "AAA"))
 
 
-def made_source(swing: float = 0.0) -> MadeSource:
-    """Return random walks; with `swing`, every second session is so much higher.
+def made_source(signalled: bool = False) -> MadeSource:
+    """Return random walks; with `signalled`, the opens tell how far closes will move.
 
-    A network is then worth publishing.
+    `har` does not look at opens, so a network is then worth publishing.
     """
-    return MadeSource({ticker: bars.copy() for ticker, bars in _made_bars(swing).items()})
+    return MadeSource({ticker: bars.copy() for ticker, bars in _made_bars(signalled).items()})
 
 
 @cache
-def _made_bars(swing: float) -> dict[str, pd.DataFrame]:
+def _made_bars(signalled: bool) -> dict[str, pd.DataFrame]:
     bars = {
         ticker: random_walk(number, count)
         for number, (ticker, count) in enumerate(SESSIONS.items())
     }
-    for table in bars.values():
-        alternating = np.arange(len(table))[::-1] % 2
-        table[PRICE_COLUMNS] = table[PRICE_COLUMNS].mul(1 + swing * alternating, axis=0)
-    return bars
+    return {ticker: _signalled(table) for ticker, table in bars.items()} if signalled else bars
+
+
+def _signalled(bars: pd.DataFrame) -> pd.DataFrame:
+    """Return bars that are calm and wild in turn: calm ones open below the close before.
+
+    All have the same range, whatever their closes do.
+    """
+    calm = np.arange(len(bars))[::-1] // SPELL % 2 == 0
+    close = bars["close"].to_numpy()
+    changes = np.diff(np.log(close), prepend=np.log(close[0])) * np.where(calm, 0.35, 1.4)
+    close = close[0] * np.exp(np.cumsum(changes))
+    before = np.concatenate([close[:1], close[:-1]])
+    opens = before * np.where(calm, 0.996, 1.004)
+    width = 0.03 + np.arange(len(bars)) % 7 / 10_000  # no two ranges in a row are equal
+    high = np.maximum.reduce([opens, close, before * (1 + width)])
+    low = np.minimum.reduce([opens, close, before * (1 - width)])
+    return bars.assign(open=opens, high=high, low=low, close=close)
 
 
 class MadeParts(Parts):

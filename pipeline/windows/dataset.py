@@ -148,11 +148,19 @@ class Windows:
         """Return normalised predictions (n, h) as prices (n, h), float64.
 
         Of shocks, there may be several of each session ahead, next to each other.
+
+        Raises:
+            ValueError: there are not as many shocks of each session ahead.
         """
         predictions = predictions.astype("float64")
         prices: np.ndarray
         if self.cut.of_shocks:
-            each = predictions.shape[1] // self.cut.outputs
+            each, left_over = divmod(predictions.shape[1], self.cut.outputs)
+            if left_over or not each:
+                raise ValueError(
+                    f"A network's {predictions.shape[1]} outputs cannot be shared out among the "
+                    f"{self.cut.outputs} sessions ahead."
+                )
             offset, scale = (np.repeat(part, each, axis=1) for part in (self.offset, self.scale))
             prices = self.last[:, None] * np.exp(offset + predictions * scale)
         else:

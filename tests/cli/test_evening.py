@@ -57,7 +57,7 @@ def stockcast(tmp_path):
 def test_an_evening_without_training_imports_no_tensorflow(stockcast, tmp_path):
     prices, forbidden = tmp_path / "prices", tmp_path / "forbidden"
     prices.mkdir()
-    for ticker, bars in made_source(swing=0.015).bars.items():
+    for ticker, bars in made_source(signalled=True).bars.items():
         if ticker in ("OLD", "TWO"):
             bars.to_csv(prices / f"{ticker}.csv", index=False)
     for library in ("tensorflow", "keras"):

@@ -52,7 +52,7 @@ def quick_original(made_once: MadeOnce) -> tuple[Path, Run]:
     """The home of a quick day whose networks are published, up to `watch`."""
 
     def make(home: Path) -> None:
-        with QuickParts(home, made_source(swing=0.015)) as parts:
+        with QuickParts(home, made_source(signalled=True)) as parts:
             run = quick_day(parts)
         (home / "run.json").write_text(json.dumps(run.to_json()))
 
@@ -65,7 +65,7 @@ def done(quick_original: tuple[Path, Run], tmp_path: Path) -> Iterator[tuple[Qui
     """A copy of the quick day, with parts that have not been used yet."""
     home, run = quick_original
     shutil.copytree(home, tmp_path / "copy")
-    with QuickParts(tmp_path / "copy", made_source(swing=0.015)) as parts:
+    with QuickParts(tmp_path / "copy", made_source(signalled=True)) as parts:
         yield parts, run
 
 

@@ -223,7 +223,8 @@ def test_a_source_s_recipe_is_trained_rolled_forward_and_measured_next_to_the_de
         note,
     )
     errors = " | ".join(
-        f"{metrics[name]:.4f}" for name in ("test/rmse", "test/rmse_ewma", "test/rmse_naive")
+        f"{metrics[name]:.4f}"
+        for name in ("test/rmse", "test/rmse_har", "test/rmse_ewma", "test/rmse_naive")
     )
     assert f"| RMSE one session ahead | {errors} |" in note
     assert "This protocol peeks: MinMax" in note and "It is never published." in note

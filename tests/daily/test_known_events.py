@@ -54,7 +54,7 @@ def universe(tmp_path):
 @pytest.fixture
 def quick(tmp_path):
     (tmp_path / "home").mkdir()
-    with QuickParts(tmp_path / "home", made_source(swing=0.015)) as parts:
+    with QuickParts(tmp_path / "home", made_source(signalled=True)) as parts:
         yield parts
 
 

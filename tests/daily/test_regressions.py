@@ -87,7 +87,7 @@ def test_a_young_stock_is_measured_up_to_the_session(done):
 def test_shards_and_their_order_change_nothing(done, tmp_path):
     parts, run = done
     (tmp_path / "other").mkdir()
-    with QuickParts(tmp_path / "other", made_source(swing=0.015)) as other:
+    with QuickParts(tmp_path / "other", made_source(signalled=True)) as other:
         again = plan(other, TRAINED, LAST, NOW)
         take_steps(other, again, last="pretrain")
         for tickers in (["AAA", "YNG"], ["TWO", "OLD"]):

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def parts(tmp_path):
-    with MadeParts(tmp_path, made_source(swing=0.015)) as parts:
+    with MadeParts(tmp_path, made_source(signalled=True)) as parts:
         yield parts
 
 

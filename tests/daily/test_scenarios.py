@@ -103,7 +103,7 @@ def test_a_young_ticker_takes_its_place_and_is_named(done):
     store_paths(parts, run.key, PATHS)
     lines = [message for step, _, message in parts.messages if step == "scenarios"]
     assert lines[0] == (
-        "AAA has 81 of the 250 past sessions; on the others it moves as another stock did, drawn "
+        "AAA has 93 of the 250 past sessions; on the others it moves as another stock did, drawn "
         "at random"
     )
     assert lines[-1].startswith(f"{PATHS} joint paths of 4 tickers, 5 sessions ahead: ")

@@ -22,5 +22,5 @@ def copied_day(made_day, tmp_path):
     """Parts on a copy of a whole day's home, for tests that change what is stored."""
     home = tmp_path / "copy"
     shutil.copytree(made_day[0].settings.home, home)
-    with MadeParts(home, made_source()) as copied:
+    with MadeParts(home, made_source(signalled=True)) as copied:
         yield copied

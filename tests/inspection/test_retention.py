@@ -42,7 +42,7 @@ KEEP_DAYS = 30
 def kept_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The home of three quick days, none of whose files was used for 100 days."""
     home = tmp_path_factory.mktemp("kept")
-    with QuickParts(home, made_source(swing=0.015)) as parts:
+    with QuickParts(home, made_source(signalled=True)) as parts:
         for session in (JANUARY, FEBRUARY, NEWEST):
             quick_day(parts, session)
     age(home)
@@ -58,7 +58,7 @@ def kept(kept_home: Path, tmp_path: Path) -> Iterator[QuickParts]:
 
 def copied(home: Path, to: Path) -> QuickParts:
     shutil.copytree(home, to)  # with the times of the files
-    return QuickParts(to, made_source(swing=0.015))
+    return QuickParts(to, made_source(signalled=True))
 
 
 def age(home: Path, days: int = 100) -> None:
@@ -254,7 +254,7 @@ def test_of_a_folder_that_people_chose_for_tensorboard_only_its_own_files_go(kep
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
         os.utime(path, (0, 0))
-    source = made_source(swing=0.015)
+    source = made_source(signalled=True)
     with QuickParts(tmp_path / "copy", source, tensorboard=str(board)) as parts:
         assert prune(parts, "TensorBoard") == 1
     assert letter.exists()

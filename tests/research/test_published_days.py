@@ -35,7 +35,7 @@ HORIZON = TRAINED.horizon
 @pytest.fixture(scope="module")
 def source():
     """Prices of which networks know something; a stock is split between the last two cutoffs."""
-    made = made_source(swing=0.015)
+    made = made_source(signalled=True)
     table = made.bars["TWO"]
     later = (table["date"] >= "2013-02-15").to_numpy()
     table.loc[later, ["open", "high", "low", "close"]] /= 2
@@ -139,7 +139,7 @@ def test_days_train_no_network_that_is_in_the_cache(backtested):
 
 
 def test_a_ticker_that_the_day_holds_back_has_no_forecast_and_the_reason(tmp_path):
-    broken = made_source(swing=0.015)
+    broken = made_source(signalled=True)
     table = broken.bars["TWO"]
     table.loc[table["date"] == "2013-02-11", "close"] *= 100
     request = dataclasses.replace(REQUEST, last=dt.date(2013, 2, 12))

@@ -40,7 +40,7 @@ def two_days(made_day, tmp_path: Path) -> Iterator[MadeParts]:
     """Parts on a copy of the day that tests share, with an older session next to it."""
     home = tmp_path / "copy"
     shutil.copytree(made_day[0].settings.home, home)
-    with MadeParts(home, made_source(swing=0.015), data_docs="always") as parts:
+    with MadeParts(home, made_source(signalled=True), data_docs="always") as parts:
         run_day(parts, plan(parts, TRAINED, OLDER, NOW))
         yield parts
 

@@ -68,6 +68,8 @@ def test_a_prediction_of_zero_is_the_centre_and_one_is_a_deviation_more(made):
     np.testing.assert_allclose(test.to_prices(test.future), test.actual_with_dividends, rtol=1e-6)
     twice = test.to_prices(np.repeat(np.zeros((len(test), HORIZON)), 2, axis=1))
     np.testing.assert_allclose(twice[:, ::2], twice[:, 1::2])
+    with pytest.raises(ValueError, match="2 outputs cannot be shared out among the 3 sessions"):
+        test.to_prices(np.zeros((len(test), HORIZON - 1)))
 
 
 def test_where_nothing_is_forecast_ewma_volatility_stands_in(made):
