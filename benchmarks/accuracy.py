@@ -351,8 +351,10 @@ def files_of(histories: Mapping[str, pd.DataFrame], target: str, year: int) -> d
     return files
 
 
-def interval(folds: list[Fold], stage: str, draws: int = DRAWS) -> tuple[float, float]:
-    """Return the confidence interval of the median ratio over tickers.
+def interval(
+    folds: list[Fold], stage: str, opponent: str = EWMA, draws: int = DRAWS
+) -> tuple[float, float]:
+    """Return the confidence interval of the median ratio to an opponent over tickers.
 
     The sessions that are drawn are the same for all tickers of a year.
     """
@@ -360,17 +362,17 @@ def interval(folds: list[Fold], stage: str, draws: int = DRAWS) -> tuple[float, 
     block = max(BLOCK_SESSIONS // folds[0].step, 1)
     medians = []
     series = [
-        (fold.year, fold.losses(stage).mean(axis=1), fold.losses(EWMA).mean(axis=1))
+        (fold.year, fold.losses(stage).mean(axis=1), fold.losses(opponent).mean(axis=1))
         for fold in folds
     ]
     for _ in range(draws):
         starts = {year: random.random(-(-300 // block)) for year in {fold.year for fold in folds}}
         ratios = []
-        for year, of_stage, of_walk in series:
+        for year, of_stage, of_opponent in series:
             count = len(of_stage)
             begins = (starts[year][:, None] * count).astype(int)
             rows = (begins + np.arange(block)).ravel()[:count] % count
-            ratios.append(of_stage[rows].mean() / of_walk[rows].mean())
+            ratios.append(of_stage[rows].mean() / of_opponent[rows].mean())
         medians.append(np.median(ratios))
     low, high = np.quantile(medians, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
@@ -402,10 +404,23 @@ def print_report(folds: list[Fold], target: str, years: list[int]) -> None:
     print_by_stock(folds, PUBLISHED)
     for name in har.HAR_NAMES:
         ratios = np.array([fold.ratio(PUBLISHED, name) for fold in folds])
+        low, high = interval(folds, PUBLISHED, name)
         print(
-            f"Published over {name}, paired: median {np.median(ratios):.4f}, better in "
-            f"{(ratios < 1).mean():.0%} of the stock-years."
+            f"Published over {name}, paired: median {np.median(ratios):.4f} [{low:.4f}-{high:.4f}],"
+            f" better in {(ratios < 1).mean():.0%} of the stock-years."
         )
+    print_coverage(folds)
+
+
+def print_coverage(folds: list[Fold]) -> None:
+    """Print what is published inside of each interval by year, mean over stocks."""
+    print("\nPublished inside of " + ", ".join(f"{level}%" for level in INTERVALS) + ":")
+    for year in sorted({fold.year for fold in folds}):
+        of_year = [fold for fold in folds if fold.year == year]
+        shares = [
+            np.mean([fold.coverage(PUBLISHED, level) for fold in of_year]) for level in INTERVALS
+        ]
+        print(f"{year}: " + ", ".join(f"{share:.1%}" for share in shares))
 
 
 def print_by_stock(folds: list[Fold], stage: str) -> None:
