@@ -161,7 +161,7 @@ class Gate:
 
 def _broken_rules(table: pd.DataFrame, suite: dict[str, Any]) -> list[rules.BrokenRule]:
     """Return the rules with the rows that fail them, by Great Expectations where it must be."""
-    broken = light_validation.light_validation(table, suite)
+    broken = light_validation.light_broken_rules(table, suite)
     return validation.broken_rules(validation.validate(table, suite)) if broken is None else broken
 
 

@@ -28,7 +28,7 @@ COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def light_validation(table: pd.DataFrame, suite: dict[str, Any]) -> list[BrokenRule] | None:
+def light_broken_rules(table: pd.DataFrame, suite: dict[str, Any]) -> list[BrokenRule] | None:
     """Return the rules of a suite with the rows of a table that fail them.
 
     Args:

@@ -7,7 +7,7 @@ import sys
 import pandas as pd
 import pytest
 
-from pipeline.quality.light_validation import KNOWN_EXPECTATIONS, light_validation
+from pipeline.quality.light_validation import KNOWN_EXPECTATIONS, light_broken_rules
 from tests.quality.made_bars import SUITES
 
 META = {"rule": "made", "reason": "", "message": ""}
@@ -20,7 +20,7 @@ TABLE = pd.DataFrame(
 def rows(expectation: str, **kwargs: object) -> list[int] | None:
     """Return the rows of the table that fail one expectation."""
     suite = {"expectations": [{"type": f"expect_{expectation}", "kwargs": kwargs, "meta": META}]}
-    broken = light_validation(TABLE, suite)
+    broken = light_broken_rules(TABLE, suite)
     return None if broken is None else broken[0].rows
 
 
@@ -84,7 +84,7 @@ def test_the_shipped_suites_are_known_in_full(name):
     }
     columns |= {"ticker", "session", "horizon", "is_shared_hole", "is_shared_extra", "has_range"}
     table = pd.DataFrame({column: [None] for column in sorted(columns)})
-    assert light_validation(table, suite) is not None
+    assert light_broken_rules(table, suite) is not None
 
 
 @pytest.mark.slow
