@@ -22,19 +22,30 @@ def small(**changes: object) -> PriceRecipe:
     return replace(DEFAULT, **{"window": window, "epochs": 2, **changes})
 
 
-def made_history(ticker: str = "UP", pull: float = 0.5, sessions: int = 500) -> pd.DataFrame:
+def made_history(
+    ticker: str = "UP", pull: float = 0.5, sessions: int = 500, wildness: float = 1.0
+) -> pd.DataFrame:
     """Return the prices of a stock that are pulled back to 100.
 
     Args:
-        pull: share by which they are pulled back a session: at 0.5 there is much to learn, at 0
-            nothing.
+        pull: share by which they are pulled back a session; at 0 nothing is.
+        wildness: how many times larger than others the changes of half of the sessions are; the
+            session before has a range as many times larger, from which that can be learnt.
     """
     random = np.random.default_rng(0)
+    is_wild = np.random.default_rng(1).random(sessions + 1) < 0.5
+    factor = np.where(is_wild, wildness, 1.0)
     close, level = np.empty(sessions), 0.0
     for session in range(sessions):
-        level = (1 - pull) * level + random.normal(scale=0.02)
+        level = (1 - pull) * level + random.normal(scale=0.02 * factor[session])
         close[session] = 100 * np.exp(level)
-    prices = {"open": close, "high": close * 1.01, "low": close * 0.99, "close": close}
+    reach = 0.01 * factor[1:]
+    prices = {
+        "open": close,
+        "high": close * (1 + reach),
+        "low": close * (1 - reach),
+        "close": close,
+    }
     days = pd.bdate_range("2010-01-04", periods=sessions)
     return HISTORY.conform(
         pd.DataFrame(
@@ -62,9 +73,10 @@ def training_files(ticker: str = "UP", pull: float = 0.5) -> dict[str, bytes]:
 
 
 def relative(model: bytes, windows: Windows) -> np.ndarray:
-    """Return a network's forecast (n, 2, 7) as changes in multiples of the volatility."""
+    """Return a network's forecast (n, 2, 7) as shocks: in multiples of what was expected."""
     [prices] = predict(model, (windows,), 2, "UP")
-    return (prices - windows.offset[:, None, None]) / windows.scale[:, None, None]
+    changes = np.log(prices / windows.last[:, None, None])
+    return (changes - windows.offset[:, :, None]) / windows.scale[:, :, None]
 
 
 def anchor(dataset: Dataset) -> np.ndarray:
