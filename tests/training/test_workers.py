@@ -139,7 +139,8 @@ def test_a_worker_forecasts_with_a_network_that_numpy_does_not_know(workers, dat
 
     past = keras.Input(dataset.test.past.shape[1:], name="past")
     hidden = keras.layers.Bidirectional(keras.layers.LSTM(2))(past)
-    keras.Model(past, keras.layers.Dense(dataset.test.cut.outputs)(hidden)).save(tmp_path / "model.keras")
+    outputs = keras.layers.Dense(dataset.test.cut.outputs)(hidden)
+    keras.Model(past, outputs).save(tmp_path / "model.keras")
     model = (tmp_path / "model.keras").read_bytes()
     windows = (dataset.validation, dataset.test)
     [(_, future)] = workers.run([PredictJob("UP", model, windows, 2)])
