@@ -192,8 +192,10 @@ def _normalised(data: Dataset, forecast: np.ndarray) -> dict[str, float]:
     """
 
     def squares(part: Windows, prices: np.ndarray) -> np.ndarray:
-        errors: np.ndarray = (prices - part.ahead_with_dividends[:, 0]) / part.scale
-        return errors**2
+        actual = part.ahead_with_dividends[:, 0]
+        predicted, happened = (part.from_prices(each[:, None]) for each in (prices, actual))
+        errors: np.ndarray = predicted - happened
+        return errors[:, 0] ** 2
 
     # The sources count what they validate on as training.
     before = [squares(part, part.last) for part in (data.train, data.validation)]

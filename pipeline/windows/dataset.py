@@ -99,13 +99,7 @@ class Windows:
     @cached_property
     def future(self) -> np.ndarray:
         """float32 (n, outputs): the network's targets, with dividends added back."""
-        ahead = self.ahead_with_dividends[:, : self.cut.outputs]
-        if self.cut.of_shocks:
-            moved = np.log(ahead / self.last[:, None])
-            future: np.ndarray = (moved - self.offset) / self.scale
-        else:
-            future = (ahead - self.offset[:, None]) / self.scale[:, None]
-        return future.astype("float32")
+        return self.from_prices(self.ahead_with_dividends[:, : self.cut.outputs]).astype("float32")
 
     @property
     def finite(self) -> np.ndarray:
@@ -143,6 +137,16 @@ class Windows:
         """Money (n,): one recent volatility, in which a distribution's width is measured."""
         unit: np.ndarray = self.last * self.volatility
         return unit
+
+    def from_prices(self, prices: np.ndarray) -> np.ndarray:
+        """Return prices (n, h) of the first h sessions ahead as a network predicts them, (n, h)."""
+        normalised: np.ndarray
+        if self.cut.of_shocks:
+            offset, scale = (part[:, : prices.shape[1]] for part in (self.offset, self.scale))
+            normalised = (np.log(prices / self.last[:, None]) - offset) / scale
+        else:
+            normalised = (prices - self.offset[:, None]) / self.scale[:, None]
+        return normalised
 
     def to_prices(self, predictions: np.ndarray) -> np.ndarray:
         """Return normalised predictions (n, h) as prices (n, h), float64.

@@ -65,6 +65,7 @@ def test_a_prediction_of_zero_is_the_centre_and_one_is_a_deviation_more(made):
         prices = test.to_prices(np.full((len(test), HORIZON), shock))
         expected = test.last[:, None] * np.exp(centres + shock * deviations)
         np.testing.assert_allclose(prices, expected, rtol=1e-6)
+    np.testing.assert_allclose(test.from_prices(prices[:, :2]), 1.0)
     np.testing.assert_allclose(test.to_prices(test.future), test.actual_with_dividends, rtol=1e-6)
     twice = test.to_prices(np.repeat(np.zeros((len(test), HORIZON)), 2, axis=1))
     np.testing.assert_allclose(twice[:, ::2], twice[:, 1::2])
