@@ -24,6 +24,8 @@ TRIED_WEIGHTS = np.linspace(0, 1, 21)
 #: what networks gained was shrunk away; on the evidence of all alone, the worst stock-year lost
 #: 1.5% instead of 1.3%.
 WEIGHT_OF_ALL = 2.0
+#: A smaller share is none: it would be shown as 0%, and moves no price.
+LEAST_WEIGHT = 0.005
 
 
 class MeasuredWindows(Protocol):
@@ -111,7 +113,10 @@ def _combined_losses(own: np.ndarray, places: np.ndarray, of_all: np.ndarray) ->
 def _shrunk_weight(tried: np.ndarray, horizon: int) -> float:
     best = int(tried.mean(axis=1).argmin())  # the first of equals: the least of the network
     share = kept_share(tried[0] - tried[best], horizon) if best else 0.0
-    return round(float(TRIED_WEIGHTS[best] * share), 4)
+    weight = round(float(TRIED_WEIGHTS[best] * share), 4)
+    if weight < LEAST_WEIGHT:
+        return 0.0
+    return weight if 1 - weight >= LEAST_WEIGHT else 1.0
 
 
 def blend(network: np.ndarray, baseline: np.ndarray, share: float) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.decisions.blending import (
+    LEAST_WEIGHT,
     TRIED_WEIGHTS,
     WEIGHT_OF_ALL,
     LossCurve,
@@ -107,6 +108,15 @@ def test_the_weight_is_the_best_of_those_tried_shrunk_by_its_evidence():
     t = t_statistic(curve.losses[0] - curve.losses[12], CORRELATED_SESSIONS)
     assert t > 1
     assert network_weights({"IBM": curve}) == {"IBM": round(0.6 * (1 - 1 / t**2), 4)}
+
+
+def test_a_share_that_would_be_shown_as_none_is_none():
+    small = [losing(0.9999, best=0.05, noise=noise) for noise in np.geomspace(0.001, 0.1, 200)]
+    small = [curve for curve in small if 0 < shrunk(curve.losses) < LEAST_WEIGHT]
+    large = losing(0.9)
+    assert small and 1 - LEAST_WEIGHT < shrunk(large.losses) < 1
+    weights = [network_weights({"IBM": curve})["IBM"] for curve in (*small, large)]
+    assert weights == [0.0] * len(small) + [1.0]
 
 
 def test_the_thinner_the_evidence_the_smaller_the_weight():
