@@ -10,18 +10,20 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Before TensorFlow: it brings a libcurl of its own for all to see, and yfinance's would then lack
 # what makes it look like a browser. (The product never has both in one process.)
 import curl_cffi  # noqa: F401
 import pytest
 
-from pipeline.daily import passed
-from pipeline.run import Run
-from pipeline.storage import embedded_postgres
-from pipeline.tracking import Tracker
-from tests.made_days import TRAINED, MadeParts, made_source, run_made_day
 from tests.made_once import MadeOnce
+
+# The process that only hands out tests begins with this file, too: all others wait for it, so that
+# a fixture imports what it needs.
+if TYPE_CHECKING:
+    from pipeline.run import Run
+    from tests.made_days import MadeParts
 
 # What these say is for tests/browser.py; as settings they would be refused.
 for name in ("STOCKCAST_TEST_BROWSER", "STOCKCAST_SCREENSHOTS"):
@@ -62,6 +64,8 @@ def postgres_home() -> Iterator[Path]:
     Not in pytest's own temporary folder: as root, the server runs as another user, whom pytest
     locks out again each time it starts.
     """
+    from pipeline.storage import embedded_postgres
+
     home = Path(tempfile.mkdtemp(prefix="stockcast-test-", dir="/tmp"))
     embedded_postgres.keep(home)
     yield home
@@ -71,6 +75,8 @@ def postgres_home() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def postgres_store_url(postgres_home: Path) -> str:
+    from pipeline.storage import embedded_postgres
+
     return embedded_postgres.url(postgres_home, "stockcast_test")
 
 
@@ -85,6 +91,7 @@ def made_once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 @pytest.fixture(scope="session")
 def mlflow_database(made_once: MadeOnce) -> Path:
     """An SQLite file with MLflow's empty tables (seconds of work), made once, then copied."""
+    from pipeline.tracking import Tracker
 
     def make(folder: Path) -> None:
         Tracker(f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts"), "none").prepare()
@@ -98,6 +105,9 @@ def made_day(made_once: MadeOnce, mlflow_database: Path) -> Iterator[tuple[MadeP
 
     For tests that look at what it left and change nothing.
     """
+    from pipeline.daily import passed
+    from pipeline.run import Run
+    from tests.made_days import TRAINED, MadeParts, made_source, run_made_day
 
     def make(home: Path) -> None:
         shutil.copy(mlflow_database, home / "mlflow.db")
