@@ -52,7 +52,7 @@ def declared(parts):
 
 
 def days(parts, sessions):
-    return {session: quick_day(parts, session, declared(parts)) for session in sessions}
+    return {session: quick_day(parts, session, declared(parts), "score") for session in sessions}
 
 
 def test_a_session_forecasts_its_own_members_and_a_leaver_is_scored(forward):

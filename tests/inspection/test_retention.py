@@ -5,6 +5,7 @@ Days are quick here (see `quick_days`); `test_pruning` has a real one.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 import os
@@ -36,6 +37,8 @@ from tests.made_prices import LAST
 #: Two sessions of a month, of which the older one trains, and one of the month before.
 JANUARY, FEBRUARY, NEWEST = dt.date(2013, 1, 15), dt.date(2013, 2, 4), dt.date(2013, 2, 28)
 KEEP_DAYS = 30
+#: One ticker with networks of its own, one with the pooled one, one with none.
+FEWER = dataclasses.replace(TRAINED, tickers=("OLD", "YNG", "AAA"))
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +47,7 @@ def kept_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("kept")
     with QuickParts(home, made_source(signalled=True)) as parts:
         for session in (JANUARY, FEBRUARY, NEWEST):
-            quick_day(parts, session)
+            quick_day(parts, session, FEWER)
     age(home)
     return home
 
@@ -87,7 +90,7 @@ def explanations(parts: QuickParts) -> list[str]:
     return [
         explanation_text(parts, find_explanation(parts, session, ticker, universe="trained"))
         for session in (JANUARY, FEBRUARY, NEWEST)
-        for ticker in TRAINED.tickers
+        for ticker in FEWER.tickers
     ]
 
 
@@ -103,7 +106,7 @@ def test_old_sessions_lose_what_can_be_made_again_and_say_the_same(kept):
     before, stored = explanations(kept), rows(kept)
     kinds = unneeded(kept)
     assert {name: len(usage.unneeded) for name, usage in kinds.items()} == {
-        "replays": 2 * len(TRAINED.tickers),
+        "replays": 2 * len(FEWER.tickers),
         "regressions": 4,  # those of two old trainings, and what one forecasts from old sessions
         # Of two sessions, and of January for a stock too young for any other.
         "datasets": len(kinds["datasets"].unneeded),
@@ -116,7 +119,7 @@ def test_old_sessions_lose_what_can_be_made_again_and_say_the_same(kept):
         if own.datasets
     }
     assert {Path(name).stem for name in kinds["datasets"].unneeded} <= lives
-    assert prune(kept) > 2 * len(TRAINED.tickers)
+    assert prune(kept) > 2 * len(FEWER.tickers)
     assert explanations(kept) == before and not any("NOT THERE" in text for text in before)
     for name, table in rows(kept).items():
         pd.testing.assert_frame_equal(table, stored[name])
@@ -135,7 +138,7 @@ def test_the_next_session_is_what_it_would_have_been(kept, kept_home, tmp_path):
     prune(kept)
     with copied(kept_home, tmp_path / "unpruned") as other:
         for parts in (kept, other):
-            quick_day(parts, LAST)
+            quick_day(parts, LAST, FEWER)
         assert kept.fits == other.fits  # nothing had to be trained again
         expected = rows(other)
     for name, table in rows(kept).items():
@@ -148,14 +151,14 @@ def test_the_next_session_is_what_it_would_have_been(kept, kept_home, tmp_path):
 def test_an_old_session_that_is_repeated_changes_nothing_but_its_files(kept):
     stored = rows(kept)
     prune(kept)
-    quick_day(kept, JANUARY)
+    quick_day(kept, JANUARY, FEWER)
     assert kept.fits == []
     for name, table in rows(kept).items():
         pd.testing.assert_frame_equal(table, stored[name])
 
 
 def test_what_a_repeated_session_works_with_is_left_alone(kept):
-    run = quick_day(kept, JANUARY, last="evaluate")
+    run = quick_day(kept, JANUARY, FEWER, last="evaluate")
     assert set(unneeded(kept)) <= {"replays", "regressions", "datasets", "measurements"}
     own = lineup.load(kept, run, ["OLD"])["OLD"]
     prune(kept)
@@ -171,7 +174,7 @@ def test_what_a_repeated_session_works_with_is_left_alone(kept):
 
 
 def test_a_step_that_lacks_what_is_gone_withdraws_nothing(kept):
-    run = quick_day(kept, JANUARY, last="ingest")
+    run = quick_day(kept, JANUARY, FEWER, last="ingest")
     stored = rows(kept)
     replay = lineup.load(kept, run, ["OLD"])["OLD"].replay_file
     (Path(kept.settings.home) / "artifacts" / replay).unlink()
