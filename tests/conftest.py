@@ -1,4 +1,4 @@
-"""Fixtures that several test files share: a store on each kind of database, and MLflow's tables."""
+"""Fixtures that several test files share: stores, and the tables of MLflow and Airflow."""
 
 from __future__ import annotations
 
@@ -97,6 +97,14 @@ def mlflow_database(made_once: MadeOnce) -> Path:
         Tracker(f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts"), "none").prepare()
 
     return made_once("mlflow", make) / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def airflow_database(made_once: MadeOnce) -> Path:
+    """An SQLite file with Airflow's empty tables: made once, then copied."""
+    from tests.airflow_homes import migrate_database
+
+    return made_once("airflow", migrate_database) / "airflow.db"
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.airflow_homes import clean_environment
+from tests.forked_airflow import ForkedAirflow
 
 DAGS = Path(__file__).parents[1] / "dags"
 #: Libraries that no DAG file may make the processor wait for.
@@ -92,13 +93,29 @@ print("FOUND" + json.dumps([str(run.state), run.run_id, tasks]))
 
 
 def parsed_dags(home: Path, **settings: str) -> dict[str, Any]:
-    """Return import errors, heavy libraries and all DAGs of `dags/`, by id."""
-    found: dict[str, Any] = _python(_PARSE, home, **settings)
-    return found
+    """Return import errors, heavy libraries and all DAGs of `dags/`, by id.
+
+    A process that has imported nothing else finds them.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", _PARSE],
+        env=clean_environment(home, **settings),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        cwd=home,
+    )
+    parsed: dict[str, Any] = found(done.stdout)
+    return parsed
 
 
 def run_dag(
-    file: str, conf: dict[str, Any], home: Path, dag_id: str = "", **settings: str
+    airflow: ForkedAirflow,
+    file: str,
+    conf: dict[str, Any],
+    home: Path,
+    dag_id: str = "",
+    **settings: str,
 ) -> tuple[str, str, list[dict[str, Any]]]:
     """Run a DAG once with `conf` in its form, in a home with a migrated database.
 
@@ -111,25 +128,12 @@ def run_dag(
     """
     # One worker: importing TensorFlow is most of what training takes here.
     changes = {"AIRFLOW__CORE__DAGS_FOLDER": str(DAGS), "STOCKCAST_WORKERS": "1", **settings}
-    request = [f"{file}.py", dag_id or file, conf]
-    state, run_id, tasks = _python(_RUN, home, request, **changes)
+    request = json.dumps([f"{file}.py", dag_id or file, conf])
+    state, run_id, tasks = found(airflow.run(_RUN, home, request, **changes))
     return state, run_id, tasks
 
 
-def run_python(code: str, home: Path, *arguments: str, **changes: str) -> str:
-    """Run code in a process of its own; return what it prints."""
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        env=clean_environment(home, **changes),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        cwd=home,
-    )
-    return done.stdout
-
-
-def _python(code: str, home: Path, request: object = None, **changes: str) -> Any:
-    output = run_python(code, home, json.dumps(request), **changes)
+def found(output: str) -> Any:
+    """Return what a process has printed as JSON behind the word FOUND."""
     print(output)  # for whoever looks at a test that failed
     return json.loads(output.split("FOUND")[1].splitlines()[0])

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.airflow_homes import migrate_database, use_empty_home
+from tests.airflow_homes import use_empty_home
+from tests.forked_airflow import ForkedAirflow
 from tests.made_dags import parsed_dags
 from tests.made_once import MadeOnce
 
@@ -28,9 +32,16 @@ def parsed(made_once: MadeOnce) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def airflow_database(made_once: MadeOnce) -> Path:
-    """An SQLite file with Airflow's empty tables: made once, then copied."""
-    return made_once("airflow", migrate_database) / "airflow.db"
+def airflow(made_once: MadeOnce) -> Iterator[ForkedAirflow]:
+    """Airflow in a process that all share, for runs of DAGs in forks of it."""
+
+    def make(folder: Path) -> None:
+        # A socket's name is short, and pytest's own folder may have a long one.
+        (folder / "socket").write_text(tempfile.mkdtemp(prefix="stockcast-test-", dir="/tmp"))
+
+    home = made_once("forked_airflow", make)
+    with contextlib.closing(ForkedAirflow(home, Path((home / "socket").read_text()))) as forked:
+        yield forked
 
 
 @pytest.fixture

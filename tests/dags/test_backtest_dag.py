@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.forked_airflow import ForkedAirflow
 from tests.made_dags import run_dag
 from tests.made_prices import random_walk
 
@@ -55,7 +56,7 @@ def test_no_more_tasks_are_mapped_than_airflow_takes():
     assert blocks == list(range(777))
 
 
-def test_it_compares_whom_it_was_asked_to(dag_home: Path):
+def test_it_compares_whom_it_was_asked_to(dag_home: Path, airflow: ForkedAirflow):
     (dag_home / "prices").mkdir()
     for seed, ticker in enumerate(("IBM", "MSFT")):
         prices = random_walk(seed, 900, dt.date(2017, 1, 31))
@@ -73,7 +74,7 @@ def test_it_compares_whom_it_was_asked_to(dag_home: Path):
         "refit": 15,
         "horizon": 2,
     }
-    state, _, tasks = run_dag("backtest", conf, dag_home, **places)
+    state, _, tasks = run_dag(airflow, "backtest", conf, dag_home, **places)
     assert (state, {task["state"] for task in tasks}) == ("success", {"success"})
     assert [task["name"] for task in tasks if task["task"] == "shard"] == [
         f"{name} block {number} of 2"

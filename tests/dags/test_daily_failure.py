@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from pipeline.tracking import Origin, Tracker
-from tests.made_dags import run_dag, run_python
+from tests.made_dags import run_dag
 from tests.made_prices import LAST, random_walk
 
 pytestmark = pytest.mark.slow
@@ -71,7 +71,7 @@ with create_session() as session:
 """
 
 
-def test_a_run_whose_check_fails_leaves_no_run_in_mlflow_running(home, left_by_others):
+def test_a_run_whose_check_fails_leaves_no_run_in_mlflow_running(home, left_by_others, airflow):
     settings = {
         "TRACKING_URI": f"sqlite:///{home}/mlflow.db",
         "STORE_URL": f"sqlite:///{home}/store.db",
@@ -80,8 +80,8 @@ def test_a_run_whose_check_fails_leaves_no_run_in_mlflow_running(home, left_by_o
         "MAX_QUARANTINED": "0",
     }
     places = {f"STOCKCAST_{name}": value for name, value in settings.items()}
-    run_python(QUEUED, home, **places)
-    state, run_id, tasks = run_dag("daily_forecast", {}, home, DAG_ID, **places)
+    airflow.run(QUEUED, home, **places)
+    state, run_id, tasks = run_dag(airflow, "daily_forecast", {}, home, DAG_ID, **places)
 
     states = {task["task"]: task["state"] for task in tasks}
     assert (state, states["check"], states["publish"]) == ("failed", "failed", "upstream_failed")

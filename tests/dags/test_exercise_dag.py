@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.forked_airflow import ForkedAirflow
 from tests.made_dags import run_dag
 
 pytestmark = pytest.mark.slow
@@ -40,10 +41,10 @@ def test_the_form_offers_every_recipe_that_needs_no_prices(dag):
     assert dag["undocumented"] == []
 
 
-def test_it_trains_the_recipes_that_were_asked_for(dag_home: Path):
+def test_it_trains_the_recipes_that_were_asked_for(dag_home: Path, airflow: ForkedAirflow):
     conf = {"recipes": ["statquest-unit", "meetup-logic-gates"], "seed": 3}
     tracking = {"STOCKCAST_TRACKING_URI": f"sqlite:///{dag_home}/mlflow.db"}
-    state, _, tasks = run_dag("exercises", conf, dag_home, **tracking)
+    state, _, tasks = run_dag(airflow, "exercises", conf, dag_home, **tracking)
     states = [(task["task"], task["index"], task["state"]) for task in tasks]
     assert (state, states) == (
         "success",

@@ -9,6 +9,7 @@ import pytest
 from pipeline.daily import plan, run_day
 from pipeline.parts import Parts, universe_of
 from pipeline.settings import Settings
+from tests.forked_airflow import ForkedAirflow
 from tests.made_dags import run_dag
 from tests.made_days import NOW
 from tests.made_faults import (
@@ -23,7 +24,9 @@ from tests.made_faults import (
 pytestmark = pytest.mark.slow
 
 
-def test_a_history_that_cannot_be_adjusted_withdraws_its_ticker_alone(dag_home: Path, monkeypatch):
+def test_a_history_that_cannot_be_adjusted_withdraws_its_ticker_alone(
+    dag_home: Path, airflow: ForkedAirflow, monkeypatch
+):
     five_stocks(dag_home)
     variables = five_settings(dag_home)
     for name, value in variables.items():
@@ -35,7 +38,9 @@ def test_a_history_that_cannot_be_adjusted_withdraws_its_ticker_alone(dag_home: 
     assert what_is_left(dag_home)[0] == list(FIVE)
 
     settings = {name: value for name, value in variables.items() if name != "STOCKCAST_HOME"}
-    state, _, tasks = run_dag("daily_forecast", {}, dag_home, "daily_forecast_five", **settings)
+    state, _, tasks = run_dag(
+        airflow, "daily_forecast", {}, dag_home, "daily_forecast_five", **settings
+    )
     states = {task["task"]: task["state"] for task in tasks if task["task"] != "drift_warning"}
     assert (state, set(states.values())) == ("success", {"success"})
     published, reason, withdrawn, page = what_is_left(dag_home)

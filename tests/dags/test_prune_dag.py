@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.storage import Store
+from tests.forked_airflow import ForkedAirflow
 from tests.made_dags import run_dag
 from tests.made_publications import fill
 
@@ -28,7 +29,7 @@ def test_it_is_off_until_it_is_switched_on_and_then_runs_weekly(dag):
     assert "30 days" in dag["page"] and "{" not in dag["page"]
 
 
-def test_it_removes_what_nobody_needs(dag_home: Path):
+def test_it_removes_what_nobody_needs(dag_home: Path, airflow: ForkedAirflow):
     old, new = (dag_home / "artifacts" / "replays" / f"{name}.npz" for name in ("old", "new"))
     old.parent.mkdir(parents=True)
     for path in (old, new):
@@ -41,7 +42,7 @@ def test_it_removes_what_nobody_needs(dag_home: Path):
     store = Store.open(databases["STOCKCAST_STORE_URL"])
     fill(store)
     store.close()
-    state, _, [task] = run_dag("prune", {}, dag_home, **databases)
+    state, _, [task] = run_dag(airflow, "prune", {}, dag_home, **databases)
     assert (state, task["state"]) == ("success", "success")
     assert task["returned"]["replays"] == "1 file, 1 bytes"
     assert new.exists() and not old.exists()

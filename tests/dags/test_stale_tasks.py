@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.made_dags import run_python
+from tests.forked_airflow import ForkedAirflow
+from tests.made_dags import found
 
 pytestmark = pytest.mark.slow
 
@@ -153,7 +154,7 @@ class Case:
 
 #: Its end is the scheduler's once a task is cleared.
 AGAIN = [["no A"], ["report -1"], 0]
-#: One process runs them all: importing Airflow is most of what a run takes.
+#: One process runs them all.
 CASES = {
     "shards": Case(
         ["broken B", "no A"],
@@ -178,7 +179,9 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def rounds(airflow_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def rounds(
+    airflow: ForkedAirflow, airflow_database: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Any:
     """(state, {task: [state, attempts]}) of each run at first, and after each request."""
     home = tmp_path_factory.mktemp("stale")
     shutil.copy(airflow_database, home / "airflow.db")
@@ -190,9 +193,7 @@ def rounds(airflow_database: Path, tmp_path_factory: pytest.TempPathFactory) -> 
             (folder / file).touch()
     asked = {name: [case.requests, case.moment] for name, case in CASES.items()}
     folder = str(home / "dags")
-    output = run_python(ROUNDS, home, json.dumps(asked), AIRFLOW__CORE__DAGS_FOLDER=folder)
-    print(output)
-    return json.loads(output.split("FOUND")[1].splitlines()[0])
+    return found(airflow.run(ROUNDS, home, json.dumps(asked), AIRFLOW__CORE__DAGS_FOLDER=folder))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.forked_airflow import ForkedAirflow
 from tests.made_dags import run_dag
 from tests.made_prices import random_walk
 
@@ -42,7 +43,7 @@ def test_the_form_offers_the_recipes_that_have_a_space():
     assert (form["universe"].value, form["universe"].schema["enum"]) == ("mine", ["mine", "crypto"])
 
 
-def test_it_writes_the_winner(dag_home: Path):
+def test_it_writes_the_winner(dag_home: Path, airflow: ForkedAirflow):
     (dag_home / "prices").mkdir()
     prices = random_walk(3, 1100, dt.date(2017, 1, 31))
     prices.to_csv(dag_home / "prices" / "IBM.csv", index=False)
@@ -61,7 +62,7 @@ def test_it_writes_the_winner(dag_home: Path):
         "STOCKCAST_UNIVERSES": str(dag_home / "universes.toml"),
     }
     conf = {"recipe": "castilla", "universe": "mine", "trials": 2, "folds": 1}
-    state, _, [task] = run_dag("tune", conf, dag_home, **places)
+    state, _, [task] = run_dag(airflow, "tune", conf, dag_home, **places)
     assert (state, task["task"]) == ("success", "search")
     returned = task["returned"]
     assert 0.5 < returned["winner"] <= returned["as_it_is"]
