@@ -9,6 +9,7 @@ signal. Imports are two thirds of a quick day's processor time, and every day wo
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -26,6 +27,7 @@ IMPORTED = (
 def main() -> int:
     for name in IMPORTED:
         import_module(name)
+    gc.freeze()  # a collection in a fork would copy all that it shares with this process
     print("ready", flush=True)
     for line in sys.stdin:
         request = json.loads(line)
