@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import shutil
@@ -22,7 +23,6 @@ from pipeline.scheduling import prune
 from pipeline.scheduling.airflow_metadata import CONNECTION_VARIABLE
 from pipeline.storage import Store
 from pipeline.tracking import MlflowPruning, TrackedRun
-from tests.airflow_homes import migrate_database
 from tests.made_days import NOW, TRAINED, MadeParts, made_source
 from tests.made_prices import LAST
 from tests.made_publications import fill
@@ -35,13 +35,45 @@ OLDER = dt.date(2013, 2, 27)
 IN_A_YEAR = dt.datetime.now(dt.UTC) + dt.timedelta(days=365)
 
 
-@pytest.fixture
-def two_days(made_day, tmp_path: Path) -> Iterator[MadeParts]:
-    """Parts on a copy of the day that tests share, with an older session next to it."""
-    home = tmp_path / "copy"
+def parts_at(home: Path) -> MadeParts:
+    return MadeParts(home, made_source(signalled=True), data_docs="always")
+
+
+@pytest.fixture(scope="module")
+def two_days_home(made_day, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the day that tests share, with an older session next to it."""
+    home = tmp_path_factory.mktemp("pruning") / "copy"
     shutil.copytree(made_day[0].settings.home, home)
-    with MadeParts(home, made_source(signalled=True), data_docs="always") as parts:
+    with parts_at(home) as parts:
         run_day(parts, plan(parts, TRAINED, OLDER, NOW))
+    shutil.copytree(home, kept(home))
+    return home
+
+
+def kept(home: Path) -> Path:
+    """Return the copy of a home that nothing changes."""
+    return home.with_name("kept")
+
+
+def restore(home: Path) -> None:
+    """Make a home what it was; MLflow goes on using its database."""
+    for path in home.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+    shutil.copytree(kept(home), home, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.db*"))
+    for file in kept(home).glob("*.db"):
+        with (
+            contextlib.closing(sqlite3.connect(file)) as old,
+            contextlib.closing(sqlite3.connect(home / file.name)) as new,
+        ):
+            old.backup(new)
+
+
+@pytest.fixture
+def two_days(two_days_home: Path) -> Iterator[MadeParts]:
+    """Parts on both days as they were, in the folder whose name they have noted."""
+    restore(two_days_home)
+    with parts_at(two_days_home) as parts:
         yield parts
 
 
@@ -122,8 +154,8 @@ def test_what_is_behind_a_server_or_was_never_used_is_named(tmp_path):
     assert not (tmp_path / "mlflow.db").exists()
 
 
-def test_airflows_old_records_go_by_its_own_command(tmp_path, monkeypatch):
-    migrate_database(tmp_path)
+def test_airflows_old_records_go_by_its_own_command(tmp_path, airflow_database, monkeypatch):
+    shutil.copy(airflow_database, tmp_path / "airflow.db")
     database = sqlite3.connect(tmp_path / "airflow.db")
     now = dt.datetime.now(dt.UTC)
     moments = [now, now - dt.timedelta(days=40), now - dt.timedelta(days=50)]
