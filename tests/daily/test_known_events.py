@@ -30,8 +30,6 @@ from tests.made_prices import LAST
 
 #: The sessions ahead of it are 2013-02-28, -03-01, -04, -05 and -06.
 SESSION = dt.date(2013, 2, 27)
-#: Two stocks with networks of their own: events know nothing of how a stock is forecast.
-PAIR = dataclasses.replace(TRAINED, tickers=("OLD", "TWO"))
 EVENING = dt.datetime(2013, 2, 28, 1, tzinfo=dt.UTC)
 HEADER = "ticker,date,kind,amount,known_at\n"
 DECLARED = "OLD,2013-03-02,dividend,2,2013-02-20\nTWO,2013-03-20,dividend,1,2013-02-20\n"
@@ -39,10 +37,10 @@ DECLARED = "OLD,2013-03-02,dividend,2,2013-02-20\nTWO,2013-03-20,dividend,1,2013
 
 def day_of(parts, universe, session=SESSION, moment=EVENING):
     parts.store.events.clock = lambda: moment
-    return quick_day(parts, session, universe, last="publish")
+    return quick_day(parts, session, universe)
 
 
-def forecasts(parts, ticker=PAIR.tickers):
+def forecasts(parts, ticker=TRAINED.tickers):
     return parts.store.load(FORECASTS, ticker=list(ticker), cutoff=SESSION)
 
 
@@ -50,7 +48,7 @@ def forecasts(parts, ticker=PAIR.tickers):
 def universe(tmp_path):
     """A universe with a file of events, of which it has none yet."""
     (tmp_path / "events.csv").write_text(HEADER)
-    return dataclasses.replace(PAIR, events=str(tmp_path / "events.csv"))
+    return dataclasses.replace(TRAINED, events=str(tmp_path / "events.csv"))
 
 
 @pytest.fixture
@@ -168,7 +166,7 @@ def test_a_wrong_row_is_noted_and_its_ticker_goes_on_without(quick, universe):
     assert f"its events are not read: {message}" in lines
     noted = quick.store.load(FINDINGS, rule="events_unread", **run.key)
     assert noted["message"].tolist() == [f"OLD: {message}"]
-    assert len(forecasts(quick)) == 10
+    assert len(forecasts(quick)) == 20
     assert [*known_events.dividends_ahead(quick, run, ["OLD", "TWO"])] == ["TWO"]
     write(universe, "")
     take_steps(quick, run, last="check")
