@@ -37,7 +37,7 @@ DECLARED = "OLD,2013-03-02,dividend,2,2013-02-20\nTWO,2013-03-20,dividend,1,2013
 
 def day_of(parts, universe, session=SESSION, moment=EVENING):
     parts.store.events.clock = lambda: moment
-    return quick_day(parts, session, universe)
+    return quick_day(parts, session, universe, last="publish")
 
 
 def forecasts(parts, ticker=TRAINED.tickers):
