@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import curl_cffi  # noqa: F401
 import pytest
 
-from tests.airflow_homes import FIRST_IMPORTED
+from tests.airflow_homes import FIRST_IMPORTED, migrate_database
 from tests.made_once import MadeOnce
 
 # The process that only hands out tests begins with this file, too: all others wait for it, so that
@@ -106,8 +106,6 @@ def mlflow_database(made_once: MadeOnce) -> Path:
 @pytest.fixture(scope="session")
 def airflow_database(made_once: MadeOnce) -> Path:
     """An SQLite file with Airflow's empty tables: made once, then copied."""
-    from tests.airflow_homes import migrate_database
-
     return made_once("airflow", migrate_database) / "airflow.db"
 
 

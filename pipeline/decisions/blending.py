@@ -24,7 +24,7 @@ TRIED_WEIGHTS = np.linspace(0, 1, 21)
 #: what networks gained was shrunk away; on the evidence of all alone, the worst stock-year lost
 #: 1.5% instead of 1.3%.
 WEIGHT_OF_ALL = 2.0
-#: A smaller share is none: it would be shown as 0%, and moves no price.
+#: A smaller share, of the network or of the baseline, is none: it would be shown as 0%.
 LEAST_WEIGHT = 0.005
 
 
