@@ -2,16 +2,24 @@
 
 from pipeline.models import har, statistical
 from pipeline.models.baselines import BASELINES, EWMA, NAIVE, YARDSTICKS, FittedBaseline, linear
-from pipeline.models.default import DEFAULT, AnchoredQuantiles
+from pipeline.models.default import DEFAULT, AnchoredQuantiles, anchor_weights
 from pipeline.models.har import HAR
 from pipeline.models.har_features import Panel
 from pipeline.models.har_medians import LINE_INPUTS
 from pipeline.models.har_panels import panel_of
 from pipeline.models.layers.recurrent import EMBEDDING, NUMBERING, Stack
 from pipeline.models.network import Examples, Shape
-from pipeline.models.optimisation import CrossEntropy, Loss, Optimiser, Pinball
+from pipeline.models.optimisation import CrossEntropy, Loss, LossFunction, Optimiser, Pinball
 from pipeline.models.pooled_har import STANDING, PooledHar, StockHar
-from pipeline.models.recipe import FAITHFUL, Exercise, ExerciseRecipe, PriceRecipe, Recipe
+from pipeline.models.recipe import (
+    FAITHFUL,
+    Exercise,
+    ExerciseRecipe,
+    FineTuning,
+    OnePass,
+    PriceRecipe,
+    Recipe,
+)
 from pipeline.models.registry import FILES, PUBLISHED, RECIPES, Recipes
 from pipeline.models.toys import characters
 
@@ -35,8 +43,11 @@ __all__ = [
     "Examples",
     "Exercise",
     "ExerciseRecipe",
+    "FineTuning",
     "FittedBaseline",
     "Loss",
+    "LossFunction",
+    "OnePass",
     "Optimiser",
     "Panel",
     "Pinball",
@@ -47,6 +58,7 @@ __all__ = [
     "Shape",
     "Stack",
     "StockHar",
+    "anchor_weights",
     "characters",
     "har",
     "linear",

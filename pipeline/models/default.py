@@ -14,7 +14,7 @@ from pipeline.arrays import Array
 from pipeline.models.layers.recurrent import symbol_vector
 from pipeline.models.network import Shape
 from pipeline.models.optimisation import Constant, Optimiser, Pinball
-from pipeline.models.recipe import FineTuning, PriceRecipe
+from pipeline.models.recipe import FineTuning, OnePass, PriceRecipe
 from pipeline.quantiles import MEDIAN, QUANTILE_COUNT
 from pipeline.tables import OHLCV
 from pipeline.windows import ByHar, Newest, Split, Windowing
@@ -49,46 +49,79 @@ class AnchoredQuantiles:
     def build(self, shape: Shape, lstm: type[keras.layers.Layer]) -> keras.Model:
         """Return the network; the kernel of its corrections is zero.
 
-        Standardise -> LSTM, means and the symbol's vector -> corrections -> quantiles. The order in
-        which layers are made decides their first weights.
+        Standardise -> LSTM, means and the symbol's vector -> corrections -> quantiles.
         """
-        from keras import Input, Model, layers
+        from keras import layers
 
-        past = Input(shape.past_scale.shape, name="past")
-        symbol = Input((1,), dtype="string", name="symbol")
-        scaled = layers.Rescaling(
-            (1 / shape.past_scale).tolist(),
-            (-shape.past_mean / shape.past_scale).tolist(),
-            name="standardised_past",
-        )(past)
-        long_view = layers.Dropout(self.dropout, name="dropout")(
-            lstm(self.units, name="lstm")(scaled)
-        )
-        short_view = self._short_view(scaled, shape.steps)
+        past, symbol, scaled = self._inputs(shape, shape.steps)
+        means = [
+            layers.GlobalAveragePooling1D(name=f"mean_of_{count}")(
+                layers.Cropping1D((max(shape.steps - count, 0), 0), name=f"newest_{count}")(scaled)
+            )
+            for count in self.means
+        ]
+        long_view = lstm(self.units, name="lstm")(scaled)
         vector = symbol_vector(symbol, shape.symbols, self.embedding)
-        seen = layers.Concatenate(name="seen")([long_view, vector, short_view])
+        return self._model([past, symbol], [long_view, vector, *means], shape)
+
+    def build_pass(self, shape: Shape, span: int, lstm: type[keras.layers.Layer]) -> keras.Model:
+        """Return the network over `span` windows, each a session after the one before.
+
+        Its layers with weights have the names and the weights of those of `build`. Its input "past"
+        is (batch, steps + span - 1, features), its output (batch, span, outputs * Q). The first
+        window's answer is that of `build`; the LSTM has seen up to span - 1 sessions more before
+        the others.
+        """
+        from keras import layers
+
+        length = shape.steps + span - 1
+        past, symbol, scaled = self._inputs(shape, length)
+        means = []
+        for count in self.means:
+            pooled = min(count, shape.steps)
+            every = layers.AveragePooling1D(pooled, strides=1, name=f"means_of_{count}")(scaled)
+            means.append(layers.Cropping1D((shape.steps - pooled, 0), name=f"last_{count}")(every))
+        states = lstm(self.units, return_sequences=True, name="lstm")(scaled)
+        long_view = layers.Cropping1D((shape.steps - 1, 0), name="last_states")(states)
+        vector = symbol_vector(symbol, shape.symbols, self.embedding)
+        repeated = layers.RepeatVector(span, name="repeated")(vector)
+        return self._model([past, symbol], [long_view, repeated, *means], shape)
+
+    def _inputs(self, shape: Shape, length: int) -> tuple[keras.KerasTensor, ...]:
+        """Return inputs "past" and "symbol", and what is seen of `length` sessions, standardised.
+
+        The order in which layers are made decides their first weights.
+        """
+        from keras import Input, layers
+
+        past = Input((length, shape.features), name="past")
+        symbol = Input((1,), dtype="string", name="symbol")
+        mean, scale = shape.past_mean.mean(axis=0), shape.past_scale.mean(axis=0)
+        scaled = layers.Rescaling(
+            (1 / scale).tolist(), (-mean / scale).tolist(), name="standardised_past"
+        )(past)
+        return past, symbol, scaled
+
+    def _model(
+        self, inputs: list[keras.KerasTensor], views: list[keras.KerasTensor], shape: Shape
+    ) -> keras.Model:
+        """Return the network that answers from the LSTM's view, the vector and the means."""
+        from keras import Model, layers
+
+        long_view, vector, *means = views
+        short_view = layers.Concatenate(name="short_view")(means)
+        kept = layers.Dropout(self.dropout, name="dropout")(long_view)
+        seen = layers.Concatenate(name="seen")([kept, vector, short_view])
         growth = layers.Dense(shape.outputs, kernel_initializer="zeros", name="log_growth")(seen)
         corrections = layers.Activation("exponential", name="growth")(growth)
         quantiles = layers.Dense(shape.outputs * QUANTILE_COUNT, trainable=False, name="quantiles")
-        model = Model([past, symbol], quantiles(corrections))
+        model = Model(inputs, quantiles(corrections))
         self.anchor(model, shape)
         return model
 
     def anchor(self, model: keras.Model, shape: Shape) -> None:
         """Make the quantiles of a shape what the network answers where it corrects nothing."""
-        model.get_layer("quantiles").set_weights(_anchor(shape.future_quantiles))
-
-    def _short_view(self, scaled: keras.KerasTensor, steps: int) -> keras.KerasTensor:
-        """Return the means of the newest sessions, (batch, means * features)."""
-        from keras import layers
-
-        means = [
-            layers.GlobalAveragePooling1D(name=f"mean_of_{count}")(
-                layers.Cropping1D((max(steps - count, 0), 0), name=f"newest_{count}")(scaled)
-            )
-            for count in self.means
-        ]
-        return layers.Concatenate(name="short_view")(means)
+        model.get_layer("quantiles").set_weights(anchor_weights(shape.future_quantiles))
 
     def __str__(self) -> str:
         return (
@@ -99,7 +132,7 @@ class AnchoredQuantiles:
         )
 
 
-def _anchor(quantiles: Array) -> list[Array]:
+def anchor_weights(quantiles: Array) -> list[Array]:
     """Return the kernel and the bias that turn growth into quantiles.
 
     Args:
@@ -134,12 +167,17 @@ DEFAULT = PriceRecipe(
         embedding=4,
         unknown_share=0.1,
     ),
-    optimiser=Optimiser("Adam", Constant(1e-4), clip_norm=1.0),
+    optimiser=Optimiser("Adam", Constant(3e-4), clip_norm=1.0),
     loss=Pinball(),
-    epochs=30,
-    batch_size=256,
+    epochs=60,
+    batch_size=16,
     patience=5,
+    one_pass=OnePass(60),
     fine_tuning=FineTuning(
-        Optimiser("Adam", Constant(1e-4), clip_norm=1.0), epochs=10, batch_size=64, patience=2
+        Optimiser("Adam", Constant(1e-4), clip_norm=1.0),
+        epochs=10,
+        batch_size=64,
+        patience=2,
+        layer="log_growth",
     ),
 )

@@ -43,7 +43,8 @@ class Network(Protocol):
 
         Its inputs are "past" and, where stocks share it, "symbol" (strings). A network may also
         have `anchor(model, shape)`, which makes the `future_quantiles` of a stock's shape what a
-        model answers where it corrects nothing.
+        model answers where it corrects nothing, and `build_pass(shape, span, lstm)` (see
+        `OnePass`).
 
         Args:
             lstm: the LSTM layer class: the fused one in training, `keras.layers.LSTM` in what is

@@ -47,22 +47,49 @@ class Exercise:
 
 
 @dataclass(frozen=True)
+class OnePass:
+    """Training that computes each session of a history once, and not in every window that sees it.
+
+    A history is cut into stretches, which the network reads from their first session on. After as
+    many sessions as a window has, each further one ends a window that is learnt from: its forecast
+    is compared with what came. So back-propagation through time is truncated at a stretch's
+    beginning (R. Williams, J. Peng, 1990), and a recurrent layer has seen up to `span` - 1 sessions
+    more than the window that the trained network is given.
+
+    What a normalisation shows of a session must be the same in all windows.
+
+    Attributes:
+        span: windows that end in each stretch.
+    """
+
+    span: int
+
+    def __str__(self) -> str:
+        return f"one pass over stretches in which {self.span} windows end"
+
+
+@dataclass(frozen=True)
 class FineTuning:
     """Fewer, smaller steps on a stock's own windows, which go on from the pooled network.
 
     The pooled network counts as the state before the first epoch: where nothing learnt from the
     stock alone is better on its validation sessions, the pooled network is the result.
+
+    Attributes:
+        layer: the only layer that is tuned, of a network that is trained in one pass; "": all are.
     """
 
     optimiser: Optimiser
     epochs: int
     batch_size: int
     patience: int
+    layer: str = ""
 
     def __str__(self) -> str:
+        layer = f"layer {self.layer} alone: " if self.layer else ""
         return (
-            f"{self.optimiser}, at most {self.epochs} epochs, batches of {self.batch_size}, until "
-            f"{self.patience} bring nothing better on the stock's validation sessions"
+            f"{layer}{self.optimiser}, at most {self.epochs} epochs, batches of {self.batch_size}, "
+            f"until {self.patience} bring nothing better on the stock's validation sessions"
         )
 
 
@@ -117,6 +144,8 @@ class Recipe:
             for item in fields(self)
             if item.name not in self.DESCRIPTIVE
         }
+        if values.get("one_pass", ...) is None:  # the recipe keeps its hash
+            del values["one_pass"]
         return {
             name: value if isinstance(value, int | float | None) else repr(value)
             for name, value in values.items()
@@ -127,12 +156,17 @@ class Recipe:
         text = json.dumps(self.parameters(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    @property
+    def _way(self) -> str:
+        """How it is trained, in words that others follow."""
+        return ""
+
     def _training_described(self) -> dict[str, str]:
         patience = f", until {self.patience} bring nothing better on validation"
         return {
             "loss": str(self.loss) if self.epochs else "none: nothing is learnt",
             "optimiser": str(self.optimiser) if self.epochs else "",
-            "training": f"{self.epochs} epochs, batches of {self.batch_size}"
+            "training": f"{self._way}{self.epochs} epochs, batches of {self.batch_size}"
             + (patience if self.patience is not None else ""),
         }
 
@@ -146,6 +180,7 @@ class PriceRecipe(Recipe):
         window, normalisation, split: how a history becomes examples.
         smoothing: weight of the newest value in an exponential smoothing of the target; 0: none.
         pooled: all stocks of a run share one network.
+        one_pass: how it is trained in one pass; None: on windows, each by itself.
         fine_tuning: how a stock's network goes on from the one that all stocks of a run have
             trained (see `pool`); None: it begins from random weights.
         faithful: how its source peeked; None: it did not.
@@ -171,6 +206,7 @@ class PriceRecipe(Recipe):
     split: Split
     smoothing: float = 0.0
     pooled: bool = False
+    one_pass: OnePass | None = None
     fine_tuning: FineTuning | None = None
     faithful: Faithful | None = None
     leak: str = ""
@@ -178,6 +214,19 @@ class PriceRecipe(Recipe):
     tested: tuple[dt.date, dt.date] | None = None
     published: Mapping[str, float] = field(default_factory=dict)
     published_loss: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.one_pass and (not self.normalisation.memory or self.window.block > 1):
+            raise ValueError(
+                f"{self.name} is trained in one pass, but what it sees of a session (normalised "
+                f"{self.normalisation}) is another thing in each window. Set one_pass=None."
+            )
+        if self.one_pass and self.peeks:
+            raise ValueError(f"{self.name} looks at test sessions, which one pass does not show.")
+        if self.one_pass is None and self.fine_tuning and self.fine_tuning.layer:
+            raise ValueError(
+                f"{self.name} tunes the layer {self.fine_tuning.layer} alone, which needs one_pass."
+            )
 
     @property
     def mode(self) -> str:
@@ -188,6 +237,10 @@ class PriceRecipe(Recipe):
     def peeks(self) -> bool:
         """True where training looks at sessions that it must not see."""
         return self.optimiser.peeks or self.normalisation.peeks
+
+    @property
+    def _way(self) -> str:
+        return f"{self.one_pass}, " if self.one_pass else ""
 
     @property
     def knows_symbols(self) -> bool:
@@ -201,7 +254,7 @@ class PriceRecipe(Recipe):
 
     @property
     def tuned(self) -> PriceRecipe:
-        """This recipe with its fine tuning as its training; itself where it has none."""
+        """This recipe with its fine tuning, on windows, as its training; itself without any."""
         tuning = self.fine_tuning
         if tuning is None:
             return self
@@ -211,6 +264,8 @@ class PriceRecipe(Recipe):
             epochs=tuning.epochs,
             batch_size=tuning.batch_size,
             patience=tuning.patience,
+            one_pass=None,
+            fine_tuning=replace(tuning, layer=""),
         )
 
     def spec(

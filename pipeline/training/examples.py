@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from pipeline.arrays import Array
 from pipeline.errors import LookAtTheData
 from pipeline.models import Examples, PriceRecipe, Shape
 from pipeline.quantiles import PROBABILITIES, QUANTILE_COUNT
 from pipeline.training.jobs import UNKNOWN_SYMBOL
+from pipeline.training.one_pass import passes, span_of
 from pipeline.training.predict import symbol_inputs
-from pipeline.windows import Dataset, Windows, load_dataset
+from pipeline.windows import Dataset, Spec, Windows, load_dataset, load_stretch
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +25,8 @@ STANDSTILL = 1e-6
 #: Examples that a network of many stocks learns from in an epoch: with 505 stocks every fourth
 #: window of each, and windows overlap anyway.
 LEARNT_AN_EPOCH = 100_000
+#: Windows that a network of many stocks learns from in an epoch of one pass.
+PASSED_AN_EPOCH = 1_000_000
 
 
 def training_examples(
@@ -43,52 +47,86 @@ def training_examples(
         LookAtTheData: the only stock, or each of them, has too few usable windows, or one with a
             missing number. One of several is left out.
     """
-    parts: dict[str, list[Examples]] = {"train": [], "validation": [], "test": []}
+    shares: list[_Share] = []
     left_out: list[LookAtTheData] = []
-    anchors: list[np.ndarray] = []
+    cut = _share_of_windows if recipe.one_pass is None else _share_in_one_pass
     for ticker in sorted(training_files):  # the order of the examples decides the outcome
         try:
-            dataset = load_dataset(training_files[ticker])
-            _require_trainable(dataset)
+            shares.append(cut(recipe, ticker, training_files[ticker], len(training_files)))
         except LookAtTheData as error:
             if len(training_files) == 1:
                 raise
             # The same files leave the same ones out, so the network is still known by them.
             log.warning("The network of all learns nothing from %s: %s", ticker, error)
             left_out.append(error)
-            continue
-        anchors += [np.array(dataset.spec.anchor)] if dataset.spec.anchor else []
-        for name, examples in parts.items():
-            windows = _thinned(dataset.parts[name], LEARNT_AN_EPOCH // len(training_files))
-            wanted = name != "test" or recipe.optimiser.peeks
-            examples.append(
-                _examples(recipe, ticker, windows if wanted else windows.take(slice(0)))
-            )
-    if len(left_out) == len(training_files):
+    if not shares:
         raise left_out[0]
-    train, validation, test = (_joined(examples) for examples in parts.values())
+    parts = zip(*(share.parts for share in shares), strict=True)
+    train, validation, test = (_joined(examples) for examples in parts)
     if recipe.pooled:
         network: Any = recipe.network
         train = _with_unknown_symbols(train, network.unknown_share, seed)
-    if anchors and len(anchors) == len(parts["train"]):
-        train = replace(train, anchor=np.mean(anchors, axis=0))
+    if all(share.spec.anchor for share in shares):
+        train = replace(train, anchor=np.mean([share.spec.anchor for share in shares], axis=0))
     return train, validation, test
+
+
+@dataclass(frozen=True, eq=False)
+class _Share:
+    """What one of several stocks gives to a network.
+
+    Attributes:
+        parts: train, validation and test.
+    """
+
+    spec: Spec
+    parts: tuple[Examples, Examples, Examples]
+
+
+def _share_of_windows(recipe: PriceRecipe, ticker: str, data: bytes, stocks: int) -> _Share:
+    dataset = load_dataset(data)
+    _require_trainable(dataset)
+    parts = []
+    for name, windows in dataset.parts.items():
+        wanted = name != "test" or recipe.optimiser.peeks
+        some = _thinned(windows, LEARNT_AN_EPOCH // stocks) if wanted else windows.take(slice(0))
+        parts.append(_examples(recipe, ticker, some.past, some.future))
+    train, validation, test = parts
+    return _Share(dataset.spec, (train, validation, test))
+
+
+def _share_in_one_pass(recipe: PriceRecipe, ticker: str, data: bytes, stocks: int) -> _Share:
+    stretch = load_stretch(data)
+    if not (stretch.train.any() and stretch.validation.any()):
+        _require_trainable(load_dataset(data))  # it knows what is missing
+    steps, span = stretch.spec.window.context_length, span_of(recipe)
+    parts = []
+    for ends in (stretch.train, stretch.validation, np.zeros_like(stretch.train)):
+        past, future = passes(stretch, ends, steps, span)
+        kept = _spread(len(past), PASSED_AN_EPOCH // span // stocks)
+        parts.append(_examples(recipe, ticker, past[kept], future[kept]))
+    train, validation, test = parts
+    return _Share(stretch.spec, (train, validation, test))
 
 
 def _thinned(windows: Windows, count: int) -> Windows:
     """Return at most `count` windows at equal distances, the newest among them."""
-    stride = -(-len(windows) // count)
-    if stride <= 1:
-        return windows
-    return windows.take(slice((len(windows) - 1) % stride, None, stride))
+    some = _spread(len(windows), count)
+    return windows if some == slice(None) else windows.take(some)
 
 
-def _examples(recipe: PriceRecipe, ticker: str, windows: Windows) -> Examples:
-    symbol = symbol_inputs(ticker, len(windows)) if recipe.knows_symbols else {}
-    return Examples({"past": windows.past, **symbol}, windows.future)
+def _spread(length: int, count: int) -> slice:
+    """Return at most `count` of so many at equal distances, the last among them."""
+    stride = -(-length // max(count, 1))
+    return slice(None) if stride <= 1 else slice((length - 1) % stride, None, stride)
 
 
-def _joined(parts: list[Examples]) -> Examples:
+def _examples(recipe: PriceRecipe, ticker: str, past: Array, future: Array) -> Examples:
+    symbol = symbol_inputs(ticker, len(past)) if recipe.knows_symbols else {}
+    return Examples({"past": past, **symbol}, future)
+
+
+def _joined(parts: Sequence[Examples]) -> Examples:
     """Return the examples of one stock after those of the other."""
     inputs = {
         name: np.concatenate([part.inputs[name] for part in parts]) for name in parts[0].inputs

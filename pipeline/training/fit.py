@@ -9,17 +9,17 @@ import gc
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.errors import LookAtTheData
 from pipeline.models import Examples, Loss, Optimiser, PriceRecipe, Recipe, Shape
 from pipeline.training.examples import network_shape, training_examples
-from pipeline.training.jobs import Trained
+from pipeline.training.jobs import Trained, divergence
 from pipeline.training.keras_files import load_model, plain_file, weight_places, with_weights
+from pipeline.training.one_pass import in_a_row, over_sessions, span_of, windowed
 from pipeline.training.predict import MEASURED_TOGETHER, as_inputs
 
 if TYPE_CHECKING:
@@ -45,16 +45,13 @@ def fit(
         LookAtTheData: a stock has too few usable windows, a number is missing in one, or the
             training diverges.
     """
-    train, validation, test = training_examples(recipe, training_files, seed)
-    symbols = tuple(sorted(training_files)) if recipe.knows_symbols else ()
     trained_as = recipe if base is None else recipe.tuned
+    train, validation, test = training_examples(trained_as, training_files, seed)
+    symbols = tuple(sorted(training_files)) if recipe.knows_symbols else ()
     trained = fit_examples(trained_as, train, validation, test, seed, tensorboard, symbols, base)
     loss = trained.history["loss"][trained.best_epoch]
     if not math.isfinite(loss):
-        raise LookAtTheData(
-            f"The training diverged: after epoch {trained.best_epoch} of {trained.epochs} its loss "
-            f"is {loss}. Look at the prices, or name another recipe (--recipe)."
-        )
+        raise divergence(loss, trained.best_epoch, trained.epochs)
     return trained
 
 
@@ -81,7 +78,10 @@ def fit_examples(
     import keras
 
     began = time.monotonic()
-    shape = network_shape(train, symbols)
+    span = span_of(recipe)
+    shape = network_shape(in_a_row(train, span) if span else train, symbols)
+    if span:
+        shape = replace(shape, steps=train.inputs["past"].shape[1] - span + 1)
     steps = -(-len(train) // recipe.batch_size)  # Keras's own loop runs once an epoch
     prepared = None
     if base is not None:
@@ -90,7 +90,7 @@ def fit_examples(
         if train.anchor is not None and hasattr(recipe.network, "anchor"):
             recipe.network.anchor(model, shape)
     else:
-        model = _new_model(recipe, shape, seed, steps)
+        model = _new_model(recipe, shape, seed, steps, span)
     best = _BestEpoch(model, recipe.patience)
     best.after_epoch(-1, {"loss": _loss(model, train), "val_loss": _loss(model, validation)})
     # Keras's own validation builds a data pipeline at every epoch, which takes longer than to
@@ -118,18 +118,24 @@ def fit_examples(
             verbose=0,
         )
     model.set_weights(best.weights)
+    if span:
+        network: Any = recipe.network
+        model = windowed(network.build(shape, keras.layers.LSTM), model)
     file = prepared.file(best.weights) if prepared else plain_file(model)
     seconds = time.monotonic() - began
     return Trained(file, best.history, best.epoch, seconds, model.count_params())
 
 
-def _new_model(recipe: Recipe, shape: Shape, seed: int, steps: int) -> keras.Model:
+def _new_model(recipe: Recipe, shape: Shape, seed: int, steps: int, span: int) -> keras.Model:
     from pipeline.training.fused import FusedLSTM
 
     _reset(seed)
     network: Any = recipe.network
-    model = network.build(shape, FusedLSTM)
     loss = recipe.loss.make(shape.future_scale)
+    if span:
+        model, loss = network.build_pass(shape, span, FusedLSTM), over_sessions(loss)
+    else:
+        model = network.build(shape, FusedLSTM)
     model.compile(recipe.optimiser.make(), loss, steps_per_execution=steps)
     return model
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
+from pipeline.errors import LookAtTheData
 from pipeline.models import Examples, PriceRecipe, Recipe
 from pipeline.training.numpy_networks import is_served_by_numpy
 from pipeline.windows import LookAhead, Windows
@@ -81,6 +82,14 @@ class TrainingRecord:
     def decode(cls, data: bytes) -> TrainingRecord:
         """Decode what `encode` wrote."""
         return cls(**json.loads(data))
+
+
+def divergence(loss: float, epoch: int, epochs: int) -> LookAtTheData:
+    """Return the error of a training whose best loss is no number."""
+    return LookAtTheData(
+        f"The training diverged: after epoch {epoch} of {epochs} its loss is {loss}. Look at the "
+        "prices, or name another recipe (--recipe)."
+    )
 
 
 class Job(ABC, Generic[Answer]):
@@ -154,6 +163,45 @@ class FitJob(Job[Trained]):
         from pipeline.training.fit import fit
 
         return fit(self.recipe, self.training_files, self.seed, self.tensorboard, self.base)
+
+
+@dataclass(frozen=True, eq=False)
+class TuneJob(Job[Trained]):
+    """Tune the last layer of the pooled network on one stock's training file; see `tuning`.
+
+    Attributes:
+        training_files: by ticker, one.
+        base: the `.keras` file of the pooled network.
+        tensorboard: folder for event files, which TensorFlow writes; "": none are written.
+    """
+
+    label: str
+    recipe: PriceRecipe
+    training_files: Mapping[str, bytes]
+    seed: int
+    base: bytes
+    tensorboard: str = ""
+
+    @property
+    def needs_keras(self) -> bool:
+        return bool(self.tensorboard) or not is_served_by_numpy(self.base)
+
+    def run(self) -> Trained:
+        from pipeline.training import tensorboard
+        from pipeline.training.tuning import tune_together
+
+        [trained] = tune_together([self])
+        if isinstance(trained, Exception):
+            raise trained
+        if self.tensorboard:
+            tensorboard.save_tuning(self.tensorboard, self.base, trained)
+        return trained
+
+    @classmethod
+    def run_together(cls, jobs: Sequence[TuneJob]) -> list[Any]:
+        from pipeline.training.tuning import tune_together
+
+        return list(tune_together(jobs))
 
 
 @dataclass(frozen=True, eq=False)

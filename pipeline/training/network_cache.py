@@ -24,7 +24,7 @@ from pipeline.models import Examples, PriceRecipe, Recipe
 from pipeline.outcomes import outcome_of_each
 from pipeline.storage import Artifacts, content_digest, digest_of
 from pipeline.training import embedding, tensorboard
-from pipeline.training.jobs import FitExamplesJob, FitJob, Job, Trained, TrainingRecord
+from pipeline.training.jobs import FitExamplesJob, FitJob, Job, Trained, TrainingRecord, TuneJob
 from pipeline.training.workers import Workers
 from pipeline.version import code_version
 from pipeline.windows import training_part
@@ -126,8 +126,11 @@ class PriceNetworkRequest:
     def model_id(self) -> str:
         return digest_of([self.recipe.config_hash(), self.learnt_digest, self.seed, self.base])
 
-    def job(self, base: bytes | None, tensorboard: str) -> FitJob:
+    def job(self, base: bytes | None, tensorboard: str) -> FitJob | TuneJob:
         files = {t: each.training_file(self.recipe) for t, each in self.learnt_from.items()}
+        tuning = self.recipe.fine_tuning
+        if base is not None and tuning and tuning.layer:
+            return TuneJob(self.label, self.recipe, files, self.seed, base, tensorboard)
         return FitJob(self.label, self.recipe, files, self.seed, base, tensorboard)
 
 

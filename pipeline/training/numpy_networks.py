@@ -33,7 +33,7 @@ _INPUT_TYPES = {"float32", "string", "uint8"}
 
 
 @dataclass(frozen=True, eq=False)
-class _Step:
+class Step:
     """A layer of a network, after those that it reads.
 
     Attributes:
@@ -58,7 +58,7 @@ class Architecture:
     """
 
     inputs: Mapping[str, tuple[int, ...]]
-    steps: tuple[_Step, ...]
+    steps: tuple[Step, ...]
     output: str
     width: int
 
@@ -231,7 +231,7 @@ def _parsed(configuration: Config, data: bytes) -> Architecture | None:
         return None  # another version of Keras wrote it
 
 
-def _step(layer: Config, places: Mapping[str, tuple[str, ...]]) -> _Step:
+def _step(layer: Config, places: Mapping[str, tuple[str, ...]]) -> Step:
     """Return a layer that is used once, and reads the only outputs of others."""
     [node] = layer["inbound_nodes"]
     [read] = node["args"]
@@ -243,7 +243,7 @@ def _step(layer: Config, places: Mapping[str, tuple[str, ...]]) -> _Step:
         raise ValueError("An output that is not the only one.")
     reads = tuple(name for name, *_ in histories)
     name = layer["name"]
-    return _Step(name, known, layer["config"], reads, places[name])
+    return Step(name, known, layer["config"], reads, places[name])
 
 
 def _tensors(read: Any) -> list[Config]:
@@ -255,9 +255,9 @@ def _shape_read(layer: Config) -> list[int]:
     return shape
 
 
-def _in_order(steps: Sequence[_Step], known: Iterable[str]) -> tuple[_Step, ...]:
+def _in_order(steps: Sequence[Step], known: Iterable[str]) -> tuple[Step, ...]:
     """Return each step after those that it reads."""
-    ordered: list[_Step] = []
+    ordered: list[Step] = []
     names = set(known)
     while len(ordered) < len(steps):
         ready = [each for each in steps if each.name not in names and names.issuperset(each.reads)]

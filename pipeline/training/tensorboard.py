@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING
 
 from pipeline.arrays import Array
 from pipeline.errors import SettingsError
+from pipeline.training.keras_files import load_fused
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
+
+    from pipeline.training.jobs import Trained
 
 #: TensorBoard's runs -> the prefix that Keras gives to what is measured there.
 BOARD_RUNS = {"train": "", "validation": "val_", "test": "test_"}
@@ -43,10 +46,34 @@ def callbacks(folder: str) -> list[keras.callbacks.Callback]:
     events = _Events(Path(folder))
     callback: keras.callbacks.Callback = keras.callbacks.LambdaCallback(
         on_train_begin=lambda _: events.begin(callback.model),
-        on_epoch_end=lambda epoch, logs: events.after_epoch(callback.model, epoch + 1, logs),
+        on_epoch_end=lambda epoch, logs: events.after_epoch(
+            callback.model, epoch + 1, logs, float(callback.model.optimizer.learning_rate)
+        ),
         on_train_end=lambda _: events.close(),
     )
     return [callback]
+
+
+def save_tuning(folder: str, base: bytes, trained: Trained) -> None:
+    """Write the event files of a network whose last layer was tuned in numpy.
+
+    They are those of `callbacks`, with histograms of the network before its first epoch and after
+    its best.
+
+    Args:
+        folder: as in `callbacks`.
+        base: the `.keras` file of the network that it goes on from.
+    """
+    events, history = _Events(Path(folder)), trained.history
+    events.begin(load_fused(base))
+    try:
+        for epoch in range(1, trained.epochs + 1):
+            logs = {name: history[name][epoch] for name in ("loss", "val_loss")}
+            is_best = epoch == trained.best_epoch
+            model = load_fused(trained.model) if is_best else None
+            events.after_epoch(model, epoch, logs, history["learning_rate"][epoch])
+    finally:
+        events.close()
 
 
 def save_projector(
@@ -105,8 +132,15 @@ class _Events:
             _histograms(model)
         self._flush()
 
-    def after_epoch(self, model: keras.Model, step: int, logs: Mapping[str, float]) -> None:
-        """Write an epoch; `step` numbers it from 1."""
+    def after_epoch(
+        self, model: keras.Model | None, step: int, logs: Mapping[str, float], rate: float
+    ) -> None:
+        """Write an epoch; `step` numbers it from 1.
+
+        Args:
+            model: its weights are shown; None: those of this epoch are not known.
+            rate: the learning rate.
+        """
         import tensorflow as tf
 
         for run, prefix in BOARD_RUNS.items():
@@ -114,8 +148,9 @@ class _Events:
                 with self._writer(run).as_default(step=step):
                     tf.summary.scalar("loss", logs[f"{prefix}loss"])
         with self._writer("train").as_default(step=step):
-            tf.summary.scalar("learning_rate", float(model.optimizer.learning_rate))
-            _histograms(model)
+            tf.summary.scalar("learning_rate", rate)
+            if model is not None:
+                _histograms(model)
         self._flush()
 
     def close(self) -> None:

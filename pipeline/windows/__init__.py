@@ -37,6 +37,7 @@ from pipeline.windows.rolling import (
     rolling,
 )
 from pipeline.windows.spec import Spec, Windowing
+from pipeline.windows.stretches import Stretch, load_stretch
 from pipeline.windows.train_test_splits import (
     Fraction,
     LastYear,
@@ -71,6 +72,7 @@ __all__ = [
     "Since",
     "Spec",
     "Split",
+    "Stretch",
     "TargetSeries",
     "Unscaled",
     "Windowing",
@@ -86,6 +88,7 @@ __all__ = [
     "live_part",
     "load_dataset",
     "load_replay",
+    "load_stretch",
     "look_ahead",
     "roll_forward",
     "rolling",

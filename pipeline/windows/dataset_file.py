@@ -202,8 +202,10 @@ def live_part(history: pd.DataFrame, spec: Spec) -> pd.DataFrame:
     """
     if spec.needs_history:
         return history
-    context = spec.window.context_length + spec.normalisation.lead
-    span = max(context, LONGEST_MEMORY + 1) + REPLAYED
+    context = spec.window.context_length + spec.normalisation.lead + spec.normalisation.memory
+    # What is remembered at a window's first session may itself be a volatility.
+    remembered = context if spec.normalisation.memory else 0
+    span = max(context, remembered + LONGEST_MEMORY + 1) + REPLAYED
     whole = history[list(CARRIED)].notna().all(axis=1).to_numpy()
     whole = whole[: max(len(history) - span + 1, 1)]
     return history.iloc[whole.nonzero()[0].max(initial=0) :]

@@ -14,7 +14,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from pipeline.arrays import Floats
 from pipeline.windows.anchors import Anchors
+from pipeline.windows.volatility import trailing_sums
 
 #: A session without trading has log volume relative to the window's mean of at least this.
 LOWEST_VOLUME_RATIO = 1e-3
@@ -51,6 +53,11 @@ class Normalisation:
     def peeks(self) -> bool:
         """True where it looks at sessions that training must not see."""
         return False
+
+    @property
+    def memory(self) -> int:
+        """Sessions up to each of a window's that what is seen of it depends on; 0: none."""
+        return 0
 
     def fit(
         self,
@@ -111,7 +118,11 @@ def _by_last_close(
 
 def _log_volume(volume: np.ndarray) -> np.ndarray:
     """Return the log of volume (n, sessions) over the window's mean."""
-    mean = volume.mean(axis=1, keepdims=True)
+    return _log_ratio(volume, volume.mean(axis=1, keepdims=True))
+
+
+def _log_ratio(volume: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return the log of volume over its mean; where nothing was traded for so long, 0."""
     ratio = np.divide(volume, mean, out=np.ones_like(volume), where=mean > 0)
     logs: np.ndarray = np.log(np.maximum(ratio, LOWEST_VOLUME_RATIO))
     return logs
@@ -159,11 +170,13 @@ def _by_volatility(
     limit: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     unit = volatility[position]
-    return _changes_by(values, unit[:, None], limit), target[:, -1], target[:, -1] * unit
+    log_volume = _log_volume(values[:, 1:, 4])[:, :, None]
+    past = np.concatenate([_changes_by(values, unit[:, None], limit), log_volume], axis=2)
+    return past, target[:, -1], target[:, -1] * unit
 
 
 def _changes_by(values: np.ndarray, unit: np.ndarray, limit: float) -> np.ndarray:
-    """Return changes, log ranges and log volumes in multiples of `unit`, (n, context, 6).
+    """Return changes and log ranges in multiples of `unit`, (n, context, 5).
 
     Args:
         values: (n, 1 + context, 5).
@@ -177,8 +190,7 @@ def _changes_by(values: np.ndarray, unit: np.ndarray, limit: float) -> np.ndarra
     # not matter.
     width = np.log(np.maximum(span / unit, LOWEST_RANGE))
     clipped = np.clip(changes, -limit, limit)
-    log_volume = _log_volume(bars[:, :, 4])
-    return np.concatenate([clipped, width[:, :, None], log_volume[:, :, None]], axis=2)
+    return np.concatenate([clipped, width[:, :, None]], axis=2)
 
 
 @dataclass(frozen=True)
@@ -190,22 +202,29 @@ class ByHar(Normalisation):
     not, EWMA volatility stands in (see `anchors`).
 
     A network sees of a session what it sees by `ByVolatility`, and two logs: the deviation of the
-    next session relative to the window's mean, and that of the whole horizon relative to the next
-    session's.
+    next session relative to the usual one, and that of the whole horizon relative to the next
+    session's. What is usual are means over the sessions up to this one: what is seen of a session
+    is the same in every window, so one pass over a history serves all windows that end in it.
 
     Attributes:
         limit: changes beyond this many deviations are cut off.
+        usual: sessions whose mean volume and log deviation are usual.
     """
 
     limit: float = 10.0
+    usual: int = 60
 
     lead: ClassVar[int] = 1
     anchors: ClassVar[tuple[str, ...]] = ("close",)
     of_shocks: ClassVar[bool] = True
     features: ClassVar[int] = 8
 
+    @property
+    def memory(self) -> int:
+        return self.usual
+
     def about(self, anchors: Anchors) -> Normalisation:
-        return _AboutHar(self.limit, anchors)
+        return _AboutHar(self.limit, self.usual, anchors)
 
     def __str__(self) -> str:
         return "changes by what har expected of them"
@@ -216,6 +235,7 @@ class _AboutHar(Normalisation):
     """`ByHar` of one history."""
 
     limit: float
+    usual: int
     of: Anchors
 
     def fit(
@@ -226,21 +246,38 @@ class _AboutHar(Normalisation):
         train_sessions: int,
         block: int,
     ) -> Normalise:
-        return partial(_by_har, of=self.of, limit=self.limit)
+        next_session, whole = self.of.deviations[:, 0], self.of.deviations[:, -1]
+        level = np.log(next_session)
+        volume = values[:, 4]
+        relative = np.column_stack(
+            [
+                _log_ratio(volume, _trailing_mean(volume, self.usual)),
+                level - _trailing_mean(level, self.usual),
+                np.log(whole / next_session),
+            ]
+        )
+        return partial(_by_har, relative=relative, of=self.of, limit=self.limit)
 
 
 def _by_har(
-    values: np.ndarray, target: np.ndarray, position: np.ndarray, of: Anchors, limit: float
+    values: np.ndarray,
+    target: np.ndarray,
+    position: np.ndarray,
+    relative: np.ndarray,
+    of: Anchors,
+    limit: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rows = position[:, None] + np.arange(2 - values.shape[1], 1)
-    next_session, whole = of.deviations[rows, 0], of.deviations[rows, -1]
     before = of.deviations[np.maximum(rows - 1, 0), 0]
-    past = _changes_by(values, before, limit)
-    level = np.log(next_session)
-    level = level - level.mean(axis=1, keepdims=True)
-    term = np.log(whole / next_session)
-    past = np.concatenate([past, level[:, :, None], term[:, :, None]], axis=2)
+    past = np.concatenate([_changes_by(values, before, limit), relative[rows]], axis=2)
     return past, of.centres[position], of.deviations[position]
+
+
+def _trailing_mean(values: Floats, count: int) -> Floats:
+    """Return means over the last `count` sessions, or over fewer at the beginning, (sessions,)."""
+    number = np.minimum(np.arange(1, len(values) + 1), count)
+    mean: Floats = trailing_sums(values, np.ones(count)) / number
+    return mean
 
 
 @dataclass(frozen=True)

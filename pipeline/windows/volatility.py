@@ -33,17 +33,20 @@ def exponentially_weighted(prices: np.ndarray, steps: np.ndarray | float = 1.0) 
         squares = np.log(prices / (np.concatenate([[np.nan], prices[:-1]]) * steps)) ** 2
     known = np.isfinite(squares)
     weights = VOLATILITY_DECAY ** np.arange(LONGEST_MEMORY)
-    total = _weighted(np.where(known, squares, 0.0), weights)
-    weight = _weighted(known.astype("float64"), weights)
+    total = trailing_sums(np.where(known, squares, 0.0), weights)
+    weight = trailing_sums(known.astype("float64"), weights)
     variance = np.divide(total, weight, out=np.zeros(len(prices)), where=weight > 0)
     volatility: np.ndarray = np.maximum(np.sqrt(variance), LOWEST_VOLATILITY)
     return volatility
 
 
-def _weighted(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def trailing_sums(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return weighted sums over each value and those before it, (n,).
 
     Each sum is made of the same terms in the same order, wherever the series begins.
+
+    Args:
+        weights: of the value itself first.
     """
     padded = np.concatenate([np.zeros(len(weights) - 1), values])
     terms = np.lib.stride_tricks.sliding_window_view(padded, len(weights)) * weights[::-1]

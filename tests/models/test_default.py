@@ -14,7 +14,7 @@ from pipeline.models import Optimiser, Shape, StockHar
 from pipeline.models.optimisation import Constant
 from pipeline.quantiles import MEDIAN, PROBABILITIES, QUANTILE_COUNT
 from pipeline.tables import OHLCV
-from pipeline.training.jobs import FitJob, Trained
+from pipeline.training.jobs import FitJob, Trained, TuneJob
 from pipeline.windows import encode, load_dataset, training_part
 from tests.made_days import SMALL
 from tests.made_windows import walk
@@ -118,11 +118,11 @@ def pooled(files) -> Trained:
 
 @pytest.fixture(scope="module")
 def tuned(files):
-    """Tune AAA's own network, otherwise than usual."""
+    """Tune all layers of AAA's own network on its windows, otherwise than usual."""
     from pipeline.training.fit import fit
 
     def tune(base: bytes, seed: int = 7, **changes: object) -> Trained:
-        recipe = replace(SMALL, fine_tuning=replace(SMALL.fine_tuning, **changes))
+        recipe = replace(SMALL, fine_tuning=replace(SMALL.fine_tuning, layer="", **changes))
         return fit(recipe, {"AAA": files["AAA"]}, seed, base=base)
 
     return tune
@@ -180,9 +180,10 @@ def test_pooling_and_tuning_again_give_the_same_bytes_in_another_process_too(poo
 
     assert fit(SMALL.pool, dict(reversed(files.items())), seed=7).model == pooled.model
     here, other = (tuned(pooled.model, seed) for seed in (7, 8))
+    whole = replace(SMALL, fine_tuning=replace(SMALL.fine_tuning, layer=""))
     jobs = [
         FitJob("all", SMALL.pool, files, 7),
-        FitJob("AAA", SMALL, {"AAA": files["AAA"]}, 7, base=pooled.model),
+        FitJob("AAA", whole, {"AAA": files["AAA"]}, 7, base=pooled.model),
     ]
     with Workers(1) as workers:
         there = {job.label: future.result() for job, future in workers.run(jobs)}
@@ -252,16 +253,18 @@ def about_har(ticker: str, seed: int) -> tuple[bytes, StockHar]:
     return encode(*har.anchoring(table, spec)), har
 
 
-def test_what_has_learnt_nothing_is_har_of_each_stock_once_it_is_tuned():
+@pytest.mark.parametrize("layer", ["", "log_growth"])
+def test_what_has_learnt_nothing_is_har_of_each_stock_once_it_is_tuned(layer):
     from pipeline.training.fit import fit
     from pipeline.training.predict import predict
 
     parts = {ticker: about_har(ticker, seed) for ticker, seed in (("AAA", 1), ("BBB", 2))}
     files = {ticker: training_part(file) for ticker, (file, _) in parts.items()}
     pooled = fit(replace(SMALL.pool, epochs=0), files, seed=7)
-    untuned = replace(SMALL, fine_tuning=replace(SMALL.fine_tuning, epochs=0))
+    untuned = replace(SMALL, fine_tuning=replace(SMALL.fine_tuning, epochs=0, layer=layer))
+    kind = TuneJob if layer else FitJob
     for ticker, (file, har) in parts.items():
-        own = fit(untuned, {ticker: files[ticker]}, 7, base=pooled.model)
+        own = kind(ticker, untuned, {ticker: files[ticker]}, 7, base=pooled.model).run()
         test = load_dataset(file).test
         [forecast] = predict(own.model, (test,), HORIZON, ticker)
         np.testing.assert_allclose(forecast, har(test), rtol=1e-6)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import replace
 
+import pytest
+
 from pipeline.models import DEFAULT, RECIPES
-from pipeline.windows import Newest, Split
+from pipeline.windows import ByVolatility, Newest, Split
 
 TUNING = DEFAULT.fine_tuning
 
@@ -42,8 +44,26 @@ def test_tuned_is_the_recipe_with_its_fine_tuning_as_its_training():
         TUNING.batch_size,
         TUNING.patience,
     )
+    assert (tuned.one_pass, tuned.fine_tuning.layer, tuned.knows_symbols) == (None, "", True)
     castilla = RECIPES.for_price("castilla")
     assert castilla.tuned is castilla
+
+
+def test_a_recipe_is_trained_in_one_pass_where_a_session_is_the_same_in_every_window():
+    with pytest.raises(ValueError, match="default is trained in one pass, but what it sees"):
+        replace(DEFAULT, normalisation=ByVolatility())
+    with pytest.raises(ValueError, match="layer log_growth alone, which needs one_pass"):
+        replace(DEFAULT, one_pass=None)
+    on_windows = replace(DEFAULT, one_pass=None, fine_tuning=None)
+    assert "in which 60 windows end, 60 epochs" in DEFAULT.described()["training"]
+    assert on_windows.described()["training"].startswith("60 epochs")
+    assert "layer log_growth alone" in DEFAULT.described()["fine tuning"]
+
+
+def test_a_recipe_that_is_trained_on_windows_has_the_hash_that_it_had():
+    on_windows = replace(DEFAULT, one_pass=None, fine_tuning=None)
+    assert "one_pass" not in on_windows.parameters()
+    assert "OnePass(span=60)" in DEFAULT.parameters()["one_pass"]
 
 
 def test_a_recipe_cuts_by_its_own_parts_or_by_another_split():

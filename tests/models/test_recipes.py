@@ -84,7 +84,7 @@ def test_a_recipes_parameters_are_plain_values_that_decide_its_hash():
 
 def test_stored_networks_are_found_again_because_configurations_keep_their_hashes():
     expected = {
-        "default": "89bcb212db9869fb",
+        "default": "313ca8e0534fdeb2",
         "weng-multi": "f5dee2d72495bcca",
         "sezer-dis": "81a19e9cc0c3f4af",
         "sezer-dis.faithful": "b51323c71830523b",

@@ -19,7 +19,9 @@ SPLIT = Split(test=Newest(60), validation=Newest(60))
 def small(**changes: object) -> PriceRecipe:
     """Return the default recipe, cut down to two epochs over ten sessions."""
     window = replace(DEFAULT.window, context_length=10)
-    return replace(DEFAULT, **{"window": window, "epochs": 2, **changes})
+    on_windows = replace(DEFAULT, one_pass=None, fine_tuning=DEFAULT.tuned.fine_tuning)
+    batches = {"epochs": 2, "batch_size": 256, "optimiser": DEFAULT.fine_tuning.optimiser}
+    return replace(on_windows, **{"window": window, **batches, **changes})
 
 
 def made_history(

@@ -12,7 +12,8 @@ from pipeline.models import Optimiser, Stack
 from pipeline.models.optimisation import HalvedOnPlateau
 from pipeline.training.examples import training_examples
 from pipeline.training.jobs import UNKNOWN_SYMBOL
-from pipeline.windows import Split, encode
+from pipeline.windows import Split, encode, load_dataset, training_part
+from tests.made_days import SMALL
 from tests.training.made_networks import (
     SPLIT,
     dataset_file,
@@ -80,3 +81,31 @@ def test_too_few_usable_windows_are_counted():
     history.loc[:379, "close"] = np.nan  # all of the training sessions
     with pytest.raises(LookAtTheData, match=r"UP: too few windows .* are usable, 0 of train"):
         training_examples(small(), {"UP": encode(history, spec_of(history))}, seed=7)
+
+
+def test_in_one_pass_a_stocks_windows_are_all_learnt_from_once(dataset, monkeypatch):
+    recipe = replace(SMALL, pooled=True, fine_tuning=None)
+    spec = recipe.spec("UP", made_history()["session"].iloc[-1].date(), "close", 2)
+    file = training_part(encode(made_history(), spec))
+    whole = load_dataset(file)
+    train, validation, test = training_examples(recipe, {"UP": file}, seed=7)
+    for examples, windows in ((train, whole.train), (validation, whole.validation)):
+        counts = np.isfinite(examples.targets).all(axis=2)
+        assert counts.sum() == len(windows)
+        np.testing.assert_allclose(examples.targets[counts], windows.future, atol=1e-5)
+        length = recipe.window.context_length + recipe.one_pass.span - 1
+        assert examples.inputs["past"].shape == (len(examples), length, 8)
+        assert examples.inputs["symbol"].shape == (len(examples), 1)
+    assert len(test) == 0
+    monkeypatch.setattr("pipeline.training.examples.PASSED_AN_EPOCH", 2 * recipe.one_pass.span)
+    fewer, _, _ = training_examples(recipe, {"UP": file, "WALK": file}, seed=7)
+    assert len(fewer) == 2 < len(train)
+    np.testing.assert_array_equal(fewer.targets[0], train.targets[-1])
+
+
+def test_in_one_pass_too_little_is_said_alike():
+    recipe = replace(SMALL, pooled=True, fine_tuning=None)
+    history = made_history(sessions=150)
+    spec = recipe.spec("UP", history["session"].iloc[-1].date(), "close", 2)
+    with pytest.raises(LookAtTheData, match=r"UP: too few windows .*|UP: too little history"):
+        training_examples(recipe, {"UP": encode(history, spec)}, seed=7)

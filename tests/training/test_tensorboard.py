@@ -46,6 +46,7 @@ POOLED = replace(
     epochs=3,
     patience=None,
     pooled=True,
+    one_pass=None,
     fine_tuning=None,
 )
 STOCKS = ("AAA", "BBB", "CCC")
