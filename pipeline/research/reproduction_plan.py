@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from pipeline.parts import Parts
 
 #: The windows that the linear model, which recipes are compared with, sees of a history.
-LINEAR_WINDOWS = dataclasses.replace(DEFAULT, name="linear", normalisation=LastClose())
+LINEAR_WINDOWS = dataclasses.replace(
+    DEFAULT, name="linear", normalisation=LastClose(), one_pass=None, fine_tuning=None
+)
 #: Missing days that a note names; the others are counted.
 DAYS_NAMED = 3
 

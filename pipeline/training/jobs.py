@@ -165,26 +165,22 @@ class FitJob(Job[Trained]):
         return fit(self.recipe, self.training_files, self.seed, self.tensorboard, self.base)
 
 
-@dataclass(frozen=True, eq=False)
-class TuneJob(Job[Trained]):
+class TuneJob(FitJob):
     """Tune the last layer of the pooled network on one stock's training file; see `tuning`.
 
-    Attributes:
-        training_files: by ticker, one.
-        base: the `.keras` file of the pooled network.
-        tensorboard: folder for event files, which TensorFlow writes; "": none are written.
+    It needs Keras for event files alone.
     """
 
-    label: str
-    recipe: PriceRecipe
-    training_files: Mapping[str, bytes]
-    seed: int
-    base: bytes
-    tensorboard: str = ""
+    @property
+    def pooled(self) -> bytes:
+        """The `.keras` file of the pooled network."""
+        if self.base is None:
+            raise ValueError("A job that goes on from no network.")
+        return self.base
 
     @property
     def needs_keras(self) -> bool:
-        return bool(self.tensorboard) or not is_served_by_numpy(self.base)
+        return bool(self.tensorboard) or not is_served_by_numpy(self.pooled)
 
     def run(self) -> Trained:
         from pipeline.training import tensorboard
@@ -194,7 +190,7 @@ class TuneJob(Job[Trained]):
         if isinstance(trained, Exception):
             raise trained
         if self.tensorboard:
-            tensorboard.save_tuning(self.tensorboard, self.base, trained)
+            tensorboard.save_tuning(self.tensorboard, self.pooled, trained)
         return trained
 
     @classmethod

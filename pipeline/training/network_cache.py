@@ -126,12 +126,11 @@ class PriceNetworkRequest:
     def model_id(self) -> str:
         return digest_of([self.recipe.config_hash(), self.learnt_digest, self.seed, self.base])
 
-    def job(self, base: bytes | None, tensorboard: str) -> FitJob | TuneJob:
+    def job(self, base: bytes | None, tensorboard: str) -> FitJob:
         files = {t: each.training_file(self.recipe) for t, each in self.learnt_from.items()}
         tuning = self.recipe.fine_tuning
-        if base is not None and tuning and tuning.layer:
-            return TuneJob(self.label, self.recipe, files, self.seed, base, tensorboard)
-        return FitJob(self.label, self.recipe, files, self.seed, base, tensorboard)
+        kind = TuneJob if base is not None and tuning and tuning.layer else FitJob
+        return kind(self.label, self.recipe, files, self.seed, base, tensorboard)
 
 
 @dataclass(frozen=True, eq=False)

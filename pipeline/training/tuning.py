@@ -103,7 +103,7 @@ def tune_together(jobs: Sequence[TuneJob]) -> list[Trained | Exception]:
         except Exception as error:  # of this job alone
             results[job] = error
             continue
-        key = job.base, job.recipe.config_hash(), job.seed
+        key = job.pooled, job.recipe.config_hash(), job.seed
         groups.setdefault(key, {})[job] = stock
     for stocks in groups.values():
         results |= _tuned(stocks)
@@ -139,7 +139,7 @@ def _network(job: TuneJob) -> tuple[NumpyNetwork, _Tail]:
     Raises:
         ValueError: its last layer cannot be tuned by itself.
     """
-    network, tuning = numpy_network(job.base), job.recipe.fine_tuning
+    network, tuning = numpy_network(job.pooled), job.recipe.fine_tuning
     if network is None or tuning is None or not isinstance(job.recipe.loss, Pinball):
         raise ValueError("A network that cannot be tuned by its last layer.")
     return network, _Tail.of(network, tuning.layer)
@@ -262,7 +262,7 @@ def _trained(
         (weights[:-1], weights[-1], stock.kernel, stock.bias),
         strict=True,
     )
-    model = with_weights(job.base, {place: each.astype("float32") for place, each in placed})
+    model = with_weights(job.pooled, {place: each.astype("float32") for place, each in placed})
     return Trained(model, history, best, seconds, weights.size)
 
 
