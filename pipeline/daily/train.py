@@ -63,11 +63,12 @@ def fit_networks(
     """
     entries = _entries(parts, run, lineups)
     noted = set(parts.store.load(MODELS, model_id=sorted(entries))["model_id"])
+    rows: dict[str, dict[str, object]] = {}
 
     def report(request: NetworkRequest, record: TrainingRecord, is_new: bool) -> None:
         network = entries[request.model_id]
         if network.model_id not in noted:
-            _note(parts, run, network, request, record)
+            rows[network.model_id] = _row(run, network, request, record)
         message = f"{network.role}: model {network.model_id}"
         if is_new:
             best = f"best {record.best_epoch}, {record.seconds:.1f} s"
@@ -75,7 +76,11 @@ def fit_networks(
         else:
             parts.progress(step, request.label, f"{message} is there already")
 
-    return parts.networks.fit(requests, report, run.universe.sectors).failures
+    try:
+        return parts.networks.fit(requests, report, run.universe.sectors).failures
+    finally:  # also of those that were there when something stopped the others
+        if rows:
+            parts.store.save(MODELS, pd.DataFrame(list(rows.values())))
 
 
 def _entries(parts: Parts, run: Run, lineups: Sequence[Lineup]) -> dict[str, NetworkEntry]:
@@ -88,14 +93,11 @@ def _entries(parts: Parts, run: Run, lineups: Sequence[Lineup]) -> dict[str, Net
     }
 
 
-def _note(
-    parts: Parts,
-    run: Run,
-    network: NetworkEntry,
-    request: NetworkRequest,
-    record: TrainingRecord,
-) -> None:
-    row = {
+def _row(
+    run: Run, network: NetworkEntry, request: NetworkRequest, record: TrainingRecord
+) -> dict[str, object]:
+    """Return the row of MODELS of a network."""
+    return {
         "model_id": network.model_id,
         "recipe": network.recipe,
         "target": run.universe.target,
@@ -107,4 +109,3 @@ def _note(
         "best_epoch": record.best_epoch,
         "code_version": record.code_version,
     }
-    parts.store.save(MODELS, pd.DataFrame([row]))

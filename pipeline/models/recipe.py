@@ -158,7 +158,7 @@ class Recipe:
 
     @property
     def _way(self) -> str:
-        """How it is trained, in words that others follow."""
+        """The way of training, in words that go before others."""
         return ""
 
     def _training_described(self) -> dict[str, str]:

@@ -73,7 +73,7 @@ def training_examples(
 
 @dataclass(frozen=True, eq=False)
 class _Share:
-    """What one of several stocks gives to a network.
+    """Examples of one of several stocks.
 
     Attributes:
         parts: train, validation and test.

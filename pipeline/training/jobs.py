@@ -166,7 +166,7 @@ class FitJob(Job[Trained]):
 
 
 class TuneJob(FitJob):
-    """Tune the last layer of the pooled network on one stock's training file; see `tuning`.
+    """Tune the last layer of the pooled network on one stock's training file; see `last_layer`.
 
     It needs Keras for event files alone.
     """
@@ -184,7 +184,7 @@ class TuneJob(FitJob):
 
     def run(self) -> Trained:
         from pipeline.training import tensorboard
-        from pipeline.training.tuning import tune_together
+        from pipeline.training.last_layer import tune_together
 
         [trained] = tune_together([self])
         if isinstance(trained, Exception):
@@ -195,7 +195,7 @@ class TuneJob(FitJob):
 
     @classmethod
     def run_together(cls, jobs: Sequence[TuneJob]) -> list[Any]:
-        from pipeline.training.tuning import tune_together
+        from pipeline.training.last_layer import tune_together
 
         return list(tune_together(jobs))
 

@@ -46,7 +46,7 @@ def test_a_module_imports_as_the_recipes_of_this_program_do(tmp_path):
         "import datetime as dt",
         "from pipeline.models.default import AnchoredQuantiles",
         "from pipeline.models.optimisation import Constant, Optimiser, Pinball",
-        "from pipeline.models.recipe import FineTuning, PriceRecipe",
+        "from pipeline.models.recipe import FineTuning, OnePass, PriceRecipe",
         "from pipeline.windows import ByHar, Newest, Split, Windowing",
     ]
     assert read(tmp_path / "written.py", text).DEFAULT.tested == tested

@@ -13,7 +13,7 @@ from pipeline.models.optimisation import Constant, Pinball
 from pipeline.training.examples import training_examples
 from pipeline.training.jobs import Trained, TuneJob
 from pipeline.training.numpy_networks import numpy_network
-from pipeline.training.tuning import tune_together
+from pipeline.training.last_layer import tune_together
 from pipeline.training.workers import Workers
 from pipeline.windows import encode, training_part
 from tests.made_days import SMALL
@@ -97,7 +97,7 @@ def test_it_learns_what_keras_learns_of_the_same_batches(job_of, files):
     import tensorflow as tf
 
     from pipeline.training.keras_files import load_model
-    from pipeline.training.tuning import _stock
+    from pipeline.training.last_layer import _stock
 
     job = job_of("BBB", epochs=3)
     stock = _stock(job)
@@ -166,7 +166,7 @@ def test_what_cannot_be_tuned_so_is_said(job_of, files, pooled):
 
 
 def test_the_examples_are_those_of_one_pass(job_of):
-    from pipeline.training.tuning import _stock
+    from pipeline.training.last_layer import _stock
 
     job = job_of("CCC")
     train, validation, _ = training_examples(job.recipe, job.training_files, job.seed)
