@@ -8,8 +8,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-#: What processes that tests start have in their PYTHONPATH: a module that Python imports first.
-FIRST_IMPORTED = Path(__file__).parent / "processes"
 #: Airflow reads its configuration when it is imported, so this process gets an empty home before.
 _home: tempfile.TemporaryDirectory[str] | None = None
 

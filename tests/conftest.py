@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import curl_cffi  # noqa: F401
 import pytest
 
-from tests.airflow_homes import FIRST_IMPORTED, migrate_database
+from pipeline.garbage import search_rarely
+from tests.airflow_homes import migrate_database
 from tests.made_once import MadeOnce
 
 # The process that only hands out tests begins with this file, too: all others wait for it, so that
@@ -30,9 +31,7 @@ if TYPE_CHECKING:
 for name in ("STOCKCAST_TEST_BROWSER", "STOCKCAST_SCREENSHOTS"):
     if name in os.environ:
         os.environ[f"_{name}"] = os.environ.pop(name)
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    dict.fromkeys(filter(None, [str(FIRST_IMPORTED), os.environ.get("PYTHONPATH")]))
-)
+search_rarely()  # while what tests need is imported
 
 
 #: The line of a module all of whose tests are slow.

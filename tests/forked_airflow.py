@@ -22,6 +22,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from pipeline.garbage import search_rarely
 from tests.airflow_homes import clean_environment
 
 ROOT = Path(__file__).parents[1]
@@ -109,6 +110,7 @@ class ForkedAirflow:
 
 def main() -> None:
     """Answer requests until the input ends."""
+    search_rarely()
     _preload()
     path = Path(sys.argv[1])
     path.parent.mkdir(mode=0o700, exist_ok=True)

@@ -29,7 +29,6 @@ from pipeline.settings import Settings
 from pipeline.storage import embedded_postgres
 from pipeline.storage.embedded_postgres.cluster import SERVER_OPTIONS, find_binaries
 from pipeline.storage.embedded_postgres.server_user import admit, process_options, server_user
-from tests.airflow_homes import FIRST_IMPORTED
 
 ROOT = Path(__file__).parents[1]
 LOOPBACK = "127.0.0.1"
@@ -314,8 +313,7 @@ class Deployment:
             for name, value in os.environ.items()
             if not name.startswith(("AIRFLOW", "STOCKCAST_", "PYTHONPATH"))
         }
-        own = {"PYTHONPATH": str(FIRST_IMPORTED), **self.settings.to_environ()}
-        return outside | own | changes
+        return outside | self.settings.to_environ() | changes
 
 
 @contextlib.contextmanager

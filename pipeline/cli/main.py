@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from pipeline.addresses import without_proxy
 from pipeline.cli.commands import COMMANDS, LazyCommand, find_command
 from pipeline.errors import StockcastError
+from pipeline.garbage import search_rarely
 
 PROGRAM = "stockcast"
 INTERRUPTED = 130  # what shells report of a program that ended by SIGINT
@@ -26,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code: 0, 1 (the run failed) or 2 (wrong configuration)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
+    search_rarely()
     os.environ.update(without_proxy())  # servers on this machine, whatever proxy is set
     try:
         with _termination_raised():

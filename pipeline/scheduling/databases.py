@@ -69,7 +69,8 @@ def migrate(env: Mapping[str, str], home: Path, with_mlflow: bool) -> None:
 def migrations_of(env: Mapping[str, str], home: Path, with_mlflow: bool) -> list[Migration]:
     """Return the migrations of a deployment; see `migrate`."""
     airflow_database = env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
-    migrations = [Migration("apache-airflow-core", airflow_database, ("airflow", "db", "migrate"))]
+    command = ("pipeline.scheduling.preloaded_airflow", "db", "migrate")
+    migrations = [Migration("apache-airflow-core", airflow_database, command)]
     if with_mlflow:
         uri = env["MLFLOW_TRACKING_URI"]
         account = {

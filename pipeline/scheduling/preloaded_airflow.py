@@ -11,6 +11,8 @@ quarters of a task's processor time.
 TensorFlow is not imported: its threads do not survive a fork, and the processes that train are
 started anew.
 
+Any other command of Airflow begins at once; it only searches for garbage less often.
+
 What starts tasks begins when the API server answers. A task asks it for all it needs, and one that
 begins before has lost a try.
 """
@@ -18,10 +20,13 @@ begins before has lost a try.
 from __future__ import annotations
 
 import contextlib
+import gc
 import runpy
 import sys
 import time
 from importlib import import_module
+
+from pipeline.garbage import search_rarely
 
 #: What the DAG files import.
 DAG_MODULES = (
@@ -46,6 +51,9 @@ TASK_MODULES = (
 )
 #: Commands that start tasks.
 TASK_COMMANDS = ("scheduler", "celery")
+#: Commands whose forks do tasks or read DAG files; with the Kubernetes executor, a scheduler has
+#: neither.
+FORKING_COMMANDS = (*TASK_COMMANDS, "dag-processor")
 SECONDS_BETWEEN_API_QUESTIONS = 0.5
 SECONDS_TO_ANSWER_WELL = 5
 
@@ -72,9 +80,13 @@ def preload(with_tasks: bool) -> None:
 
 
 def main() -> None:
-    """Run a command of `airflow` after the imports."""
-    preload(with_tasks=_forks_tasks(sys.argv[1]))
-    if sys.argv[1] in TASK_COMMANDS:
+    """Run a command of `airflow` after the imports that its forks need."""
+    search_rarely()
+    command = sys.argv[1]
+    if command in FORKING_COMMANDS:
+        preload(with_tasks=_forks_tasks(command))
+        gc.freeze()  # a search in a fork would copy all that it shares with this process
+    if command in TASK_COMMANDS:
         wait_for_api_server()
     runpy.run_module("airflow", run_name="__main__", alter_sys=True)
 

@@ -61,14 +61,13 @@ class Service:
 
 def services_of(settings: Settings) -> list[Service]:
     """Return the services of a deployment, in the order of their start."""
-    airflow = (sys.executable, "-m", "airflow")
-    preloaded = (sys.executable, "-m", "pipeline.scheduling.preloaded_airflow")
+    airflow = (sys.executable, "-m", "pipeline.scheduling.preloaded_airflow")
     services = [
         Service("api-server", (*airflow, "api-server"), "airflow_port"),
         # Without their log servers, which would listen beyond loopback: the API server reads the
         # same files.
-        Service("scheduler", (*preloaded, "scheduler", "--skip-serve-logs")),
-        Service("dag-processor", (*preloaded, "dag-processor")),
+        Service("scheduler", (*airflow, "scheduler", "--skip-serve-logs")),
+        Service("dag-processor", (*airflow, "dag-processor")),
         Service("triggerer", (*airflow, "triggerer", "--skip-serve-logs")),
     ]
     if serves_mlflow(settings):

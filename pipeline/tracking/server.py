@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pipeline.addresses import LOOPBACK
+from pipeline.garbage import search_rarely
 from pipeline.settings import Settings
 from pipeline.tracking.mlflow_database import BACKEND_VARIABLE
 
@@ -31,6 +32,7 @@ SECONDS_OF_TRUST = 60
 
 def main() -> None:
     """Run `mlflow server` with the arguments of this process."""
+    search_rarely()
     settings = Settings()
     config = Path(os.environ.get(CONFIG_VARIABLE) or settings.home / "airflow" / "mlflow_auth.ini")
     write_config(config, os.environ[BACKEND_VARIABLE])

@@ -30,6 +30,7 @@ from functools import cache
 from typing import IO, Any, BinaryIO, TypeVar
 
 from pipeline.errors import RunError, StockcastError, TryAgain
+from pipeline.garbage import search_rarely
 from pipeline.leftovers import TemporaryFolder
 from pipeline.outcomes import Outcomes
 from pipeline.shipped_files import python_path
@@ -348,6 +349,7 @@ def serve() -> None:
     _end_with(int(sys.argv[1]))
     jobs: queue.SimpleQueue[Job[Any]] = queue.SimpleQueue()
     threading.Thread(target=_read_jobs, args=(sys.stdin.buffer, jobs), daemon=True).start()
+    search_rarely()
     _import_tensorflow()
     gc.freeze()
     _send(answers, True)  # from here on, time counts

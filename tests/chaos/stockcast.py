@@ -15,6 +15,8 @@ import os
 import sys
 from importlib import import_module
 
+from pipeline.garbage import search_rarely
+
 #: TensorFlow is not among them: it does not survive a fork, and only workers import it.
 IMPORTED = (
     *("pipeline.cli.day_commands", "pipeline.daily", "pipeline.inspection", "pipeline.parts"),
@@ -25,6 +27,7 @@ IMPORTED = (
 
 
 def main() -> int:
+    search_rarely()
     for name in IMPORTED:
         import_module(name)
     gc.freeze()  # a collection in a fork would copy all that it shares with this process

@@ -34,7 +34,6 @@ from pipeline.scheduling import (
 )
 from pipeline.scheduling.environment import mlflow_password
 from pipeline.settings import Settings
-from tests.airflow_homes import FIRST_IMPORTED
 from tests.servers import (
     LOOPBACK,
     ROOT,
@@ -75,7 +74,7 @@ class Machine:
         }
         logs = self.home / "logs"
         own = {
-            "PYTHONPATH": os.pathsep.join(map(str, (ROOT, FIRST_IMPORTED))),
+            "PYTHONPATH": str(ROOT),
             "STOCKCAST_HOME": str(self.home),
             "AIRFLOW_HOME": str(self.home / "airflow"),
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(logs / "tasks"),

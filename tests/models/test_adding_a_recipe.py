@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.airflow_homes import FIRST_IMPORTED
 from tests.made_prices import LAST, random_walk
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +60,7 @@ def stockcast(project: Path, *arguments: str) -> subprocess.CompletedProcess[str
     return subprocess.run(
         [sys.executable, "-m", "pipeline", *arguments, *places],
         cwd=project,
-        env={**os.environ, "PYTHONPATH": f"{project}{os.pathsep}{FIRST_IMPORTED}"},
+        env={**os.environ, "PYTHONPATH": str(project)},
         capture_output=True,
         text=True,
         check=False,

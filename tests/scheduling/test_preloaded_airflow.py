@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 
 import pytest
+
+from pipeline.scheduling import preloaded_airflow
 
 #: Preloads, then does what the steps of a day do; prints what that still imported.
 PRELOADED = """
@@ -35,3 +38,13 @@ def test_libraries_and_steps_are_loaded_without_threads_and_tensorflow():
     assert not {"tensorflow", "keras"} & set(found["loaded"])
     assert found["threads"] == ["MainThread"]
     assert found["later"] == []
+
+
+@pytest.mark.parametrize("command", ["api-server", "triggerer", "db"])
+def test_commands_without_forks_of_ours_begin_at_once(command, monkeypatch):
+    begun: list[str] = []
+    monkeypatch.setattr(sys, "argv", ["airflow", command])
+    monkeypatch.setattr(preloaded_airflow, "preload", lambda with_tasks: begun.append("preload"))
+    monkeypatch.setattr(runpy, "run_module", lambda name, **_: begun.append(name))
+    preloaded_airflow.main()
+    assert begun == ["airflow"]
