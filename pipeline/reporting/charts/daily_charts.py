@@ -22,7 +22,9 @@ from pipeline.reporting.charts.figures import (
     legend_below,
     new_figure,
     new_panels,
+    number_width,
     set_labels,
+    set_margins,
     set_title,
     to_png,
 )
@@ -110,7 +112,7 @@ def forecast_chart(history: pd.DataFrame, forecasts: pd.DataFrame) -> bytes:
     # Positions, not dates: weekends are no gaps.
     before, after = range(1 - len(past), 1), range(len(forecasts) + 1)
     last = float(forecasts["last_value"].iloc[0])
-    figure, axes = new_figure(5.4, 2.6)
+    figure, axes = new_figure(5.4, 2.6, is_fitted=False)
     axes.plot(before, column(past, target).to_numpy(), color=ACTUAL_COLOUR, linewidth=1.4)
     for level, opacity in ((95, 0.14), (80, 0.18), (50, 0.26)):  # each lies upon the one before
         low, high = ([last, *forecasts[f"{side}_{level}"]] for side in ("lower", "upper"))
@@ -126,8 +128,11 @@ def forecast_chart(history: pd.DataFrame, forecasts: pd.DataFrame) -> bytes:
     marks = sorted({*thirds, len(forecasts)})
     axes.set_xticks(marks, [f"{sessions[mark]:%Y-%m-%d}" for mark in marks])
     axes.margins(x=0.02)
-    if "currency" in forecasts:
-        set_labels(axes, y=currency_words(forecasts["currency"].iloc[0]))
+    unit = currency_words(forecasts["currency"].iloc[0]) if "currency" in forecasts else ""
+    set_labels(axes, y=unit)
+    # A date reaches beyond the edges of the chart, into its margins.
+    left = max(number_width(axes) + 11, 20) + (14 if unit else 0)
+    set_margins(figure, left, bottom=19, right=21, top=4)
     return to_png(figure)
 
 
@@ -142,7 +147,10 @@ def calibration_chart(calibrations: pd.DataFrame) -> bytes:
     Returns:
         A PNG without background.
     """
-    figure, panels = new_panels(9, 2.3, len(INTERVALS), background="none", columns=len(INTERVALS))
+    columns = len(INTERVALS)
+    figure, panels = new_panels(
+        9, 2.3, columns, background="none", columns=columns, is_fitted=False
+    )
     horizons = calibrations["horizon"]
     for axes, level in zip(panels, INTERVALS, strict=True):
         for kind, label, colour, aside in (
@@ -158,6 +166,7 @@ def calibration_chart(calibrations: pd.DataFrame) -> bytes:
         _set_small_title(axes, f"inside the {level} % interval, in %")
         set_labels(axes, "sessions ahead")
     panels[0].legend(fontsize=7, frameon=False, labelcolor=INK_COLOUR)
+    set_margins(figure, left=26, bottom=31, right=3, top=17, between=28)
     return to_png(figure)
 
 
@@ -219,23 +228,44 @@ def drift_chart(watched: pd.DataFrame) -> bytes:
         "psi": [HIGHEST_PSI],
     }
     titles = ("inside 80 %, in %", "inside 95 %, in %", "pinball skill, in %", "stability index")
-    figure, panels = new_panels(9, 2.4, len(bands), background="none", columns=len(bands))
+    columns = len(bands)
+    figure, panels = new_panels(
+        9, 2.4, columns, background="none", columns=columns, is_fitted=False
+    )
     few = len(tickers) <= len(TICKER_COLOURS)
-    colours = dict(zip(tickers, TICKER_COLOURS, strict=False)) if few else {}
+    lines = _lines_by_ticker(watched, tickers) if few else [_one_line(watched)]
+    colours = TICKER_COLOURS if few else (ACTUAL_COLOUR,)
     for axes, (name, bounds), title in zip(panels, bands.items(), titles, strict=True):
         for bound in bounds:
             axes.axhline(bound, color=REFERENCE_COLOUR, linewidth=0.9, linestyle="--")
-        for ticker in tickers:
-            rows = watched[watched["ticker"] == ticker]
+        for rows, colour in zip(lines, colours, strict=False):
             places = np.searchsorted(newest, rows["cutoff"].to_numpy())
             values = rows[name].to_numpy() * (1 if name == "psi" else 100)
-            colour = colours.get(ticker, ACTUAL_COLOUR)
             axes.plot(places, values, color=colour, linewidth=1.1, marker=".", markersize=2)
         _mark_first_and_last(axes, newest)
         _set_small_title(axes, title)
     if few:
         _name_tickers(figure, panels[-1].lines[len(bands["psi"]) :], tickers)
+    set_margins(figure, left=28, bottom=37 if few else 19, right=6, top=17, between=34)
     return to_png(figure)
+
+
+def _lines_by_ticker(watched: pd.DataFrame, tickers: Sequence[str]) -> list[pd.DataFrame]:
+    return [watched[watched["ticker"] == ticker] for ticker in tickers]
+
+
+def _one_line(watched: pd.DataFrame) -> pd.DataFrame:
+    """Return all rows as one line with a gap after each ticker.
+
+    A chart of hundreds of lines takes many times as long to draw.
+
+    Args:
+        watched: in the order of the cutoffs.
+    """
+    rows = watched.sort_values("ticker", kind="stable").reset_index(drop=True)
+    ends = rows.drop_duplicates("ticker", keep="last")
+    gaps = ends.assign(**dict.fromkeys(rows.select_dtypes("number").columns, np.nan))
+    return pd.concat([rows, gaps]).sort_index(kind="stable")
 
 
 def _name_tickers(figure: Figure, lines: Sequence[Line2D], tickers: Sequence[str]) -> None:
@@ -246,7 +276,7 @@ def _name_tickers(figure: Figure, lines: Sequence[Line2D], tickers: Sequence[str
         frameon=False,
         labelcolor=INK_COLOUR,
         ncols=len(tickers),
-        loc="outside lower center",
+        loc="lower center",
     )
 
 

@@ -32,18 +32,29 @@ class LineLook(TypedDict, total=False):
     markersize: float
 
 
+#: Size of the numbers and dates at the axes, in points, and the width of a digit of that size.
+LABEL_SIZE, DIGIT_WIDTH = 8, 5.1
+#: Points of an inch.
+POINTS = 72
 #: A line with a dot at each value.
 WITH_DOTS: LineLook = {"linewidth": 1.3, "marker": "o", "markersize": 4}
 
 
-def new_figure(width: float, height: float, background: str = "none") -> tuple[Figure, Axes]:
-    """Return a figure with one chart; `width` and `height` in inches."""
-    figure, (axes,) = new_panels(width, height, 1, background)
+def new_figure(
+    width: float, height: float, background: str = "none", is_fitted: bool = True
+) -> tuple[Figure, Axes]:
+    """Return a figure with one chart; see `new_panels`."""
+    figure, (axes,) = new_panels(width, height, 1, background, is_fitted=is_fitted)
     return figure, axes
 
 
 def new_panels(
-    width: float, height: float, count: int, background: str = "white", columns: int = 1
+    width: float,
+    height: float,
+    count: int,
+    background: str = "white",
+    columns: int = 1,
+    is_fitted: bool = True,
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure with several charts, row by row; it is outside pyplot's global state.
 
@@ -51,20 +62,43 @@ def new_panels(
         width, height: inches.
         count: charts.
         columns: charts in a row.
+        is_fitted: whether matplotlib measures all texts to find the margins, a third of the time
+            that a chart takes. Otherwise call `set_margins`.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=130, facecolor=background, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=130, facecolor=background)
+    if is_fitted:
+        figure.set_layout_engine("constrained")
     FigureCanvasAgg(figure)
     grid = (-(-count // columns), columns)
     panels = [figure.add_subplot(*grid, place, facecolor="none") for place in range(1, count + 1)]
     for axes in panels:
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(INK_COLOUR)
-        axes.tick_params(colors=INK_COLOUR, labelsize=8)
+        axes.tick_params(colors=INK_COLOUR, labelsize=LABEL_SIZE)
         axes.grid(axis="y", color=INK_COLOUR, alpha=0.2, linewidth=0.6)
     return figure, panels
+
+
+def set_margins(
+    figure: Figure, left: float, bottom: float, right: float, top: float, between: float = 0
+) -> None:
+    """Leave so many points free around the charts of a figure, one row, and between them."""
+    width, height = POINTS * figure.get_size_inches()
+    columns = len(figure.axes)
+    chart = (width - left - right - (columns - 1) * between) / columns
+    figure.subplots_adjust(
+        left / width, bottom / height, 1 - right / width, 1 - top / height, between / chart
+    )
+
+
+def number_width(axes: Axes) -> float:
+    """Return about how many points the longest number at a chart's y axis takes."""
+    axes.ticklabel_format(axis="y", style="plain", useOffset=False)  # nothing above the axis
+    numbers = axes.yaxis.get_major_formatter().format_ticks(axes.get_yticks().tolist())
+    return DIGIT_WIDTH * max(map(len, numbers))
 
 
 def to_png(figure: Figure) -> bytes:
