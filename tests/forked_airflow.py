@@ -133,10 +133,8 @@ def _preload() -> None:
     from airflow.sdk.execution_time.supervisor import in_process_api_server
 
     from pipeline.scheduling.preloaded_airflow import preload
-    from pipeline.sessions import Calendar
 
     preload(with_tasks=True)
-    Calendar("XNYS")
     # What the first task of a DAG run waits for: the API in all its versions.
     in_process_api_server().app._cadwyn_initialize()
     gc.freeze()  # a collection in a fork would copy all that it shares with this process

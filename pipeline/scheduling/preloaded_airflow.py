@@ -59,10 +59,10 @@ SECONDS_TO_ANSWER_WELL = 5
 
 
 def preload(with_tasks: bool) -> None:
-    """Import what DAG files need, and make the calendars of the universes.
+    """Import what DAG files need, and build the DAGs of the universes once.
 
     Args:
-        with_tasks: and what tasks need.
+        with_tasks: and what tasks need, the calendars of the universes among it.
     """
     from pipeline.errors import SettingsError
     from pipeline.parts import universes_of
@@ -71,12 +71,15 @@ def preload(with_tasks: bool) -> None:
     for module in (*DAG_MODULES, *(TASK_MODULES if with_tasks else ())):
         import_module(module)
     from pipeline.scheduling.daily_dag import build_daily_dag
+    from pipeline.sessions import calendar_of
 
     settings = Settings()
     # Where Airflow reads the DAGs it reports a file of universes that cannot be read.
     with contextlib.suppress(SettingsError):
         for universe in universes_of(settings):
             build_daily_dag(universe, settings)
+            if with_tasks:
+                calendar_of(universe)
 
 
 def main() -> None:

@@ -20,11 +20,13 @@ preload(with_tasks=True)
 threads = [thread.name for thread in threading.enumerate()]
 before = set(sys.modules)
 from pipeline.daily import STEPS
+from pipeline.sessions import amended_calendar
 
 steps = [STEPS[name] for name in STEPS]
 loaded = {name.partition(".")[0] for name in before}
 later = sorted({name for name in sys.modules if name not in before})
-print(json.dumps({"threads": threads, "loaded": sorted(loaded), "later": later}))
+found = {"threads": threads, "loaded": sorted(loaded), "later": later}
+print(json.dumps({**found, "calendars": amended_calendar.cache_info().currsize}))
 """
 
 
@@ -38,6 +40,7 @@ def test_libraries_and_steps_are_loaded_without_threads_and_tensorflow():
     assert not {"tensorflow", "keras"} & set(found["loaded"])
     assert found["threads"] == ["MainThread"]
     assert found["later"] == []
+    assert found["calendars"] > 0
 
 
 @pytest.mark.parametrize("command", ["api-server", "triggerer", "db"])
