@@ -21,8 +21,8 @@ from pipeline.daily.window_cuts import (
     cut_at,
     histories_of,
     spec_of,
-    write_cut,
 )
+from pipeline.daily.written_cuts import WrittenCuts
 from pipeline.errors import NotEnoughHistory, NothingStored, StockcastError
 from pipeline.models import DEFAULT, PriceRecipe
 from pipeline.outcomes import outcome_of_each
@@ -57,11 +57,13 @@ def build_windows(parts: Parts, run: Run, tickers: Sequence[str]) -> None:
     failures: dict[str, StockcastError] = {}
     for batch in chunks(tickers, BUILT_TOGETHER):
         histories = histories_of(parts, run, batch)
-        built = outcome_of_each(batch, partial(_own_rows, parts, run, recipe, histories, anchoring))
+        written = WrittenCuts(parts, run, STEP, batch, histories, anchoring)
+        built = outcome_of_each(batch, partial(_own_rows, parts, run, recipe, histories, written))
         for ticker, own in built.results.items():
             parts.progress(STEP, ticker, _message(own))
         rows = [row for own in built.results.values() for row in own]
         save_datasets(parts, run, rows, list(built.results), OWN_ROLES)
+        written.keep()
         failures |= built.failures
     hold_back(parts, run, STEP, failures, tickers)
 
@@ -78,7 +80,7 @@ def _own_rows(
     run: Run,
     recipe: PriceRecipe,
     histories: Histories,
-    anchoring: Anchoring,
+    written: WrittenCuts,
     ticker: str,
 ) -> list[dict[str, object]]:
     """Write the datasets of a ticker's own networks; return their DATASETS rows.
@@ -104,22 +106,11 @@ def _own_rows(
     # What is measured up to the session is measured beside what `har` forecasts up to it.
     forecast_in = dict.fromkeys(cuts, "live") if current.reason else {}
     rows = [
-        write_cut(
-            parts,
-            run,
-            recipe,
-            histories,
-            ticker,
-            role,
-            anchoring.anchored(cut, forecast_in.get(role, role)),
-        )
-        for role, cut in cuts.items()
+        written.row(recipe, role, cut, forecast_in.get(role, role)) for role, cut in cuts.items()
     ]
     if not current.reason and recipe.name != DEFAULT.name:
         default = parts.recipes.for_price(DEFAULT.name)
-        cut = _default_cut(run, default, current)
-        cut = anchoring.anchored(cut, "default")
-        rows.append(write_cut(parts, run, default, histories, ticker, "default", cut))
+        rows.append(written.row(default, "default", _default_cut(run, default, current), "default"))
     return rows
 
 

@@ -20,7 +20,8 @@ from pipeline.daily.regressions import (
 )
 from pipeline.daily.shards import chunks
 from pipeline.daily.train import fit_networks
-from pipeline.daily.window_cuts import BUILT_TOGETHER, HistoryCut, cut_at, histories_of, write_cut
+from pipeline.daily.window_cuts import BUILT_TOGETHER, HistoryCut, cut_at, histories_of
+from pipeline.daily.written_cuts import WrittenCuts
 from pipeline.errors import NotEnoughHistory, StockcastError
 from pipeline.models import PriceRecipe
 from pipeline.outcomes import outcome_of_each, raise_together, worth_trying
@@ -69,15 +70,17 @@ def _save_shares(
         StockcastError: trying again may help.
     """
     histories = histories_of(parts, run, tickers)
+    written = WrittenCuts(parts, run, STEP, tickers, histories, anchoring)
     shares = outcome_of_each(
         tickers,
-        partial(_pool_rows, parts, run, recipe, histories, anchoring),
+        partial(_pool_rows, parts, run, recipe, histories, written),
         partial(_tell, parts),
     )
     if worth_trying(shares.failures):
         raise_together(shares.failures)  # without them, it would be another network
     rows = [row for own in shares.results.values() for row in own]
     save_datasets(parts, run, rows, tickers, list(POOL_ROLES))
+    written.keep()
 
 
 def _tell(parts: Parts, ticker: str, error: StockcastError) -> None:
@@ -89,7 +92,7 @@ def _pool_rows(
     run: Run,
     recipe: PriceRecipe,
     histories: Histories,
-    anchoring: Anchoring,
+    written: WrittenCuts,
     ticker: str,
 ) -> list[dict[str, object]]:
     """Write what a ticker gives to the pooled networks; return its DATASETS rows.
@@ -104,7 +107,7 @@ def _pool_rows(
         for cutoff in dict.fromkeys(cutoffs.values())
     }
     return [
-        write_cut(parts, run, recipe, histories, ticker, role, anchoring.anchored(share, role))
+        written.row(recipe, role, share, role)
         for role, cutoff in cutoffs.items()
         if (share := shares[cutoff]) is not None
     ]

@@ -183,9 +183,13 @@ class Anchoring:
         self._parts, self._run, self._names = parts, run, names
         self._files: dict[str, PooledHar] = {}
 
+    def name_of(self, role: str) -> str:
+        """Return the name of the regression for datasets of a role; "": it was not fitted."""
+        return self._names.get(role, "")
+
     def anchored(self, cut: HistoryCut, role: str) -> HistoryCut:
         """Return a cut with what networks correct, where they do and it was fitted."""
-        name, ticker = self._names.get(role), cut.spec.ticker
+        name, ticker = self.name_of(role), cut.spec.ticker
         if not name or not cut.spec.normalisation.of_shocks:
             return cut
         if name not in self._files:

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline.daily.admission import judged_as_of
-from pipeline.daily.dataset_files import write_dataset
 from pipeline.errors import NotEnoughHistory
 from pipeline.models import PriceRecipe
 from pipeline.prices import Histories, histories_as_of, on_calendar
 from pipeline.run import Run
 from pipeline.sessions import Calendar
-from pipeline.training import training_digest
 from pipeline.windows import Newest, Spec, encode, load_dataset, surely_trainable
 
 if TYPE_CHECKING:
@@ -125,31 +123,6 @@ def seen_history(
     calendar = parts.calendar(run.universe)
     first = max(_first_learnt(run, calendar, cutoff), history["session"].iloc[0].date())
     return on_calendar(history, _session_index(calendar, first, cutoff))
-
-
-def write_cut(
-    parts: Parts,
-    run: Run,
-    recipe: PriceRecipe,
-    histories: Histories,
-    ticker: str,
-    role: str,
-    cut: HistoryCut,
-) -> dict[str, object]:
-    """Write the dataset file of a cut; return its DATASETS row."""
-    data = encode(cut.history, cut.spec)
-    learns = role != "live" and not cut.reason
-    return {
-        **run.key,
-        "ticker": ticker,
-        "role": role,
-        "dataset_cutoff": cut.spec.cutoff,
-        "dataset": write_dataset(parts, data),
-        "learnt": training_digest(data, recipe) if learns else "",
-        "sessions": len(cut.history),
-        "reason": cut.reason,
-        "known_at": histories.newest_revision(ticker, cut.spec.cutoff),
-    }
 
 
 def _first_learnt(run: Run, calendar: Calendar, cutoff: dt.date) -> dt.date:

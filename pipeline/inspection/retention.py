@@ -50,6 +50,7 @@ class FileKind:
 ARTIFACT_KINDS = (
     FileKind("replays", ("replays",), "the newest session's, from which the next goes on"),
     FileKind("datasets", ("datasets",), "a published forecast's networks have learnt from them"),
+    FileKind("lists of datasets", ("cuts",), "used within the days that all is kept"),
     FileKind("networks", ("models",), "they were compared for a published forecast"),
     FileKind("measurements", ("choices", *MEASURED_FOLDERS), "the newest session's networks"),
     FileKind("regressions", ("regressions",), "the newest session's, from which the next goes on"),
