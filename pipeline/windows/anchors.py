@@ -7,6 +7,7 @@ the same ones.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,17 @@ def with_anchors(history: pd.DataFrame, centres: Floats, deviations: Floats) -> 
         for name, values in ((CENTRE, centres), (DEVIATION, deviations))
         for ahead in range(values.shape[1])
     }
-    return history.assign(**columns)
+    return with_columns(history, columns)
+
+
+def with_columns(history: pd.DataFrame, columns: Mapping[str, Floats]) -> pd.DataFrame:
+    """Return a history with further columns, which pandas takes long to add one by one."""
+    import pandas as pd
+
+    if not columns:
+        return history
+    table = pd.DataFrame(dict(columns), index=history.index)
+    return pd.concat([history.drop(columns=list(columns), errors="ignore"), table], axis=1)
 
 
 def anchor_columns(history: pd.DataFrame) -> list[str]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from pipeline.errors import LookAtTheData, NotEnoughHistory
 from pipeline.tables import HISTORY, OHLCV, SESSION_DTYPE, column
-from pipeline.windows.anchors import anchor_columns
+from pipeline.windows.anchors import anchor_columns, with_columns
 from pipeline.windows.cutting import (
     CARRIED,
     complete_windows,
@@ -106,7 +106,7 @@ def decode(data: bytes) -> tuple[Spec, pd.DataFrame]:
     columns["session"] = sessions.astype("datetime64[D]").astype(SESSION_DTYPE)
     columns["ticker"] = spec.ticker
     history = HISTORY.conform(pd.DataFrame({name: columns[name] for name in HISTORY.columns}))
-    return spec, history.assign(**dict(zip(added, anchors.T, strict=True)))
+    return spec, with_columns(history, dict(zip(added, anchors.T, strict=True)))
 
 
 def load_dataset(data: bytes, fitted_on: bytes | None = None) -> Dataset:
