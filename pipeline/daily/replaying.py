@@ -231,7 +231,8 @@ def _seen_by(
     A network that forecasts points has the distribution of its errors on validation, which
     therefore come first.
     """
-    fitted_on = read_dataset(parts, network.dataset) if network.role != POOLED else None
+    is_fitted = recipe.normalisation.is_fitted and network.role != POOLED
+    fitted_on = read_dataset(parts, network.dataset) if is_fitted else None
     replay = load_replay(read_dataset(parts, own.live.dataset), fitted_on)
     if isinstance(recipe.loss, Pinball):
         return (replay,)
