@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import platform
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,7 @@ def write_model_folder(
     description.add_flavor(
         "keras",
         data="data",
-        keras_version=version("keras"),
+        keras_version=_version_of("keras"),
         keras_backend="tensorflow",
         save_exported_model=False,
     )
@@ -59,11 +60,20 @@ def write_model_folder(
         env={"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
     )
     description.model_size_bytes = len(model.content)
-    _add_example(description, model, folder)
     write_file(folder / "data" / "model.keras", model.content)
+    _add_example(description, model, folder)
     for name, text in _environment_files().items():
         write_file(folder / name, text.encode())
-    description.save(str(folder / "MLmodel"))
+    write_file(folder / "MLmodel", _yaml_of(description))
+
+
+def _yaml_of(description: Model) -> bytes:
+    """Return what `Model.save` would write, made by PyYAML's part in C: ten times as fast."""
+    import yaml
+
+    quick = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    text: str = yaml.dump(description.to_dict(), Dumper=quick, default_flow_style=False)
+    return text.encode()
 
 
 def _signature_of(model: TrackedModel) -> ModelSignature:
@@ -93,10 +103,15 @@ def _add_example(description: Model, model: TrackedModel, folder: Path) -> None:
     _save_example(description, example if len(example) > 1 else single, str(folder))
 
 
+@cache
+def _version_of(package: str) -> str:
+    return version(package)
+
+
 def _environment_files() -> dict[str, str]:
     """Return the files that describe a model's environment to MLflow; JSON is YAML."""
     packages = ("mlflow", "keras", "tensorflow")
-    requirements = [f"{package}=={version(package)}" for package in packages]
+    requirements = [f"{package}=={_version_of(package)}" for package in packages]
     python = platform.python_version()
     dependencies: list[Any] = [f"python={python}", "pip", {"pip": requirements}]
     conda = {"name": "mlflow-env", "channels": ["conda-forge"], "dependencies": dependencies}
