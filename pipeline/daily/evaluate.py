@@ -25,9 +25,10 @@ from pipeline.daily.tracked_stock_metrics import headline
 from pipeline.daily.window_cuts import BUILT_TOGETHER
 from pipeline.decisions import Choice, choose, decode_choice, encode_choice
 from pipeline.models import PriceRecipe
-from pipeline.outcomes import Outcomes, outcome_of_each
+from pipeline.outcomes import Outcomes, outcome_of_each, outcome_together
 from pipeline.run import Run
 from pipeline.tables import EVALUATIONS
+from pipeline.tracking import TrackedRun
 
 if TYPE_CHECKING:
     from pipeline.parts import Parts
@@ -82,14 +83,19 @@ def _choices(
     if measured.results:
         rows = [evaluation.rows for evaluation in measured.results.values()]
         parts.store.save(EVALUATIONS, pd.concat(rows))
-    chosen = outcome_of_each(
+    records = outcome_of_each(
         measured.results,
+        lambda ticker: stock_run(parts, run, recipe, missing[ticker], measured.results[ticker]),
+    )
+    tracked = _track(parts, run, records.results, parent_of)
+    chosen = outcome_of_each(
+        tracked.results,
         lambda ticker: _choose(
             parts,
-            run,
             recipe,
             missing[ticker],
             measured.results[ticker],
+            records.results[ticker],
             parent_of[ticker],
         ),
     )
@@ -100,15 +106,36 @@ def _choices(
     choices = {**chosen.results, **kept.results}
     for ticker, choice in sorted(choices.items()):
         parts.progress(STEP, ticker, choice.headline)
-    return Outcomes(choices, {**measured.failures, **chosen.failures, **kept.failures})
+    untracked = {**records.failures, **tracked.failures}
+    return Outcomes(choices, {**measured.failures, **untracked, **chosen.failures, **kept.failures})
+
+
+def _track(
+    parts: Parts, run: Run, records: Mapping[str, TrackedRun], parent_of: Mapping[str, str]
+) -> Outcomes[str]:
+    """Track what tickers' networks are worth, each below its parent; return the run ids."""
+    tracker = parts.tracker(run.universe.name)
+
+    def track(tickers: list[str]) -> dict[str, str]:
+        below = [(parent_of[ticker], records[ticker]) for ticker in tickers]
+        return dict(zip(tickers, tracker.record_together(below), strict=True))
+
+    return outcome_together(list(records), track)
 
 
 def _choose(
-    parts: Parts, run: Run, recipe: PriceRecipe, own: Lineup, evaluation: Evaluation, parent: str
+    parts: Parts,
+    recipe: PriceRecipe,
+    own: Lineup,
+    evaluation: Evaluation,
+    record: TrackedRun,
+    parent: str,
 ) -> Choice:
-    """Track what a ticker's networks are worth below a parent, and keep the choice among them."""
-    record = stock_run(parts, run, recipe, own, evaluation)
-    parts.tracker(run.universe.name).record(parent, record)
+    """Choose among a ticker's networks, and keep the choice.
+
+    Args:
+        record: what is tracked below the parent.
+    """
     choice = choose(
         evaluation.stock,
         [(contestant(network), forecasts) for network, forecasts in evaluation.forecasts],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,6 +110,10 @@ class SilentTracker(Tracker):
     def record(self, parent: str, run: TrackedRun) -> str:
         """Return the id of every run; nothing is tracked."""
         return UNTRACKED_RUN
+
+    def record_together(self, runs: Sequence[tuple[str, TrackedRun]]) -> list[str]:
+        """Return the id of every run; nothing is tracked."""
+        return [UNTRACKED_RUN for _ in runs]
 
     def set_champions(
         self, champions: Mapping[str, str | None], is_newest: Callable[[], bool]

@@ -88,12 +88,12 @@ class MlflowConnection:
     def client(self) -> MlflowClient:
         """MLflow's client, once the address answers and its tables are there."""
         _configure_mlflow()
-        if self._database is None:
+        if self.database is None:
             _probe(self.uri)
         else:
-            make_folder(self._database)
+            make_folder(self.database)
             with self.lock("schema"):
-                prepare_tables(self._database, self.address, self._upgrade)
+                prepare_tables(self.database, self.address, self._upgrade)
                 follow_moved_artifacts(self.uri, self._artifact_root)
         from mlflow import MlflowClient
 
@@ -102,7 +102,7 @@ class MlflowConnection:
     @property
     def has_tables(self) -> bool:
         """True where this program reaches MLflow's database, and MLflow has been used."""
-        return self._database is not None and has_tables(self._database)
+        return self.database is not None and has_tables(self.database)
 
     @cached_property
     def experiment_id(self) -> str:
@@ -128,7 +128,7 @@ class MlflowConnection:
         name = self.experiment
         folder = f"{self._artifact_root.rstrip('/')}/{name}"
         tags = {**EXPERIMENT_TAGS, DESCRIPTION_TAG: EXPERIMENT_DESCRIPTION.format(experiment=name)}
-        location = None if self._database is None else as_url(folder)
+        location = None if self.database is None else as_url(folder)
         created: str = self.client.create_experiment(name, artifact_location=location, tags=tags)
         return created
 
@@ -141,7 +141,7 @@ class MlflowConnection:
                 "`mlflow gc`."
             )
         behind_server = experiment.artifact_location.startswith("mlflow-artifacts:")
-        if self._database is not None and behind_server:
+        if self.database is not None and behind_server:
             raise SettingsError(
                 f"The MLflow experiment {name!r} keeps its files behind an MLflow server. Set "
                 "STOCKCAST_TRACKING_URI to that server's http address."
@@ -150,8 +150,8 @@ class MlflowConnection:
     @property
     def address(self) -> str:
         """The URI without its password."""
-        if self._database is not None:
-            return self._database.render_as_string(hide_password=True)
+        if self.database is not None:
+            return self.database.render_as_string(hide_password=True)
         return without_login(self.uri)
 
     @contextlib.contextmanager
@@ -191,7 +191,7 @@ class MlflowConnection:
 
     def _unavailable(self, error: Exception) -> TrackingUnavailable:
         reason = " ".join(str(error).split())[:200]
-        database = self._database
+        database = self.database
         secret = urlsplit(self.uri).password if database is None else database.password
         reason = reason.replace(str(secret), "***") if secret else reason
         return TrackingUnavailable(
@@ -200,22 +200,22 @@ class MlflowConnection:
         )
 
     @contextlib.contextmanager
-    def lock(self, kind: str, name: str = "") -> Iterator[None]:
-        """Hold a name (on SQLite: a kind of names) against other processes.
+    def lock(self, kind: str, *names: str) -> Iterator[None]:
+        """Hold names of a kind (on SQLite: all of them) against other processes.
 
         The lock is taken at MLflow's own database or, for an MLflow server, at that of `lock_url`.
         """
-        with self._locks.hold(kind, name):
+        with self._locks.hold(kind, *names):
             yield
 
     @cached_property
-    def _database(self) -> sqlalchemy.URL | None:
+    def database(self) -> sqlalchemy.URL | None:
         """The database that the URI names; None for an MLflow server."""
         return database_of(self.uri)
 
     @cached_property
     def _locks(self) -> Locks:
-        shared = self._database
+        shared = self.database
         if shared is None and self._lock_url:
             shared = sqlalchemy.make_url(self._lock_url)
         return Locks(shared, self.experiment)

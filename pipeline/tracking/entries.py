@@ -115,6 +115,27 @@ class TrackedRun:
         return hash_of({**vars(self), **changed})
 
 
+@dataclass(frozen=True)
+class NewChild:
+    """A child run as it is to be written.
+
+    Attributes:
+        key: identifies it, whichever parent it is below.
+        parent: the run id of its parent.
+        labels: tags of the parent that it has too.
+        tags: all but what `ExperimentRuns.tags_of` adds.
+        content: the hash of what it tracks.
+    """
+
+    key: str
+    parent: str
+    name: str
+    labels: Mapping[str, str]
+    tags: Mapping[str, str]
+    run: TrackedRun
+    content: str
+
+
 def hash_of(values: Mapping[str, object]) -> str:
     """Return a short hash of values; what JSON does not know counts by its str."""
     text = json.dumps(values, sort_keys=True, default=str)

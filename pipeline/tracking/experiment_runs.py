@@ -82,19 +82,23 @@ class ExperimentRuns:
 
     def create(self, name: str, tags: Mapping[str, str], description: str = "") -> RunInfo:
         """Make a run, with a link back to what asked for it."""
+        client, experiment = self._connection.client, self._connection.experiment_id
+        labels = self.tags_of(tags, description)
+        return client.create_run(experiment, run_name=name, tags=labels).info
+
+    def tags_of(self, tags: Mapping[str, str], description: str) -> dict[str, str]:
+        """Return all tags of a new run: its own, its description, and what made it."""
         origin = self._origin
         link = f"[Airflow: run {origin.dag_run}]({origin.url})" if origin else ""
         text = "\n\n".join(filter(None, [description, link]))
         notes = {LINK_TAG: link, DESCRIPTION_TAG: text}
-        all_tags = {
+        return {
             "mlflow.source.name": "stockcast",
             "mlflow.source.type": "JOB",
             **self._tags,
             **{tag: note for tag, note in notes.items() if note},
             **tags,
         }
-        client, experiment = self._connection.client, self._connection.experiment_id
-        return client.create_run(experiment, run_name=name, tags=all_tags).info
 
     def log(
         self,
@@ -128,7 +132,7 @@ class ExperimentRuns:
 
     def log_datasets(self, run_id: str, datasets: Iterable[TrackedDataset]) -> None:
         """Log what a run has learnt from."""
-        inputs = [_dataset_input(dataset) for dataset in datasets]
+        inputs = [dataset_input(dataset) for dataset in datasets]
         if inputs:
             self._connection.client.log_inputs(run_id, inputs)
 
@@ -161,15 +165,16 @@ class ExperimentRuns:
         self._connection.client.delete_run(run.info.run_id)
 
     @contextlib.contextmanager
-    def ended_on_error(self, run_id: str) -> Iterator[None]:
-        """End a run that cannot be written: FAILED, or KILLED by an interrupt."""
+    def ended_on_error(self, *run_ids: str) -> Iterator[None]:
+        """End runs that cannot be written: FAILED, or KILLED by an interrupt."""
         try:
             yield
         except BaseException as error:
             status = "FAILED" if isinstance(error, Exception) else "KILLED"
             # What cannot be ended because MLflow is away is found later by its owner.
             with contextlib.suppress(Exception):
-                self._connection.client.set_terminated(run_id, status)
+                for run_id in run_ids:
+                    self._connection.client.set_terminated(run_id, status)
             raise
 
 
@@ -204,7 +209,8 @@ def metrics_of(
     ]
 
 
-def _dataset_input(dataset: TrackedDataset) -> DatasetInput:
+def dataset_input(dataset: TrackedDataset) -> DatasetInput:
+    """Return a dataset as MLflow takes it for the input of a run."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     columns = [{"type": "double", "name": name, "required": True} for name in dataset.columns]

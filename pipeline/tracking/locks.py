@@ -26,14 +26,20 @@ class Locks:
         self._experiment = experiment
 
     @contextlib.contextmanager
-    def hold(self, kind: str, name: str = "") -> Iterator[None]:
-        """Hold a name (on SQLite: a kind of names) until the block ends."""
+    def hold(self, kind: str, *names: str) -> Iterator[None]:
+        """Hold names of a kind (on SQLite: all of them) until the block ends.
+
+        Args:
+            names: none: the kind itself.
+        """
         database = self._database
         backend = "" if database is None else database.get_backend_name()
         if backend == "postgresql":
-            take = sqlalchemy.text("select pg_advisory_xact_lock(:number)")
-            with self._engine.begin() as connection:  # its end gives the lock back
-                connection.execute(take, {"number": self._number_of(kind, name)})
+            take = sqlalchemy.text("select pg_advisory_xact_lock(n) from unnest(:numbers) n")
+            # In one order everywhere, so that two who want the same do not wait for each other.
+            numbers = sorted({self._number_of(kind, name) for name in names or ("",)})
+            with self._engine.begin() as connection:  # its end gives the locks back
+                connection.execute(take, {"numbers": numbers})
                 yield
         elif backend == "sqlite" and database is not None and database.database:
             with Path(f"{database.database}.{kind}.lock").open("w") as file:

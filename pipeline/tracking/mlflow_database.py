@@ -12,6 +12,8 @@ from pipeline.addresses import with_driver
 from pipeline.errors import SettingsError, StoreTooNew
 
 CONNECT_SECONDS = 5
+#: Seconds for which a writer to SQLite waits for another, as MLflow does.
+BUSY_SECONDS = 20
 #: The variable that MLflow's own server reads its database from.
 BACKEND_VARIABLE = "MLFLOW_BACKEND_STORE_URI"
 
@@ -40,9 +42,9 @@ def engine_of(database: sqlalchemy.URL, pool: type[sqlalchemy.Pool]) -> sqlalche
         SettingsError: there is no driver for such a URL.
     """
     is_sqlite = database.get_backend_name() == "sqlite"
-    arguments = {} if is_sqlite else {"connect_timeout": CONNECT_SECONDS}
+    timeout = {"timeout": BUSY_SECONDS} if is_sqlite else {"connect_timeout": CONNECT_SECONDS}
     try:
-        return sqlalchemy.create_engine(database, poolclass=pool, connect_args=arguments)
+        return sqlalchemy.create_engine(database, poolclass=pool, connect_args=timeout)
     except sqlalchemy.exc.NoSuchModuleError:
         raise SettingsError(
             f"MLflow cannot be reached as {database.drivername}://...; use http(s)://, "
@@ -74,17 +76,24 @@ def prepare_tables(database: sqlalchemy.URL, address: str, upgrade: bool) -> Non
     from mlflow.store.db import utils
 
     # MLflow's functions have no types of their own.
-    latest_revision: Callable[[], str] = utils._get_latest_schema_revision
     initialise: Callable[[sqlalchemy.Engine], None] = utils._initialize_tables
     if current is None:
         initialise(engine)
-    elif current != latest_revision():
+    elif current != installed_revision():
         if not upgrade:
             raise SettingsError(
                 f"The MLflow database {address} is of an older MLflow. "
                 "Run `mlflow db upgrade` on it."
             )
         _upgrade_tables(engine, address)
+
+
+def installed_revision() -> str:
+    """Return the revision of the schema that the installed MLflow has."""
+    from mlflow.store.db import utils
+
+    latest_revision: Callable[[], str] = utils._get_latest_schema_revision
+    return latest_revision()
 
 
 def has_tables(database: sqlalchemy.URL) -> bool:

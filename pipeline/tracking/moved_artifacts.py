@@ -7,11 +7,11 @@ found at another path, or on another machine, would show none of them.
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import sqlalchemy as sa
 
 from pipeline.addresses import is_url
+from pipeline.tracking.artifact_folders import FILE_SCHEME, folder_of
 from pipeline.tracking.mlflow_database import database_of, engine_of
 
 #: The columns of MLflow's tables that begin with where files are (mlflow 3.17).
@@ -22,7 +22,6 @@ ADDRESSES = (
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
-FILE_SCHEME = "file:"
 
 
 def follow_moved_artifacts(uri: str, artifact_root: str) -> list[str]:
@@ -67,7 +66,7 @@ def _earlier_roots(connection: sa.Connection, root: str) -> set[str]:
 
 def _has_files(connection: sa.Connection, experiment_id: int, folder: str) -> bool:
     """Return whether the files of an experiment's runs are in a folder."""
-    here = Path(unquote(urlsplit(folder).path))
+    here = folder_of(folder)
     if not here.is_dir():
         return False
     query = sa.text("SELECT run_uuid FROM runs WHERE experiment_id = :id")

@@ -12,8 +12,10 @@ parent run ends it. TensorFlow is never imported here.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+from pipeline.tracking.bulk_database import BulkDatabase
+from pipeline.tracking.champions import Champions
 from pipeline.tracking.child_runs import ChildRuns, session_name
 from pipeline.tracking.connection import MlflowConnection
 from pipeline.tracking.entries import Origin, TrackedRun
@@ -46,11 +48,13 @@ class Tracker:
         tags = {"code_version": code_version} if code_version else {}
         tags |= {"dag_run": origin.dag_run} if origin else {}
         self._connection = MlflowConnection(uri, artifact_root, experiment, lock_url, upgrade)
-        self._models = RegisteredModels(self._connection)
+        self._database = BulkDatabase(self._connection)
+        models = RegisteredModels(self._connection)
         self._runs = ExperimentRuns(self._connection, tags, origin)
         self._ends = RunEnds(self._connection, self._runs, origin)
         self._parents = ParentRuns(self._connection, self._runs, self._ends)
-        self._children = ChildRuns(self._connection, self._runs, self._models)
+        self._children = ChildRuns(self._connection, self._runs, models, self._database)
+        self._champions = Champions(self._connection, models, self._database)
 
     @property
     def address(self) -> str:
@@ -76,6 +80,7 @@ class Tracker:
         try:
             self._ends.end_open(error)
         finally:
+            self._database.close()
             self._connection.close()
 
     # Parent runs
@@ -192,6 +197,15 @@ class Tracker:
         with self._connection.answering():
             return self._children.record(parent, run, self.owner)
 
+    def record_together(self, runs: Sequence[tuple[str, TrackedRun]]) -> list[str]:
+        """Track child runs of different stocks, each with its parent; return their run ids.
+
+        They are written together where MLflow's database is reached. Where one of them cannot be
+        written, none is.
+        """
+        with self._connection.answering():
+            return self._children.record_together(runs, self.owner)
+
     def set_champions(
         self, champions: Mapping[str, str | None], is_newest: Callable[[], bool]
     ) -> None:
@@ -207,7 +221,7 @@ class Tracker:
         """
         with self._connection.answering(), self._connection.lock("champions"):
             if is_newest():
-                self._models.set_champions(champions)
+                self._champions.set(champions)
 
 
 def _session_identity(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -87,9 +87,9 @@ class QuickTracker:
     def finish(self, *_: Any) -> None:
         pass
 
-    def record(self, parent: str, run: TrackedRun) -> str:
-        self.records[parent, run.ticker] = run
-        return f"{parent} {run.ticker}"
+    def record_together(self, runs: Sequence[tuple[str, TrackedRun]]) -> list[str]:
+        self.records |= {(parent, run.ticker): run for parent, run in runs}
+        return [f"{parent} {run.ticker}" for parent, run in runs]
 
     def set_champions(self, champions: Mapping[str, str | None], is_newest: Any) -> None:
         if is_newest():

@@ -44,3 +44,20 @@ def test_on_postgresql_one_holds_a_name_at_a_time_and_other_names_are_free(postg
     locks = Locks(sqlalchemy.make_url(postgres_store_url), "sample")
     assert not held_together(locks, "a", "a")
     assert held_together(locks, "a", "b")
+
+
+@pytest.mark.slow
+def test_on_postgresql_one_holds_many_names_at_a_time_in_whatever_order(postgres_store_url):
+    database = sqlalchemy.make_url(postgres_store_url)
+    locks, others = Locks(database, "sample"), Locks(database, "sample")
+    with locks.hold("runs", "a", "b"), others.hold("runs", "c", "d", "d"), others.hold("models"):
+        take = sqlalchemy.text("select pg_try_advisory_xact_lock(:number)")
+        numbers = {name: locks._number_of("runs", name) for name in "abcde"}
+        with locks._engine.connect() as connection:
+            free = {
+                name: connection.execute(take, {"number": number}).scalar()
+                for name, number in numbers.items()
+            }
+    assert free == {"a": False, "b": False, "c": False, "d": False, "e": True}
+    locks.close()
+    others.close()
