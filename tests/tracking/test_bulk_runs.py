@@ -23,6 +23,7 @@ from pipeline.tracking.bulk_database import BulkDatabase
 from pipeline.tracking.experiment_runs import ExperimentRuns
 from pipeline.tracking.mlflow_database import installed_revision
 from pipeline.tracking.mlflow_rows import SCHEMA_REVISION
+from tests.servers import s3_server
 from tests.tracking.made_runs import (
     AAPL,
     EARLIER_NETWORK,
@@ -30,6 +31,7 @@ from tests.tracking.made_runs import (
     FRIDAY_RUN,
     NETWORK,
     SHORT_HISTORY,
+    client_of,
     runs_of,
     statuses,
     tracker_in,
@@ -130,6 +132,23 @@ def test_postgresql_keeps_the_same(folder, postgres_home):
     two_days(folder)
     two_days(folder / "postgres", uri)
     assert shown_in(folder / "postgres", uri) == shown_in(folder)
+
+
+def test_object_storage_gets_the_same_files(folder, monkeypatch):
+    with s3_server(folder / "s3.log", "bucket") as access:
+        for name, value in access.items():
+            monkeypatch.setenv(name, value)
+        tracker = Tracker(uri_of(folder), "s3://bucket/files", "sample")
+        [run_id] = together(tracker, APPLE)
+        client = client_of(folder)
+        files = {file.path: file.file_size for file in client.list_artifacts(run_id)}
+        assert files == {"drawn": None, "prediction.png": 3}
+        [output] = client.get_run(run_id).outputs.model_outputs
+        assert client.get_logged_model(output.model_id).artifact_location == (
+            f"s3://bucket/files/sample/models/{output.model_id}/artifacts"
+        )
+        kept = client.list_logged_model_artifacts(output.model_id)
+        assert {"MLmodel", "data", "input_example.json"} <= {file.path for file in kept}
 
 
 def test_the_same_again_writes_nothing_and_another_session_only_what_is_new(tracker, folder):

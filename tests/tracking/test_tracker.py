@@ -200,7 +200,7 @@ def test_a_server_takes_the_same_runs_and_shows_those_of_its_database(tracker, f
     record_friday(tracker)
     with mlflow_server(folder) as address:
         remote = Tracker(address, "unused", "remote")
-        remote.record(remote.open_session(FRIDAY, "default", "close"), AAPL)
+        remote.record_together([(remote.open_session(FRIDAY, "default", "close"), AAPL)])
         remote.set_champions({"AAPL": "aapl-march"}, lambda: True)
         assert versions_of(address) == [
             ("remote.AAPL", 1, "aapl-march", "2013-03-01"),
