@@ -123,8 +123,12 @@ def pages(site: FastAPI, monkeypatch: pytest.MonkeyPatch) -> TestClient:
 
 
 def shown(answer: Any) -> str:
-    """Return a page's text, without markup."""
+    """Return the text of a page that has been found, without markup."""
     assert answer.status_code == 200, answer.text
+    return shown_text(answer)
+
+
+def shown_text(answer: Any) -> str:
     return " ".join(html.unescape(re.sub("<[^>]*>", " ", answer.text)).split())
 
 
@@ -164,6 +168,44 @@ def test_the_table_has_a_row_per_ticker_and_names_who_sits_out(pages):
     row = next(row for row in rows if ">AAA<" in row)
     assert [word for word in ("▼ down", "-0.10%", "60%", "inputs") if word not in row] == []
     assert next(row for row in rows if ">OUT<" in row).count("quarantined") >= 1
+
+
+@pytest.mark.slow
+def test_a_long_table_comes_in_pages_with_links_for_all_that_the_script_does(pages, monkeypatch):
+    from pipeline.scheduling.pages import listing
+
+    def rows_of(text: str, table: str) -> list[str]:
+        body = text.partition(f'id="{table}"')[2].partition("<tbody>")[2].partition("</tbody>")[0]
+        return re.findall(r'<a href="[^"]*">([^<]*)</a></th>', body)
+
+    def link_in(text: str, label: str) -> str:
+        [address] = re.findall(f'<a href="([^"]*)"[^>]*>{label}</a>', text)
+        return html.unescape(address).removeprefix(PAGES_PREFIX)
+
+    assert 'id="forecasts" data-sortable' in pages.get("/").text
+    monkeypatch.setattr(listing, "WHOLE_ROWS", 2)
+    monkeypatch.setattr(listing, "PAGE_ROWS", 2)
+    first = pages.get("/").text
+    assert "data-sortable" not in first and "data-search" not in first
+    assert "3 of 4 tickers have a forecast" in shown(pages.get("/"))
+    assert "1 to 2 of 4 rows" in shown(pages.get("/"))
+    second = pages.get(link_in(first, "Next")).text
+    everyone = [*rows_of(first, "forecasts"), *rows_of(second, "forecasts")]
+    assert sorted(map(html.unescape, everyone)) == sorted(["AAA", "BRK.B", HOSTILE, "OUT"])
+    down = pages.get(link_in(pages.get(link_in(first, "Ticker")).text, "Ticker")).text
+    assert 'aria-sort="descending"' in down
+    assert rows_of(down, "forecasts") == ["OUT", "BRK.B"]
+    found = pages.get("/", params={"q": "IN band", "sort": "-ticker"})
+    assert rows_of(found.text, "forecasts") == ["BRK.B", str(escape(HOSTILE))]
+    assert "1 to 2 of 2 rows with “IN band”, of 4" in shown(found)
+    assert '<input type="hidden" name="sort" value="-ticker">' in found.text
+    assert "No row with “nobody”, of 4" in shown(pages.get("/", params={"q": "nobody"}))
+    scores = pages.get("/scores", params={"page": 2, "sort": "ticker"}).text
+    assert rows_of(scores, "by-ticker") == ["BRK.B"]
+    assert link_in(scores, "Previous").endswith("sort=ticker#by-ticker")
+    wrong = pages.get("/quality", params={"sort": "size"})
+    assert wrong.status_code == 422
+    assert "sort=size: the table has no such column. It has " in shown_text(wrong)
 
 
 @pytest.mark.slow
@@ -283,6 +325,19 @@ def test_programs_get_the_same_rows_as_json_and_as_csv(pages):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("path", ["forecasts", "scores", "quality"])
+def test_programs_may_ask_for_some_rows_and_are_told_how_many_there_are(pages, path):
+    every = pages.get(f"/api/{path}")
+    some = pages.get(f"/api/{path}", params={"limit": 2, "offset": 1})
+    assert some.json() == every.json()[1:3]
+    assert every.headers["x-total-count"] == some.headers["x-total-count"] == str(len(every.json()))
+    assert pages.get(f"/api/{path}", params={"offset": 1}).json() == every.json()[1:]
+    assert pages.get(f"/api/{path}", params={"offset": 999}).json() == []
+    for wrong in ({"limit": 0}, {"offset": -1}, {"limit": "1e9"}, {"offset": 10**30}):
+        assert pages.get(f"/api/{path}", params=wrong).status_code == 422
+
+
+@pytest.mark.slow
 def test_the_api_is_described(pages):
     description = pages.get("/api/openapi.json").json()
     paths = description["paths"]
@@ -292,7 +347,9 @@ def test_the_api_is_described(pages):
     }
     assert all(operation["get"]["summary"] for operation in paths.values())
     asked = [parameter["name"] for parameter in paths["/api/forecasts"]["get"]["parameters"]]
-    assert sorted(asked) == ["format", "recipe", "session", "target", "universe"]
+    assert sorted(asked) == [
+        *("format", "limit", "offset", "recipe", "session", "target", "universe")
+    ]
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import pandas as pd
@@ -27,7 +28,43 @@ Form = Annotated[
     Literal["json", "csv"],
     Query(alias="format", description="json: a list of objects; csv: with a header"),
 ]
+#: The greatest limit and offset: what the database's numbers and pandas can hold.
+MOST_ROWS = 1_000_000_000
+#: The header of an answer of some of a table's rows that says how many it has.
+TOTAL_HEADER = "X-Total-Count"
 SERIES_COLUMNS = ["universe", "recipe", "target", "newest"]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a table that a program has asked for.
+
+    Attributes:
+        limit: how many at most; None: all.
+        offset: how many are left out before them.
+    """
+
+    limit: int | None
+    offset: int
+
+
+def _rows(
+    limit: Annotated[
+        int | None, Query(ge=1, le=MOST_ROWS, description="Rows at most. Left out: all there are.")
+    ] = None,
+    offset: Annotated[
+        int,
+        Query(
+            ge=0,
+            le=MOST_ROWS,
+            description=f"Rows left out before them; `{TOTAL_HEADER}` says how many there are.",
+        ),
+    ] = 0,
+) -> Rows:
+    return Rows(limit, offset)
+
+
+RequestedRows = Annotated[Rows, Depends(_rows)]
 
 
 @api.get("/series", summary="The series that have forecasts")
@@ -39,10 +76,14 @@ def series_rows(every: EverySeries, form: Form = "json") -> Response:
 
 @api.get("/forecasts", summary="A session's table: one row per ticker")
 def forecast_rows(
-    parts: PartsOfPages, series: RequestedSeries, session: RequestedSession, form: Form = "json"
+    parts: PartsOfPages,
+    series: RequestedSeries,
+    session: RequestedSession,
+    rows: RequestedRows,
+    form: Form = "json",
 ) -> Response:
     """Answer with one row per ticker."""
-    return _answer(page_tables.overview(parts.store, series, session), form)
+    return _answer_some(page_tables.overview(parts.store, series, session), rows, form)
 
 
 @api.get(
@@ -124,19 +165,24 @@ def decision_rows(
 def score_rows(
     parts: PartsOfPages,
     series: RequestedSeries,
+    rows: RequestedRows,
     by: Literal["recipe", "ticker", "horizon", "month"] = "ticker",
     form: Form = "json",
 ) -> Response:
     """Answer with one row per group."""
-    return _answer(scoreboard(parts.store, series, by), form)
+    return _answer_some(scoreboard(parts.store, series, by), rows, form)
 
 
 @api.get("/quality", summary="The gate's verdict on every ticker of a session")
 def quality_rows(
-    parts: PartsOfPages, series: RequestedSeries, session: RequestedSession, form: Form = "json"
+    parts: PartsOfPages,
+    series: RequestedSeries,
+    session: RequestedSession,
+    rows: RequestedRows,
+    form: Form = "json",
 ) -> Response:
     """Answer with one row per ticker."""
-    return _answer(page_tables.checks(parts.store, series, session), form)
+    return _answer_some(page_tables.checks(parts.store, series, session), rows, form)
 
 
 @api.get("/openapi.json", include_in_schema=False)
@@ -144,6 +190,14 @@ def openapi(request: Request) -> dict[str, Any]:
     """Answer with the description of this API."""
     description: dict[str, Any] = request.app.openapi()
     return description | {"servers": [{"url": address_of_root(request)}]}
+
+
+def _answer_some(table: pd.DataFrame, rows: Rows, form: str) -> Response:
+    """Answer with some rows of a table, and say in a header how many it has."""
+    last = None if rows.limit is None else rows.offset + rows.limit
+    answer = _answer(table.iloc[rows.offset : last], form)
+    answer.headers[TOTAL_HEADER] = str(len(table))
+    return answer
 
 
 def _answer(table: pd.DataFrame, form: str) -> Response:

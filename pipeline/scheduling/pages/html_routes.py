@@ -14,7 +14,8 @@ from pipeline.daily import page_tables
 from pipeline.errors import NothingStored
 from pipeline.parts import Parts
 from pipeline.scheduling.pages.links import airflow_address, mlflow_address
-from pipeline.scheduling.pages.rendering import chart_values, page, records
+from pipeline.scheduling.pages.listing import WHOLE_ROWS, RequestedListing, listed
+from pipeline.scheduling.pages.rendering import chart_values, page, records, state_texts
 from pipeline.scheduling.pages.requested import (
     EverySeries,
     MayRead,
@@ -50,11 +51,26 @@ def forecasts_page(
     every: EverySeries,
     series: RequestedSeries,
     session: RequestedSession,
+    asked: RequestedListing,
 ) -> str:
     """Show a session's table: one row per ticker."""
-    table = records(page_tables.overview(parts.store, series, session))
-    sessions = page_tables.sessions(parts.store, series)
-    return page(request, "forecasts", every, series, session, table=table, sessions=sessions)
+    table = page_tables.overview(parts.store, series, session)
+    published = table[table["y_hat"].notna()]
+    width = table["upper_80"] - table["lower_80"]
+    table = table.assign(width_80=width, state=state_texts(table))
+    return page(
+        request,
+        "forecasts",
+        every,
+        series,
+        session,
+        listed=listed(table, asked, ["ticker", "direction", "champion", "state"]),
+        published=len(published),
+        ahead=None if published.empty else published["session"].iloc[0].date(),
+        out=int((table["verdict"] == "quarantined").sum()),
+        drifted=int((published["drift"] != "").sum()),
+        sessions=page_tables.sessions(parts.store, series),
+    )
 
 
 @html.get("/stocks/{ticker}")
@@ -111,15 +127,26 @@ def mlflow_page(
 
 @html.get("/scores")
 def scores_page(
-    request: Request, parts: PartsOfPages, every: EverySeries, series: RequestedSeries
+    request: Request,
+    parts: PartsOfPages,
+    every: EverySeries,
+    series: RequestedSeries,
+    asked: RequestedListing,
 ) -> str:
     """Show the scoreboard: all published forecasts next to the baselines."""
-    tables = {by: records(scoreboard(parts.store, series, by)) for by in page_tables.GROUPINGS}
-    promised = {
-        "intervals": records(intervals(parts.store, series)),
-        "days": page_tables.INTERVAL_DAYS,
-    }
-    return page(request, "scores", every, series, series.newest, tables=tables, **promised)
+    tables = {by: scoreboard(parts.store, series, by) for by in page_tables.GROUPINGS}
+    by_ticker = tables.pop("ticker")
+    return page(
+        request,
+        "scores",
+        every,
+        series,
+        series.newest,
+        tables={by: records(table) for by, table in tables.items()},
+        listed=listed(by_ticker, asked, ["ticker"]),
+        intervals=records(intervals(parts.store, series)),
+        days=page_tables.INTERVAL_DAYS,
+    )
 
 
 @html.get("/quality")
@@ -129,9 +156,13 @@ def quality_page(
     every: EverySeries,
     series: RequestedSeries,
     session: RequestedSession,
+    asked: RequestedListing,
 ) -> str:
     """Show what the gate has found in a session's prices."""
     store, docs = parts.store, _data_docs(parts)
+    checks = page_tables.checks(store, series, session)
+    out = checks[checks["verdict"] == "quarantined"]
+    findings = page_tables.findings(store, series, session)
     documented = _documented_session(docs / series.universe, session)
     pages = (docs / series.universe / str(documented)).glob("*.html")
     return page(
@@ -140,8 +171,10 @@ def quality_page(
         every,
         series,
         session,
-        checks=records(page_tables.checks(store, series, session)),
-        findings=records(page_tables.findings(store, series, session)),
+        checked=len(checks),
+        quarantined=len(out),
+        out=records(out.head(WHOLE_ROWS)),
+        listed=listed(findings, asked, ["ticker", "session", "severity", "rule", "message"]),
         sessions=page_tables.sessions(store, series),
         documented=documented,
         data_docs=sorted(str(path.relative_to(docs)) for path in pages),

@@ -70,6 +70,20 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in rows]
 
 
+def state_texts(table: pd.DataFrame) -> list[str]:
+    """Return in words the state of each row of `page_tables.overview`, as the page shows it."""
+    rows = zip(table["verdict"], table["drift"], table["y_hat"], strict=True)
+    return [_state_text(*row) for row in rows]
+
+
+def _state_text(verdict: str, drift: str, median: float) -> str:
+    if verdict == "quarantined":
+        return verdict
+    if drift:
+        return " ".join(DRIFT_WORDS.get(kind, kind) for kind in drift.split(","))
+    return "" if math.isnan(median) else "in band"
+
+
 def chart_values(
     store: Store, series: page_tables.Series, ticker: str, session: dt.date, fan: pd.DataFrame
 ) -> dict[str, Any]:
