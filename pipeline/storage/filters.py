@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import sqlalchemy as sa
 
@@ -40,6 +41,11 @@ def conditions_of(table: Table, filters: Mapping[str, object]) -> list[sa.Column
     for name, span in spans.items():
         conditions += _bounds(columns[name], span, table.columns[name])
     return conditions
+
+
+def are_several(value: object) -> TypeGuard[Iterable[object]]:
+    """Return whether a filter is a list of values."""
+    return not isinstance(value, str) and isinstance(value, Iterable)
 
 
 def _is_one(values: list[object]) -> bool:
@@ -83,8 +89,7 @@ def _require_columns(table: Table, filters: Iterable[str]) -> None:
 def _listed_values(table: Table, filters: Mapping[str, object]) -> dict[str, list[object]]:
     _require_columns(table, filters)
     listed = {
-        name: [value] if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
-        for name, value in filters.items()
+        name: list(value) if are_several(value) else [value] for name, value in filters.items()
     }
     return {
         name: [database_value(value, table.columns[name]) for value in values]

@@ -59,15 +59,41 @@ def distinct_prefixes(
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the different values of the first columns of a table's key, in their order.
 
-    Each is one look into the key's index: neither database skips from one to the next by itself.
+    Each is a few looks into the key's index: neither database skips from one to the next by itself,
+    and SQLite would read all rows with the same first column.
     """
     columns = [SQL_TABLES[table.name].c[name] for name in names]
     query = sa.select(*columns).order_by(*columns).limit(1)
     found = connection.execute(query).first()
     while found is not None:
         yield tuple(found)
-        after = sa.tuple_(*columns) > sa.tuple_(*map(sa.literal, found))
-        found = connection.execute(query.where(after)).first()
+        same = [column == value for column, value in zip(columns, found, strict=True)]
+        following = (
+            connection.execute(query.where(*same[:place], columns[place] > found[place])).first()
+            for place in reversed(range(len(columns)))
+        )
+        found = next((row for row in following if row is not None), None)
+
+
+def end_values(
+    connection: sa.Connection,
+    column: sa.Column[Any],
+    conditions: Sequence[sa.ColumnElement[bool]],
+    count: int,
+    newest: bool,
+) -> list[Any]:
+    """Return the `count` greatest (or, not `newest`, least) different values, from the end on.
+
+    Each is one look into an index that the conditions and the column have together: neither
+    database skips the rows of one value by itself.
+    """
+    end = sa.func.max(column) if newest else sa.func.min(column)
+    values = sa.select(end.label("value")).where(*conditions).cte("ends", recursive=True)
+    beyond = column < values.c.value if newest else column > values.c.value
+    following = sa.select(end).where(*conditions, beyond).correlate(values).scalar_subquery()
+    values = values.union_all(sa.select(following).where(values.c.value.is_not(None)))
+    query = sa.select(values.c.value).where(values.c.value.is_not(None)).limit(count)
+    return list(connection.scalars(query))
 
 
 def insert_into(dialect: str, name: str) -> postgresql.Insert | sqlite.Insert:

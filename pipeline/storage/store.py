@@ -15,13 +15,19 @@ import sqlalchemy as sa
 
 from pipeline.storage.database import Database
 from pipeline.storage.event_revisions import EventRevisions
-from pipeline.storage.filters import conditions_of
+from pipeline.storage.filters import are_several, conditions_of
 from pipeline.storage.frames import are_many, column_values, fetch_frame, rows_of
 from pipeline.storage.price_revisions import PriceRevisions
 from pipeline.storage.publications import Publications
 from pipeline.storage.schema import SQL_TABLES
 from pipeline.storage.score_sums import interval_sums, score_sums
-from pipeline.storage.statements import delete_keys, distinct_prefixes, replace_group, upsert
+from pipeline.storage.statements import (
+    delete_keys,
+    distinct_prefixes,
+    end_values,
+    replace_group,
+    upsert,
+)
 from pipeline.tables import PROMOTIONS, PUBLICATIONS, RUN_KEY, SERIES, Table
 
 
@@ -97,9 +103,12 @@ class Store:
     ) -> list[Any]:
         """Return the `count` greatest (or, not `newest`, least) different values, ascending."""
         values = SQL_TABLES[table.name].c[column]
-        query = sa.select(values).where(*conditions_of(table, filters)).distinct()
-        query = query.order_by(values.desc() if newest else values).limit(count)
+        conditions = conditions_of(table, filters)
         with self.database.reader() as connection:
+            if not any(are_several(value) for value in filters.values()):
+                return sorted(end_values(connection, values, conditions, count, newest))
+            query = sa.select(values).where(*conditions).distinct()
+            query = query.order_by(values.desc() if newest else values).limit(count)
             return sorted(connection.scalars(query))
 
     def distinct(
