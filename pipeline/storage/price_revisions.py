@@ -32,6 +32,10 @@ from pipeline.tables import (
     Table,
 )
 
+#: Tickers that a read of currencies names; of more, all of their source are read: there are few
+#: rows, and a statement with thousands of names takes longer.
+NAMED_TICKERS = 1000
+
 
 class PriceRevisions:
     """Reads and writes of PRICE_REVISIONS and ACTION_REVISIONS; each call is one transaction.
@@ -307,11 +311,14 @@ def _currency_rows(
     connection: sa.Connection, source_id: str, tickers: Sequence[str]
 ) -> Sequence[tuple[str, dt.datetime, str]]:
     """Return tickers, moments and currencies as they are stored, in this order."""
-    stored = SQL_TABLES[PRICE_CURRENCIES.name].c
-    named = conditions_of(PRICE_CURRENCIES, {"source_id": source_id, "ticker": list(tickers)})
-    query = sa.select(stored.ticker, stored.known_at, stored.currency).where(*named)
-    ordered = query.order_by(stored.ticker, stored.known_at)
-    return [(ticker, known_at, name) for ticker, known_at, name in connection.execute(ordered)]
+    stored, wanted = SQL_TABLES[PRICE_CURRENCIES.name].c, set(tickers)
+    filters: dict[str, object] = {"source_id": source_id}
+    if len(wanted) <= NAMED_TICKERS:
+        filters["ticker"] = list(tickers)
+    query = sa.select(stored.ticker, stored.known_at, stored.currency)
+    query = query.where(*conditions_of(PRICE_CURRENCIES, filters))
+    rows = connection.execute(query.order_by(stored.ticker, stored.known_at))
+    return [(ticker, known_at, name) for ticker, known_at, name in rows if ticker in wanted]
 
 
 def _currencies(
