@@ -7,6 +7,7 @@ from pipeline.daily.dataset_files import OWN_ROLES, POOL_ROLES, dataset_file, re
 from pipeline.daily.ingest import probe
 from pipeline.daily.ingest_events import ingest_events
 from pipeline.daily.joint_forecasts import USUAL_PATHS
+from pipeline.daily.kept_sums import KeptSums
 from pipeline.daily.known_events import with_events
 from pipeline.daily.lineup import Lineup, NetworkEntry
 from pipeline.daily.network_requests import DATASET_ROLES
@@ -42,6 +43,7 @@ __all__ = [
     "TICKER_STEPS",
     "USUAL_PATHS",
     "VALIDATION",
+    "KeptSums",
     "Lineup",
     "NetworkEntry",
     "PastRisk",

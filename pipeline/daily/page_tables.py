@@ -15,6 +15,7 @@ import pandas as pd
 
 from pipeline.daily.admission import EVENT_AHEAD
 from pipeline.daily.currencies import currencies_of, with_currency
+from pipeline.daily.kept_sums import KeptSums, added_up
 from pipeline.daily.known_events import event_texts
 from pipeline.daily.table_rows import row_dicts
 from pipeline.errors import NothingStored
@@ -23,7 +24,7 @@ from pipeline.models import DEFAULT
 from pipeline.prices import histories_as_of
 from pipeline.quantiles import OUTER_LEVEL
 from pipeline.reporting import overview as overview_of
-from pipeline.storage import Span, Store
+from pipeline.storage import Artifacts, Span, Store
 from pipeline.tables import (
     CALIBRATIONS,
     CHECKS,
@@ -278,25 +279,30 @@ def _of(series: Series, session: dt.date, ticker: str | None) -> dict[str, objec
     return {**series.key, "cutoff": session, **({} if ticker is None else {"ticker": ticker})}
 
 
-def intervals(store: Store, series: Series, ticker: str | None = None) -> pd.DataFrame:
-    """Return the record of a series' intervals by horizon; see `interval_record`.
+def intervals(store: Store, series: Series, ticker: str) -> pd.DataFrame:
+    """Return the record of a ticker's intervals by horizon; see `interval_record`."""
+    return _interval_record(store.interval_sums(["horizon"], **series.key, ticker=ticker))
 
-    Args:
-        ticker: of one ticker, all there is; None: of all tickers, `INTERVAL_DAYS` up to the newest
-            scored session.
+
+def intervals_of_all(store: Store, artifacts: Artifacts, series: Series) -> pd.DataFrame:
+    """Return the record of all tickers' intervals, `INTERVAL_DAYS` up to the newest scored session.
+
+    Returns:
+        See `interval_record`.
     """
-    filters: dict[str, object] = dict(series.key)
-    if ticker is None:
-        newest = store.greatest(SCORES, "session", **filters)
-        if newest is not None:
-            filters["session"] = Span(first=newest - dt.timedelta(days=INTERVAL_DAYS))
-    else:
-        filters["ticker"] = ticker
-    table = interval_record(store.interval_sums(["horizon"], **filters), ["horizon"])
+    newest = store.greatest(SCORES, "session", **series.key)
+    first = (newest or dt.date.today()) - dt.timedelta(days=INTERVAL_DAYS)
+    return _interval_record(
+        pd.concat(KeptSums(store, artifacts, series.key).read("interval", first))
+    )
+
+
+def _interval_record(sums: pd.DataFrame) -> pd.DataFrame:
+    table = interval_record(sums, ["horizon"])
     return table.sort_values(["backfilled", "horizon"], ignore_index=True)
 
 
-def scoreboard(store: Store, series: Series, by: str) -> pd.DataFrame:
+def scoreboard(store: Store, artifacts: Artifacts, series: Series, by: str) -> pd.DataFrame:
     """Return all scored forecasts of a series, summed up by one of `GROUPINGS`.
 
     By recipe, they are of all recipes that have published the series' universe and target, the best
@@ -307,12 +313,26 @@ def scoreboard(store: Store, series: Series, by: str) -> pd.DataFrame:
         The group, backfilled (apart from those published in time), forecasts, skill (1 - RMSE /
         naive RMSE), pinball_skill, pinball_skill_over_har, inside_80, inside_95.
     """
-    key = {name: value for name, value in series.key.items() if by != "recipe" or name != "recipe"}
+    shared = {name: value for name, value in series.key.items() if name != "recipe"}
+    every = matching(store, shared) if by == "recipe" else [series]
+    sums = pd.concat([_score_totals(store, artifacts, one, by) for one in every])
     figures = [by, "backfilled", "forecasts", "skill", "pinball_skill", "pinball_skill_over_har"]
     figures += [f"inside_{level}" for level in COVERAGE_LEVELS]
-    table = realised(store.score_sums([by], **key))[figures]
-    table = table.sort_values("backfilled", kind="stable", ignore_index=True)
+    table = realised(sums)[figures].sort_values(["backfilled", by], ignore_index=True)
     if by == "recipe":
         order = ["backfilled", "pinball_skill"]
         return table.sort_values(order, ascending=[True, False], ignore_index=True)
     return table
+
+
+def _score_totals(store: Store, artifacts: Artifacts, series: Series, by: str) -> pd.DataFrame:
+    """Return all scores of a series as `Store.score_sums` would sum them up, from what is kept."""
+    kept = KeptSums(store, artifacts, series.key).read("ticker" if by == "ticker" else "horizon")
+    months = [added_up(_with_group(sums, series, by), by) for sums in kept]
+    return added_up(pd.concat(months), by)
+
+
+def _with_group(sums: pd.DataFrame, series: Series, by: str) -> pd.DataFrame:
+    if by == "recipe":
+        return sums.assign(recipe=series.recipe)
+    return sums.assign(month=sums["session"].dt.strftime("%Y-%m")) if by == "month" else sums

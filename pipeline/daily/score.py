@@ -10,6 +10,7 @@ import pandas as pd
 
 from pipeline.daily.admission import INGEST_FAILED, note_failures
 from pipeline.daily.check import READ_TOGETHER
+from pipeline.daily.kept_sums import KeptSums
 from pipeline.daily.plan import to_ingest
 from pipeline.daily.replaying import baseline_model
 from pipeline.daily.score_bases import bases_of
@@ -67,7 +68,11 @@ def score(parts: Parts, run: Run) -> None:
         counts.append(_score_together(parts, run, until, due, counted, some))
         return dict.fromkeys(some)
 
-    scored = joined(outcome_together(some, score_some) for some in chunks(tickers, READ_TOGETHER))
+    sums = KeptSums(parts.store, parts.artifacts, run.series)
+    with sums.changing(due["session"].dt.date.unique()):
+        scored = joined(
+            outcome_together(some, score_some) for some in chunks(tickers, READ_TOGETHER)
+        )
     note_failures(parts, run, STEP, scored.failures, tickers)
     changed, withheld, restated = map(sum, zip(*counts, strict=True)) if counts else (0, 0, 0)
     message = f"{len(counted)} forecasts whose session has closed, {changed} scores new or changed"

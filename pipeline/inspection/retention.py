@@ -57,6 +57,7 @@ ARTIFACT_KINDS = (
     FileKind("backtest forecasts", ("forecasts",), "used within the days that all is kept"),
     FileKind("pages of days", ("reports",), "the newest session's", depth=2),
     FileKind("joint paths", ("scenarios",), "the newest session's", depth=2),
+    FileKind("sums of scores", ("sums",), "the scoreboard's", is_removed=False, depth=2),
     FileKind(
         "research",
         ("backtests", "exercises", "look_ahead", "studies", "tuning"),

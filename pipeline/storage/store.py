@@ -7,7 +7,8 @@ killed process was writing is not there afterwards.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
@@ -78,6 +79,12 @@ class Store:
         )
         with self.database.reader() as connection:
             return int(connection.scalar(sa.text(statement)) or 0)
+
+    @contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """Let one process at a time into blocks of a name; on SQLite nobody writes meanwhile."""
+        with self.database.writer(locks=[name]):
+            yield
 
     # Any table
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import SettingsError
-from pipeline.scheduling.pages.listing import PAGE_ROWS, WHOLE_ROWS, Listing, listed
+from pipeline.scheduling.pages.listing import ROWS_A_PAGE, WHOLE_ROWS, Listing, listed
 
-TICKERS = [f"T{number:04d}" for number in range(5 * PAGE_ROWS + 1)]
+TICKERS = [f"T{number:04d}" for number in range(5 * ROWS_A_PAGE + 1)]
 SEARCHED = ["ticker", "direction"]
 
 
@@ -44,7 +44,7 @@ def test_a_longer_one_comes_in_pages():
 
 
 def test_links_lead_to_the_ends_and_to_the_pages_nearby():
-    table = pd.DataFrame({"ticker": range(20 * PAGE_ROWS)})
+    table = pd.DataFrame({"ticker": range(20 * ROWS_A_PAGE)})
     near = [listed(table, Listing(page=page), []).near_pages for page in (1, 4, 10)]
     assert near == [[1, 2, 3, 20], [1, 2, 3, 4, 5, 6, 20], [1, 8, 9, 10, 11, 12, 20]]
 
@@ -56,7 +56,7 @@ def test_all_rows_are_sorted_and_those_without_a_value_come_last(sort, reverse):
         ticker
         for _, ticker in sorted(zip(known["change"], known["ticker"], strict=True), reverse=reverse)
     ]
-    assert tickers(Listing(sort=sort)) == expected[:PAGE_ROWS]
+    assert tickers(Listing(sort=sort)) == expected[:ROWS_A_PAGE]
     assert tickers(Listing(sort=sort, page=6)) == ["T0999"]
 
 

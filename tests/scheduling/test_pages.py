@@ -23,7 +23,7 @@ from pipeline.scheduling.pages import PAGES_PREFIX
 from pipeline.scheduling.run_moments import run_moment
 from pipeline.sessions import Calendar
 from pipeline.settings import Settings
-from pipeline.storage import Store
+from pipeline.storage import Artifacts, Store
 from pipeline.tables import FINDINGS
 from tests.made_publications import CUTOFFS, HOSTILE, KEY, LAST, SESSIONS, fill
 
@@ -81,6 +81,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]
     calendar = Calendar("XNYS")
     yield SimpleNamespace(
         store=store,
+        artifacts=Artifacts(f"{home}/artifacts"),
         settings=Settings().replaced(home=home),
         calendar=lambda universe: calendar,
         tracker=lambda universe: Mlflow(),
@@ -184,7 +185,7 @@ def test_a_long_table_comes_in_pages_with_links_for_all_that_the_script_does(pag
 
     assert 'id="forecasts" data-sortable' in pages.get("/").text
     monkeypatch.setattr(listing, "WHOLE_ROWS", 2)
-    monkeypatch.setattr(listing, "PAGE_ROWS", 2)
+    monkeypatch.setattr(listing, "ROWS_A_PAGE", 2)
     first = pages.get("/").text
     assert "data-sortable" not in first and "data-search" not in first
     assert "3 of 4 tickers have a forecast" in shown(pages.get("/"))
@@ -326,7 +327,7 @@ def test_programs_get_the_same_rows_as_json_and_as_csv(pages):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", ["forecasts", "scores", "quality"])
-def test_programs_may_ask_for_some_rows_and_are_told_how_many_there_are(pages, path):
+def test_programs_may_ask_for_some_rows_and_learn_how_many_there_are(pages, path):
     every = pages.get(f"/api/{path}")
     some = pages.get(f"/api/{path}", params={"limit": 2, "offset": 1})
     assert some.json() == every.json()[1:3]

@@ -170,7 +170,7 @@ def score_rows(
     form: Form = "json",
 ) -> Response:
     """Answer with one row per group."""
-    return _answer_some(scoreboard(parts.store, series, by), rows, form)
+    return _answer_some(scoreboard(parts, series, by), rows, form)
 
 
 @api.get("/quality", summary="The gate's verdict on every ticker of a session")

@@ -23,7 +23,7 @@ from pipeline.scheduling.pages.requested import (
     RequestedSeries,
     RequestedSession,
     RequestedTicker,
-    intervals,
+    intervals_of_all,
     scoreboard,
 )
 
@@ -134,7 +134,7 @@ def scores_page(
     asked: RequestedListing,
 ) -> str:
     """Show the scoreboard: all published forecasts next to the baselines."""
-    tables = {by: scoreboard(parts.store, series, by) for by in page_tables.GROUPINGS}
+    tables = {by: scoreboard(parts, series, by) for by in page_tables.GROUPINGS}
     by_ticker = tables.pop("ticker")
     return page(
         request,
@@ -144,7 +144,7 @@ def scores_page(
         series.newest,
         tables={by: records(table) for by, table in tables.items()},
         listed=listed(by_ticker, asked, ["ticker"]),
-        intervals=records(intervals(parts.store, series)),
+        intervals=records(intervals_of_all(parts, series)),
         days=page_tables.INTERVAL_DAYS,
     )
 

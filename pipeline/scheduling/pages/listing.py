@@ -19,7 +19,7 @@ from pipeline.scheduling.pages.rendering import records
 #: The longest table that is shown whole.
 WHOLE_ROWS = 600
 #: Rows of each page of a longer one.
-PAGE_ROWS = 200
+ROWS_A_PAGE = 200
 #: Pages before and after the one shown that are linked to.
 NEAR_PAGES = 2
 #: What a column's name begins with that the rows are sorted by downwards.
@@ -47,7 +47,7 @@ class Listing:
 
     @property
     def is_downwards(self) -> bool:
-        """Whether the greatest value comes first."""
+        """True where the greatest value comes first."""
         return self.sort.startswith(DOWNWARDS)
 
 
@@ -80,17 +80,17 @@ class ListedRows:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the table is here as a whole, for the script to sort and search."""
+        """True where all rows are here, for the script to sort and search."""
         return self.total <= WHOLE_ROWS and self.asked == Listing()
 
     @property
     def first(self) -> int:
         """The number of the first row shown, from 1."""
-        return (self.asked.page - 1) * PAGE_ROWS + 1
+        return (self.asked.page - 1) * ROWS_A_PAGE + 1
 
     @property
     def pages(self) -> int:
-        """How many pages there are."""
+        """The number of pages."""
         return _pages(self.found)
 
     @property
@@ -129,12 +129,12 @@ def listed(table: pd.DataFrame, asked: Listing, searched: Sequence[str]) -> List
     page = min(asked.page, max(1, _pages(found)))
     shown = Listing(asked.search, asked.sort, page)
     if total > WHOLE_ROWS or shown != Listing():
-        table = table.iloc[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]
+        table = table.iloc[(page - 1) * ROWS_A_PAGE : page * ROWS_A_PAGE]
     return ListedRows(records(table), shown, found, total)
 
 
 def _pages(rows: int) -> int:
-    return -(-rows // PAGE_ROWS)
+    return -(-rows // ROWS_A_PAGE)
 
 
 def _matches(table: pd.DataFrame, words: Sequence[str], searched: Sequence[str]) -> list[bool]:

@@ -25,7 +25,7 @@ from pipeline.universes import TICKER_PATTERN
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipeline.storage import Store
+    from pipeline.storage import Artifacts, Store
 
 #: The scoreboard adds up all scores; its sums are kept for this long.
 SCOREBOARD_SECONDS = 300
@@ -93,14 +93,14 @@ def _session(series: RequestedSeries, session: SessionQuery = None) -> dt.date:
 RequestedSession = Annotated[dt.date, Depends(_session)]
 
 
-def scoreboard(store: Store, series: page_tables.Series, by: str) -> pd.DataFrame:
+def scoreboard(parts: Parts, series: page_tables.Series, by: str) -> pd.DataFrame:
     """Return `page_tables.scoreboard`, at most `SCOREBOARD_SECONDS` old."""
-    return _scoreboard_of_period(store, series, by, _period())
+    return _scoreboard_of_period(parts.store, parts.artifacts, series, by, _period())
 
 
-def intervals(store: Store, series: page_tables.Series) -> pd.DataFrame:
-    """Return `page_tables.intervals` of all tickers, at most `SCOREBOARD_SECONDS` old."""
-    return _intervals_of_period(store, series, _period())
+def intervals_of_all(parts: Parts, series: page_tables.Series) -> pd.DataFrame:
+    """Return `page_tables.intervals_of_all`, at most `SCOREBOARD_SECONDS` old."""
+    return _intervals_of_period(parts.store, parts.artifacts, series, _period())
 
 
 def _period() -> int:
@@ -109,11 +109,13 @@ def _period() -> int:
 
 @lru_cache(maxsize=32)
 def _scoreboard_of_period(
-    store: Store, series: page_tables.Series, by: str, period: int
+    store: Store, artifacts: Artifacts, series: page_tables.Series, by: str, period: int
 ) -> pd.DataFrame:
-    return page_tables.scoreboard(store, series, by)
+    return page_tables.scoreboard(store, artifacts, series, by)
 
 
 @lru_cache(maxsize=32)
-def _intervals_of_period(store: Store, series: page_tables.Series, period: int) -> pd.DataFrame:
-    return page_tables.intervals(store, series)
+def _intervals_of_period(
+    store: Store, artifacts: Artifacts, series: page_tables.Series, period: int
+) -> pd.DataFrame:
+    return page_tables.intervals_of_all(store, artifacts, series)
