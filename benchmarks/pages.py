@@ -17,6 +17,8 @@ import os
 import statistics
 import time
 import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -32,11 +34,12 @@ from benchmarks.store import (
     last_sessions,
     save_in_groups,
 )
+from pipeline.daily import KeptSums
 from pipeline.quantiles import PUBLISHED_LEVELS
 from pipeline.scheduling import PAGES_PREFIX
 from pipeline.sessions import Calendar
 from pipeline.settings import Settings
-from pipeline.storage import Store
+from pipeline.storage import Artifacts, Store
 from pipeline.tables import (
     CHECKS,
     DRIFT,
@@ -49,7 +52,10 @@ from pipeline.tables import (
     Table,
 )
 
-PATHS = ("/", "/stocks/T000", "/scores", "/quality", "/api/forecasts", "/api/scores?by=month")
+PATHS = (
+    *("/", "/?sort=-change&page=2", "/?q=lstm+up", "/stocks/T000", "/scores", "/quality"),
+    *("/api/forecasts", "/api/forecasts?limit=100", "/api/scores?by=month"),
+)
 TIMES = 10
 
 
@@ -68,23 +74,21 @@ def main() -> None:
         logging.getLogger("alembic").setLevel(logging.WARNING)  # Airflow shows its lines
         for name, url in urls.items():
             store = Store.open(url)
-            fill(store, tickers, arguments.sessions)
-            print(f"\n{name}\n\npage                       ms, first   median of {TIMES}       kB")
-            for path, first, median, size in measured_pages(store, home):
-                print(
-                    f"{path:<24}   {first:>9.0f}   {median:>12.0f}   {size / 1000:>6.0f}",
-                    flush=True,
-                )
+            fill(store, home, tickers, arguments.sessions)
+            print_pages(name, store, home)
             store.close()
 
 
-def fill(store: Store, tickers: list[str], count: int) -> None:
-    """Write made prices and `count` published sessions."""
+def fill(store: Store, home: Path, tickers: list[str], count: int) -> None:
+    """Write made prices and `count` published sessions, and keep their sums as `score` does."""
     sessions = last_sessions(count + HORIZON)
     save_in_groups(store, tickers, sessions)
     for day in range(count):
         for table, rows in rows_of(tickers, sessions, day):
-            store.replace(table, rows, **SERIES, cutoff=sessions[day], ticker=tickers)
+            group = {"ticker": tickers} if "ticker" in table.columns else {}
+            store.replace(table, rows, **SERIES, cutoff=sessions[day], **group)
+    with KeptSums(store, Artifacts(f"{home}/artifacts"), SERIES).changing(sessions[1:]):
+        pass
 
 
 def rows_of(
@@ -169,8 +173,32 @@ def request(tickers: list[str]) -> str:
     return json.dumps(universe)
 
 
-def measured_pages(store: Store, home: Path) -> list[tuple[str, float, float, int]]:
-    """Return path, first milliseconds, median milliseconds and bytes of each page."""
+@dataclass(frozen=True)
+class PageCost:
+    """What a page took: milliseconds of wall and of processor time, and its bytes."""
+
+    wall: list[float]
+    processor: list[float]
+    size: int
+
+    def __str__(self) -> str:
+        columns = [
+            f"{times[0]:>7.0f} {statistics.median(times[1:]):>7.0f}"
+            for times in (self.wall, self.processor)
+        ]
+        return f"{'   '.join(columns)}   {self.size / 1000:>6.0f}"
+
+
+def print_pages(name: str, store: Store, home: Path) -> None:
+    """Measure and print all pages of a store."""
+    print(f"\n{name}: milliseconds, the first time and the median of {TIMES}\n")
+    print(f"{'':<28}           wall         processor       kB")
+    for path, cost in measured_pages(store, home):
+        print(f"{path:<28}{cost}", flush=True)
+
+
+def measured_pages(store: Store, home: Path) -> Iterator[tuple[str, PageCost]]:
+    """Yield the path and cost of each page."""
     from airflow.api_fastapi.common.db.common import _get_session
     from airflow.api_fastapi.core_api.security import get_user
     from fastapi.testclient import TestClient
@@ -180,7 +208,10 @@ def measured_pages(store: Store, home: Path) -> list[tuple[str, float, float, in
 
     calendar = Calendar("XNYS")
     parts = SimpleNamespace(
-        store=store, settings=Settings(home=home), calendar=lambda universe: calendar
+        store=store,
+        artifacts=Artifacts(f"{home}/artifacts"),
+        settings=Settings(home=home),
+        calendar=lambda universe: calendar,
     )
     app = new_site()
     app.dependency_overrides = {
@@ -191,16 +222,15 @@ def measured_pages(store: Store, home: Path) -> list[tuple[str, float, float, in
     }
     client = TestClient(app, f"http://airflow{PAGES_PREFIX}", root_path=PAGES_PREFIX)
     client.get("/api/series")  # imports, and starts the threads
-    pages = []
     for path in PATHS:
-        times = []
+        wall, processor = [], []
         for _ in range(1 + TIMES):
-            began = time.perf_counter()
+            began, busy = time.perf_counter(), time.process_time()
             answer = client.get(path)
-            times.append(1000 * (time.perf_counter() - began))
+            wall.append(1000 * (time.perf_counter() - began))
+            processor.append(1000 * (time.process_time() - busy))
             answer.raise_for_status()
-        pages.append((path, times[0], statistics.median(times[1:]), len(answer.content)))
-    return pages
+        yield path, PageCost(wall, processor, len(answer.content))
 
 
 if __name__ == "__main__":
