@@ -2,6 +2,7 @@
 
     python -m benchmarks.growth [--tickers 505] [--sessions 21,756] [--sqlite] [--home DIR]
     python -m benchmarks.growth --prices 756,1512 [--history-sessions N] [--tickers 505] [--sqlite]
+    python -m benchmarks.growth --stocks 250,1000 [--length 120] [--sqlite]
 
 A universe of made prices, too short for networks, is run for one session. The rows that it has left
 are copied to the sessions before it, until there are as many as asked for, and the steps of the
@@ -12,6 +13,8 @@ embedded PostgreSQL unless --sqlite.
 
 With --prices, the steps that read the history that networks learn from are measured instead, on an
 ordinary evening (one bar more in each file) after so many sessions of prices.
+
+With --stocks, the steps of two sessions are measured, of each number of stocks in an empty home.
 """
 
 from __future__ import annotations
@@ -69,10 +72,16 @@ def main() -> None:
     parser.add_argument("--sessions", default="21,756", help="published sessions, ascending")
     parser.add_argument("--prices", help="sessions of prices, to measure what reads them")
     parser.add_argument("--history-sessions", type=int, default=0, help="the universe's key")
+    parser.add_argument("--stocks", help="numbers of stocks, to measure what each step takes")
+    parser.add_argument(
+        "--length", type=int, default=HISTORY, help="sessions of each stock's prices"
+    )
     parser.add_argument("--sqlite", action="store_true", help="a store in SQLite")
     parser.add_argument("--home", type=Path, help="an empty folder (default: a temporary one)")
     arguments = parser.parse_args()
-    if arguments.prices:
+    if arguments.stocks:
+        compare_stocks(arguments)
+    elif arguments.prices:
         compare_prices(arguments)
     else:
         compare_sessions(arguments)
@@ -91,6 +100,17 @@ def compare_sessions(arguments: argparse.Namespace) -> None:
             print(f"{count} sessions of {arguments.tickers} tickers: {rows:,} rows", flush=True)
             measured.append(costs_of(environment, str(sessions[first + place])))
     print_costs(counts, measured)
+
+
+def compare_stocks(arguments: argparse.Namespace) -> None:
+    """Print what the steps of two sessions take, for each number of stocks."""
+    for count in map(int, arguments.stocks.split(",")):
+        with home_with(None, count, arguments.sqlite, arguments.length) as environment:
+            for session in (BEFORE_LAST, LAST):
+                asked = ("--universe", NAME, "--session", str(session))
+                print(f"\n{session}, {count} stocks: s, CPU s, MiB", flush=True)
+                for step in STEPS:
+                    print(f"{step:<16}{cost_of(environment, step, *asked)}", flush=True)
 
 
 def compare_prices(arguments: argparse.Namespace) -> None:
