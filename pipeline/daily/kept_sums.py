@@ -1,7 +1,7 @@
 """Kept sums of scores: what the scoreboard shows, summed up by session, in files of a month each.
 
-To add up all scores of 5,000 stocks takes minutes after a year. Step `score` sums up the sessions
-whose scores it has changed, and a reader adds these sums up.
+To add up all scores of 5,000 stocks takes SQLite more than a minute after a year. Step `score` sums
+up the sessions whose scores it has changed, and a reader adds these sums up.
 
 The sums are made from SCORES and PUBLICATIONS alone. An index names the months that have them, and
 the sessions whose scores are being changed: those of a step that was killed stay in it until the
@@ -33,6 +33,8 @@ KINDS: dict[str, Callable[..., pd.DataFrame]] = {
     "horizon": lambda store, **filters: store.score_sums(["session", "horizon"], **filters),
     "interval": lambda store, **filters: store.interval_sums(["horizon"], **filters),
 }
+#: The name of the files of each ticker's sums of the whole month, which are a twentieth as long.
+TOTALS = "total"
 
 
 @dataclass
@@ -86,6 +88,15 @@ class KeptSums:
             sums = self._summed(kind, _span(month)) if kept is None else kept
             yield sums[sums["session"] >= pd.Timestamp(first)] if month < first else sums
 
+    def totals_by_ticker(self) -> Iterator[pd.DataFrame]:
+        """Yield the sums of each ticker and month that has scores; no rows where there are none."""
+        kept_months, months = self._index().months, self._months_from()
+        if not months:
+            yield _totals(self._summed("ticker", []))
+        for month in months:
+            kept = self._kept(TOTALS, month) if month in kept_months else None
+            yield _totals(self._summed("ticker", _span(month))) if kept is None else kept
+
     @contextmanager
     def changing(self, sessions: Iterable[dt.date]) -> Iterator[None]:
         """Sum up sessions, whose scores are changed within the block, at its end."""
@@ -124,7 +135,9 @@ class KeptSums:
             for kind in KINDS:
                 kept = None if is_new else self._kept(kind, month)
                 sums = self._updated(kind, month, kept, touched)
-                self._artifacts.write_derived(self._file(kind, month), pack_table(sums))
+                self._write(kind, month, sums)
+                if kind == "ticker":
+                    self._write(TOTALS, month, _totals(sums))
             index.months.add(month)
             index.changing -= touched
 
@@ -144,6 +157,9 @@ class KeptSums:
     def _summed(self, kind: str, sessions: object) -> pd.DataFrame:
         sums = KINDS[kind](self._store, **self._series, session=sessions)
         return sums.sort_values("session", kind="stable", ignore_index=True)
+
+    def _write(self, kind: str, month: dt.date, sums: pd.DataFrame) -> None:
+        self._artifacts.write_derived(self._file(kind, month), pack_table(sums))
 
     def _kept(self, kind: str, month: dt.date) -> pd.DataFrame | None:
         data = self._artifacts.find_derived(self._file(kind, month))
@@ -181,6 +197,10 @@ def added_up(sums: pd.DataFrame, by: str) -> pd.DataFrame:
     totals.insert(1, "first", groups["first"].min())
     totals.insert(2, "last", groups["last"].max())
     return totals.reset_index()
+
+
+def _totals(sums: pd.DataFrame) -> pd.DataFrame:
+    return added_up(sums, "ticker")
 
 
 def _month(session: dt.date) -> dt.date:

@@ -291,10 +291,9 @@ def intervals_of_all(store: Store, artifacts: Artifacts, series: Series) -> pd.D
         See `interval_record`.
     """
     newest = store.greatest(SCORES, "session", **series.key)
-    first = (newest or dt.date.today()) - dt.timedelta(days=INTERVAL_DAYS)
-    return _interval_record(
-        pd.concat(KeptSums(store, artifacts, series.key).read("interval", first))
-    )
+    first = newest - dt.timedelta(days=INTERVAL_DAYS) if newest else dt.date.min
+    kept = KeptSums(store, artifacts, series.key).read("interval", first)
+    return _interval_record(pd.concat(kept))
 
 
 def _interval_record(sums: pd.DataFrame) -> pd.DataFrame:
@@ -327,8 +326,11 @@ def scoreboard(store: Store, artifacts: Artifacts, series: Series, by: str) -> p
 
 def _score_totals(store: Store, artifacts: Artifacts, series: Series, by: str) -> pd.DataFrame:
     """Return all scores of a series as `Store.score_sums` would sum them up, from what is kept."""
-    kept = KeptSums(store, artifacts, series.key).read("ticker" if by == "ticker" else "horizon")
-    months = [added_up(_with_group(sums, series, by), by) for sums in kept]
+    kept = KeptSums(store, artifacts, series.key)
+    if by == "ticker":
+        months = list(kept.totals_by_ticker())
+    else:
+        months = [added_up(_with_group(sums, series, by), by) for sums in kept.read("horizon")]
     return added_up(pd.concat(months), by)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from pipeline.daily import KeptSums
-from pipeline.daily.kept_sums import KINDS
+from pipeline.daily.kept_sums import KINDS, TOTALS, added_up
 from pipeline.storage import Artifacts, Store
 from pipeline.tables import SCORES
 from tests.made_publications import KEY, fill
@@ -67,6 +67,22 @@ def test_they_are_what_the_database_adds_up(store, artifacts, kind):
     assert set(newest["session"].dt.date) == {last}
 
 
+def test_tickers_have_their_sums_of_each_month_as_well(store, artifacts):
+    sums = keep(store, artifacts, sessions_of(store))
+    expected = [added_up(table, "ticker") for table in sums.read("ticker")]
+    kept = list(sums.totals_by_ticker())
+    made_now = list(KeptSums(store, Artifacts("memory://none"), KEY).totals_by_ticker())
+    assert len(kept) == len(expected) == len(made_now) == 2
+    for tables in zip(kept, made_now, expected, strict=True):
+        pd.testing.assert_frame_equal(tables[0], tables[2])
+        pd.testing.assert_frame_equal(tables[1], tables[2])
+    shift(store, sessions_of(store)[-1])
+    with sums.changing(sessions_of(store)[-1:]):
+        pass
+    assert (next(sums.totals_by_ticker())["squared"] == kept[0]["squared"]).all()
+    assert (list(sums.totals_by_ticker())[1]["squared"] != kept[1]["squared"]).all()
+
+
 def test_only_the_sessions_that_change_are_summed_up_again(store, artifacts):
     first, second = sessions_of(store)[:2]
     sums = keep(store, artifacts, sessions_of(store))
@@ -107,7 +123,7 @@ def test_they_are_the_same_files_in_whatever_order_sessions_are_scored(store, tm
     assert stored_files(together) == stored_files(one_by_one)
     assert {name.rpartition("-")[0] for name in stored_files(together)} == {
         "sums/made/default-close",
-        *(f"sums/made/default-close-{kind}-2013" for kind in KINDS),
+        *(f"sums/made/default-close-{kind}-2013" for kind in (*KINDS, TOTALS)),
     }
 
 

@@ -28,7 +28,7 @@ Form = Annotated[
     Literal["json", "csv"],
     Query(alias="format", description="json: a list of objects; csv: with a header"),
 ]
-#: The greatest limit and offset: what the database's numbers and pandas can hold.
+#: The greatest limit and offset, more than any table has.
 MOST_ROWS = 1_000_000_000
 #: The header of an answer of some of a table's rows that says how many it has.
 TOTAL_HEADER = "X-Total-Count"
