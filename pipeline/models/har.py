@@ -174,8 +174,14 @@ def _levels(values: Floats, learnt: Bools) -> Floats:
 
 def ridge(panel: Panel, horizon: int, fitted: int) -> Floats:
     """Return deviations (H, T, S) by one ridge regression per session ahead."""
+    return fitted_ridge(panel, horizon, fitted)[1]
+
+
+def fitted_ridge(panel: Panel, horizon: int, fitted: int) -> tuple[Floats, Floats]:
+    """Return the coefficients of `ridge` (H, 1 + inputs), and its deviations (H, T, S)."""
     inputs = RidgeInputs(panel, has_market(panel))
-    return inputs.deviations(inputs.fit(horizon, fitted))
+    coefficients = inputs.fit(horizon, fitted)
+    return coefficients, inputs.deviations(coefficients)
 
 
 def has_market(panel: Panel) -> bool:
@@ -194,14 +200,15 @@ class RidgeInputs:
 
     def fit(self, horizon: int, fitted: int) -> Floats:
         """Return intercept and coefficients of each session ahead, (H, 1 + inputs)."""
-        coefficients = []
-        for ahead in range(1, horizon + 1):
-            end = max(fitted + 1 - ahead, 0)
-            parts = self._parts(ahead)
-            if self._panel.reports is not None:
-                parts = _without_few_reports(parts, end)
-            coefficients.append(chosen_coefficients(parts, later(self._logs, ahead), end, ahead))
-        return np.stack(coefficients)
+        return np.stack([self._fitted_ahead(ahead, fitted) for ahead in range(1, horizon + 1)])
+
+    def _fitted_ahead(self, ahead: int, fitted: int) -> Floats:
+        """Return intercept and coefficients of one session ahead, (1 + inputs,)."""
+        end = max(fitted + 1 - ahead, 0)
+        parts = self._parts(ahead)
+        if self._panel.reports is not None:
+            parts = _without_few_reports(parts, end)
+        return chosen_coefficients(parts, later(self._logs, ahead), end, ahead)
 
     def deviations(self, coefficients: Floats) -> Floats:
         """Return what coefficients forecast from each session, (H, T, S)."""

@@ -31,6 +31,11 @@ SIGNED_SESSIONS = (1, 5, 22)
 MOST_CHANGE = 4.0
 #: Sessions of a usual volume.
 VOLUME_SESSIONS = 22
+#: Sessions of the mean volumes, and of the usual ones that they are compared with.
+COMPARED_VOLUMES = ((1, VOLUME_SESSIONS), (5, USUAL_SESSIONS))
+#: How many inputs the past of a stock gives, and that of the market.
+PAST_INPUTS = len(MEAN_SESSIONS) + len(SIGNED_SESSIONS) + len(COMPARED_VOLUMES)
+MARKET_INPUTS = len(MARKET_SESSIONS) + len(SIGNED_SESSIONS)
 #: Calendar days from a quarterly report to the next four: reports come on the same weekday, so that
 #: lags in sessions find nothing.
 REPORT_LAGS = (91, 182, 273, 364)
@@ -166,17 +171,25 @@ def past_inputs(panel: Panel, variances: Floats, with_market: bool) -> Floats:
     Args:
         with_market: whether the mean of all stocks is among the inputs.
     """
+    count = PAST_INPUTS + (MARKET_INPUTS if with_market else 0)
+    inputs = np.empty((*variances.shape, count))
+    # One after the other: next to each other they would take twice the memory.
+    for place, each in enumerate(_each_past_input(panel, variances, with_market)):
+        inputs[:, :, place] = each
+    return inputs
+
+
+def _each_past_input(panel: Panel, variances: Floats, with_market: bool) -> Iterator[Floats]:
+    """Yield the inputs of `past_inputs`, (T, S) or, of the market, (T, 1)."""
     logs = np.log(carried(variances))
-    level = trailing_mean(logs, MEAN_SESSIONS[-1])
+    yield from (trailing_mean(logs, count) for count in MEAN_SESSIONS)
     signed = _signed_changes(panel, variances)
-    inputs = [trailing_mean(logs, count) for count in MEAN_SESSIONS]
-    inputs += list(_signed_sums(signed))
-    inputs += list(_volumes(panel))
+    yield from _signed_sums(signed)
+    yield from _volumes(panel)
     if with_market:
-        excess = _market_mean(logs - level)
-        inputs += [trailing_mean(excess, count) for count in MARKET_SESSIONS]
-        inputs += list(_signed_sums(_market_mean(signed)))
-    return np.stack([np.broadcast_to(each, logs.shape) for each in inputs], axis=2)
+        excess = _market_mean(logs - trailing_mean(logs, MEAN_SESSIONS[-1]))
+        yield from (trailing_mean(excess, count) for count in MARKET_SESSIONS)
+        yield from _signed_sums(_market_mean(signed))
 
 
 def _signed_changes(panel: Panel, variances: Floats) -> Floats:
@@ -196,7 +209,7 @@ def _signed_sums(signed: Floats) -> Iterator[Floats]:
 def _volumes(panel: Panel) -> Iterator[Floats]:
     """Yield log volumes of one session and of five, above usual; 0 where there is no volume."""
     logs = carried(_log_volumes(panel))
-    for short, long in ((1, VOLUME_SESSIONS), (5, USUAL_SESSIONS)):
+    for short, long in COMPARED_VOLUMES:
         yield np.nan_to_num(trailing_mean(logs, short) - trailing_mean(logs, long))
 
 
@@ -259,10 +272,11 @@ def report_inputs(panel: Panel, scores: Floats, ahead: int) -> Floats:
     days = np.concatenate([panel.sessions, panel.later])
     target = days[np.arange(len(panel.sessions)) + ahead]
     padded = np.concatenate([scores, np.zeros((1, scores.shape[1]))])
-    lagged = np.stack(
-        [padded[_rows_of(panel.sessions, target - lag)] for lag in REPORT_LAGS], axis=2
-    )
-    inputs = np.concatenate([lagged, _second_highest(lagged)], axis=2)
+    lags = len(REPORT_LAGS)
+    inputs = np.empty((*scores.shape, lags + 1))
+    for place, lag in enumerate(REPORT_LAGS):
+        inputs[:, :, place] = padded[_rows_of(panel.sessions, target - lag)]
+    inputs[:, :, lags:] = _second_highest(inputs[:, :, :lags])
     if panel.reports is None:
         return inputs
     return _with_known_reports(panel, panel.reports, scores, inputs, days, ahead)

@@ -147,17 +147,15 @@ class PooledHar:
         Raises:
             NotEnoughHistory: there is too little to fit anything on.
         """
-        with_market = har.has_market(panel)
         with np.errstate(invalid="ignore", divide="ignore"):
-            inputs = har.RidgeInputs(panel, with_market)
-            coefficients = inputs.fit(horizon, row)
-            deviations = inputs.deviations(coefficients)
+            # Its inputs, the largest of all, are not needed any more.
+            coefficients, deviations = har.fitted_ridge(panel, horizon, row)
             lines = fitted_lines(panel, deviations, row)
             centres = centres_of(panel, deviations, lines)
             shapes, shape = har.shapes_of(panel, centres, deviations, row)
         return cls(
             coefficients,
-            with_market,
+            har.has_market(panel),
             lines,
             shape,
             tuple(tickers),
