@@ -28,6 +28,7 @@ from pipeline.reporting.rows import (
     sentences,
     tone,
 )
+from pipeline.reporting.time_left import TimeLeft
 
 __all__ = [
     "CHAMPIONS",
@@ -35,6 +36,7 @@ __all__ = [
     "FORMATS",
     "Day",
     "Lines",
+    "TimeLeft",
     "align",
     "change_text",
     "charts",

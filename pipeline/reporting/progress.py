@@ -66,9 +66,10 @@ class Lines:
 class Bars(Lines):
     """The same lines, above a bar that shows how far the current step is."""
 
-    def __init__(self, total: int, terminal: TextIO) -> None:
+    def __init__(self, total: int, terminal: TextIO, about: str = "") -> None:
         super().__init__(total, self._write_above)
         self._terminal = terminal
+        self._about = about
         self._step = ""
         self._bar: tqdm[NoReturn] | None = None
 
@@ -94,6 +95,7 @@ class Bars(Lines):
                 unit="ticker",
                 file=self._terminal,
                 leave=False,
+                postfix=self._about or None,
             )
         self._bar.n = min(self.done(step), self.total)
         self._bar.refresh()
@@ -104,16 +106,17 @@ class Bars(Lines):
         tqdm.write(text, file=self._terminal)
 
 
-def for_people(total: int, stream: TextIO | None = None) -> Lines:
+def for_people(total: int, stream: TextIO | None = None, about: str = "") -> Lines:
     """Return bars where somebody watches a terminal, else lines.
 
     Args:
         total: tickers that a step goes through.
         stream: None: standard output.
+        about: what stands behind a bar.
     """
     output = stream or sys.stdout
     if output.isatty():
-        return Bars(total, output)
+        return Bars(total, output, about)
     return Lines(total, lambda text: print(text, file=output, flush=True))
 
 

@@ -41,7 +41,7 @@ def test_many_tickers_are_counted_once_each_in_every_step():
 @pytest.mark.parametrize("followed", [False, True])
 def test_a_terminal_has_the_lines_and_below_them_a_bar_of_the_step(followed):
     terminal = Terminal()
-    bars = for_people(40, terminal)
+    bars = for_people(40, terminal, "session 3 of 9")
     for number in range(10):
         if followed:
             bars.follow(progress.line("ingest", f"T{number}", "7 bars"))
@@ -53,6 +53,7 @@ def test_a_terminal_has_the_lines_and_below_them_a_bar_of_the_step(followed):
     assert isinstance(bars, Bars)
     assert "ingest         T9       " in shown
     assert "ingest       :  25%" in shown and "10/40" in shown
+    assert "session 3 of 9]" in shown
     assert "promote                 40 tickers" in shown
 
 
