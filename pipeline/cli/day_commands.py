@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
+import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -92,6 +94,7 @@ def backfill(
         from pipeline.scheduling import backfill_sessions
 
         return backfill_sessions(settings, first, last, max_active_runs, reprocess, wait)
+    from pipeline.daily import plan_each
     from pipeline.parts import Parts, universe_of
 
     with Parts(settings) as parts:
@@ -104,8 +107,8 @@ def backfill(
             )
         # All are planned before the first is run: a range that reaches too far fails at once, and
         # changes nothing.
-        runs = [planned_run(parts, session) for session in sessions]
-        failures = [run for run in runs if not _run_of_backfill(parts, run)]
+        runs = plan_each(parts, universe_of(settings), sessions, dt.datetime.now(dt.UTC))
+        failures = _failed_runs(parts, runs)
     done = f"\n{len(runs) - len(failures)} of {len(runs)} sessions are done."
     print(done + (" Repeat the command for the others." if failures else ""))
     return 1 if failures else 0
@@ -163,19 +166,34 @@ def passed_tickers(parts: Parts, run: Run) -> list[str]:
     return tickers
 
 
-def _count_tickers(parts: Parts, run: Run, to_stderr: bool = False) -> None:
+def _count_tickers(parts: Parts, run: Run, to_stderr: bool = False, about: str = "") -> None:
     """Let progress count the tickers of a run."""
     from pipeline.reporting import for_people
 
     stream = sys.stderr if to_stderr else sys.stdout
-    parts.progress = for_people(len(run.universe.tickers), stream)
+    parts.progress = for_people(len(run.universe.tickers), stream, about)
 
 
-def _run_of_backfill(parts: Parts, run: Run) -> bool:
+def _failed_runs(parts: Parts, runs: Sequence[Run]) -> list[Run]:
+    """Do the days of a backfill in their order; return those that failed."""
+    from pipeline.reporting import TimeLeft
+
+    cutoffs = [(run.training_cutoff, run.pool_cutoff) for run in runs]
+    left = TimeLeft([before != own for before, own in zip([None, *cutoffs], cutoffs, strict=False)])
+    failures = []
+    for run in runs:
+        began = time.monotonic()
+        if not _run_of_backfill(parts, run, left.text()):
+            failures.append(run)
+        left.add(time.monotonic() - began)
+    return failures
+
+
+def _run_of_backfill(parts: Parts, run: Run, about: str) -> bool:
     from pipeline.daily import run_day
 
-    print(f"\n{run.universe.name} {run.session}", flush=True)
-    _count_tickers(parts, run)
+    print(f"\n{run.universe.name} {run.session}   {about}", flush=True)
+    _count_tickers(parts, run, about=about)
     try:
         run_day(parts, run)
     except RunError as error:

@@ -11,7 +11,7 @@ from pipeline.daily.kept_sums import KeptSums
 from pipeline.daily.known_events import with_events
 from pipeline.daily.lineup import Lineup, NetworkEntry
 from pipeline.daily.network_requests import DATASET_ROLES
-from pipeline.daily.plan import decisive_settings, plan, run_of, to_ingest
+from pipeline.daily.plan import decisive_settings, plan, plan_each, run_of, to_ingest
 from pipeline.daily.portfolio_risk import PastRisk, PortfolioRisk, past_risk, portfolio_risk
 from pipeline.daily.prediction_files import spread_of_changes
 from pipeline.daily.prepare_run import prepare_run
@@ -63,6 +63,7 @@ __all__ = [
     "past_risk",
     "paths_file",
     "plan",
+    "plan_each",
     "portfolio_risk",
     "prepare_run",
     "priced_forecasts",

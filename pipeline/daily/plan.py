@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.daily.window_cuts import spec_of
@@ -45,6 +46,20 @@ def plan(
         SettingsError: the request cannot be run; the message says what to ask for.
         SourceUnavailable: the source has no bar of the session yet.
     """
+    newest = _newest_asked_for(parts, universe, now)
+    return _planned(parts, universe, session or newest, newest, now, known_at, publish)
+
+
+def plan_each(
+    parts: Parts, universe: Universe, sessions: Sequence[dt.date], now: dt.datetime
+) -> list[Run]:
+    """Return the runs of some sessions, once all requests have been checked; see `plan`."""
+    newest = _newest_asked_for(parts, universe, now)
+    return [_planned(parts, universe, session, newest, now) for session in sessions]
+
+
+def _newest_asked_for(parts: Parts, universe: Universe, now: dt.datetime) -> dt.date:
+    """Return the newest session of a universe, once all has been checked that is about no other."""
     recipe = parts.recipes.for_price(universe.recipe)
     if universe.target not in recipe.targets:
         raise SettingsError(
@@ -53,18 +68,49 @@ def plan(
         )
     statistical.require_known(parts.settings.baseline_list)
     calendar, source = parts.calendar(universe), parts.source(universe)
-    # A ticker that is asked for is refused; one that its universe declares, and whose file has
-    # gone, stops no other.
-    declared = _declaration(parts, universe)
-    is_declared = declared is not None and declared.tickers == universe.tickers
-    require_known(source, universe.tickers, universe.aliases, all_of_them=not is_declared)
+    _require_known(parts, universe, universe)
     newest = newest_session(source, universe.names, calendar, now)
     if newest < universe.start:
         raise SettingsError(
             f"The newest bar of the {source.name} source is of {newest}, before {universe.start}, "
             f"where universe {universe.name} begins. Give it an earlier `start`."
         )
-    session = newest if session is None else calendar.require_session(session, now)
+    return newest
+
+
+def _require_known(parts: Parts, universe: Universe, asked_for: Universe) -> None:
+    """Require that the source has the tickers of a universe.
+
+    One that is asked for is refused; one that its universe declares, and whose file has gone, stops
+    no other.
+
+    Args:
+        asked_for: the universe whose members of one day it has, or the universe itself.
+    """
+    declared = _declaration(parts, asked_for)
+    is_declared = declared is not None and declared.tickers == asked_for.tickers
+    require_known(
+        parts.source(universe), universe.tickers, universe.aliases, all_of_them=not is_declared
+    )
+
+
+def _planned(
+    parts: Parts,
+    universe: Universe,
+    session: dt.date,
+    newest: dt.date,
+    now: dt.datetime,
+    known_at: dt.datetime | None = None,
+    publish: bool = False,
+) -> Run:
+    """Return the run of a session, once what is asked for it has been checked.
+
+    Args:
+        newest: the newest session that the source has.
+    """
+    calendar, source = parts.calendar(universe), parts.source(universe)
+    if session != newest:
+        session = calendar.require_session(session, now)
     if session < universe.start:
         raise SettingsError(
             f"{session} is before {universe.start}, where universe {universe.name} begins. "
@@ -80,14 +126,14 @@ def plan(
             f"{session} is after {newest}, the last session that the {source.name} source has. "
             "Use that one or an earlier one (flag --session)."
         )
-    universe = universe.on(session)
-    require_known(source, universe.tickers, universe.aliases, all_of_them=not is_declared)
+    members = universe.on(session)
+    _require_known(parts, members, universe)
     is_replay = known_at is not None
-    departs = is_replay or departures(parts, universe, session)
+    departs = is_replay or departures(parts, members, session)
     if departs and not (publish or parts.settings.publish):
-        universe = universe.as_rehearsal()
-    run = run_of(parts, universe, session, known_at or now, is_replay)
-    _require_enough_to_learn_from(run, recipe)
+        members = members.as_rehearsal()
+    run = run_of(parts, members, session, known_at or now, is_replay)
+    _require_enough_to_learn_from(run, parts.recipes.for_price(universe.recipe))
     _require_no_shorter(parts, run)
     return run
 
