@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -16,7 +17,9 @@ from pipeline.errors import QualityGateFailed, RunError, SettingsError
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
+    from pipeline.daily import SessionProcess
     from pipeline.parts import Parts
+    from pipeline.reporting import TimeLeft
     from pipeline.run import Run
 
 THROUGH_AIRFLOW = "Options of --airflow"
@@ -68,6 +71,10 @@ def backfill(
     settings: Settings,
     first: Annotated[dt.date, date_flag("--from", "First session, included.")],
     last: Annotated[dt.date, date_flag("--to", "Last session, included.")],
+    processes: Annotated[
+        int,
+        typer.Option(min=1, help="Processes that share the sessions; each needs a run's memory."),
+    ] = 1,
     airflow: Annotated[
         bool,
         typer.Option("--airflow", help="Let Airflow do it, several sessions at a time; it is up."),
@@ -94,10 +101,13 @@ def backfill(
         from pipeline.scheduling import backfill_sessions
 
         return backfill_sessions(settings, first, last, max_active_runs, reprocess, wait)
-    from pipeline.daily import plan_each
+    from pipeline.daily import SessionProcess, plan_each
     from pipeline.parts import Parts, universe_of
 
-    with Parts(settings) as parts:
+    settings = settings.replaced(workers=max(1, settings.workers // processes))
+    with contextlib.ExitStack() as opened:
+        others = [opened.enter_context(SessionProcess(settings)) for _ in range(processes - 1)]
+        parts = opened.enter_context(Parts(settings))
         calendar = parts.calendar(universe_of(settings))
         sessions = calendar.sessions(first, last)
         if not sessions:
@@ -108,8 +118,8 @@ def backfill(
         # All are planned before the first is run: a range that reaches too far fails at once, and
         # changes nothing.
         runs = plan_each(parts, universe_of(settings), sessions, dt.datetime.now(dt.UTC))
-        failures = _failed_runs(parts, runs)
-    done = f"\n{len(runs) - len(failures)} of {len(runs)} sessions are done."
+        failures = _failed_runs(parts, runs, others)
+    done = f"\n{len(runs) - failures} of {len(runs)} sessions are done."
     print(done + (" Repeat the command for the others." if failures else ""))
     return 1 if failures else 0
 
@@ -174,19 +184,50 @@ def _count_tickers(parts: Parts, run: Run, to_stderr: bool = False, about: str =
     parts.progress = for_people(len(run.universe.tickers), stream, about)
 
 
-def _failed_runs(parts: Parts, runs: Sequence[Run]) -> list[Run]:
-    """Do the days of a backfill in their order; return those that failed."""
+def _failed_runs(parts: Parts, runs: Sequence[Run], others: Sequence[SessionProcess]) -> int:
+    """Do the days of a backfill; return how many failed.
+
+    The first is done before processes share the others: what it reads and trains, all of them need.
+    """
+    from pipeline.daily import STEPS, shares_of
+
+    own, *shares = shares_of(runs[1:], 1 + len(others))
+    failures = 0
+    elsewhere: list[Run] = []
+
+    def note(ended: Iterable[tuple[Run, str]]) -> int:
+        """Print what has become of runs in another process; return how many failed."""
+        failed = 0
+        for run, error in ended:
+            print(f"\n{run.universe.name} {run.session}   by another process", flush=True)
+            if error:
+                print_error(RunError(error))
+                failed += 1
+            else:
+                elsewhere.append(run)
+        return failed
+
+    left = _time_left([*runs[:1], *own])
+    for number, run in enumerate([*runs[:1], *own]):
+        began = time.monotonic()
+        failures += not _run_of_backfill(parts, run, left.text())
+        left.add(time.monotonic() - began)
+        for other, share in zip(others, shares, strict=True):
+            if number == 0:
+                other.begin(share)
+            failures += note(other.news())
+    for other in others:
+        failures += note(other.news(wait=True))
+    for run in sorted(elsewhere, key=lambda run: run.session):
+        STEPS["report"](parts, run)  # its page lacks what had not been scored by then
+    return failures
+
+
+def _time_left(runs: Sequence[Run]) -> TimeLeft:
     from pipeline.reporting import TimeLeft
 
     cutoffs = [(run.training_cutoff, run.pool_cutoff) for run in runs]
-    left = TimeLeft([before != own for before, own in zip([None, *cutoffs], cutoffs, strict=False)])
-    failures = []
-    for run in runs:
-        began = time.monotonic()
-        if not _run_of_backfill(parts, run, left.text()):
-            failures.append(run)
-        left.add(time.monotonic() - began)
-    return failures
+    return TimeLeft([before != own for before, own in zip([None, *cutoffs], cutoffs, strict=False)])
 
 
 def _run_of_backfill(parts: Parts, run: Run, about: str) -> bool:

@@ -27,6 +27,7 @@ from pipeline.daily.report import (
 )
 from pipeline.daily.sandbox import Sandbox
 from pipeline.daily.scenarios import paths_file, store_paths
+from pipeline.daily.session_processes import SessionProcess, shares_of
 from pipeline.daily.shards import MOST_SHARDS, chunks, costs_of, shards
 from pipeline.daily.steps import STEPS, TICKER_STEPS, make_forecasts, run_day
 from pipeline.daily.tracked_stock import recipe_tags
@@ -49,6 +50,7 @@ __all__ = [
     "PastRisk",
     "PortfolioRisk",
     "Sandbox",
+    "SessionProcess",
     "chunks",
     "costs_of",
     "dataset_file",
@@ -79,6 +81,7 @@ __all__ = [
     "run_day",
     "run_of",
     "shards",
+    "shares_of",
     "spec_of",
     "spread_of_changes",
     "store_paths",

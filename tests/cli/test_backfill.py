@@ -1,9 +1,10 @@
-"""Sessions backfilled in order by one process, and both at once by two: the same rows.
+"""Sessions backfilled in order by one process, and at once by two: the same rows, the same pages.
 
 All train the short recipe of `made_days`.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -54,6 +55,7 @@ def start(home, *arguments):
 def finish(process):
     output, _ = process.communicate(timeout=1200)
     assert process.returncode == 0, output
+    return output
 
 
 def stored_rows(home):
@@ -66,6 +68,38 @@ def stored_rows(home):
     finally:
         embedded_postgres.stop(home)
     return {name: table.reset_index(drop=True) for name, table in tables.items()}
+
+
+def pages(home):
+    """Return the pages of the days, without the minute of the command."""
+    return {
+        path.name: re.sub("as known at [-0-9: ]+ UTC", "", path.read_text())
+        for path in (home / "artifacts" / "reports").rglob("*.html")
+    }
+
+
+def test_processes_that_share_a_backfill_leave_what_one_process_leaves(homes, tmp_path):
+    for seed, (ticker, count) in enumerate({"IBM": 420, "KO": 120}.items()):
+        random_walk(seed, count).to_csv(tmp_path / f"{ticker}.csv", index=False)
+    in_order, shared = homes
+    options = ("--source", "csv", "--data", str(tmp_path), "--workers", "1")
+    command = "backfill", "--from", "2013-02-26", "--to", "2013-03-01", *options
+    finish(start(in_order, *command))
+    lines = finish(start(shared, *command, "--processes", "2")).splitlines()
+    headers = [line.split("   ") for line in lines if line.startswith("csv 2013-")]
+    assert [header for header in headers if header[1] == "by another process"] == [
+        ["csv 2013-03-01", "by another process"]
+    ]
+    own = [session for session, about in headers if about != "by another process"]
+    assert own == ["csv 2013-02-26", "csv 2013-02-27", "csv 2013-02-28"]
+    assert "about" in headers[1][1] or "less than a minute left" in headers[1][1]
+    assert lines[-1] == "4 of 4 sessions are done."
+    ours, theirs = pages(in_order), pages(shared)
+    assert [name for name in ours | theirs if ours.get(name) != theirs.get(name)] == []
+    in_turn, together = stored_rows(in_order), stored_rows(shared)
+    for name in in_turn:
+        pd.testing.assert_frame_equal(in_turn[name], together[name], obj=name)
+    assert in_turn["forecasts"].groupby("cutoff").size().tolist() == [2 * 5] * 4
 
 
 def test_sessions_at_once_leave_the_same_rows_as_one_after_the_other(homes, tmp_path):
