@@ -191,36 +191,36 @@ def _failed_runs(parts: Parts, runs: Sequence[Run], others: Sequence[SessionProc
     """
     from pipeline.daily import STEPS, shares_of
 
-    own, *shares = shares_of(runs[1:], 1 + len(others))
-    failures = 0
-    elsewhere: list[Run] = []
-
-    def note(ended: Iterable[tuple[Run, str]]) -> int:
-        """Print what has become of runs in another process; return how many failed."""
-        failed = 0
-        for run, error in ended:
-            print(f"\n{run.universe.name} {run.session}   by another process", flush=True)
-            if error:
-                print_error(RunError(error))
-                failed += 1
-            else:
-                elsewhere.append(run)
-        return failed
-
-    left = _time_left([*runs[:1], *own])
-    for number, run in enumerate([*runs[:1], *own]):
+    first, (here, *shares) = runs[:1], shares_of(runs[1:], 1 + len(others))
+    own, elsewhere = [*first, *here], sum(map(len, shares))
+    beside = f", {elsewhere} more by other processes" if elsewhere else ""
+    left, failures = _time_left(own), 0
+    done: list[Run] = []
+    for number, run in enumerate(own):
         began = time.monotonic()
-        failures += not _run_of_backfill(parts, run, left.text())
+        failures += not _run_of_backfill(parts, run, left.text() + beside)
         left.add(time.monotonic() - began)
         for other, share in zip(others, shares, strict=True):
             if number == 0:
                 other.begin(share)
-            failures += note(other.news())
+            done += _printed(other.news())
     for other in others:
-        failures += note(other.news(wait=True))
-    for run in sorted(elsewhere, key=lambda run: run.session):
+        done += _printed(other.news(wait=True))
+    for run in sorted(done, key=lambda run: run.session):
         STEPS["report"](parts, run)  # its page lacks what had not been scored by then
-    return failures
+    return failures + elsewhere - len(done)
+
+
+def _printed(ended: Iterable[tuple[Run, str]]) -> list[Run]:
+    """Print what has become of runs in another process; return those that are done."""
+    done = []
+    for run, error in ended:
+        print(f"\n{run.universe.name} {run.session}   by another process", flush=True)
+        if error:
+            print_error(RunError(error))
+        else:
+            done.append(run)
+    return done
 
 
 def _time_left(runs: Sequence[Run]) -> TimeLeft:
