@@ -12,8 +12,8 @@ from pipeline.models import Optimiser
 from pipeline.models.optimisation import Constant, Pinball
 from pipeline.training.examples import training_examples
 from pipeline.training.jobs import Trained, TuneJob
-from pipeline.training.numpy_networks import numpy_network
 from pipeline.training.last_layer import tune_together
+from pipeline.training.numpy_networks import numpy_network
 from pipeline.training.workers import Workers
 from pipeline.windows import encode, training_part
 from tests.made_days import SMALL
