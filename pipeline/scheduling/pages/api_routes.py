@@ -36,7 +36,7 @@ SERIES_COLUMNS = ["universe", "recipe", "target", "newest"]
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowRange:
     """The rows of a table that a program has asked for.
 
     Attributes:
@@ -60,11 +60,11 @@ def _rows(
             description=f"Rows left out before them; `{TOTAL_HEADER}` says how many there are.",
         ),
     ] = 0,
-) -> Rows:
-    return Rows(limit, offset)
+) -> RowRange:
+    return RowRange(limit, offset)
 
 
-RequestedRows = Annotated[Rows, Depends(_rows)]
+RequestedRows = Annotated[RowRange, Depends(_rows)]
 
 
 @api.get("/series", summary="The series that have forecasts")
@@ -192,7 +192,7 @@ def openapi(request: Request) -> dict[str, Any]:
     return description | {"servers": [{"url": address_of_root(request)}]}
 
 
-def _answer_some(table: pd.DataFrame, rows: Rows, form: str) -> Response:
+def _answer_some(table: pd.DataFrame, rows: RowRange, form: str) -> Response:
     """Answer with some rows of a table, and say in a header how many it has."""
     last = None if rows.limit is None else rows.offset + rows.limit
     answer = _answer(table.iloc[rows.offset : last], form)
