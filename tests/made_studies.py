@@ -59,6 +59,7 @@ SHORT_DEFAULT = dataclasses.replace(
     loss=SHORT.loss,
     epochs=1,
     batch_size=512,
+    one_pass=None,
     fine_tuning=None,
 )
 #: All recipes, those of the study "made", and a small default one.

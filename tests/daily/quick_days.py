@@ -87,6 +87,10 @@ class QuickTracker:
     def finish(self, *_: Any) -> None:
         pass
 
+    def record(self, parent: str, run: TrackedRun) -> str:
+        [run_id] = self.record_together([(parent, run)])
+        return run_id
+
     def record_together(self, runs: Sequence[tuple[str, TrackedRun]]) -> list[str]:
         self.records |= {(parent, run.ticker): run for parent, run in runs}
         return [f"{parent} {run.ticker}" for parent, run in runs]
