@@ -34,6 +34,7 @@ from pipeline.sessions import Calendar
 
 #: Wall and processor seconds.
 Seconds = tuple[float, float]
+NOTHING = {"imports": (0.0, 0.0), "work": (0.0, 0.0)}
 
 
 def main() -> None:
@@ -96,7 +97,9 @@ def task_times(folder: Path) -> dict[str, list[tuple[Seconds, Seconds, Seconds]]
     found: dict[str, list[tuple[Seconds, Seconds, Seconds]]] = {}
     for path in folder.glob("*-supervisor.json"):
         outer = json.loads(path.read_text())
-        inner = json.loads(Path(str(path).replace("-supervisor", "-runner")).read_text())
+        runner = Path(str(path).replace("-supervisor", "-runner"))
+        # A try that ended before it came to its work was all start.
+        inner = json.loads(runner.read_text()) if runner.exists() else NOTHING
         imports = added(outer["imports"], inner["imports"])
         start = tuple(
             whole - one - two
