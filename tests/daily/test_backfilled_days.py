@@ -4,6 +4,7 @@ In between, networks are trained, a stock is quarantined for a session, an old b
 a dividend is paid.
 """
 
+import dataclasses
 import datetime as dt
 
 import pandas as pd
@@ -15,6 +16,7 @@ from tests.daily.quick_days import QuickParts, take_steps
 from tests.made_days import NOW, TRAINED, made_source
 from tests.made_prices import MadeSource
 
+UNIVERSE = dataclasses.replace(TRAINED, tickers=("OLD", "TWO", "AAA"))
 #: The second begins with new networks.
 SESSIONS = [dt.date(2013, 1, 31), dt.date(2013, 2, 1), dt.date(2013, 2, 4)]
 CHANGED, CHANGED_ON, CORRECTED_BAR = "OLD", SESSIONS[2], pd.Timestamp("2012-06-15")
@@ -65,7 +67,7 @@ def assert_same_rows(ours, theirs):
 
 def quick_session(parts, session):
     parts.gate.broken = {QUARANTINED: "made up"} if session == QUARANTINED_ON else {}
-    take_steps(parts, plan(parts, TRAINED, session, NOW))
+    take_steps(parts, plan(parts, UNIVERSE, session, NOW))
     return {key: repr((made.params, made.metrics)) for key, made in parts.tracked.records.items()}
 
 
@@ -88,7 +90,7 @@ def test_every_row_is_the_same_as_one_by_one(tmp_path):
     )
     # All that was to happen in between did.
     published = together["forecasts"].groupby("cutoff")["ticker"].apply(set).tolist()
-    every = set(TRAINED.tickers)
+    every = set(UNIVERSE.tickers)
     assert published == [every, every - {QUARANTINED}, every]
     bars = together["price_revisions"]
     corrected = bars[bars.duplicated(["ticker", "session"])]
