@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.arrays import Array
 from pipeline.models.network import Examples, Network
-from pipeline.models.optimisation import Loss, Optimiser
+from pipeline.models.optimisation import Constant, Loss, Optimiser
 from pipeline.windows import Normalisation, Spec, Split, Windowing
 
 if TYPE_CHECKING:
@@ -84,6 +84,16 @@ class FineTuning:
     batch_size: int
     patience: int
     layer: str = ""
+
+    def __post_init__(self) -> None:
+        optimiser = self.optimiser
+        if self.layer and not (
+            optimiser.kind == "Adam" and isinstance(optimiser.schedule, Constant)
+        ):
+            raise ValueError(
+                f"The layer {self.layer} alone is tuned by Adam at one learning rate, not by "
+                f"{optimiser}."
+            )
 
     def __str__(self) -> str:
         layer = f"layer {self.layer} alone: " if self.layer else ""

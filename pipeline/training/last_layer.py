@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.arrays import Array, Floats
-from pipeline.models import FineTuning, Pinball, anchor_weights
+from pipeline.models import Examples, FineTuning, Pinball, anchor_weights
 from pipeline.quantiles import PROBABILITIES, QUANTILE_COUNT
 from pipeline.training.examples import network_shape, training_examples
 from pipeline.training.jobs import Trained, TuneJob, divergence
@@ -75,14 +75,14 @@ class _Stock:
 
     Attributes:
         train, validation: what it reads, (n, width + 1), the last column 1.
-        train_targets, validation_targets: (n, outputs).
+        train_targets, validation_targets: (n, outputs), of each.
         kernel, bias: (outputs, outputs * Q) and (outputs * Q,), of its anchor.
         unit: (outputs,), what its errors are divided by.
     """
 
     train: Floats
-    validation: Floats
     train_targets: Floats
+    validation: Floats
     validation_targets: Floats
     kernel: Floats
     bias: Floats
@@ -95,42 +95,42 @@ def tune_together(jobs: Sequence[TuneJob]) -> list[Trained | Exception]:
     Returns:
         The network of each, or its error.
     """
-    results: dict[TuneJob, Trained | Exception] = {}
-    groups: dict[tuple[bytes, str, int], dict[TuneJob, _Stock]] = {}
+    groups: dict[tuple[bytes, str, int], list[TuneJob]] = {}
     for job in jobs:
-        try:
-            stock = _stock(job)
-        except Exception as error:  # of this job alone
-            results[job] = error
-            continue
-        key = job.pooled, job.recipe.config_hash(), job.seed
-        groups.setdefault(key, {})[job] = stock
-    for stocks in groups.values():
-        results |= _tuned(stocks)
+        groups.setdefault((job.pooled, job.recipe.config_hash(), job.seed), []).append(job)
+    results: dict[TuneJob, Trained | Exception] = {}
+    for alike in groups.values():
+        results |= _tuned_alike(alike)
     return [results[job] for job in jobs]
 
 
-def _stock(job: TuneJob) -> _Stock:
-    network, tail = _network(job)
-    train, validation, _ = training_examples(job.recipe, job.training_files, job.seed)
-    span = span_of(job.recipe)
-    shape = network_shape(in_a_row(train, span), ())
-    kernel, bias = (network.weights[place] for place in tail.anchor.places)
-    if train.anchor is not None:
-        kernel, bias = anchor_weights(train.anchor)
-    parts = []
-    for part in (train, validation):
-        inputs, counts = part.inputs, np.isfinite(part.targets).all(axis=2)
-        seen = seen_in_one_pass(network, tail.layer.name, inputs["past"], inputs["symbol"])[counts]
-        ones = np.ones((len(seen), 1))
-        parts += [np.concatenate([seen.astype("float64"), ones], axis=1), part.targets[counts]]
-    seen, targets, seen_after, targets_after = parts
-    return _Stock(
-        *(seen, seen_after, targets.astype("float64"), targets_after.astype("float64")),
-        kernel.astype("float64"),
-        bias.astype("float64"),
-        shape.future_scale,
-    )
+def _tuned_alike(jobs: Sequence[TuneJob]) -> dict[TuneJob, Trained | Exception]:
+    """Tune stocks that go on from one network."""
+    began = time.monotonic()
+    results: dict[TuneJob, Trained | Exception] = {}
+    try:
+        network, tail = _network(jobs[0])
+    except Exception as error:
+        return dict.fromkeys(jobs, error)
+    examples: dict[TuneJob, tuple[Examples, Examples]] = {}
+    for job in jobs:
+        try:
+            train, validation, _ = training_examples(job.recipe, job.training_files, job.seed)
+            examples[job] = train, validation
+        except Exception as error:  # of this job alone
+            results[job] = error
+    if not examples:
+        return results
+    stocks = _stocks(examples, network, tail)
+    kernel, bias = (network.weights[place] for place in tail.layer.places)
+    weights = np.concatenate([kernel, bias[None]]).astype("float64")
+    with np.errstate(all="ignore"):  # what is no number shows in the losses
+        course = _Course.begun(weights, jobs[0], list(stocks.values()))
+        course.run()
+    seconds = (time.monotonic() - began) / len(stocks)
+    for number, (job, stock) in enumerate(stocks.items()):
+        results[job] = _trained(job, stock, tail, course, number, seconds)
+    return results
 
 
 def _network(job: TuneJob) -> tuple[NumpyNetwork, _Tail]:
@@ -143,6 +143,51 @@ def _network(job: TuneJob) -> tuple[NumpyNetwork, _Tail]:
     if network is None or tuning is None or not isinstance(job.recipe.loss, Pinball):
         raise ValueError("A network that cannot be tuned by its last layer.")
     return network, _Tail.of(network, tuning.layer)
+
+
+def _stocks(
+    examples: Mapping[TuneJob, tuple[Examples, Examples]], network: NumpyNetwork, tail: _Tail
+) -> dict[TuneJob, _Stock]:
+    """Return the stocks' examples, as the tuned layer sees them."""
+    parts = [part for both in examples.values() for part in both]
+    past, symbols = (
+        np.concatenate([part.inputs[name] for part in parts]) for name in ("past", "symbol")
+    )
+    seen = seen_in_one_pass(network, tail.layer.name, past, symbols)
+    ends = np.cumsum([len(part) for part in parts])
+    rows = iter(zip(parts, np.split(seen, ends[:-1]), strict=True))
+    return {
+        job: _stock(job, train, next(rows), next(rows), network, tail)
+        for job, (train, _) in examples.items()
+    }
+
+
+def _stock(
+    job: TuneJob,
+    examples: Examples,
+    train: tuple[Examples, Array],
+    validation: tuple[Examples, Array],
+    network: NumpyNetwork,
+    tail: _Tail,
+) -> _Stock:
+    kernel, bias = (network.weights[place] for place in tail.anchor.places)
+    if examples.anchor is not None:
+        kernel, bias = anchor_weights(examples.anchor)
+    shape = network_shape(in_a_row(examples, span_of(job.recipe)), ())
+    return _Stock(
+        *(*_rows(*train), *_rows(*validation)),
+        kernel.astype("float64"),
+        bias.astype("float64"),
+        shape.future_scale,
+    )
+
+
+def _rows(examples: Examples, seen: Array) -> tuple[Floats, Floats]:
+    """Return what is seen where windows end that count, with a column of 1, and their targets."""
+    counts = np.isfinite(examples.targets).all(axis=2)
+    rows = seen[counts].astype("float64")
+    rows = np.concatenate([rows, np.ones((len(rows), 1))], axis=1)
+    return rows, examples.targets[counts].astype("float64")
 
 
 # Stocks side by side: arrays (stocks, blocks, ROWS, columns), with rows of 0 at the end
@@ -234,21 +279,6 @@ class _Anchors:
         return total[..., 0, 0], np.swapaxes(examples.seen, -1, -2) @ back
 
 
-def _tuned(stocks: Mapping[TuneJob, _Stock]) -> dict[TuneJob, Trained | Exception]:
-    """Tune stocks that go on from one network."""
-    began = time.monotonic()
-    first = next(iter(stocks))
-    network, tail = _network(first)
-    kernel, bias = (network.weights[place] for place in tail.layer.places)
-    course = _Course.begun(np.concatenate([kernel, bias[None]]).astype("float64"), first, stocks)
-    course.run()
-    seconds = (time.monotonic() - began) / len(stocks)
-    return {
-        job: _trained(job, stock, tail, course, number, seconds)
-        for number, (job, stock) in enumerate(stocks.items())
-    }
-
-
 def _trained(
     job: TuneJob, stock: _Stock, tail: _Tail, course: _Course, number: int, seconds: float
 ) -> Trained | Exception:
@@ -291,26 +321,28 @@ class _Course:
     best_epoch: Array
 
     @classmethod
-    def begun(cls, weights: Floats, job: TuneJob, stocks: Mapping[TuneJob, _Stock]) -> _Course:
+    def begun(cls, weights: Floats, job: TuneJob, stocks: Sequence[_Stock]) -> _Course:
         """Return the course before its first epoch, from weights (width + 1, outputs)."""
-        tuning, own = job.recipe.fine_tuning, list(stocks.values())
+        tuning = job.recipe.fine_tuning
         if tuning is None:
             raise ValueError("A recipe without fine tuning.")
-        orders = [np.random.default_rng(job.seed).permutation(len(stock.train)) for stock in own]
+        orders = [np.random.default_rng(job.seed).permutation(len(stock.train)) for stock in stocks]
         train = _Blocks.of(
-            [stock.train[order] for stock, order in zip(own, orders, strict=True)],
-            [stock.train_targets[order] for stock, order in zip(own, orders, strict=True)],
+            [stock.train[order] for stock, order in zip(stocks, orders, strict=True)],
+            [stock.train_targets[order] for stock, order in zip(stocks, orders, strict=True)],
             tuning.batch_size,
         )
         held_out = _Blocks.of(
-            [stock.validation for stock in own], [stock.validation_targets for stock in own], ROWS
+            [stock.validation for stock in stocks],
+            [stock.validation_targets for stock in stocks],
+            ROWS,
         )
-        every = np.repeat(weights[None], len(own), axis=0)
-        none, anchors = np.zeros_like(every), _Anchors.of(own)
+        every = np.repeat(weights[None], len(stocks), axis=0)
+        none, anchors = np.zeros_like(every), _Anchors.of(stocks)
         losses = [_mean_losses(anchors, every, part) for part in (train, held_out)]
         return cls(
             *(tuning, train, held_out, anchors, every, every.copy(), none, none.copy()),
-            *([losses[0]], [losses[1]], np.zeros(len(own), "int64")),
+            *([losses[0]], [losses[1]], np.zeros(len(stocks), "int64")),
         )
 
     def run(self) -> None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.models import DEFAULT, RECIPES
+from pipeline.models import DEFAULT, RECIPES, Optimiser
+from pipeline.models.optimisation import DecayAfter
 from pipeline.windows import ByVolatility, Newest, Split
 
 TUNING = DEFAULT.fine_tuning
@@ -54,6 +55,12 @@ def test_a_recipe_is_trained_in_one_pass_where_a_session_is_the_same_in_every_wi
         replace(DEFAULT, normalisation=ByVolatility())
     with pytest.raises(ValueError, match="layer log_growth alone, which needs one_pass"):
         replace(DEFAULT, one_pass=None)
+    falling = Optimiser("Adam", DecayAfter(0.001, 0.5, first_epochs=2))
+    with pytest.raises(
+        ValueError, match=r"tuned by Adam at one learning rate, not by Adam\(0.001,"
+    ):
+        replace(TUNING, optimiser=falling)
+    assert replace(TUNING, optimiser=falling, layer="").layer == ""
     on_windows = replace(DEFAULT, one_pass=None, fine_tuning=None)
     assert "in which 60 windows end, 60 epochs" in DEFAULT.described()["training"]
     assert on_windows.described()["training"].startswith("60 epochs")

@@ -12,7 +12,7 @@ from pipeline.models import Optimiser
 from pipeline.models.optimisation import Constant, Pinball
 from pipeline.training.examples import training_examples
 from pipeline.training.jobs import Trained, TuneJob
-from pipeline.training.last_layer import tune_together
+from pipeline.training.last_layer import _network, _stocks, tune_together
 from pipeline.training.numpy_networks import numpy_network
 from pipeline.training.workers import Workers
 from pipeline.windows import encode, training_part
@@ -58,6 +58,12 @@ def job_of(files, pooled):
     return make
 
 
+def stock_of(job: TuneJob):
+    """Return what the tuned layer sees of a job's stock."""
+    train, validation, _ = training_examples(job.recipe, job.training_files, job.seed)
+    return _stocks({job: (train, validation)}, *_network(job))[job]
+
+
 def results(jobs: list[TuneJob]) -> list[tuple[bytes, dict, int]]:
     tuned = tune_together(jobs)
     assert all(isinstance(each, Trained) for each in tuned), tuned
@@ -97,10 +103,9 @@ def test_it_learns_what_keras_learns_of_the_same_batches(job_of, files):
     import tensorflow as tf
 
     from pipeline.training.keras_files import load_model
-    from pipeline.training.last_layer import _stock
 
     job = job_of("BBB", epochs=3)
-    stock = _stock(job)
+    stock = stock_of(job)
     order = np.random.default_rng(7).permutation(len(stock.train))
     layers = keras.layers
     base = load_model(job.base)
@@ -166,11 +171,9 @@ def test_what_cannot_be_tuned_so_is_said(job_of, files, pooled):
 
 
 def test_the_examples_are_those_of_one_pass(job_of):
-    from pipeline.training.last_layer import _stock
-
     job = job_of("CCC")
     train, validation, _ = training_examples(job.recipe, job.training_files, job.seed)
-    stock = _stock(job)
+    stock = stock_of(job)
     assert isinstance(job.recipe.loss, Pinball)
     for part, seen in ((train, stock.train), (validation, stock.validation)):
         assert len(seen) == np.isfinite(part.targets).all(axis=2).sum()
