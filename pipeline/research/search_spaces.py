@@ -20,7 +20,7 @@ SPACES: Mapping[type, tuple[Dimension, ...]] = {
             "means", ((1, 5, 20, 60), (1, 5, 20), (1, 20), (1, 5), (1, 2, 5, 10, 20, 40, 60))
         ),
         Real("learning_rate", 3e-5, 3e-3, log=True),
-        Categorical("batch_size", (64, 128, 256, 512)),
+        Categorical("batch_size", (8, 16, 32, 64)),  # stretches, each of 60 windows
         Integer("patience", 2, 10),
     ),
     Stack: (
