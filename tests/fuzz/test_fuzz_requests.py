@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pipeline.errors import SettingsError
 from pipeline.sessions import Calendar
 from pipeline.settings import Settings
-from pipeline.storage import Store
+from pipeline.storage import Artifacts, Store
 from pipeline.universes import SHIPPED_UNIVERSES, Universe, load_universes
 from tests.fuzz.broken import CELLS, EVERY_EXAMPLE, broken_text, require_one_line
 from tests.made_publications import LAST, TICKERS, fill
@@ -122,6 +122,7 @@ def pages(home: Path) -> Iterator[TestClient]:
     app.dependency_overrides |= {
         parts_of_pages: lambda: SimpleNamespace(
             store=store,
+            artifacts=Artifacts(f"{home}/artifacts"),
             settings=Settings().replaced(home=home),
             calendar=lambda universe: calendar,
             tracker=lambda universe: SimpleNamespace(address_of=lambda key: None),
