@@ -95,7 +95,7 @@ def report(files: Mapping[str, bytes], seed: int) -> None:
     """Train the networks in every way, and print what they took and reached."""
     from pipeline.training.fit import fit
     from pipeline.training.jobs import TuneJob
-    from pipeline.training.tuning import tune_together
+    from pipeline.training.last_layer import tune_together
 
     fit(replace(DEFAULT.pool, epochs=1), files, seed)  # what is first pays for TensorFlow's start
     pools: dict[str, Trained] = {}
