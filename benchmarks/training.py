@@ -107,7 +107,8 @@ def report(files: Mapping[str, bytes], seed: int) -> None:
     share = arithmetic_share(files, seed, pooled)
     began = time.process_time()
     jobs = [TuneJob(t, DEFAULT, {t: file}, seed, pooled.model) for t, file in files.items()]
-    own = dict(zip(files, tune_together(jobs), strict=True))
+    tuned = zip(files, tune_together(jobs), strict=True)
+    own = {ticker: each for ticker, each in tuned if isinstance(each, Trained)}
     row("own", "last layer, next to each other", began, own, files)
     began = time.process_time()
     whole = replace(DEFAULT, one_pass=None, fine_tuning=WHOLE.fine_tuning)
@@ -122,7 +123,7 @@ def row(
     """Print a line of the table; `trained`: by ticker, or the one of all."""
     seconds = time.process_time() - began
     epochs = np.mean([each.epochs for each in trained.values()])
-    networks = {ticker: trained.get(ticker) or trained[SHARED] for ticker in files}
+    networks = {ticker: trained.get(ticker) or trained[SHARED] for ticker in files}  # none failed
     loss = np.mean([validation_loss(t, files[t], each) for t, each in networks.items()])
     print(f"| {what} | {how} | {seconds:.1f} | {epochs:.1f} | {10_000 * loss:.3f} |", flush=True)
 
