@@ -48,6 +48,7 @@ from pipeline.scheduling import (
 )
 from pipeline.sessions import Calendar
 from pipeline.settings import Settings
+from pipeline.storage import Artifacts
 from tests.servers import free_port, has_read, tasks_of
 
 ROOT = Path(__file__).parent.parent
@@ -186,8 +187,9 @@ def tracking_text(settings: Settings) -> str:
     with engine.connect() as connection:
         count, milliseconds = connection.execute(sqlalchemy.text(query)).one()
     engine.dispose()
+    artifacts = Artifacts(f"{settings.home}/artifacts")
     seconds = [
-        json.loads(path.read_text())["seconds"]
+        json.loads(artifacts.read_derived(f"models/{path.name}"))["seconds"]
         for path in (settings.home / "artifacts" / "models").glob("*.json")
     ]
     return (
