@@ -26,7 +26,8 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.universe import CALENDAR, DAG, ROOT, TASKS, MeasuredRun, run, spread, started
+from benchmarks.started_processes import customise_started
+from benchmarks.universe import CALENDAR, DAG, TASKS, MeasuredRun, run, spread, started
 from pipeline.prices import CsvSource
 from pipeline.scheduling import AirflowClient, is_marked, run_moment
 from pipeline.scheduling.processes import SERVICE_MARK
@@ -81,9 +82,8 @@ def parsed_arguments() -> argparse.Namespace:
 
 def time_tasks(folder: Path) -> None:
     """Let processes that this one starts leave the times of their tasks in a folder."""
-    inherited = os.environ.get("PYTHONPATH")
-    paths = [str(ROOT / "benchmarks" / "timed"), *([inherited] if inherited else [])]
-    os.environ |= {"PYTHONPATH": os.pathsep.join(paths), "TASK_TIMES": str(folder)}
+    customise_started("timed")
+    os.environ["TASK_TIMES"] = str(folder)
 
 
 def is_done(airflow: AirflowClient, session: dt.date) -> bool:

@@ -36,6 +36,7 @@ from pathlib import Path
 import psutil
 import sqlalchemy
 
+from benchmarks.started_processes import customise_started
 from pipeline.daily import STEPS
 from pipeline.prices import CsvSource
 from pipeline.scheduling import (
@@ -267,9 +268,7 @@ def main() -> None:
     arguments = parsed_arguments()
     tickers = spread(CsvSource(arguments.data).tickers(), arguments.tickers)
     if arguments.plain:
-        inherited = os.environ.get("PYTHONPATH")
-        paths = [str(ROOT / "benchmarks" / "plain"), *([inherited] if inherited else [])]
-        os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+        customise_started("plain")
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         home = (arguments.home or Path(folder) / "home").absolute()
         shard_size = 1 if arguments.plain else 0

@@ -1,18 +1,18 @@
 """Make the training plain in every process with this folder on its PYTHONPATH.
 
 It is for `benchmarks.universe --plain`: Keras's own LSTM layer instead of the fused kernel, Keras's
-own loop over the arrays' batches, and every network built and traced again, before it is trained
-and before it forecasts, by Keras. A project that calls `keras.layers.LSTM` and `fit` does the same.
+own loop over the arrays' batches, which tunes all layers of a stock's network, and every network
+built and traced again, before it is trained and before it forecasts, by Keras. A project that calls
+`keras.layers.LSTM` and `fit` does the same.
 """
 
 from __future__ import annotations
 
 import importlib
-import importlib.abc
-import importlib.machinery
-import sys
 from types import ModuleType
 from typing import Any
+
+from changed_modules import change
 
 
 def _plain_layer(fused: ModuleType) -> None:
@@ -22,6 +22,10 @@ def _plain_layer(fused: ModuleType) -> None:
 def _plain_fit(fit: ModuleType) -> None:
     fit._prepared = fit._prepared.__wrapped__
     fit._batches = lambda model, examples, recipe, _: (model, examples, recipe)
+
+
+def _plain_tuning(network_cache: ModuleType) -> None:
+    network_cache.TuneJob = network_cache.FitJob
 
 
 def _plain_predict(predict: ModuleType) -> None:
@@ -75,29 +79,11 @@ def _use_keras_loop() -> None:
 CHANGES = {
     "pipeline.training.fused": _plain_layer,
     "pipeline.training.fit": _plain_fit,
+    "pipeline.training.network_cache": _plain_tuning,
     "pipeline.training.numpy_networks": _no_numpy,
     "pipeline.training.predict": _plain_predict,
     "pipeline.training.workers": _plain_loop,
 }
 
 
-class _Changing(importlib.abc.MetaPathFinder):
-    """A finder of the modules that are changed once they have been imported."""
-
-    def find_spec(
-        self, name: str, path: object, target: object = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if name not in CHANGES:
-            return None
-        spec = importlib.machinery.PathFinder.find_spec(name, path)
-        execute = spec.loader.exec_module
-
-        def execute_and_change(module: ModuleType) -> None:
-            execute(module)
-            CHANGES[name](module)
-
-        spec.loader.exec_module = execute_and_change
-        return spec
-
-
-sys.meta_path.insert(0, _Changing())
+change(CHANGES)

@@ -7,16 +7,16 @@ what it imported, the task runner also the work of the task's own function, with
 
 from __future__ import annotations
 
-import importlib.abc
-import importlib.machinery
+import importlib
 import json
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from changed_modules import change
 
 
 def now() -> tuple[float, float]:
@@ -97,27 +97,8 @@ CHANGES = {
 }
 
 
-class _Changing(importlib.abc.MetaPathFinder):
-    """A finder of the modules that are changed once they have been imported."""
-
-    def find_spec(
-        self, name: str, path: object, target: object = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if name not in CHANGES:
-            return None
-        spec = importlib.machinery.PathFinder.find_spec(name, path)
-        execute = spec.loader.exec_module
-
-        def execute_and_change(module: ModuleType) -> None:
-            execute(module)
-            CHANGES[name](module)
-
-        spec.loader.exec_module = execute_and_change
-        return spec
-
-
 if "TASK_TIMES" in os.environ:
     imports = Imports(importlib._bootstrap._find_and_load)
     importlib._bootstrap._find_and_load = imports
     os.register_at_fork(after_in_child=imports.reset)
-    sys.meta_path.insert(0, _Changing())
+    change(CHANGES)
