@@ -23,14 +23,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.accuracy import files_of, histories_of, masked_until
-from pipeline.models import DEFAULT, Optimiser
+from pipeline.models import BASELINES, DEFAULT, EWMA, HAR, NAIVE, Optimiser
 from pipeline.models.optimisation import Constant
 from pipeline.parts import Parts
 from pipeline.quantiles import losses
 from pipeline.research import anchored_files, studied_universe
 from pipeline.settings import Settings, variables
 from pipeline.training import SHARED, WORKER_ENVIRONMENT, Trained
-from pipeline.windows import load_dataset, training_part
+from pipeline.windows import Windows, load_dataset, training_part
 
 #: The pooled network as it was trained before there was one pass, and the stocks' own.
 ON_WINDOWS = replace(
@@ -114,6 +114,13 @@ def report(files: Mapping[str, bytes], seed: int) -> None:
     whole = replace(DEFAULT, one_pass=None, fine_tuning=WHOLE.fine_tuning)
     own = {t: fit(whole, {t: file}, seed, base=pooled.model) for t, file in files.items()}
     row("own", "all layers, on windows", began, own, files)
+    for name in (NAIVE, EWMA):
+        print(f"| {name} | | | | {baseline_loss(name, files):.3f} |")
+    nothing = replace(DEFAULT, fine_tuning=replace(DEFAULT.fine_tuning, epochs=0))
+    untrained = fit(replace(DEFAULT.pool, epochs=0), files, seed)
+    jobs = [TuneJob(t, nothing, {t: file}, seed, untrained.model) for t, file in files.items()]
+    own = dict(zip(files, tune_together(jobs), strict=True))
+    print(f"| {HAR}: nothing learnt | | | | {mean_loss(own, files):.3f} |")
     print(f"\nShare of one processor's arithmetic that one pass needs: {share:.1%}")
 
 
@@ -124,17 +131,38 @@ def row(
     seconds = time.process_time() - began
     epochs = np.mean([each.epochs for each in trained.values()])
     networks = {ticker: trained.get(ticker) or trained[SHARED] for ticker in files}  # none failed
-    loss = np.mean([validation_loss(t, files[t], each) for t, each in networks.items()])
-    print(f"| {what} | {how} | {seconds:.1f} | {epochs:.1f} | {10_000 * loss:.3f} |", flush=True)
+    loss = mean_loss(networks, files)
+    print(f"| {what} | {how} | {seconds:.1f} | {epochs:.1f} | {loss:.3f} |", flush=True)
+
+
+def mean_loss(networks: Mapping[str, Trained], files: Mapping[str, bytes]) -> float:
+    """Return the mean over stocks of their networks' validation losses."""
+    return float(np.mean([validation_loss(t, files[t], each) for t, each in networks.items()]))
+
+
+def baseline_loss(name: str, files: Mapping[str, bytes]) -> float:
+    """Return the mean over stocks of a baseline's losses on the same windows."""
+    datasets = [load_dataset(file) for file in files.values()]
+    horizon = datasets[0].spec.horizon
+    found = [
+        loss_of(each.validation, BASELINES[name].fit(each.train, horizon)(each.validation))
+        for each in datasets
+    ]
+    return float(np.mean(found))
+
+
+def loss_of(windows: Windows, quantiles: np.ndarray) -> float:
+    """Return the pinball loss over windows, in hundredths of a percent of the price."""
+    return 10_000 * float(losses(windows.actual, quantiles, windows.last).mean())
 
 
 def validation_loss(ticker: str, file: bytes, trained: Trained) -> float:
-    """Return the pinball loss over the validation windows, as a share of the price."""
+    """Return the loss of a network over a stock's validation windows."""
     from pipeline.training.predict import predict
 
     windows = load_dataset(file).validation
     [quantiles] = predict(trained.model, (windows,), windows.actual.shape[1], ticker)
-    return float(losses(windows.actual, quantiles, windows.last).mean())
+    return loss_of(windows, quantiles)
 
 
 def arithmetic_share(files: Mapping[str, bytes], seed: int, pooled: Trained) -> float:

@@ -101,12 +101,13 @@ def _share_in_one_pass(recipe: PriceRecipe, ticker: str, data: bytes, stocks: in
         _require_trainable(load_dataset(data))  # it knows what is missing
     steps, span = stretch.spec.window.context_length, span_of(recipe)
     parts = []
-    for ends in (stretch.train, stretch.validation, np.zeros_like(stretch.train)):
+    for ends in (stretch.train, stretch.validation):
         past, future = passes(stretch, ends, steps, span)
         kept = _spread(len(past), PASSED_AN_EPOCH // span // stocks)
         parts.append(_examples(recipe, ticker, past[kept], future[kept]))
-    train, validation, test = parts
-    return _Share(stretch.spec, (train, validation, test))
+    no_test = _examples(recipe, ticker, past[:0], future[:0])
+    train, validation = parts
+    return _Share(stretch.spec, (train, validation, no_test))
 
 
 def _thinned(windows: Windows, count: int) -> Windows:

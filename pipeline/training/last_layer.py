@@ -109,7 +109,7 @@ def _tuned_alike(jobs: Sequence[TuneJob]) -> dict[TuneJob, Trained | Exception]:
     began = time.monotonic()
     results: dict[TuneJob, Trained | Exception] = {}
     try:
-        network, tail = _network(jobs[0])
+        network, tail, tuning = _network(jobs[0])
     except Exception as error:
         return dict.fromkeys(jobs, error)
     examples: dict[TuneJob, tuple[Examples, Examples]] = {}
@@ -125,7 +125,7 @@ def _tuned_alike(jobs: Sequence[TuneJob]) -> dict[TuneJob, Trained | Exception]:
     kernel, bias = (network.weights[place] for place in tail.layer.places)
     weights = np.concatenate([kernel, bias[None]]).astype("float64")
     with np.errstate(all="ignore"):  # what is no number shows in the losses
-        course = _Course.begun(weights, jobs[0], list(stocks.values()))
+        course = _Course.begun(weights, tuning, jobs[0].seed, list(stocks.values()))
         course.run()
     seconds = (time.monotonic() - began) / len(stocks)
     for number, (job, stock) in enumerate(stocks.items()):
@@ -133,8 +133,8 @@ def _tuned_alike(jobs: Sequence[TuneJob]) -> dict[TuneJob, Trained | Exception]:
     return results
 
 
-def _network(job: TuneJob) -> tuple[NumpyNetwork, _Tail]:
-    """Return the network that a job goes on from, and the layers that it tunes.
+def _network(job: TuneJob) -> tuple[NumpyNetwork, _Tail, FineTuning]:
+    """Return the network that a job goes on from, the layers that it tunes, and how.
 
     Raises:
         ValueError: its last layer cannot be tuned by itself.
@@ -142,7 +142,7 @@ def _network(job: TuneJob) -> tuple[NumpyNetwork, _Tail]:
     network, tuning = numpy_network(job.pooled), job.recipe.fine_tuning
     if network is None or tuning is None or not isinstance(job.recipe.loss, Pinball):
         raise ValueError("A network that cannot be tuned by its last layer.")
-    return network, _Tail.of(network, tuning.layer)
+    return network, _Tail.of(network, tuning.layer), tuning
 
 
 def _stocks(
@@ -321,12 +321,11 @@ class _Course:
     best_epoch: Array
 
     @classmethod
-    def begun(cls, weights: Floats, job: TuneJob, stocks: Sequence[_Stock]) -> _Course:
+    def begun(
+        cls, weights: Floats, tuning: FineTuning, seed: int, stocks: Sequence[_Stock]
+    ) -> _Course:
         """Return the course before its first epoch, from weights (width + 1, outputs)."""
-        tuning = job.recipe.fine_tuning
-        if tuning is None:
-            raise ValueError("A recipe without fine tuning.")
-        orders = [np.random.default_rng(job.seed).permutation(len(stock.train)) for stock in stocks]
+        orders = [np.random.default_rng(seed).permutation(len(stock.train)) for stock in stocks]
         train = _Blocks.of(
             [stock.train[order] for stock, order in zip(stocks, orders, strict=True)],
             [stock.train_targets[order] for stock, order in zip(stocks, orders, strict=True)],

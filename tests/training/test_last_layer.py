@@ -61,7 +61,8 @@ def job_of(files, pooled):
 def stock_of(job: TuneJob):
     """Return what the tuned layer sees of a job's stock."""
     train, validation, _ = training_examples(job.recipe, job.training_files, job.seed)
-    return _stocks({job: (train, validation)}, *_network(job))[job]
+    network, tail, _ = _network(job)
+    return _stocks({job: (train, validation)}, network, tail)[job]
 
 
 def results(jobs: list[TuneJob]) -> list[tuple[bytes, dict, int]]:
