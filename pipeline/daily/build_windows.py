@@ -5,7 +5,8 @@ See `dataset_files` for the roles of the files.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import datetime as dt
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,15 +18,18 @@ from pipeline.daily.regressions import Anchoring
 from pipeline.daily.shards import chunks
 from pipeline.daily.window_cuts import (
     BUILT_TOGETHER,
+    CutFacts,
     HistoryCut,
     cut_at,
+    cut_facts,
     histories_of,
+    seen_history,
     spec_of,
 )
 from pipeline.daily.written_cuts import WrittenCuts
 from pipeline.errors import NotEnoughHistory, NothingStored, StockcastError
 from pipeline.models import DEFAULT, PriceRecipe
-from pipeline.outcomes import outcome_of_each
+from pipeline.outcomes import Outcomes, outcome_of_each
 from pipeline.prices import Histories
 from pipeline.run import Run
 from pipeline.windows import Since, encode, first_test_session, live_part, load_dataset
@@ -56,9 +60,8 @@ def build_windows(parts: Parts, run: Run, tickers: Sequence[str]) -> None:
     tickers = admit(parts, run, tickers, STEP)
     failures: dict[str, StockcastError] = {}
     for batch in chunks(tickers, BUILT_TOGETHER):
-        histories = histories_of(parts, run, batch)
-        written = WrittenCuts(parts, run, STEP, batch, histories, anchoring)
-        built = outcome_of_each(batch, partial(_own_rows, parts, run, recipe, histories, written))
+        written = WrittenCuts(parts, run, STEP, batch, anchoring)
+        built = _build(parts, run, recipe, written, batch)
         for ticker, own in built.results.items():
             parts.progress(STEP, ticker, _message(own))
         rows = [row for own in built.results.values() for row in own]
@@ -66,6 +69,29 @@ def build_windows(parts: Parts, run: Run, tickers: Sequence[str]) -> None:
         written.keep()
         failures |= built.failures
     hold_back(parts, run, STEP, failures, tickers)
+
+
+def _build(
+    parts: Parts, run: Run, recipe: PriceRecipe, written: WrittenCuts, batch: list[str]
+) -> Outcomes[list[dict[str, object]]]:
+    """Write the datasets of some tickers; return their DATASETS rows."""
+    histories = histories_of(parts, run, batch)
+    facts = {ticker: _facts(parts, run, recipe, histories, ticker) for ticker in batch}
+    learnt = {
+        ticker: rows
+        for ticker in batch
+        if (rows := _found_rows(parts, run, recipe, written, ticker, facts[ticker]))
+    }
+    live = partial(_live_row, parts, run, recipe, histories, written)
+    # Only these are adjusted at all cutoffs.
+    changed = histories.among(set(batch).difference(learnt))
+    cut = partial(_own_rows, parts, run, recipe, changed, written)
+
+    def rows_of(ticker: str) -> list[dict[str, object]]:
+        own = facts[ticker]
+        return [*learnt[ticker], live(ticker, own)] if ticker in learnt else cut(ticker, own)
+
+    return outcome_of_each(batch, rows_of)
 
 
 def _message(rows: list[dict[str, object]]) -> str:
@@ -82,6 +108,7 @@ def _own_rows(
     histories: Histories,
     written: WrittenCuts,
     ticker: str,
+    facts: Mapping[str, CutFacts],
 ) -> list[dict[str, object]]:
     """Write the datasets of a ticker's own networks; return their DATASETS rows.
 
@@ -105,13 +132,72 @@ def _own_rows(
         cuts["previous"] = previous
     # What is measured up to the session is measured beside what `har` forecasts up to it.
     forecast_in = dict.fromkeys(cuts, "live") if current.reason else {}
+    if current.reason:
+        facts = {**facts, "training": facts["live"]}
     rows = [
-        written.row(recipe, role, cut, forecast_in.get(role, role)) for role, cut in cuts.items()
+        written.row(recipe, role, cut, facts[role], forecast_in.get(role, role))
+        for role, cut in cuts.items()
     ]
     if not current.reason and recipe.name != DEFAULT.name:
         default = parts.recipes.for_price(DEFAULT.name)
-        rows.append(written.row(default, "default", _default_cut(run, default, current), "default"))
+        cut = _default_cut(run, default, current)
+        rows.append(written.row(default, "default", cut, facts["training"], "default"))
     return rows
+
+
+def _live_row(
+    parts: Parts,
+    run: Run,
+    recipe: PriceRecipe,
+    histories: Histories,
+    written: WrittenCuts,
+    ticker: str,
+    facts: Mapping[str, CutFacts],
+) -> dict[str, object]:
+    """Write the dataset of a session whose networks learn from what is written; return its row."""
+    spec = spec_of(run, recipe, ticker, run.session)
+    history = seen_history(parts, run, histories, ticker, run.session)
+    live = HistoryCut(spec, live_part(history, spec), "")
+    return written.row(recipe, "live", live, facts["live"], "live")
+
+
+def _facts(
+    parts: Parts, run: Run, recipe: PriceRecipe, histories: Histories, ticker: str
+) -> dict[str, CutFacts]:
+    """Return the facts of the history that the datasets of each role are cut from."""
+    return {
+        role: cut_facts(parts, run, recipe, histories, ticker, cutoff)
+        for role, cutoff in _cutoffs(run).items()
+    }
+
+
+def _cutoffs(run: Run) -> dict[str, dt.date]:
+    """Return where the datasets of each role end."""
+    return {
+        "training": run.training_cutoff,
+        "previous": run.previous_cutoff,
+        "live": run.session,
+    }
+
+
+def _found_rows(
+    parts: Parts,
+    run: Run,
+    recipe: PriceRecipe,
+    written: WrittenCuts,
+    ticker: str,
+    facts: Mapping[str, CutFacts],
+) -> list[dict[str, object]] | None:
+    """Return the rows of what networks learn from; None: some of it has to be cut."""
+    asked = [(recipe, "training", "training"), (recipe, "previous", "previous")]
+    if recipe.name != DEFAULT.name:
+        asked.append((parts.recipes.for_price(DEFAULT.name), "default", "training"))
+    rows = [
+        written.found(each, role, ticker, _cutoffs(run)[cut_as], facts[cut_as])
+        for each, role, cut_as in asked
+    ]
+    found = [row for row in rows if row is not None]
+    return found if len(found) == len(rows) else None
 
 
 def _require_measurable(cut: HistoryCut) -> None:

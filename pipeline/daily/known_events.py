@@ -65,6 +65,14 @@ def reports_of(parts: Parts, run: Run, tickers: Sequence[str]) -> pd.DataFrame:
     return events[events["kind"] == REPORT].reset_index(drop=True)
 
 
+def reports_known(parts: Parts, run: Run, tickers: Sequence[str], cutoff: dt.date) -> pd.DataFrame:
+    """Return what the sessions up to a cutoff know of these tickers' reports; KNOWN_EVENTS."""
+    reports, opening = reports_of(parts, run, tickers), opening_after(parts, run, cutoff)
+    known = reports[reports["known_from"] < opening]
+    until = known["known_until"].where(known["known_until"] < opening)
+    return known.assign(known_until=until).reset_index(drop=True)
+
+
 def dividends_ahead(parts: Parts, run: Run, tickers: Sequence[str]) -> dict[str, Floats]:
     """Return by ticker the declared dividends by the session ahead that goes ex, money (H,).
 
@@ -146,6 +154,12 @@ def with_events(store: Store, rows: pd.DataFrame, **key: object) -> pd.DataFrame
 
 def next_opening(parts: Parts, run: Run) -> pd.Timestamp:
     """Return the moment (UTC, no zone) at which the session after a run's opens."""
+    return opening_after(parts, run, run.session)
+
+
+def opening_after(parts: Parts, run: Run, session: dt.date) -> pd.Timestamp:
+    """Return the moment (UTC, no zone) at which the session after another one opens."""
     calendar = parts.calendar(run.universe)
-    [opening] = calendar.opens_of(pd.Series([pd.Timestamp(run.forecast_sessions[0])]))
+    [following] = calendar.next_sessions(session, 1)
+    [opening] = calendar.opens_of(pd.Series([pd.Timestamp(following)]))
     return pd.Timestamp(opening)

@@ -14,10 +14,11 @@ from pipeline.daily.lineup_drawing import draw_up_pools
 from pipeline.daily.network_requests import pool_requests
 from pipeline.daily.regressions import (
     Anchoring,
-    SeenHistories,
+    HarFits,
     fit_regressions,
     fitted_cutoffs,
 )
+from pipeline.daily.seen_histories import SeenHistories
 from pipeline.daily.shards import chunks
 from pipeline.daily.train import fit_networks
 from pipeline.daily.window_cuts import BUILT_TOGETHER, HistoryCut, cut_at, histories_of
@@ -37,15 +38,15 @@ STEP = "pretrain"
 def pretrain(parts: Parts, run: Run) -> None:
     """Fit `har`, and the pooled networks of both pool cutoffs, where the recipe has any."""
     recipe = parts.recipes.for_price(run.universe.recipe)
-    cutoffs = dict.fromkeys([*fitted_cutoffs(run, recipe).values(), run.session])
-    seen = SeenHistories(parts, run, cutoffs)
-    for tickers in chunks(run.universe.tickers, BUILT_TOGETHER):
-        seen.add(histories_of(parts, run, tickers), tickers)
+    fitted = fitted_cutoffs(run, recipe).values()
+    pooled = [getattr(run, name) for name in POOL_ROLES.values()]
+    unfitted = {*fitted}.difference(HarFits(parts, run).cutoffs)
+    seen = SeenHistories(parts, run, recipe, {run.session, *unfitted}, {*fitted, *pooled})
     names = fit_regressions(parts, run, recipe, seen)
     if recipe.fine_tuning:
         anchoring = Anchoring(parts, run, names)
         for tickers in chunks(run.universe.tickers, BUILT_TOGETHER):
-            _save_shares(parts, run, recipe, anchoring, tickers)
+            _save_shares(parts, run, recipe, anchoring, seen, tickers)
     pools = draw_up_pools(parts, run)
     har, live_har = names.get("training", ""), names.get("live", "")
     pools = replace(pools, har=har, live_har=live_har, anchors=tuple(names.items()))
@@ -62,25 +63,46 @@ def pretrain(parts: Parts, run: Run) -> None:
 
 
 def _save_shares(
-    parts: Parts, run: Run, recipe: PriceRecipe, anchoring: Anchoring, tickers: Sequence[str]
+    parts: Parts,
+    run: Run,
+    recipe: PriceRecipe,
+    anchoring: Anchoring,
+    seen: SeenHistories,
+    tickers: Sequence[str],
 ) -> None:
     """Write what these tickers give to the pooled networks.
 
     Raises:
         StockcastError: trying again may help.
     """
-    histories = histories_of(parts, run, tickers)
-    written = WrittenCuts(parts, run, STEP, tickers, histories, anchoring)
+    written = WrittenCuts(parts, run, STEP, tickers, anchoring)
+    rows = {ticker: _found_rows(run, recipe, written, seen, ticker) for ticker in tickers}
+    changed = [ticker for ticker, own in rows.items() if own is None]
+    histories = histories_of(parts, run, changed)
     shares = outcome_of_each(
-        tickers,
-        partial(_pool_rows, parts, run, recipe, histories, written),
+        changed,
+        partial(_pool_rows, parts, run, recipe, histories, seen, written),
         partial(_tell, parts),
     )
     if worth_trying(shares.failures):
         raise_together(shares.failures)  # without them, it would be another network
-    rows = [row for own in shares.results.values() for row in own]
-    save_datasets(parts, run, rows, tickers, list(POOL_ROLES))
+    rows |= shares.results
+    saved = [row for own in rows.values() for row in own or []]
+    save_datasets(parts, run, saved, tickers, list(POOL_ROLES))
     written.keep()
+
+
+def _found_rows(
+    run: Run, recipe: PriceRecipe, written: WrittenCuts, seen: SeenHistories, ticker: str
+) -> list[dict[str, object]] | None:
+    """Return the DATASETS rows of a share that is written; None: some of it has to be cut."""
+    cutoffs = {role: getattr(run, name) for role, name in POOL_ROLES.items()}
+    rows = [
+        written.found(recipe, role, ticker, cutoff, seen.facts(cutoff)[ticker])
+        for role, cutoff in cutoffs.items()
+    ]
+    found = [row for row in rows if row is not None]
+    return found if len(found) == len(rows) else None
 
 
 def _tell(parts: Parts, ticker: str, error: StockcastError) -> None:
@@ -92,6 +114,7 @@ def _pool_rows(
     run: Run,
     recipe: PriceRecipe,
     histories: Histories,
+    seen: SeenHistories,
     written: WrittenCuts,
     ticker: str,
 ) -> list[dict[str, object]]:
@@ -107,7 +130,7 @@ def _pool_rows(
         for cutoff in dict.fromkeys(cutoffs.values())
     }
     return [
-        written.row(recipe, role, share, role)
+        written.row(recipe, role, share, seen.facts(cutoff)[ticker], role)
         for role, cutoff in cutoffs.items()
         if (share := shares[cutoff]) is not None
     ]

@@ -12,24 +12,25 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from pipeline import __version__
 from pipeline.daily.admission import admitted_by_gate
 from pipeline.daily.dataset_files import POOL_ROLES
-from pipeline.daily.known_events import reports_of
-from pipeline.daily.window_cuts import HistoryCut, seen_history, spec_of
+from pipeline.daily.known_events import reports_known
+from pipeline.daily.seen_histories import SeenHistories
+from pipeline.daily.window_cuts import HistoryCut, spec_of
 from pipeline.errors import NotEnoughHistory, NothingStored
-from pipeline.models import LINE_INPUTS, Panel, PooledHar, PriceRecipe, StockHar, panel_of
-from pipeline.outcomes import outcome_of_each, raise_together, worth_trying
-from pipeline.prices import Histories
+from pipeline.models import LINE_INPUTS, Panel, PooledHar, PriceRecipe, StockHar
 from pipeline.reporting import counted
 from pipeline.run import Run
 from pipeline.storage import digest_of, pack_arrays, unpack_arrays
+from pipeline.version import code_version
 from pipeline.windows import last_learnt_row
 
 if TYPE_CHECKING:
@@ -49,58 +50,54 @@ def regression_file(name: str) -> str:
     return f"regressions/{name}.npz"
 
 
-class SeenHistories:
-    """The histories of all tickers up to some cutoffs, as they are read a few at a time.
+@dataclass(frozen=True)
+class FittedHar:
+    """A regression that has been fitted.
 
-    Where a column up to a cutoff has the values that it has up to the last one, it is kept once: of
-    5,000 stocks with 5,000 sessions, each copy of it is 200 MB.
+    Attributes:
+        name: of its file.
+        tickers: their number.
+        through: the last session that it was fitted on.
+        digest: of all that has decided on it.
     """
 
-    def __init__(self, parts: Parts, run: Run, cutoffs: Iterable[dt.date]) -> None:
-        self._parts, self._run = parts, run
-        # The last one first: the others' columns are mostly parts of its own.
-        ordered = sorted(cutoffs, reverse=True)
-        self._of: dict[dt.date, dict[str, pd.DataFrame]] = {cutoff: {} for cutoff in ordered}
-
-    def add(self, histories: Histories, tickers: Sequence[str]) -> None:
-        """Keep what is seen of these tickers; one whose prices cannot be adjusted is left out."""
-        for cutoff, kept in self._of.items():
-
-            def seen(ticker: str, cutoff: dt.date = cutoff) -> pd.DataFrame:
-                return seen_history(self._parts, self._run, histories, ticker, cutoff)
-
-            found = outcome_of_each(tickers, seen)
-            if worth_trying(found.failures):
-                raise_together(found.failures)
-            last = next(iter(self._of.values()))
-            kept.update(
-                {
-                    ticker: _sharing(each, last[ticker]) if ticker in last else each
-                    for ticker, each in found.results.items()
-                    if len(each)
-                }
-            )
-
-    def panel(self, cutoff: dt.date, tickers: Sequence[str]) -> tuple[Panel | None, list[str]]:
-        """Return those of these tickers that are there side by side, and their names."""
-        kept = {t: self._of[cutoff][t] for t in tickers if t in self._of[cutoff]}
-        universe = self._run.universe
-        calendar = self._parts.calendar(universe)
-        if not kept:
-            return None, []
-        about = universe.target, universe.horizon, calendar
-        reports = reports_of(self._parts, self._run, list(kept))
-        return panel_of(kept, *about, reports if len(reports) else None), list(kept)
+    name: str
+    tickers: int
+    through: str
+    digest: str
 
 
-def _sharing(history: pd.DataFrame, longer: pd.DataFrame) -> pd.DataFrame:
-    """Return a history, its columns parts of a longer one where these have the same values."""
-    first = longer["session"].searchsorted(history["session"].iloc[0])
-    part = longer.iloc[first : first + len(history)].reset_index(drop=True)
-    columns = {
-        name: part[name] if part[name].equals(history[name]) else history[name] for name in history
-    }
-    return pd.DataFrame(columns, copy=False)
+class HarFits:
+    """The regressions that sessions before have fitted, found again without a history.
+
+    Attributes:
+        cutoffs: where they were fitted.
+    """
+
+    def __init__(self, parts: Parts, run: Run) -> None:
+        self._parts = parts
+        self._file = f"cuts/{digest_of([run.series, STEP])}.json"
+        known = json.loads(parts.artifacts.find_derived(self._file) or "{}")
+        self._known = {cutoff: FittedHar(**each) for cutoff, each in known.items()}
+        self._used: dict[str, FittedHar] = {}
+        self.cutoffs = {dt.date.fromisoformat(cutoff) for cutoff in known}
+
+    def find(self, digest: str, cutoff: dt.date) -> FittedHar | None:
+        """Return what the same facts have given; None: they have changed, or it is gone."""
+        found = self._known.get(cutoff.isoformat())
+        if found is None or found.digest != digest or not _is_kept(self._parts, found.name):
+            return None
+        self.note(found, cutoff)
+        return found
+
+    def note(self, fitted: FittedHar, cutoff: dt.date) -> None:
+        """Note what the next session finds."""
+        self._used[cutoff.isoformat()] = fitted
+
+    def keep(self) -> None:
+        """Write what was noted."""
+        noted = {cutoff: dataclasses.asdict(each) for cutoff, each in self._used.items()}
+        self._parts.artifacts.write_derived(self._file, json.dumps(noted).encode())
 
 
 def fitted_cutoffs(run: Run, recipe: PriceRecipe) -> dict[str, dt.date]:
@@ -125,10 +122,12 @@ def fit_regressions(
     if recipe.smoothing:  # its forecasts are of another price than the regression's
         return {}
     cutoffs = fitted_cutoffs(run, recipe)
+    before = HarFits(parts, run)
     fitted = {
-        cutoff: _fitted_at(parts, run, recipe, seen, cutoff)
+        cutoff: _fitted_at(parts, run, recipe, seen, before, cutoff)
         for cutoff in dict.fromkeys(cutoffs.values())
     }
+    before.keep()
     names = {role: fitted[cutoff] for role, cutoff in cutoffs.items() if fitted[cutoff]}
     if name := names.get("training"):
         names["default"] = name
@@ -138,9 +137,18 @@ def fit_regressions(
 
 
 def _fitted_at(
-    parts: Parts, run: Run, recipe: PriceRecipe, seen: SeenHistories, cutoff: dt.date
+    parts: Parts,
+    run: Run,
+    recipe: PriceRecipe,
+    seen: SeenHistories,
+    before: HarFits,
+    cutoff: dt.date,
 ) -> str:
     """Return the name of `har`'s file fitted at a cutoff; "": it cannot be."""
+    digest = _facts_digest(parts, run, seen, cutoff)
+    if found := before.find(digest, cutoff):
+        _tell(parts, found, "is there already")
+        return found.name
     panel, tickers = seen.panel(cutoff, run.universe.tickers)
     row = _last_row(run, recipe, panel, cutoff)
     if panel is None or row is None:
@@ -151,9 +159,24 @@ def _fitted_at(
         is_new = _keep(parts, name, lambda: PooledHar.fitted(panel, tickers, horizon, row))
     except NotEnoughHistory:
         return _not_fitted(parts, run, cutoff)
-    learnt = f"har, {counted(len(tickers), 'ticker')} up to {fitted_through}"
-    parts.progress(STEP, "", f"{learnt}: {'fitted' if is_new else 'is there already'}")
+    fitted = FittedHar(name, len(tickers), fitted_through, digest)
+    before.note(fitted, cutoff)
+    _tell(parts, fitted, "fitted" if is_new else "is there already")
     return name
+
+
+def _tell(parts: Parts, fitted: FittedHar, what: str) -> None:
+    learnt = f"har, {counted(fitted.tickers, 'ticker')} up to {fitted.through}"
+    parts.progress(STEP, "", f"{learnt}: {what}")
+
+
+def _facts_digest(parts: Parts, run: Run, seen: SeenHistories, cutoff: dt.date) -> str:
+    """Return a digest of all that decides on what is fitted at a cutoff."""
+    tickers = run.universe.tickers
+    facts = seen.facts(cutoff)
+    reports = reports_known(parts, run, tickers, cutoff).to_csv(index=False)
+    about = [[facts[ticker].digest for ticker in tickers], reports, REGRESSION_FORMAT]
+    return digest_of([*about, code_version()])
 
 
 def _asked_at_session(parts: Parts, run: Run, name: str, seen: SeenHistories) -> str:
@@ -255,12 +278,19 @@ def _name_of(panel: Panel, tickers: Sequence[str], about: list[object]) -> str:
 
 def _keep(parts: Parts, name: str, make: Callable[[], PooledHar]) -> bool:
     """Keep what is made under a name, unless it is there; return whether it was made."""
-    file = regression_file(name)
-    if parts.artifacts.has_derived(file):
-        parts.artifacts.renew(file)
+    if _is_kept(parts, name):
         return False
-    parts.artifacts.write_derived(file, _encoded(make()))
+    parts.artifacts.write_derived(regression_file(name), _encoded(make()))
     return True
+
+
+def _is_kept(parts: Parts, name: str) -> bool:
+    """Return whether a regression is there; it counts as used."""
+    file = regression_file(name)
+    is_there = parts.artifacts.has_derived(file)
+    if is_there:
+        parts.artifacts.renew(file)
+    return is_there
 
 
 def _encoded(regression: PooledHar) -> bytes:

@@ -16,6 +16,7 @@ from pipeline.models import PriceRecipe
 from pipeline.prices import Histories, histories_as_of, on_calendar
 from pipeline.run import Run
 from pipeline.sessions import Calendar
+from pipeline.storage import content_digest, digest_of
 from pipeline.windows import Newest, Spec, encode, load_dataset, surely_trainable
 
 if TYPE_CHECKING:
@@ -27,9 +28,24 @@ BUILT_TOGETHER = 32
 #: Sessions read before the first one that a network learns from: masking judges a bar by those
 #: before it.
 SESSIONS_BEFORE = 64
+#: Hexadecimal digits of `CutFacts.digest`.
+DIGEST_DIGITS = 64
 #: Intervals are calibrated and champions chosen on sessions that no network has learnt from: where
 #: a source's protocol holds none out before its test sessions, the daily run does.
 VALIDATION = Newest(252)
+
+
+@dataclass(frozen=True)
+class CutFacts:
+    """The facts that decide on a cut, before it is made.
+
+    Attributes:
+        digest: of all that decides on the cut: equal ones mean equal cuts.
+        known_at: when the newest fact became known (UTC, no zone); None: there is none.
+    """
+
+    digest: str
+    known_at: dt.datetime | None
 
 
 @dataclass(frozen=True)
@@ -71,6 +87,22 @@ def spec_of(run: Run, recipe: PriceRecipe, ticker: str, cutoff: dt.date) -> Spec
     split = recipe.split
     split = split if split.validates else replace(split, validation=VALIDATION)
     return recipe.spec(ticker, cutoff, run.universe.target, run.universe.horizon, split)
+
+
+def cut_facts(
+    parts: Parts,
+    run: Run,
+    recipe: PriceRecipe,
+    histories: Histories,
+    ticker: str,
+    cutoff: dt.date,
+) -> CutFacts:
+    """Return the facts that `cut_at` makes the cut of a ticker at a cutoff from."""
+    calendar = parts.calendar(run.universe)
+    sessions = _sessions_digest(calendar, _first_learnt(run, calendar, cutoff), cutoff)
+    spec = spec_of(run, recipe, ticker, cutoff).to_json()
+    about = [spec, sessions, histories.digest(ticker, cutoff)]
+    return CutFacts(digest_of(about, DIGEST_DIGITS), histories.newest_revision(ticker, cutoff))
 
 
 def cut_at(
@@ -138,6 +170,12 @@ def _first_learnt(run: Run, calendar: Calendar, cutoff: dt.date) -> dt.date:
 def _session_index(calendar: Calendar, first: dt.date, last: dt.date) -> pd.DatetimeIndex:
     """Return the sessions of a range, kept: most tickers begin on the same session."""
     return pd.DatetimeIndex(calendar.sessions(first, last))
+
+
+@lru_cache(maxsize=256)
+def _sessions_digest(calendar: Calendar, first: dt.date, last: dt.date) -> str:
+    """Return a digest of the sessions of a range."""
+    return content_digest(_session_index(calendar, first, last).to_numpy().tobytes())
 
 
 def _lacking(history: pd.DataFrame, spec: Spec) -> str:

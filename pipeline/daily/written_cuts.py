@@ -3,24 +3,24 @@
 What networks learn from ends at a cutoff that many sessions share. As long as no revision touches
 the sessions up to it, its datasets are the same bytes, and to make them takes most of the time of
 `pretrain` and `build_windows`. So each batch of tickers keeps a file that says which dataset was
-made of which history, by a digest of all that decides on it.
+made of which facts, by a digest of all that decides on it, and no history is adjusted for it.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Sequence
+from dataclasses import asdict, astuple, dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.daily.dataset_files import dataset_file, read_dataset, write_dataset
 from pipeline.daily.regressions import Anchoring
-from pipeline.daily.window_cuts import HistoryCut
+from pipeline.daily.window_cuts import DIGEST_DIGITS, CutFacts, HistoryCut
 from pipeline.errors import StockcastError
 from pipeline.models import PriceRecipe
-from pipeline.prices import Histories
 from pipeline.run import Run
-from pipeline.storage import content_digest, digest_of
-from pipeline.tables import HISTORY
+from pipeline.storage import digest_of
 from pipeline.training import training_digest
 from pipeline.version import code_version
 from pipeline.windows import encode
@@ -28,8 +28,22 @@ from pipeline.windows import encode
 if TYPE_CHECKING:
     from pipeline.parts import Parts
 
-#: The columns of a history that decide on its dataset.
-DECISIVE_COLUMNS = [name for name in HISTORY.columns if name not in ("ticker", "session")]
+#: Raise it with a change of what `WrittenCuts` keeps: files of versions before are then not read.
+CUTS_FORMAT = 2
+
+
+@dataclass(frozen=True)
+class WrittenCut:
+    """A dataset that has been written.
+
+    Attributes:
+        learnt: the digest of its training part.
+        sessions: those of its history.
+    """
+
+    dataset: str
+    learnt: str
+    sessions: int
 
 
 class WrittenCuts:
@@ -45,63 +59,93 @@ class WrittenCuts:
         run: Run,
         step: str,
         tickers: Sequence[str],
-        histories: Histories,
         anchoring: Anchoring,
     ) -> None:
-        self._parts, self._run = parts, run
-        self._histories, self._anchoring = histories, anchoring
-        self._file = f"cuts/{digest_of([run.series, step, list(tickers)])}.json"
+        self._parts, self._run, self._anchoring = parts, run, anchoring
+        self._file = f"cuts/{digest_of([CUTS_FORMAT, run.series, step, list(tickers)])}.json"
         known = parts.artifacts.find_derived(self._file)
-        #: By `_key`: the dataset, and the digest of its training part.
-        self._known: dict[str, list[str]] = json.loads(known) if known else {}
-        self._used: dict[str, list[str]] = {}
+        #: By `_key`.
+        self._known: dict[str, WrittenCut] = {
+            key: WrittenCut(*each) for key, each in json.loads(known or "{}").items()
+        }
+        self._used: dict[str, WrittenCut] = {}
 
-    def row(
-        self, recipe: PriceRecipe, role: str, cut: HistoryCut, anchored_as: str
-    ) -> dict[str, object]:
-        """Write the dataset of a cut, where it is not there yet; return its DATASETS row.
+    def found(
+        self,
+        recipe: PriceRecipe,
+        role: str,
+        ticker: str,
+        cutoff: dt.date,
+        facts: CutFacts,
+    ) -> dict[str, object] | None:
+        """Return the DATASETS row of what a network learns from; None: it has to be cut.
 
         Args:
+            facts: of the history that it is cut from.
+        """
+        key = self._key(recipe, role, facts)
+        written = self._used.get(key) or self._known.get(key)
+        if written is None or not self._is_there(written.dataset):
+            return None
+        self._used[key] = written
+        return self._row(role, ticker, cutoff, facts, written, "")
+
+    def row(
+        self,
+        recipe: PriceRecipe,
+        role: str,
+        cut: HistoryCut,
+        facts: CutFacts,
+        anchored_as: str,
+    ) -> dict[str, object]:
+        """Write the dataset of a cut; return its DATASETS row.
+
+        Args:
+            facts: of the history that it was cut from.
             anchored_as: the role of the datasets that have the same forecasts of `har`.
         """
-        ticker, learns = cut.spec.ticker, role != "live" and not cut.reason
-        if learns:
-            dataset, learnt = self._learnt(recipe, cut, anchored_as)
-        else:
-            dataset, learnt = self._written(cut, anchored_as)[0], ""
-        return {
-            **self._run.key,
-            "ticker": ticker,
-            "role": role,
-            "dataset_cutoff": cut.spec.cutoff,
-            "dataset": dataset,
-            "learnt": learnt,
-            "sessions": len(cut.history),
-            "reason": cut.reason,
-            "known_at": self._histories.newest_revision(ticker, cut.spec.cutoff),
-        }
+        anchored = self._anchoring.anchored(cut, anchored_as)
+        data = encode(anchored.history, anchored.spec)
+        learns = role != "live" and not cut.reason
+        learnt = training_digest(data, recipe) if learns else ""
+        written = WrittenCut(write_dataset(self._parts, data), learnt, len(cut.history))
+        if learns and anchored_as == role:
+            self._used[self._key(recipe, role, facts)] = written
+        return self._row(role, cut.spec.ticker, cut.spec.cutoff, facts, written, cut.reason)
 
     def keep(self) -> None:
         """Write what the next session finds again."""
         self._parts.artifacts.write_derived(
-            self._file, json.dumps(self._used, sort_keys=True).encode()
+            self._file,
+            json.dumps({key: astuple(each) for key, each in self._used.items()}).encode(),
         )
 
-    def _learnt(self, recipe: PriceRecipe, cut: HistoryCut, anchored_as: str) -> tuple[str, str]:
-        """Return the dataset that a network learns from, and the digest of its training part."""
-        key = _key(recipe, cut, self._anchoring.name_of(anchored_as))
-        found = self._used.get(key) or self._known.get(key)
-        if not (found and self._is_there(found[0])):
-            dataset, data = self._written(cut, anchored_as)
-            found = [dataset, training_digest(data, recipe)]
-        self._used[key] = found
-        dataset, learnt = found
-        return dataset, learnt
+    def _row(
+        self,
+        role: str,
+        ticker: str,
+        cutoff: dt.date,
+        facts: CutFacts,
+        written: WrittenCut,
+        reason: str,
+    ) -> dict[str, object]:
+        return {
+            **self._run.key,
+            "ticker": ticker,
+            "role": role,
+            "dataset_cutoff": cutoff,
+            **asdict(written),
+            "reason": reason,
+            "known_at": facts.known_at,
+        }
 
-    def _written(self, cut: HistoryCut, anchored_as: str) -> tuple[str, bytes]:
-        anchored = self._anchoring.anchored(cut, anchored_as)
-        data = encode(anchored.history, anchored.spec)
-        return write_dataset(self._parts, data), data
+    def _key(self, recipe: PriceRecipe, role: str, facts: CutFacts) -> str:
+        """Return a digest of all that decides on a dataset and on its training part."""
+        # The default recipe is tested on the sessions of the other one, whose facts these are.
+        tested_as = "default" if role == "default" else ""
+        regression = self._anchoring.name_of(role)
+        about = [recipe.name, tested_as, facts.digest, recipe.peeks, regression, code_version()]
+        return digest_of(about, DIGEST_DIGITS)
 
     def _is_there(self, dataset: str) -> bool:
         """Return whether a dataset's file is there and whole; it counts as used."""
@@ -111,14 +155,3 @@ class WrittenCuts:
             return False
         self._parts.artifacts.renew(dataset_file(dataset))
         return True
-
-
-def _key(recipe: PriceRecipe, cut: HistoryCut, regression: str) -> str:
-    """Return a digest of all that decides on a dataset and on its training part."""
-    about = [cut.spec.to_json(), recipe.peeks, regression, code_version()]
-    sessions, values = cut.history["session"], cut.history[DECISIVE_COLUMNS]
-    return content_digest(
-        json.dumps(about, sort_keys=True).encode()
-        + sessions.to_numpy().tobytes()
-        + values.to_numpy("float64").tobytes()
-    )

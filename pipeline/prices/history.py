@@ -9,6 +9,7 @@ searches, studies, audits, scores and pages.
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +18,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from pipeline.arrays import Array
 from pipeline.errors import StockcastError
 from pipeline.outcomes import outcome_of_each
 from pipeline.prices.adjustment import adjust
@@ -25,7 +27,7 @@ from pipeline.prices.renamed_tickers import fetch_renamed
 from pipeline.prices.repair import repaired
 from pipeline.prices.source import NO_ALIASES, Source
 from pipeline.sessions import Calendar
-from pipeline.tables import ACTIONS, HISTORY, PRICES
+from pipeline.tables import ACTIONS, HISTORY, OHLCV, PRICES
 
 
 class Revisions(Protocol):
@@ -118,10 +120,7 @@ class Histories:
             # All tickers at once: adjusting and masking one by one takes three times as long.
             return seen(self._on_one_basis, self.actions), {}
         except Exception:  # which ticker's it is shows one by one
-            of = {
-                str(ticker): Histories(bars, self.actions, self.repair)
-                for ticker, bars in self.bars.groupby("ticker")
-            }
+            of = self._one_by_one
             each = outcome_of_each(of, lambda ticker: seen(of[ticker]._on_one_basis, self.actions))
         tables = [HISTORY.empty(), *each.results.values()]
         return HISTORY.conform(pd.concat(tables)), each.failures
@@ -133,6 +132,14 @@ class Histories:
             return self.bars
         return repaired(self.bars, self.actions, self.bars["session"].max().date()).bars
 
+    @cached_property
+    def _one_by_one(self) -> dict[str, Histories]:
+        """Those of each ticker with a bar."""
+        return {
+            ticker: Histories(bars, self.actions, self.repair)
+            for ticker, bars in _by_ticker(self.bars).items()
+        }
+
     def until(self, cutoff: dt.date) -> Histories:
         """Return what is of sessions up to a cutoff; nothing later decides on repairs."""
         bars, actions = (
@@ -140,29 +147,78 @@ class Histories:
         )
         return Histories(bars, actions, self.repair)
 
+    def among(self, tickers: Iterable[str]) -> Histories:
+        """Return those of some tickers."""
+        own = set(tickers)
+        bars, actions = (table[table["ticker"].isin(own)] for table in (self.bars, self.actions))
+        return Histories(bars, actions, self.repair)
+
     def newest_revision(self, ticker: str, cutoff: dt.date) -> pd.Timestamp | None:
         """Return when the newest fact up to a cutoff became known (UTC, no zone); None: no fact.
 
         `bars` and `actions` have to be revisions.
         """
-        moments = []
-        for revisions in self._revisions_by_ticker:
-            if ticker not in revisions:
+        newest = []
+        for sessions, moments in self._moments:
+            if ticker not in sessions:
                 continue
-            rows = revisions[ticker]
-            up_to_cutoff = rows["session"].to_numpy() <= np.datetime64(cutoff)
-            known_at = rows["known_at"].to_numpy()[up_to_cutoff]
+            known_at = moments[ticker][sessions[ticker] <= np.datetime64(cutoff)]
             if len(known_at):
-                moments.append(pd.Timestamp(known_at.max()))
-        return max(moments, default=None)
+                newest.append(pd.Timestamp(known_at.max()))
+        return max(newest, default=None)
+
+    def digest(self, ticker: str, cutoff: dt.date) -> str:
+        """Return a digest of all that decides on `of`: equal ones mean equal histories."""
+        content = hashlib.sha256(f"{ticker} {cutoff}".encode())
+        for name, (sessions, values) in self._decisive.items():
+            if ticker not in sessions:
+                continue
+            until = sessions[ticker] <= np.datetime64(cutoff)
+            if until.any():
+                content.update(f"{name} {until.sum()}".encode())
+                content.update(sessions[ticker][until].tobytes())
+                content.update(values[ticker][until].tobytes())
+        return content.hexdigest()
 
     @cached_property
-    def _revisions_by_ticker(self) -> list[dict[str, pd.DataFrame]]:
-        return [_by_ticker(self.bars), _by_ticker(self.actions)]
+    def _decisive(self) -> dict[str, tuple[dict[str, Array], dict[str, Array]]]:
+        """Sessions and values by ticker of the bars, the splits and the dividends."""
+        try:
+            tables = {"bars": self._on_one_basis}
+        except Exception:  # whose fault it is shows one by one
+            each = outcome_of_each(self._one_by_one, lambda t: self._one_by_one[t]._on_one_basis)
+            unadjusted = self.bars[self.bars["ticker"].isin(each.failures)]
+            tables = {
+                "bars": pd.concat([self.bars.iloc[:0], *each.results.values()]),
+                "bars that cannot be adjusted": unadjusted,
+            }
+        tables |= {str(kind): rows for kind, rows in self.actions.groupby("kind")}
+        return {
+            name: (
+                _arrays_of(table, table["session"]),
+                _arrays_of(table, table[OHLCV if name.startswith("bars") else ["value"]]),
+            )
+            for name, table in tables.items()
+        }
+
+    @cached_property
+    def _moments(self) -> list[tuple[dict[str, Array], dict[str, Array]]]:
+        """Sessions and moments by ticker of the bars and of the actions."""
+        return [
+            (_arrays_of(table, table["session"]), _arrays_of(table, table["known_at"]))
+            for table in (self.bars, self.actions)
+        ]
 
 
 def _by_ticker(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {str(ticker): rows for ticker, rows in table.groupby("ticker")}
+
+
+def _arrays_of(table: pd.DataFrame, columns: pd.DataFrame | pd.Series) -> dict[str, Array]:
+    """Return columns of a table by ticker, in the order of its rows."""
+    values = columns.to_numpy()
+    rows = table.groupby("ticker").indices
+    return {str(ticker): values[each] for ticker, each in rows.items()}
 
 
 def histories_as_of(

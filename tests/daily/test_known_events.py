@@ -16,11 +16,10 @@ from pipeline.daily import (
     lineup,
     page_tables,
     plan,
-    regressions,
     with_events,
 )
 from pipeline.daily.report import day_of as day_of_run
-from pipeline.daily.window_cuts import histories_of
+from pipeline.daily.seen_histories import SeenHistories
 from pipeline.errors import SettingsError
 from pipeline.reporting import day_page
 from pipeline.tables import CHECKS, EVENT_REVISIONS, FINDINGS, FORECASTS, LINEUPS, RUNS
@@ -107,8 +106,9 @@ def test_a_known_report_is_among_what_the_regression_is_asked_with_from_then_on(
     after = lineup.shared(quick, run)
     assert after.har == before.har, "it was fitted in January"
     assert after.live_har != before.live_har
-    seen = regressions.SeenHistories(quick, run, [run.training_cutoff, run.session])
-    seen.add(histories_of(quick, run, run.universe.tickers), run.universe.tickers)
+    recipe = quick.recipes.for_price(run.universe.recipe)
+    cutoffs = [run.training_cutoff, run.session]
+    seen = SeenHistories(quick, run, recipe, cutoffs, [])
     panel, tickers = seen.panel(run.session, run.universe.tickers)
     day = np.datetime64("2013-03-04").astype("int64")
     known = int(np.searchsorted(panel.sessions, np.datetime64("2013-02-20")))

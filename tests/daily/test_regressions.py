@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from pipeline.daily import STEPS, lineup, plan, regressions
@@ -18,7 +17,7 @@ from pipeline.training import SHARED
 from pipeline.windows import decode, load_dataset, load_replay
 from tests.daily.quick_days import QuickParts, quick_day, take_steps
 from tests.made_days import NOW, TRAINED, made_source
-from tests.made_prices import LAST, random_walk
+from tests.made_prices import LAST
 
 
 def messages(parts):
@@ -202,18 +201,3 @@ def test_windows_are_not_cut_before_what_all_stocks_fit_is_there(parts):
     take_steps(parts, run, last="check")
     with pytest.raises(NothingStored, match="Run `pretrain` for this session first"):
         STEPS["build_windows"](parts, run, list(TRAINED.tickers))
-
-
-def test_what_is_seen_up_to_several_cutoffs_is_kept_once_where_it_is_the_same():
-    bars = random_walk(1, 300).rename(columns={"date": "session"})
-    longer = bars.assign(ticker="AAA", adj_close=bars["close"])
-    history = longer.iloc[20:250].reset_index(drop=True)
-    history = pd.DataFrame({name: column.array.copy() for name, column in history.items()})
-    history["adj_close"] *= 0.99  # a dividend since
-    shared = regressions._sharing(history, longer)
-    pd.testing.assert_frame_equal(shared, history)
-    assert [
-        name
-        for name in ("session", "open", "volume", "adj_close")
-        if np.shares_memory(shared[name].to_numpy(), longer[name].to_numpy())
-    ] == ["session", "open", "volume"]

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from pipeline.daily import dataset_file, written_cuts
+from pipeline.prices import history
 from pipeline.tables import DATASETS
 from tests.daily.quick_days import quick_day, take_steps
 
@@ -49,6 +50,22 @@ def test_the_next_session_finds_what_networks_learn_from(parts, encoded):
     )
     assert len(rows) > 0
     pd.testing.assert_frame_equal(rows, rows_before)
+
+
+def test_the_next_session_adjusts_histories_at_its_own_end_alone(parts, monkeypatch):
+    quick_day(parts, dt.date(2013, 2, 27), last="build_windows")
+    run = quick_day(parts, dt.date(2013, 2, 28), last="check")
+    seen = set()
+    adjust = history.adjust
+
+    def spied(bars, actions, cutoff):
+        seen.update((ticker, cutoff) for ticker in bars["ticker"].unique())
+        return adjust(bars, actions, cutoff)
+
+    monkeypatch.setattr(history, "adjust", spied)
+    take_steps(parts, run, *CUT_STEPS)
+    # A young stock gives no share to the network of all, which is looked at each time.
+    assert {cutoff for ticker, cutoff in seen if ticker in ("OLD", "TWO")} == {run.session}
 
 
 @pytest.mark.parametrize("days", [400, 100])

@@ -291,3 +291,39 @@ def test_on_the_calendar_a_history_begins_with_its_own_first_session():
     table = on_calendar(history, SESSIONS)
     pd.testing.assert_frame_equal(table, history.reset_index(drop=True))
     assert table["session"].iloc[0].date() == SESSIONS[4]
+
+
+# Digests
+
+
+def digested(bars: pd.DataFrame, actions: list[tuple[dt.date, str, float]], cutoff: dt.date) -> str:
+    rows = [("AAA", day, kind, value) for day, kind, value in actions]
+    table = ACTIONS.conform(pd.DataFrame(rows, columns=list(ACTIONS.columns)))
+    return Histories(bars, table).digest("AAA", cutoff)
+
+
+def test_a_digest_changes_with_what_is_seen_and_with_nothing_later() -> None:
+    bars = PRICES.conform(
+        random_walk(1, 30).rename(columns={"date": "session"}).assign(ticker="AAA")
+    )
+    days = [day.date() for day in bars["session"]]
+    paid = [(days[5], "dividend", 2.0)]
+    before = digested(bars, paid, days[20])
+    assert digested(bars.iloc[:21], paid, days[20]) == before
+    later = bars.copy()
+    later.loc[21:, "close"] *= 2
+    assert digested(later, [*paid, (days[21], "split", 2.0)], days[20]) == before
+    others = pd.concat([bars.assign(ticker="AAB"), bars])
+    assert digested(others, paid, days[20]) == before
+    missing, lower = bars.drop(index=7), bars.copy()
+    lower.loc[7, "low"] *= 0.999
+    changed = [
+        digested(bars, paid, days[21]),
+        digested(missing, paid, days[20]),
+        digested(lower, paid, days[20]),
+        digested(bars, [], days[20]),
+        digested(bars, [(days[5], "split", 2.0)], days[20]),
+        digested(bars, [(days[6], "dividend", 2.0)], days[20]),
+        Histories(bars, ACTIONS.empty()).digest("AAB", days[20]),
+    ]
+    assert len({before, *changed}) == 1 + len(changed)
