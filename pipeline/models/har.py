@@ -22,7 +22,7 @@ sees the prices up to that row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
@@ -34,19 +34,17 @@ from pipeline.models.har_features import (
     calendar_inputs,
     carried,
     later,
+    market_inputs,
     past_inputs,
     range_variances,
     report_inputs,
     report_scores,
+    stock_blocks,
     trailing_mean,
     true_variances,
 )
 from pipeline.models.har_medians import LINE_INPUTS, centres_of, fitted_lines
-from pipeline.models.har_ridge import (
-    StockInputs,
-    chosen_coefficients,
-    require_enough_observations,
-)
+from pipeline.models.har_ridge import RidgeSums, StockInputs, require_enough_observations
 from pipeline.quantiles import PROBABILITIES
 from pipeline.windows import LOWEST_VOLATILITY
 
@@ -108,18 +106,22 @@ def shapes_of(
     Returns:
         Those of each stock (S, H, Q), and those of all (H, Q).
     """
-    logs = panel.target_logs
-    shapes = np.empty((logs.shape[1], len(deviations), len(PROBABILITIES)))
+    stocks = panel.target.shape[1]
+    shapes = np.empty((stocks, len(deviations), len(PROBABILITIES)))
     of_all = np.empty(shapes.shape[1:])
     for at, (centre, deviation) in enumerate(zip(centres, deviations, strict=True)):
         ahead = at + 1
-        shocks = ((later(logs, ahead) - logs - centre) / deviation)[: fitted + 1 - ahead]
+        shocks = np.empty((len(panel.sessions[: fitted + 1 - ahead]), stocks))
+        for part in stock_blocks(panel):
+            logs = panel.stocks(part).target_logs
+            own = (later(logs, ahead) - logs - centre[:, part]) / deviation[:, part]
+            shocks[:, part] = own[: len(shocks)]
         of_all[at] = pooled = np.quantile(shocks[np.isfinite(shocks)], PROBABILITIES)
         for stock, column in enumerate(shocks.T):
             known = column[np.isfinite(column)]
             enough = len(known) >= FEWEST_SHAPED_WINDOWS
-            own = np.quantile(known, PROBABILITIES) if enough else pooled
-            shapes[stock, at] = OWN_SHARE * own + (1 - OWN_SHARE) * pooled
+            own_shape = np.quantile(known, PROBABILITIES) if enough else pooled
+            shapes[stock, at] = OWN_SHARE * own_shape + (1 - OWN_SHARE) * pooled
     return shapes, of_all
 
 
@@ -190,55 +192,79 @@ def has_market(panel: Panel) -> bool:
 
 
 class RidgeInputs:
-    """The inputs of the ridge, put together once, to fit and to forecast from."""
+    """The inputs of the ridge, put together for some stocks at a time, to fit and to forecast."""
 
     def __init__(self, panel: Panel, with_market: bool) -> None:
-        variances = true_variances(panel)
-        self._panel, self._logs, self._scores = panel, np.log(variances), report_scores(panel)
-        self._past = past_inputs(panel, variances, with_market)
-        self._past[~_listed(panel)] = np.nan
+        self._panel = panel
+        self._market = market_inputs(panel) if with_market else None
 
     def fit(self, horizon: int, fitted: int) -> Floats:
         """Return intercept and coefficients of each session ahead, (H, 1 + inputs)."""
-        return np.stack([self._fitted_ahead(ahead, fitted) for ahead in range(1, horizon + 1)])
+        ends = {ahead: max(fitted + 1 - ahead, 0) for ahead in range(1, horizon + 1)}
+        sums = {ahead: RidgeSums(end, ahead) for ahead, end in ends.items()}
+        few = [ahead for ahead, end in ends.items() if self._has_few_reports(ahead, end)]
+        for part in stock_blocks(self._panel):
+            own = _BlockInputs(self._panel.stocks(part), self._market)
+            for ahead, each in sums.items():
+                inputs = own.ahead(ahead)
+                each.add(
+                    map(_without_known_reports, inputs) if ahead in few else inputs,
+                    later(own.logs, ahead),
+                )
+        return np.stack([each.coefficients() for each in sums.values()])
 
-    def _fitted_ahead(self, ahead: int, fitted: int) -> Floats:
-        """Return intercept and coefficients of one session ahead, (1 + inputs,)."""
-        end = max(fitted + 1 - ahead, 0)
-        parts = self._parts(ahead)
-        if self._panel.reports is not None:
-            parts = _without_few_reports(parts, end)
-        return chosen_coefficients(parts, later(self._logs, ahead), end, ahead)
+    def _has_few_reports(self, ahead: int, end: int) -> bool:
+        """Return whether too few known reports are before row `end` to learn anything of them."""
+        if self._panel.reports is None:
+            return False
+        blocks = map(self._panel.stocks, stock_blocks(self._panel))
+        known = sum(
+            report_inputs(own, report_scores(own), ahead)[:end, :, -1].sum() for own in blocks
+        )
+        return bool(known < FEWEST_REPORTS)
 
     def deviations(self, coefficients: Floats) -> Floats:
         """Return what coefficients forecast from each session, (H, T, S)."""
-        deviations = np.empty((len(coefficients), *self._logs.shape))
-        total = np.zeros(self._logs.shape)
-        for ahead, (intercept, *slopes) in enumerate(coefficients, start=1):
-            forecasts = [
-                intercept + _weighted(np.concatenate(each, axis=1), np.array(slopes))
-                for each in self._parts(ahead)
-            ]
-            total = total + np.exp(np.column_stack(forecasts))
-            deviations[ahead - 1] = _deviation(total, ahead)
+        deviations = np.empty((len(coefficients), *self._panel.target.shape))
+        for part in stock_blocks(self._panel):
+            own = _BlockInputs(self._panel.stocks(part), self._market)
+            total = np.zeros(own.logs.shape)
+            for ahead, (intercept, *slopes) in enumerate(coefficients, start=1):
+                forecasts = [
+                    intercept + _weighted(np.concatenate(each, axis=1), np.array(slopes))
+                    for each in own.ahead(ahead)
+                ]
+                total = total + np.exp(np.column_stack(forecasts))
+                deviations[ahead - 1][:, part] = _deviation(total, ahead)
         return deviations
 
-    def _parts(self, ahead: int) -> list[StockInputs]:
+
+class _BlockInputs:
+    """The inputs of some stocks.
+
+    Attributes:
+        logs: (T, S), of the true variances.
+    """
+
+    def __init__(self, panel: Panel, market: Floats | None) -> None:
+        variances = true_variances(panel)
+        self._panel, self._scores = panel, report_scores(panel)
+        self.logs = np.log(variances)
+        self._past = past_inputs(panel, variances, market)
+        self._past[~_listed(panel)] = np.nan
+
+    def ahead(self, ahead: int) -> list[StockInputs]:
         """Return the inputs of each stock for the session `ahead`."""
         calendar = calendar_inputs(self._panel, ahead)
         reports = report_inputs(self._panel, self._scores, ahead)
-        stocks = range(self._logs.shape[1])
+        stocks = range(self.logs.shape[1])
         return [(self._past[:, stock], calendar, reports[:, stock]) for stock in stocks]
 
 
-def _without_few_reports(parts: Sequence[StockInputs], end: int) -> list[StockInputs]:
-    """Return inputs without the last one, where too few known reports are before row `end`."""
-    if sum(reports[:end, -1].sum() for _, _, reports in parts) >= FEWEST_REPORTS:
-        return list(parts)
-    return [
-        (past, calendar, reports * ([1.0] * (reports.shape[1] - 1) + [0.0]))
-        for past, calendar, reports in parts
-    ]
+def _without_known_reports(inputs: StockInputs) -> StockInputs:
+    """Return a stock's inputs with 0 in place of the last one."""
+    past, calendar, reports = inputs
+    return past, calendar, reports * ([1.0] * (reports.shape[1] - 1) + [0.0])
 
 
 def _weighted(inputs: Floats, slopes: Floats) -> Floats:

@@ -9,6 +9,7 @@ gives the same as one in dollars. None of them looks at a session after its own.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -39,6 +40,8 @@ MARKET_INPUTS = len(MARKET_SESSIONS) + len(SIGNED_SESSIONS)
 #: Calendar days from a quarterly report to the next four: reports come on the same weekday, so that
 #: lags in sessions find nothing.
 REPORT_LAGS = (91, 182, 273, 364)
+#: Stocks that are worked on together.
+BLOCK_STOCKS = 64
 #: Days around the day a quarter before a known report in which the one of that quarter was.
 REPORT_SLACK = 7
 #: Days around a known report on which the stock has no other.
@@ -80,6 +83,30 @@ class Panel:
         """Logs of the target, (T, S), with all dividends added back."""
         logs: Floats = np.log(self.target)
         return logs if self.steps is None else logs - np.log(self.steps).cumsum(axis=0)
+
+    def stocks(self, part: slice) -> Panel:
+        """Return the panel of some of its stocks."""
+        reports = self.reports
+        if reports is not None:
+            own = reports[(part.start <= reports[:, 0]) & (reports[:, 0] < part.stop)]
+            reports = own - [part.start, 0, 0, 0]
+        return dataclasses.replace(
+            self,
+            bars=self.bars[:, part],
+            target=self.target[:, part],
+            steps=None if self.steps is None else self.steps[:, part],
+            reports=reports,
+        )
+
+
+def stock_blocks(panel: Panel) -> Iterator[slice]:
+    """Yield the stocks of a panel, as many at a time as are worked on together.
+
+    What is worked out of thousands of stocks at once takes many times the memory of their prices.
+    """
+    count = panel.target.shape[1]
+    for first in range(0, count, BLOCK_STOCKS):
+        yield slice(first, min(first + BLOCK_STOCKS, count))
 
 
 # Variances
@@ -163,33 +190,44 @@ def _before(values: Floats) -> Floats:
 # Inputs that the past decides
 
 
-def past_inputs(panel: Panel, variances: Floats, with_market: bool) -> Floats:
+def past_inputs(panel: Panel, variances: Floats, market: Floats | None) -> Floats:
     """Return what each session and those before it say, (T, S, inputs).
 
     NaN before a stock's first session.
 
     Args:
-        with_market: whether the mean of all stocks is among the inputs.
+        market: the `market_inputs`; None: they are not among the inputs.
     """
-    count = PAST_INPUTS + (MARKET_INPUTS if with_market else 0)
+    count = PAST_INPUTS + (0 if market is None else MARKET_INPUTS)
     inputs = np.empty((*variances.shape, count))
     # One after the other: next to each other they would take twice the memory.
-    for place, each in enumerate(_each_past_input(panel, variances, with_market)):
+    for place, each in enumerate(_each_past_input(panel, variances)):
         inputs[:, :, place] = each
+    if market is not None:
+        inputs[:, :, PAST_INPUTS:] = market[:, None]
     return inputs
 
 
-def _each_past_input(panel: Panel, variances: Floats, with_market: bool) -> Iterator[Floats]:
-    """Yield the inputs of `past_inputs`, (T, S) or, of the market, (T, 1)."""
+def _each_past_input(panel: Panel, variances: Floats) -> Iterator[Floats]:
+    """Yield what a stock's own past says, (T, S) each."""
     logs = np.log(carried(variances))
     yield from (trailing_mean(logs, count) for count in MEAN_SESSIONS)
-    signed = _signed_changes(panel, variances)
-    yield from _signed_sums(signed)
+    yield from _signed_sums(_signed_changes(panel, variances))
     yield from _volumes(panel)
-    if with_market:
-        excess = _market_mean(logs - trailing_mean(logs, MEAN_SESSIONS[-1]))
-        yield from (trailing_mean(excess, count) for count in MARKET_SESSIONS)
-        yield from _signed_sums(_market_mean(signed))
+
+
+def market_inputs(panel: Panel) -> Floats:
+    """Return what the mean of all stocks says at each session, (T, inputs)."""
+    excess, signed = np.empty(panel.target.shape), np.empty(panel.target.shape)
+    for part in stock_blocks(panel):
+        own = panel.stocks(part)
+        variances = true_variances(own)
+        logs = np.log(carried(variances))
+        excess[:, part] = logs - trailing_mean(logs, MEAN_SESSIONS[-1])
+        signed[:, part] = _signed_changes(own, variances)
+    of_all = _market_mean(excess)
+    means = [trailing_mean(of_all, count) for count in MARKET_SESSIONS]
+    return np.concatenate([*means, *_signed_sums(_market_mean(signed))], axis=1)
 
 
 def _signed_changes(panel: Panel, variances: Floats) -> Floats:

@@ -9,12 +9,14 @@ close is worth no line, and hardly ever has one.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from pipeline.arrays import Floats
 from pipeline.errors import NotEnoughHistory
-from pipeline.models.har_features import Panel, later
-from pipeline.models.har_ridge import CHOOSING_SESSIONS, StockInputs, chosen_coefficients
+from pipeline.models.har_features import Panel, later, stock_blocks
+from pipeline.models.har_ridge import CHOOSING_SESSIONS, RidgeSums, StockInputs
 
 #: The open, high, low and close of a session, and 1.
 LINE_INPUTS = 5
@@ -29,28 +31,73 @@ def fitted_lines(panel: Panel, deviations: Floats, fitted: int) -> Floats:
         deviations: (H, T, S), of the log changes ahead.
         fitted: the row of the last session that anything is fitted on.
     """
-    inputs, logs = _inputs(panel, deviations[0]), panel.target_logs
     lines = np.zeros((len(deviations), LINE_INPUTS))
     for ahead, deviation in enumerate(deviations, start=1):
-        shocks = (later(logs, ahead) - logs) / deviation
+        shocks = _Shocks(panel, deviations[0], deviation, ahead)
         end = fitted + 1 - ahead
         try:
-            before = chosen_coefficients(inputs, shocks, end - CHOOSING_SESSIONS - ahead, ahead)
+            before = shocks.line(end - CHOOSING_SESSIONS - ahead)
         except NotEnoughHistory:  # nothing speaks for a line
             continue
         since = slice(max(end - CHOOSING_SESSIONS, 0), end)
-        weight = _evidence(shocks[since], _values(inputs, before)[since], ahead)
+        weight = _evidence(*shocks.forecast(before, since), ahead)
         if weight:
-            lines[ahead - 1] = weight * chosen_coefficients(inputs, shocks, end, ahead)
+            lines[ahead - 1] = weight * shocks.line(end)
     return lines
+
+
+class _Shocks:
+    """The changes some sessions ahead, in multiples of their deviations, and their inputs.
+
+    Args:
+        first: (T, S), the deviations of the session ahead, in which distances are measured.
+        deviation: (T, S), those of the changes.
+    """
+
+    def __init__(self, panel: Panel, first: Floats, deviation: Floats, ahead: int) -> None:
+        self._panel, self._first, self._deviation = panel, first, deviation
+        self._ahead = ahead
+
+    def line(self, end: int) -> Floats:
+        """Return intercept and slopes that are learnt before a row.
+
+        Raises:
+            NotEnoughHistory: there is too little to learn them from.
+        """
+        sums = RidgeSums(end, self._ahead)
+        for _, inputs, shocks in self._blocks():
+            sums.add(inputs, shocks)
+        return sums.coefficients()
+
+    def forecast(self, line: Floats, rows: slice) -> tuple[Floats, Floats]:
+        """Return what came and what a line forecasts from some rows, (n, S) each."""
+        size = len(self._panel.sessions[rows]), self._panel.target.shape[1]
+        actual, values = np.empty(size), np.empty(size)
+        for part, inputs, shocks in self._blocks():
+            actual[:, part] = shocks[rows]
+            values[:, part] = _values(inputs, line)[rows]
+        return actual, values
+
+    def _blocks(self) -> Iterator[tuple[slice, list[StockInputs], Floats]]:
+        for part in stock_blocks(self._panel):
+            own = self._panel.stocks(part)
+            logs = own.target_logs
+            shocks = (later(logs, self._ahead) - logs) / self._deviation[:, part]
+            yield part, _inputs(own, self._first[:, part]), shocks
 
 
 def centres_of(panel: Panel, deviations: Floats, lines: Floats) -> Floats:
     """Return how far the lines move log changes, (H, T, S); 0 where a price is not known."""
-    inputs = _inputs(panel, deviations[0])
-    moved = np.stack([_values(inputs, line) for line in lines])
-    moved *= deviations
-    return np.nan_to_num(moved, copy=False)
+    centres = np.zeros(deviations.shape)
+    if not lines.any():  # of closes: nothing to work out, and hardly any memory
+        return centres
+    for part in stock_blocks(panel):
+        inputs = _inputs(panel.stocks(part), deviations[0][:, part])
+        for at, line in enumerate(lines):
+            moved = _values(inputs, line)
+            moved *= deviations[at][:, part]
+            centres[at][:, part] = np.nan_to_num(moved, copy=False)
+    return centres
 
 
 def _inputs(panel: Panel, deviation: Floats) -> list[StockInputs]:

@@ -5,7 +5,7 @@ The observations of a stock are its sessions; those with a missing number are le
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -28,37 +28,50 @@ BLOCK_ROWS = 128
 StockInputs: TypeAlias = tuple[Floats, ...]
 
 
-def chosen_coefficients(
-    inputs: Sequence[StockInputs], actual: Floats, end: int, ahead: int
-) -> Floats:
-    """Return the intercept and the coefficients of the penalty that loses least at the end.
+class RidgeSums:
+    """The sums that a ridge of the values some sessions ahead is fitted from, stock by stock.
 
     Args:
-        inputs: of each stock.
-        actual: (T, S), the values `ahead`; those from row `end` on are not looked at.
+        end: the values from this row on are not looked at.
+        ahead: the sessions from an input to its value.
     """
-    choosing = max(end - CHOOSING_SESSIONS, 0)
-    # What is known of the sessions that choose must not be learnt before.
-    bounds = (0, max(choosing - ahead, 0), choosing, max(end, 0))
-    before, between, chosen = _moments(inputs, actual, bounds)
-    everything = before + between + chosen
-    require_enough_observations(int(everything[0, 0]))
-    penalty = PENALTIES[-1]  # nothing speaks for a weaker one where nothing can be held out
-    if before[0, 0] >= FEWEST_OBSERVATIONS and chosen[0, 0] > 0:
-        penalty = min(PENALTIES, key=lambda each: _squares(chosen, coefficients_of(before, each)))
-    return coefficients_of(everything, penalty)
 
+    def __init__(self, end: int, ahead: int) -> None:
+        choosing = max(end - CHOOSING_SESSIONS, 0)
+        # What is known of the sessions that choose must not be learnt before.
+        bounds = (0, max(choosing - ahead, 0), choosing, max(end, 0))
+        self._parts = [slice(first, last) for first, last in pairwise(bounds)]
+        # Of products of 1, the inputs and the value, in each part.
+        self._moments: list[Any] = [0.0] * len(self._parts)
 
-def _moments(inputs: Sequence[StockInputs], actual: Floats, bounds: Sequence[int]) -> list[Floats]:
-    """Return the sums of products of 1, the inputs and the actual value, between row bounds."""
-    parts = [slice(first, last) for first, last in pairwise(bounds)]
-    sums: list[Any] = [0.0] * len(parts)
-    for each, values in zip(inputs, actual.T, strict=True):
-        columns = np.column_stack([np.ones(len(values)), *each, values])
-        known = np.isfinite(columns).all(axis=1)
-        for at, part in enumerate(parts):
-            sums[at] = sums[at] + _products(columns[part][known[part]])
-    return sums
+    def add(self, inputs: Iterable[StockInputs], actual: Floats) -> None:
+        """Add some stocks.
+
+        Args:
+            inputs: of each stock.
+            actual: (T, S), the values ahead.
+        """
+        for each, values in zip(inputs, actual.T, strict=True):
+            columns = np.column_stack([np.ones(len(values)), *each, values])
+            known = np.isfinite(columns).all(axis=1)
+            for at, part in enumerate(self._parts):
+                self._moments[at] = self._moments[at] + _products(columns[part][known[part]])
+
+    def coefficients(self) -> Floats:
+        """Return the intercept and the coefficients of the penalty that loses least at the end.
+
+        Raises:
+            NotEnoughHistory: there are too few observations.
+        """
+        before, between, chosen = self._moments
+        everything = before + between + chosen
+        require_enough_observations(int(everything[0, 0]))
+        penalty = PENALTIES[-1]  # nothing speaks for a weaker one where nothing can be held out
+        if before[0, 0] >= FEWEST_OBSERVATIONS and chosen[0, 0] > 0:
+            penalty = min(
+                PENALTIES, key=lambda each: _squares(chosen, coefficients_of(before, each))
+            )
+        return coefficients_of(everything, penalty)
 
 
 def _products(rows: Floats) -> Floats:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import NotEnoughHistory
-from pipeline.models import BASELINES, har, har_ridge, statistical
+from pipeline.models import BASELINES, PooledHar, har, har_features, har_ridge, statistical
 from pipeline.models.har_features import range_variances
 from pipeline.quantiles import MEDIAN, PROBABILITIES, QUANTILE_COUNT, losses, shape_of
 from pipeline.windows import exponentially_weighted
@@ -252,6 +252,21 @@ def test_a_day_that_is_known_moves_what_was_learnt_of_the_season(reporting):
     learnt = har.RidgeInputs(few, True).fit(HORIZON, FITTED)
     assert (learnt[:, -1] == 0).all(), "twenty reports say nothing by themselves"
     assert (har.RidgeInputs(knowing, True).fit(HORIZON, FITTED)[0, -1]) > 0.1
+
+
+def test_a_few_stocks_at_a_time_give_the_same_bits(reporting, monkeypatch):
+    _, _, knowing = reporting
+    highs = dataclasses.replace(knowing, target=knowing.bars[:, :, 1])  # with a line
+    tickers = [f"S{stock}" for stock in range(highs.target.shape[1])]
+    fitted = []
+    for together in (64, 3):
+        monkeypatch.setattr(har_features, "BLOCK_STOCKS", together)
+        assert len(list(har_features.stock_blocks(highs))) == -(-len(tickers) // together)
+        fitted.append(PooledHar.fitted(highs, tickers, HORIZON, FITTED))
+    assert fitted[0].lines.any()
+    whole, parts = (each.__dict__ for each in fitted)
+    for name, values in whole.items():
+        np.testing.assert_array_equal(values, parts[name])
 
 
 def test_dates_that_become_known_later_change_no_earlier_forecast(reporting):

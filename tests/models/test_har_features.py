@@ -13,6 +13,7 @@ from pipeline.models.har_features import (
     MEAN_SESSIONS,
     calendar_inputs,
     carried,
+    market_inputs,
     past_inputs,
     range_variances,
     report_inputs,
@@ -78,7 +79,7 @@ def test_a_missing_session_has_no_variance_and_the_next_is_measured_from_the_las
 def test_inputs_of_the_past_are_what_a_plain_loop_makes_of_them():
     panel = clustered(0, 2, 120)
     variances = true_variances(panel)
-    inputs = past_inputs(panel, variances, True)
+    inputs = past_inputs(panel, variances, market_inputs(panel))
     logs = np.log(variances)
     for at, count in enumerate(MEAN_SESSIONS):
         expected = [logs[max(row + 1 - count, 0) : row + 1, 1].mean() for row in range(120)]
@@ -98,8 +99,8 @@ def test_inputs_of_the_past_are_what_a_plain_loop_makes_of_them():
 def test_one_stock_alone_has_no_market():
     panel = clustered(0, 2, 60)
     alone = of_stocks(panel, [0])
-    inputs = past_inputs(alone, true_variances(alone), False)
-    both = past_inputs(panel, true_variances(panel), True)
+    inputs = past_inputs(alone, true_variances(alone), None)
+    both = past_inputs(panel, true_variances(panel), market_inputs(panel))
     assert inputs.shape == (60, 1, 12)
     assert both.shape == (60, 2, 19)
     assert np.array_equal(inputs[:, 0], both[:, 0, :12])
@@ -108,7 +109,9 @@ def test_one_stock_alone_has_no_market():
 def test_a_price_in_cents_has_the_inputs_of_one_in_dollars():
     panel = clustered(1, 2, 80)
     cents = with_bars(panel, panel.bars * [128, 128, 128, 128, 1])  # a power of two: no rounding
-    inputs = [past_inputs(each, true_variances(each), True) for each in (panel, cents)]
+    inputs = [
+        past_inputs(each, true_variances(each), market_inputs(each)) for each in (panel, cents)
+    ]
     assert np.array_equal(*inputs)
     assert np.array_equal(*(report_scores(each) for each in (panel, cents)))
 
@@ -207,7 +210,7 @@ def test_without_volume_there_are_no_reports_and_no_numbers_are_missing():
     panel = clustered(0, 2, 150)
     without = with_bars(panel, panel.bars * [1, 1, 1, 1, np.nan])
     assert not report_scores(without).any()
-    assert np.isfinite(past_inputs(without, true_variances(without), True)).all()
+    assert np.isfinite(past_inputs(without, true_variances(without), market_inputs(without))).all()
 
 
 def test_no_input_looks_at_a_later_session():
@@ -216,7 +219,7 @@ def test_no_input_looks_at_a_later_session():
     changed[200:] *= np.random.default_rng(0).uniform(0.5, 2, (100, 3, 5))
     other = dataclasses.replace(panel, bars=changed)
     for inputs in (
-        lambda each: past_inputs(each, true_variances(each), True),
+        lambda each: past_inputs(each, true_variances(each), market_inputs(each)),
         range_variances,
         report_scores,
         lambda each: report_inputs(each, report_scores(each), 5),
