@@ -34,7 +34,8 @@ class SeenHistories:
     """The histories of all tickers of a run up to some cutoffs.
 
     Where a column up to a cutoff has the values that it has up to the last one, it is kept once: of
-    5,000 stocks with 5,000 sessions, each copy of it is 200 MB.
+    5,000 stocks with 5,000 sessions, each copy of it is 200 MB. So are the sessions, as all stocks
+    have the same, and no ticker is kept in each row.
 
     Args:
         kept: the cutoffs whose histories are surely asked for.
@@ -93,20 +94,28 @@ class SeenHistories:
             if worth_trying(found.failures):
                 raise_together(found.failures)
             last = next(iter(self._of.values()))
-            self._of[cutoff].update(
-                {
-                    ticker: _sharing(each, last[ticker]) if ticker in last else each
-                    for ticker, each in found.results.items()
-                    if len(each)
-                }
-            )
+            for ticker, each in found.results.items():
+                if len(each):
+                    self._of[cutoff][ticker] = _sharing_with_all(ticker, each, last)
 
 
-def _sharing(history: pd.DataFrame, longer: pd.DataFrame) -> pd.DataFrame:
-    """Return a history, its columns parts of a longer one where these have the same values."""
+def _sharing_with_all(
+    ticker: str, history: pd.DataFrame, last: Mapping[str, pd.DataFrame]
+) -> pd.DataFrame:
+    """Return a history without its ticker, its columns parts of those that are kept already."""
+    history = history.drop(columns="ticker")
+    if ticker in last:
+        return _sharing(history, last[ticker], list(history.columns))
+    others = next(iter(last.values()), None)
+    return history if others is None else _sharing(history, others, ["session"])
+
+
+def _sharing(history: pd.DataFrame, longer: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Return a history, some columns parts of a longer one where these have the same values."""
     first = longer["session"].searchsorted(history["session"].iloc[0])
     part = longer.iloc[first : first + len(history)].reset_index(drop=True)
     columns = {
-        name: part[name] if part[name].equals(history[name]) else history[name] for name in history
+        name: part[name] if name in names and part[name].equals(values) else values
+        for name, values in history.items()
     }
     return pd.DataFrame(columns, copy=False)

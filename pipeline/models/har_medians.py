@@ -70,7 +70,7 @@ class _Shocks:
         return sums.coefficients()
 
     def forecast(self, line: Floats, rows: slice) -> tuple[Floats, Floats]:
-        """Return what came and what a line forecasts from some rows, (n, S) each."""
+        """Return the shocks of some rows, and what a line forecasts of them, (n, S) each."""
         size = len(self._panel.sessions[rows]), self._panel.target.shape[1]
         actual, values = np.empty(size), np.empty(size)
         for part, inputs, shocks in self._blocks():

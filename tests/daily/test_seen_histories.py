@@ -15,7 +15,7 @@ def test_what_is_seen_up_to_several_cutoffs_is_kept_once_where_it_is_the_same():
     history = longer.iloc[20:250].reset_index(drop=True)
     history = pd.DataFrame({name: column.array.copy() for name, column in history.items()})
     history["adj_close"] *= 0.99  # a dividend since
-    shared = seen_histories._sharing(history, longer)
+    shared = seen_histories._sharing(history, longer, list(history))
     pd.testing.assert_frame_equal(shared, history)
     assert [
         name
