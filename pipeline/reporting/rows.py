@@ -21,6 +21,8 @@ SENTENCE_WIDTH = 100
 MOST_NAMED = 12
 #: Numbers below it have four significant digits in a table, others four decimals.
 SMALL = 0.001
+#: What is between two columns of a table.
+COLUMN_GAP = "  "
 #: Columns of a table that no line is folded in.
 UNFOLDED_WIDTH = 100_000
 
@@ -76,11 +78,32 @@ def align(
         right: by column, True: on the right.
         width: columns of the terminal, into which long texts are folded; None: nothing is folded.
     """
+    from rich.cells import cell_len
+
+    rows = [columns, *cells]
+    sizes = [[cell_len(text) for text in row] for row in rows]
+    widest = [max(of_column) for of_column in zip(*sizes, strict=True)]
+    is_narrow = sum(widest) + len(COLUMN_GAP) * (len(widest) - 1) <= (width or UNFOLDED_WIDTH)
+    if not (is_narrow and all(text.isprintable() for row in rows for text in row)):
+        return _folded(columns, cells, right, width)
+    return "\n".join(
+        COLUMN_GAP.join(
+            " " * (most - size) + text if to_right else text + " " * (most - size)
+            for text, size, most, to_right in zip(row, row_sizes, widest, right, strict=True)
+        ).rstrip()
+        for row, row_sizes in zip(rows, sizes, strict=True)
+    )
+
+
+def _folded(
+    columns: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[bool], width: int | None
+) -> str:
+    """Return what `align` does where texts are folded; rich takes ten times as long."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="")
+    table = Table(box=None, padding=(0, len(COLUMN_GAP), 0, 0), pad_edge=False, header_style="")
     for name, to_right in zip(columns, right, strict=True):
         fixed = to_right or width is None
         side: Literal["left", "right"] = "right" if to_right else "left"

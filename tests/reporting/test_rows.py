@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import SettingsError
-from pipeline.reporting import FORMATS, format_rows
+from pipeline.reporting import FORMATS, format_rows, rows
 from pipeline.tables import SCORES
 
 FRAME = pd.DataFrame(
@@ -77,3 +77,14 @@ def test_an_empty_table_has_its_columns(form):
 def test_an_unknown_format_is_refused():
     with pytest.raises(SettingsError, match="--format is 'xml'; table, json, csv are possible"):
         format_rows(SCORES.empty(), "xml")
+
+
+@pytest.mark.parametrize("width", [None, 100])
+def test_what_fits_is_aligned_as_where_something_is_folded(width):
+    columns = ["ticker", "", "数"]
+    cells = [["AAPL", "", "1.5"], ["株式会社", "é – ß", "-10.25"], ["a b", "x", "🙂"]]
+    for right in ([False, False, True], [True, True, False]):
+        assert rows.align(columns, cells, right, width) == rows._folded(
+            columns, cells, right, width
+        )
+    assert rows.align(columns, [], [True] * 3) == rows._folded(columns, [], [True] * 3, None)
