@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -159,9 +160,7 @@ def window_digests(windows: Windows) -> Array:
     Windows with equal digests are forecast with equal bits by a network that numpy serves: by this
     version of numpy, on a processor of this kind.
     """
-    where = np.show_config(mode="dicts")["SIMD Extensions"]
-    about = json.dumps([ARITHMETIC, np.__version__, where], sort_keys=True)
-    key = hashlib.sha256(about.encode()).digest()
+    key = _arithmetic_digest()
     decisive = zip(windows.past, windows.offset, windows.scale, strict=True)
     digests = [
         hashlib.blake2b(
@@ -170,6 +169,14 @@ def window_digests(windows: Windows) -> Array:
         for past, offset, scale in decisive
     ]
     return np.frombuffer(b"".join(digests), "uint8").reshape(len(windows), 16)
+
+
+@cache
+def _arithmetic_digest() -> bytes:
+    """Return a digest of what decides the last bits of numpy's results."""
+    where = np.show_config(mode="dicts")["SIMD Extensions"]
+    about = json.dumps([ARITHMETIC, np.__version__, where], sort_keys=True)
+    return hashlib.sha256(about.encode()).digest()
 
 
 def _stacked(networks: Sequence[NumpyNetwork]) -> dict[str, Array]:

@@ -82,7 +82,7 @@ def anchors_of(history: pd.DataFrame, spec: Spec, volatility: Floats) -> Anchors
     if DEVIATION.format(spec.horizon) not in history.columns:
         return Anchors(np.zeros_like(walk), walk)
     centres, deviations = (
-        history[[name.format(ahead) for ahead in aheads]].to_numpy("float64")
+        np.column_stack([history[name.format(ahead)].to_numpy("float64") for ahead in aheads])
         for name in (CENTRE, DEVIATION)
     )
     known = np.isfinite(deviations) & np.isfinite(centres)

@@ -147,6 +147,8 @@ def fill_gaps(history: pd.DataFrame) -> pd.DataFrame:
     Only inputs are ever filled, never a target or a naive forecast; `Dataset.masked_cells` counts
     them.
     """
+    if not any(np.isnan(history[name].to_numpy()).any() for name in (*OHLCV, "adj_close")):
+        return history
     table = history.copy()
     for name in CARRIED:
         table[name] = table[name].ffill().bfill()
@@ -176,8 +178,8 @@ def complete_windows(windows: Windows, history: pd.DataFrame, spec: Spec) -> np.
 
 def rollable_windows(windows: Windows, spec: Spec) -> np.ndarray:
     """Return True where a window is finite, also rolled forward to the horizon, bool (n,)."""
-    finite = np.ones(len(windows), bool)
-    for ahead in range(0, spec.horizon, spec.outputs):
+    finite = windows.finite
+    for ahead in range(spec.outputs, spec.horizon, spec.outputs):
         finite &= windows.rolled(np.repeat(windows.last[:, None], ahead, axis=1)).finite
     return finite
 

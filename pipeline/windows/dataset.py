@@ -173,7 +173,7 @@ class Windows:
 
     def take(self, rows: np.ndarray | slice, horizon: int | None = None) -> Windows:
         """Return some of the windows; with `horizon`, only that many sessions ahead."""
-        return dataclasses.replace(
+        taken = dataclasses.replace(
             self,
             values=self.values[rows],
             target_values=self.target_values[rows],
@@ -186,6 +186,9 @@ class Windows:
             origins=self.origins[rows],
             sessions=self.sessions[rows, :horizon],
         )
+        if normalised := vars(self).get("_normalised"):  # each window is by itself
+            vars(taken)["_normalised"] = tuple(each[rows] for each in normalised)
+        return taken
 
     def rolled(self, prices: np.ndarray) -> Windows:
         """Return the windows h sessions later, as if `prices` (n, h) had happened.

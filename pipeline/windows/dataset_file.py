@@ -18,7 +18,7 @@ import numpy as np
 
 from pipeline.errors import LookAtTheData, NotEnoughHistory
 from pipeline.tables import HISTORY, OHLCV, SESSION_DTYPE, column
-from pipeline.windows.anchors import anchor_columns, with_columns
+from pipeline.windows.anchors import anchor_columns
 from pipeline.windows.cutting import (
     CARRIED,
     complete_windows,
@@ -104,9 +104,9 @@ def decode(data: bytes) -> tuple[Spec, pd.DataFrame]:
             f"This dataset file cannot be read ({error}). Delete it and repeat build_windows."
         ) from None
     columns["session"] = sessions.astype("datetime64[D]").astype(SESSION_DTYPE)
-    columns["ticker"] = spec.ticker
-    history = HISTORY.conform(pd.DataFrame({name: columns[name] for name in HISTORY.columns}))
-    return spec, with_columns(history, dict(zip(added, anchors.T, strict=True)))
+    columns["ticker"] = pd.Series([spec.ticker], dtype="str").repeat(len(values)).array
+    ordered = {name: columns[name] for name in HISTORY.columns}
+    return spec, pd.DataFrame({**ordered, **dict(zip(added, anchors.T, strict=True))})
 
 
 def load_dataset(data: bytes, fitted_on: bytes | None = None) -> Dataset:
@@ -206,7 +206,7 @@ def live_part(history: pd.DataFrame, spec: Spec) -> pd.DataFrame:
     # What is remembered at a window's first session may itself be a volatility.
     remembered = context if spec.normalisation.memory else 0
     span = max(context, remembered + LONGEST_MEMORY + 1) + REPLAYED
-    whole = history[list(CARRIED)].notna().all(axis=1).to_numpy()
+    whole = np.logical_and.reduce([history[name].notna().to_numpy() for name in CARRIED])
     whole = whole[: max(len(history) - span + 1, 1)]
     return history.iloc[whole.nonzero()[0].max(initial=0) :]
 
