@@ -1,9 +1,9 @@
-"""Take the README's pictures of real servers after real runs of the sample.
+"""Take the documentation's pictures of real servers after real runs of the sample.
 
     python -m benchmarks.pictures
 
 The runs are two months of the sample, and a second recipe. The pictures are written to
-`benchmarks/pictures/`, and the figures of the comparisons are printed. It takes some ten minutes;
+`docs/pictures/`, and the figures of the comparisons are printed. It takes some ten minutes;
 `make browser` installs the browser that it needs.
 """
 
@@ -23,7 +23,7 @@ from pipeline.settings import Settings
 from tests import servers
 from tests.browser import chromium, log_in, watched
 
-FOLDER = Path(__file__).parent / "pictures"
+FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
 SESSION, DAG = "2013-03-01", "daily_forecast_sample"
 #: Both months' networks are trained and measured on the first sessions of the months.
 MONTHS = ("2013-02-01", "2013-03-01")

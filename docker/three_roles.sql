@@ -1,5 +1,5 @@
 -- For a volume of an older version, whose one role, the superuser `stockcast`, owned all: makes of it what databases.sql makes of a new
--- one. README, "How to upgrade", has the command. Everything that uses the databases must have ended; repeating it changes nothing.
+-- one. docs/how-to/upgrade.md has the command. Everything that uses the databases must have ended; repeating it changes nothing.
 \set ON_ERROR_STOP on
 \getenv password POSTGRES_PASSWORD
 \getenv airflow_password POSTGRES_AIRFLOW_PASSWORD

@@ -36,7 +36,7 @@ EXPECTED_VALUES = {
     "string_pattern_mismatch": "https://..., http://... or mailto:...",
 }
 
-#: The settings below their headings, as help texts and the README show them.
+#: The settings below their headings, as help texts and the documentation show them.
 SETTING_GROUPS = {
     "What to run": (
         "universe",

@@ -3,17 +3,17 @@
 import datetime as dt
 import re
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 from pipeline.cli.commands import COMMANDS, find_command
 from pipeline.models import DEFAULT, RECIPES
 from pipeline.universes import Universe, load_universes
-from tests.readme_tables import ROOT, TABLES, own_parameters
+from tests.documents import PAGES, ROOT, SITE, documentation, page
+from tests.reference import PARTS, own_parameters, with_part
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = ["README.md", "benchmarks/README.md"]
-#: The files whose recipes the README's table must show. A recipe of your own needs no row.
+#: The files whose recipes the table must show. A recipe of your own needs no row.
 SHOWN_FILES = [
     *(f"literature.{source}" for source in ("weng", "sezer", "fastnu", "yadav", "castilla")),
     *(f"literature.{source}" for source in ("ganegedara", "walia", "aungiers")),
@@ -21,10 +21,10 @@ SHOWN_FILES = [
 ]
 
 
-@pytest.mark.parametrize("name", TABLES)
-def test_the_readme_has_the_table_that_the_code_makes(name):
-    table = TABLES[name]()
-    assert table in README, f"README.md should have this table:\n\n{table}\n"
+@pytest.mark.parametrize(("name", "part"), PARTS)
+def test_a_page_has_the_parts_that_the_code_makes(name, part):
+    fresh = with_part(page(name), part, PARTS[name, part]())
+    assert page(name) == fresh, f"`python -m tests.reference` writes {part} of {name} anew"
 
 
 def test_every_flag_and_command_has_a_help_text():
@@ -37,39 +37,64 @@ def test_every_flag_and_command_has_a_help_text():
     assert silent == []
 
 
-def test_links_lead_to_headings_and_the_contents_to_every_how_to():
-    linked = re.findall(r"\]\(#([\w-]+)\)", README)
-    assert [link for link in linked if link not in map(_anchor, _headings())] == []
-    contents = README.partition("**Contents**")[2].partition("\n## ")[0]
-    wanted = [title for title in _headings() if title.startswith("How to ")]
-    assert wanted and [title for title in wanted if f"(#{_anchor(title)})" not in contents] == []
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_to_files_and_headings_that_are_there(name):
+    folder = (ROOT / name).parent
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose(page(name))):
+        target, _, anchor = link.partition("#")
+        file = folder / target if target else ROOT / name
+        if "://" not in link and not (file.is_file() and (not anchor or anchor in anchors(file))):
+            broken.append(link)
+    assert broken == []
 
 
-def _anchor(title: str) -> str:
-    """Return what a page of Markdown calls a heading in its links."""
-    return re.sub(r"[^\w -]", "", title).lower().replace(" ", "-")
+def prose(text: str) -> str:
+    """Return a page without its blocks of code."""
+    return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
-def _headings() -> list[str]:
-    prose = re.sub(r"^```.*?^```$", "", README, flags=re.MULTILINE | re.DOTALL)
-    return re.findall(r"^##+ (.*)$", prose, re.MULTILINE)
+def anchors(file: Path) -> list[str]:
+    """Return what links call the headings of a page."""
+    titles = re.findall(r"^#+ (.*)$", prose(file.read_text(encoding="utf-8")), re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles]
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_files_that_a_page_links_to_or_shows_are_there(page):
-    linked = re.findall(r"\]\(([^)#\s]+)\)", (ROOT / page).read_text(encoding="utf-8"))
-    local = [link for link in linked if "://" not in link]
-    assert [link for link in local if not ((ROOT / page).parent / link).is_file()] == []
-    pictures = sum(link.startswith("benchmarks/pictures/") for link in local)
-    assert page != "README.md" or pictures >= 6
+def test_the_index_of_guides_links_to_each():
+    guides = {Path(name).name for name in SITE if name.startswith("docs/how-to/")} - {"index.md"}
+    linked = set(re.findall(r"\]\(([\w-]+\.md)\)", page("docs/how-to/index.md")))
+    assert linked == guides
 
 
-def test_the_readme_names_every_universe():
-    assert [name for name in load_universes() if name not in README] == []
+def test_the_readme_is_read_in_a_minute_and_leads_to_the_pages():
+    lines = page("README.md").splitlines()
+    assert len(lines) <= 120
+    linked = re.findall(r"\]\((docs/[^)#]+)\)", "\n".join(lines))
+    kinds = {Path(name).parent for name in SITE} - {Path("docs")}
+    assert {Path(name).parent for name in linked} >= kinds
 
 
-def test_the_readmes_table_of_recipes_shows_all_of_the_shipped_files_and_no_others():
-    table = re.search(r"^\| recipe \| source \|.*\n((?:\|.*\n)+)", README, re.MULTILINE)[1]
+def test_what_the_readme_shows_stands_in_the_pages_word_for_word():
+    shown = page("README.md").partition("```text\n")[2].partition("```")[0]
+    assert shown and shown in page("docs/tutorial/first-forecast.md")
+    figures = re.findall(r"\d\.\d{3}|\d+\.\d%", page("README.md").partition("How good")[2])
+    assert figures
+    assert [each for each in figures if each not in page("docs/explanation/accuracy.md")] == []
+
+
+def test_the_drawing_of_the_day_is_the_one_of_the_pages_in_airflow():
+    drawn = ROOT / "pipeline/scheduling/pages/static/day.svg"
+    assert (ROOT / "docs/pictures/day.svg").read_bytes() == drawn.read_bytes()
+
+
+def test_every_universe_is_named():
+    assert [name for name in load_universes() if name not in documentation()] == []
+
+
+def test_the_table_of_recipes_shows_all_of_the_shipped_files_and_no_others():
+    table = re.search(
+        r"^\| recipe \| source \|.*\n((?:\|.*\n)+)", page("docs/reference/recipes.md"), re.MULTILINE
+    )[1]
     named = {
         name for row in table.splitlines() for name in re.findall(r"`([^`]+)`", row.split("|")[1])
     }
@@ -79,28 +104,29 @@ def test_the_readmes_table_of_recipes_shows_all_of_the_shipped_files_and_no_othe
     assert shipped | {DEFAULT.name} == named
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_files_that_a_page_names_are_there(page):
-    text = (ROOT / page).read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", [*SITE, "README.md", "benchmarks/README.md"])
+def test_files_that_a_page_names_are_there(name):
     folders = "pipeline|dags|expectations|tests|docker|benchmarks"
-    named = set(re.findall(rf"`((?:{folders})/[\w./-]+)`", text))
+    named = set(re.findall(rf"`((?:{folders})/[\w./-]+)`", page(name)))
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_no_placeholder_is_left(page):
-    assert re.findall(r"@@\w*|TODO|FIXME|XXX", (ROOT / page).read_text(encoding="utf-8")) == []
+@pytest.mark.parametrize("name", [*SITE, "README.md", "benchmarks/README.md"])
+def test_no_placeholder_is_left(name):
+    assert re.findall(r"@@\w*|TODO|FIXME|XXX", page(name)) == []
 
 
-def test_the_readme_knows_how_much_history_a_network_needs():
+def test_the_guide_knows_how_much_history_a_network_needs():
     universe = Universe("any", "sample", ("IBM",))
     spec = DEFAULT.spec("IBM", dt.date(2013, 3, 1), "close", universe.horizon)
-    assert f"Enough are {spec.needed_sessions} sessions" in README.replace("\n", " ")
+    assert f"Enough are {spec.needed_sessions} sessions" in page(
+        "docs/how-to/add-a-ticker.md"
+    ).replace("\n", " ")
 
 
-def test_commands_in_the_readme_parse():
-    lines = re.findall(r"^stockcast (.*?)(?:  +#.*)?$", README, re.MULTILINE)
-    lines += re.findall(r"\| `stockcast ([^`]*)`", README)
+def test_commands_in_the_pages_parse():
+    lines = re.findall(r"^stockcast (.*?)(?:  +#.*)?$", documentation(), re.MULTILINE)
+    lines += re.findall(r"\| `stockcast ([^`]*)`", documentation())
     assert lines
     for line in lines:
         name, *arguments = line.split()

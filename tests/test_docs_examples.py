@@ -19,7 +19,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import yaml
@@ -31,9 +30,8 @@ from pipeline.errors import StockcastError
 from pipeline.models import BASELINES, PUBLISHED, RECIPES, har
 from pipeline.settings import Settings, variables
 from pipeline.universes import declared_name, load_universes
+from tests.documents import PAGES, ROOT, page
 
-ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")
 #: The program of a Python block's test, by what the block holds.
 PYTHON = {
     "mlflow.keras.load_model": "tests/test_docs_examples.py",
@@ -56,10 +54,10 @@ class Block:
 def blocks(*languages: str) -> list[Block]:
     """All blocks of all pages, or those in these languages."""
     found = []
-    for page in PAGES:
-        text = (ROOT / page).read_text(encoding="utf-8")
+    for name in PAGES:
+        text = page(name)
         for match in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
-            found.append(Block(page, text[: match.start()].count("\n") + 1, match[1], match[2]))
+            found.append(Block(name, text[: match.start()].count("\n") + 1, match[1], match[2]))
     return [block for block in found if not languages or block.language in languages]
 
 
@@ -201,26 +199,21 @@ def test_every_command_is_one_that_its_program_takes(where, command):
 def mentioned() -> list[tuple[str, str]]:
     """Page and command of every command in the middle of a sentence or a table."""
     found = []
-    for page in PAGES:
-        prose = re.sub(
-            r"^```.*?^```$",
-            "",
-            (ROOT / page).read_text(encoding="utf-8"),
-            flags=re.MULTILINE | re.DOTALL,
-        )
+    for name in PAGES:
+        prose = re.sub(r"^```.*?^```$", "", page(name), flags=re.MULTILINE | re.DOTALL)
         found += [
-            (page, " ".join(code.split()))
+            (name, " ".join(code.split()))
             for _, code in re.findall(r"(`+)(.+?)\1", prose, re.DOTALL)
         ]
     return [
-        (page, code)
-        for page, code in found
+        (name, code)
+        for name, code in found
         if code.startswith(("stockcast ", "make ", "python -m pipeline"))
     ]
 
 
 def test_commands_in_the_middle_of_a_sentence_are_ones_that_their_programs_take():
-    problems = {f"{page}: {command}": _problem_of(command) for page, command in mentioned()}
+    problems = {f"{name}: {command}": _problem_of(command) for name, command in mentioned()}
     assert len(problems) > 30
     assert {command: problem for command, problem in problems.items() if problem} == {}
 
@@ -277,22 +270,20 @@ def test_universes_that_a_page_shows_can_be_used(tmp_path):
         file = tmp_path / f"{number}.toml"
         file.write_text(block.text, encoding="utf-8")
         made = load_universes(file)
-        page = (ROOT / block.page).read_text(encoding="utf-8")
-        assert all(f"UNIVERSE={name}" in page and f"daily_forecast_{name}" in page for name in made)
+        text = page(block.page)
+        assert all(f"UNIVERSE={name}" in text and f"daily_forecast_{name}" in text for name in made)
 
 
 def test_benchmarks_that_a_page_names_are_there_and_take_what_it_gives():
     found = 0
-    for page in PAGES:
-        for name, rest in re.findall(
-            r"`python -m benchmarks\.(\w+)([^`]*)`", (ROOT / page).read_text(encoding="utf-8")
-        ):
+    for where in PAGES:
+        for name, rest in re.findall(r"`python -m benchmarks\.(\w+)([^`]*)`", page(where)):
             module = ROOT / "benchmarks" / f"{name}.py"
-            assert module.exists(), f"{page} names benchmarks.{name}"
+            assert module.exists(), f"{where} names benchmarks.{name}"
             program = module.read_text(encoding="utf-8")
             assert [
                 flag for flag in re.findall(r"--[\w-]+", rest) if f'"{flag}"' not in program
-            ] == [], f"{page}: benchmarks.{name}{rest}"
+            ] == [], f"{where}: benchmarks.{name}{rest}"
             found += 1
     assert found > 5
 
@@ -301,7 +292,7 @@ def test_benchmarks_that_a_page_names_are_there_and_take_what_it_gives():
 
 
 @pytest.mark.slow
-def test_the_readmes_python_loads_what_was_published(made_day):
+def test_the_python_of_a_page_loads_what_was_published(made_day):
     parts, _ = made_day
     program = block_with("mlflow.keras.load_model")
     program = program.replace("http://127.0.0.1:5000", parts.settings.tracking_uri).replace(

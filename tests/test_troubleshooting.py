@@ -1,7 +1,7 @@
-"""The README's Troubleshooting quotes messages of the program: each is provoked here.
+"""docs/reference/error-messages.md quotes messages of the program: each is provoked here.
 
-A message that was reworded fails its test, which prints what the README should quote. `...` in the
-README stands for what varies.
+A message that was reworded fails its test, which prints what the page should quote. `...` stands
+there for what varies.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from pipeline.tables import CHECKS, FORECASTS, PRICE_COLUMNS, PRICE_CURRENCIES
 from pipeline.tracking import Tracker
 from pipeline.universes import Universe
 from tests.daily.quick_days import QuickGate
+from tests.documents import ROOT, page
 from tests.made_days import NOW, MadeParts, made_source
 from tests.made_prices import LAST
 from tests.made_publications import KNOWN_AT, fill
@@ -57,15 +58,11 @@ from tests.price_service_server import (
 )
 from tests.servers import free_port, json_server
 
-ROOT = Path(__file__).parents[1]
-SECTION = (
-    (ROOT / "README.md")
-    .read_text(encoding="utf-8")
-    .partition("\n## Troubleshooting\n")[2]
-    .partition("\n## ")[0]
-)
-#: What the README quotes, in its order.
-QUOTED = [text.strip() for _, text in re.findall(r"^- (`+)(.*?)\1<br>$", SECTION, re.MULTILINE)]
+ERRORS = "docs/reference/error-messages.md"
+#: What the page quotes, in its order.
+QUOTED = [
+    text.strip() for _, text in re.findall(r"^- (`+)(.*?)\1<br>$", page(ERRORS), re.MULTILINE)
+]
 
 
 class Stranger:
@@ -609,21 +606,21 @@ WAYS = [
 
 
 def test_every_quoted_message_is_provoked_and_every_provoked_one_quoted():
-    assert len(QUOTED) > 30, "the messages of Troubleshooting are no longer found"
+    assert len(QUOTED) > 30, "its messages are no longer found"
     known = {message: [words for words in PROVOKED if words in message] for message in QUOTED}
     assert {message: words for message, words in known.items() if len(words) != 1} == {}, (
         "give each one way in PROVOKED"
     )
     assert set(PROVOKED) - {words for [words] in known.values()} == set(), (
-        "README.md, Troubleshooting, quotes these no more"
+        f"{ERRORS} quotes these no more"
     )
 
 
 @pytest.mark.parametrize("words", WAYS)
-def test_the_program_says_what_the_readme_quotes(stranger, words):
+def test_the_program_says_what_the_page_quotes(stranger, words):
     [quoted] = [message for message in QUOTED if words in message]
     message = PROVOKED[words](stranger)
     pattern = ".*".join(map(re.escape, quoted.split("...")))
     assert re.fullmatch(pattern, message), (
-        f"README.md, Troubleshooting, quotes\n  {quoted}\nbut the program says\n  {message}"
+        f"{ERRORS} quotes\n  {quoted}\nbut the program says\n  {message}"
     )

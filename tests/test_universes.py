@@ -11,7 +11,7 @@ from pipeline.settings import Settings
 from pipeline.universes import Universe, as_ticker, check_ticker, load_universes
 
 
-def test_the_shipped_universes_are_the_three_that_the_readme_names():
+def test_the_shipped_universes_are_the_three_that_the_pages_name():
     universes = load_universes()
     shipped = {
         name: (universe.source, universe.calendar, universe.scheduled)

@@ -9,10 +9,10 @@ Read are all price files of the folder itself, in either of two forms, also side
 Of copies of a file (`AAPL (1).csv`), the newest download is read. A name that any download may have
 (`download.csv`) is a ticker where it is asked for, only.
 
-`formats` reads what their producers write; docs/price-files.md lists it. Nothing in a file is
-filled in. Splits and dividends that it has become actions, and prices that are adjusted for its
-splits are as traded again. A series without volume has a volume of 0, one of closes alone has no
-other prices.
+`formats` reads what their producers write; docs/reference/price-files.md lists it. Nothing in a
+file is filled in. Splits and dividends that it has become actions, and prices that are adjusted for
+its splits are as traded again. A series without volume has a volume of 0, one of closes alone has
+no other prices.
 """
 
 from __future__ import annotations

@@ -28,8 +28,9 @@ from tests.docker.container_files import (
     services,
     values,
 )
+from tests.documents import documentation, page
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+GUIDE = page("docs/how-to/run-in-containers.md")
 
 
 def test_compose_files_fit_the_compose_schema():
@@ -145,7 +146,7 @@ def test_images_of_others_are_pinned():
 
 
 def test_the_documentation_starts_what_there_is():
-    lines = re.findall(r"^docker compose .*?(?=  |$)", README, re.MULTILINE)
+    lines = re.findall(r"^docker compose .*?(?=  |$)", documentation(), re.MULTILINE)
     started = {
         re.search(r"--file docker/(\S+)", line)[1]: re.findall(r"--scale (\w+)=", line)
         for line in lines
@@ -155,7 +156,7 @@ def test_the_documentation_starts_what_there_is():
 
 
 def test_the_store_of_one_host_may_be_a_file_in_its_volume():
-    for text in (files()[".env.example"], README):
+    for text in (files()[".env.example"], GUIDE):
         [path] = re.findall(r"sqlite:///(/[\w/.]+)", text)
         [volume] = services(files(), SINGLE)["scheduler"]["volumes"]
         assert Path(path).parent == Path(volume.split(":")[1])

@@ -1,4 +1,4 @@
-"""The README's steps for adding a recipe, followed on a copy of the project that lacks it."""
+"""The guide's steps for adding a recipe, followed on a copy of the project that lacks it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.documents import ROOT, page
 from tests.made_prices import LAST, random_walk
 
-ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+GUIDE = page("docs/how-to/add-a-recipe.md")
 RECIPE, LISTING = "pipeline/models/literature/castilla.py", "pipeline/models/registry.py"
 #: Recipes in a file of its own, made from a shipped one.
 ANOTHER = '''
@@ -44,7 +44,7 @@ def replace_in(file: Path, old: str, new: str) -> None:
 
 @pytest.fixture
 def without(tmp_path: Path) -> Path:
-    """A copy of the project without the recipe that the README adds."""
+    """A copy of the project without the recipe that the guide adds."""
     copied(["pipeline", "expectations"], tmp_path)
     (tmp_path / RECIPE).unlink()
     replace_in(tmp_path / LISTING, '    "literature.castilla",\n', "")
@@ -67,17 +67,12 @@ def stockcast(project: Path, *arguments: str) -> subprocess.CompletedProcess[str
     )
 
 
-def section() -> str:
-    """Return the README's text on adding a recipe."""
-    return re.search(r"^### How to add a recipe$(.*?)^### ", README, re.S | re.M)[1]
-
-
 @pytest.mark.slow
 def test_one_file_and_one_line_make_a_recipe_that_is_listed_trained_and_measured(without):
     missing = stockcast(without, "recipes", "--recipe", "castilla")
     assert (missing.returncode, "There is no recipe 'castilla'" in missing.stderr) == (2, True)
 
-    file, line = re.findall(r"^```python\n(.*?)^```", section(), re.S | re.M)
+    file, line = re.findall(r"^```python\n(.*?)^```", GUIDE, re.S | re.M)
     (without / RECIPE).write_text(file, encoding="utf-8")
     replace_in(without / LISTING, "FILES = (\n", f"FILES = (\n{line}")
 
@@ -97,7 +92,7 @@ def test_one_file_and_one_line_make_a_recipe_that_is_listed_trained_and_measured
 @pytest.mark.slow
 def test_one_more_recipe_keeps_the_projects_tests_green(tmp_path):
     copied(["pipeline", "expectations", "tests", "benchmarks", "docker", "docs"], tmp_path)
-    for file in ("README.md", "Makefile", "pyproject.toml"):
+    for file in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "Makefile", "pyproject.toml"):
         shutil.copy(ROOT / file, tmp_path / file)
     (tmp_path / "pipeline/models/literature/another.py").write_text(ANOTHER, encoding="utf-8")
     replace_in(tmp_path / LISTING, "FILES = (\n", 'FILES = (\n    "literature.another",\n')
@@ -117,6 +112,6 @@ def test_one_more_recipe_keeps_the_projects_tests_green(tmp_path):
     assert "[castilla-week]" in done.stdout and "[castilla-week.faithful]" in done.stdout
 
 
-def test_the_readme_shows_the_recipe_as_it_is():
+def test_the_guide_shows_the_recipe_as_it_is():
     recipe = (ROOT / RECIPE).read_text(encoding="utf-8")
-    assert f"```python\n{recipe}```" in section()
+    assert f"```python\n{recipe}```" in GUIDE

@@ -33,7 +33,7 @@ class Format:
     Attributes:
         name: as people know it.
         write: returns the files by name.
-        outcome: what happens, for docs/price-files.md.
+        outcome: what happens, for docs/reference/price-files.md.
         bars: what is read; None: nothing is, with `outcome`.
         ticker: whose they are.
         actions: kind and value of what the file has besides, on the 20th session.

@@ -15,7 +15,7 @@ from pipeline.tables import OHLCV
 from tests.prices.made_csv import fetch_all
 from tests.prices.made_formats import DAYS, FORMATS, SPLIT_DAY, Format
 
-PAGE = Path(__file__).parents[2] / "docs" / "price-files.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "price-files.md"
 
 
 def write_files(folder: Path, form: Format) -> None:
@@ -72,4 +72,4 @@ def formats_table() -> str:
 
 def test_the_page_of_price_files_lists_each_of_them():
     table = formats_table()
-    assert table in PAGE.read_text(encoding="utf-8"), f"docs/price-files.md should have:\n{table}"
+    assert table in PAGE.read_text(encoding="utf-8"), f"{PAGE} should have:\n{table}"

@@ -3,7 +3,7 @@
 They are those that yfinance's own repair looks for, and more. Nothing that is stored is repaired: a
 fault is read repaired, masked, recorded or holds its ticker back; nothing is left of it once Yahoo
 shows the right bars.
-docs/price-faults.md has the table of them.
+docs/reference/price-faults.md has the table of them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.yahoo_server import YahooServer
 
 pytestmark = pytest.mark.slow
 
-PAGE = Path(__file__).parents[2] / "docs" / "price-faults.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "price-faults.md"
 FIRST, LAST = dt.date(2022, 1, 3), dt.date(2024, 7, 1)
 #: NVDA's ten new shares for one.
 SPLIT_DAY = dt.date(2024, 6, 10)
@@ -213,7 +213,7 @@ def faults_table() -> str:
 
 def test_the_page_has_the_table_that_these_cases_make():
     table = faults_table()
-    assert table in PAGE.read_text(encoding="utf-8"), f"docs/price-faults.md should have:\n{table}"
+    assert table in PAGE.read_text(encoding="utf-8"), f"{PAGE} should have:\n{table}"
 
 
 def rules_of(verdict: GateVerdict) -> set[tuple[str, str]]:

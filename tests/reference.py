@@ -1,16 +1,19 @@
-"""The README's tables, made from the code."""
+"""The parts of the documentation that are made from the code.
+
+    python -m tests.reference
+
+writes each between its marks, `<!-- commands -->` and `<!-- end -->`; `test_docs.py` holds them.
+"""
 
 import ast
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pipeline.cli.commands import COMMANDS
 from pipeline.settings import PREFIX, SETTING_GROUPS, Settings
+from tests.documents import ROOT, page
 from tests.test_architecture import ROOMS, modules
-
-ROOT = Path(__file__).parents[1]
 
 
 def settings_table() -> str:
@@ -48,12 +51,26 @@ def rooms_table() -> str:
     return _table("| room | what it is for |", rows)
 
 
-TABLES = {
-    "settings": settings_table,
-    "commands": commands_table,
-    "make": make_table,
-    "rooms": rooms_table,
+#: What makes a part, by its page and its name there.
+PARTS: dict[tuple[str, str], Callable[[], str]] = {
+    ("docs/reference/settings.md", "settings"): settings_table,
+    ("docs/reference/commands.md", "commands"): commands_table,
+    ("docs/reference/commands.md", "make"): make_table,
+    ("docs/explanation/architecture.md", "rooms"): rooms_table,
 }
+
+
+def with_part(text: str, name: str, part: str) -> str:
+    """Return a page's text with another part between the marks of that name."""
+    begin, end = f"<!-- {name} -->", "<!-- end -->"
+    before, found, after = text.partition(begin)
+    assert found and end in after, f"a page should have the marks {begin} and {end}"
+    return f"{before}{begin}\n\n{part}\n\n{end}{after.partition(end)[2]}"
+
+
+def main() -> None:
+    for (name, part), make in PARTS.items():
+        (ROOT / name).write_text(with_part(page(name), part, make()), encoding="utf-8")
 
 
 def own_parameters(name: str) -> list[Any]:
@@ -94,3 +111,7 @@ def _table(head: str, rows: list[str]) -> str:
 def _with_code(text: str) -> str:
     """Return a line of the Makefile, with its examples marked as such."""
     return re.sub(r"make \w+ \[.*", lambda example: f"`{example[0]}`", text)
+
+
+if __name__ == "__main__":
+    main()
