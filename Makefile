@@ -10,7 +10,7 @@ COMPILE = uv pip compile --universal --python-version 3.11 --fork-strategy fewes
 	--no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit browser fuzz chaos cluster-test up down status lint format lock dist clean venv
+.PHONY: help run test unit browser fuzz chaos cluster-test up down status lint format docs lock dist clean venv
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,11 @@ lint: $(INSTALLED) ## check style, formatting and types
 
 format: $(INSTALLED) ## format the code
 	$(PY) -m ruff format .
+
+docs: $(INSTALLED) ## build the documentation as a site that needs no network, into build/docs
+	@$(PY) -m tests.reference
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+	@echo "build/docs/index.html"
 
 dist: $(INSTALLED) ## build the source distribution and the wheel of it into dist/
 	rm -rf dist

