@@ -2,7 +2,6 @@
 
 import datetime as dt
 import re
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -11,20 +10,21 @@ from pipeline.cli.commands import COMMANDS, find_command
 from pipeline.models import DEFAULT, RECIPES
 from pipeline.universes import Universe, load_universes
 from tests.documents import PAGES, ROOT, SITE, documentation, page
-from tests.reference import PARTS, own_parameters, with_part
+from tests.reference_pages.commands import own_parameters
+from tests.reference_pages.parts import PARTS, with_part
+from tests.reference_pages.recipes import shown_recipes
 
-#: The files whose recipes the table must show. A recipe of your own needs no row.
-SHOWN_FILES = [
-    *(f"literature.{source}" for source in ("weng", "sezer", "fastnu", "yadav", "castilla")),
-    *(f"literature.{source}" for source in ("ganegedara", "walia", "aungiers")),
-    *(f"toys.{source}" for source in ("statquest", "aungiers_sine", "meetup")),
+#: Airflow is imported for its description.
+SLOW_PARTS = ("rest",)
+WITH_SPEED = [
+    pytest.param(*each, marks=pytest.mark.slow if each[1] in SLOW_PARTS else ()) for each in PARTS
 ]
 
 
-@pytest.mark.parametrize(("name", "part"), PARTS)
+@pytest.mark.parametrize(("name", "part"), WITH_SPEED)
 def test_a_page_has_the_parts_that_the_code_makes(name, part):
     fresh = with_part(page(name), part, PARTS[name, part]())
-    assert page(name) == fresh, f"`python -m tests.reference` writes {part} of {name} anew"
+    assert page(name) == fresh, f"`python -m tests.reference_pages` writes {part} of {name} anew"
 
 
 def test_every_flag_and_command_has_a_help_text():
@@ -98,10 +98,8 @@ def test_the_table_of_recipes_shows_all_of_the_shipped_files_and_no_others():
     named = {
         name for row in table.splitlines() for name in re.findall(r"`([^`]+)`", row.split("|")[1])
     }
+    assert named == {recipe.name for recipe in shown_recipes()}
     assert named <= {recipe.name for recipe in RECIPES}
-    files = [import_module(f"pipeline.models.{file}") for file in SHOWN_FILES]
-    shipped = {recipe.name for file in files for recipe in file.RECIPES}
-    assert shipped | {DEFAULT.name} == named
 
 
 @pytest.mark.parametrize("name", [*SITE, "README.md", "benchmarks/README.md"])

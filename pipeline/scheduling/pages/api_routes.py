@@ -140,7 +140,7 @@ def earlier_rows(
     parts: PartsOfPages,
     series: RequestedSeries,
     session: RequestedSession,
-    horizon: Annotated[int, Query(ge=1)] = 1,
+    horizon: Annotated[int, Query(ge=1, description="Sessions ahead.")] = 1,
     form: Form = "json",
 ) -> Response:
     """Answer with one row per session that was forecast."""
@@ -166,7 +166,9 @@ def score_rows(
     parts: PartsOfPages,
     series: RequestedSeries,
     rows: RequestedRows,
-    by: Literal["recipe", "ticker", "horizon", "month"] = "ticker",
+    by: Annotated[
+        Literal["recipe", "ticker", "horizon", "month"], Query(description="What a row is of.")
+    ] = "ticker",
     form: Form = "json",
 ) -> Response:
     """Answer with one row per group."""
