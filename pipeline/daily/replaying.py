@@ -1,8 +1,8 @@
 """Replaying: the chosen forecaster over the sessions before a cutoff, and at the cutoff.
 
-The replay of the session before is continued where that gives the same bits: of windows that have
-not changed, the forecasts of the same choice are taken over. A window is asked about again where
-its network forecasts points, which are rolled forward, or is served by Keras.
+The replay of the session before is continued where that gives the same bits (`earlier_replays`): of
+windows that have not changed, the forecasts of the same choice are taken over. A window is asked
+about again where its network forecasts points, which are rolled forward, or is served by Keras.
 """
 
 from __future__ import annotations
@@ -16,6 +16,12 @@ import numpy as np
 
 from pipeline.daily import lineup
 from pipeline.daily.dataset_files import read_dataset
+from pipeline.daily.earlier_replays import (
+    AddedWindows,
+    EarlierReplay,
+    added_windows,
+    earlier_replay,
+)
 from pipeline.daily.lineup import POOLED, Lineup, NetworkEntry
 from pipeline.daily.measuring import answers_of, predict_job, require_finite
 from pipeline.daily.regressions import stock_regressions
@@ -23,7 +29,6 @@ from pipeline.decisions import (
     Choice,
     ChoiceReplay,
     Observed,
-    decode_replay,
     encode_replay,
     prediction_rows,
     quantiles_of,
@@ -72,15 +77,8 @@ def replay_choices(
         parts.store.save(PREDICTIONS, prediction_rows(rows))
     # Last: where the replay is, all the rest is.
     for ticker in newest.results:
-        replay, har = replayed.results[ticker], regressions.get(ticker)
-        har = har and har.among(replay.windows.origins)
-        kept = ChoiceReplay(
-            Observed.of(replay.windows),
-            replay.forecasts,
-            replay.inputs,
-            har,
-            replay.window_digests,
-        )
+        kept, har = replayed.results[ticker].kept, regressions.get(ticker)
+        kept = dataclasses.replace(kept, har=har and har.among(kept.observed.origins))
         parts.artifacts.write_derived(missing[ticker].replay_file, encode_replay(kept))
     return {**replayed.failures, **newest.failures}
 
@@ -99,33 +97,29 @@ def _at_cutoff(
 
     They are by dataset and model, as in `prediction_rows`.
     """
-    at_cutoff = replay.windows.take(slice(-1, None))
-    baselines = {name: fitted(at_cutoff)[0] for name, fitted in choice.fitted.items()}
+    baselines = {name: fitted(replay.newest)[0] for name, fitted in choice.fitted.items()}
     if har is not None:
-        baselines[HAR] = har(at_cutoff)[0]
+        baselines[HAR] = har(replay.newest)[0]
     newest = {
         (own.live.dataset, baseline_model(name, own.training.dataset)): quantiles
         for name, quantiles in baselines.items()
     }
-    if replay.forecasts is not None:
-        newest[own.live.dataset, choice.decision.model_id] = replay.forecasts[-1]
+    if replay.kept.forecasts is not None:
+        newest[own.live.dataset, choice.decision.model_id] = replay.kept.forecasts[-1]
     return newest
 
 
 @dataclass(frozen=True, eq=False)
 class _Replayed:
-    """The windows of the sessions up to a cutoff.
+    """The replay of a ticker.
 
     Attributes:
-        forecasts: the chosen network's, prices (n, H, Q); None: a baseline was chosen.
-        inputs: (sessions, features), what a network of the training cutoff sees of the newest.
-        window_digests: see `ChoiceReplay`.
+        newest: the window that ends at the cutoff.
+        kept: without `har`.
     """
 
-    windows: Windows
-    forecasts: np.ndarray | None
-    inputs: np.ndarray
-    window_digests: np.ndarray | None
+    newest: Windows
+    kept: ChoiceReplay
 
 
 def _replay_each(
@@ -141,13 +135,22 @@ def _replay_each(
     def ask(ticker: str) -> _Replay:
         own, choice = of[ticker], choices[ticker]
         network = own.network(choice.decision.model_id) if choice.has_network else None
+        earlier = earlier_replay(parts, own, before.get(ticker))
+        added = None
+        if earlier is not None and _can_be_added_to(recipe, network, earlier.replay):
+            added = added_windows(parts, own, earlier)
+        if added is not None:
+            seen: tuple[Windows, ...] = (added.windows,)
+        elif network is None:
+            seen = (load_replay(read_dataset(parts, own.live.dataset)),)
+        else:
+            seen = _seen_by(parts, recipe, own, network)
         if network is None:
-            return _Replay((load_replay(read_dataset(parts, own.live.dataset)),))
-        seen = _seen_by(parts, recipe, own, network)
+            return _Replay(seen, added)
         job = predict_job(parts, run, ticker, network, seen, run.universe.horizon)
         if len(seen) > 1 or job.needs_keras:
-            return _Replay(seen, network, job)
-        return _continued(parts, _Replay(seen, network, job), own, before.get(ticker))
+            return _Replay(seen, None, network, job)
+        return _continued(_Replay(seen, added, network, job), earlier)
 
     asked = outcome_of_each(of, ask)
     jobs = [each.job for each in asked.results.values() if each.job is not None]
@@ -162,7 +165,11 @@ def _replay_each(
             forecasts = _completed(replay, stored_precision(quantiles))
             require_finite(ticker, replay.network, forecasts)
         inputs = _inputs(parts, recipe, own, windows)
-        return _Replayed(windows, forecasts, inputs, replay.window_digests)
+        kept = ChoiceReplay(
+            Observed.of(windows), forecasts, inputs, window_digests=replay.window_digests
+        )
+        kept = replay.added.after_older(kept) if replay.added else kept
+        return _Replayed(windows.take(slice(-1, None)), kept)
 
     done = outcome_of_each(asked.results, answered)
     return Outcomes(done.results, {**asked.failures, **done.failures})
@@ -173,7 +180,8 @@ class _Replay:
     """A replay that is asked for.
 
     Attributes:
-        seen: see `_seen_by`.
+        seen: see `_seen_by`; of a replay that is added to an earlier one, the newest.
+        added: None: all windows are seen.
         network, job: None: a baseline was chosen.
         window_digests: see `ChoiceReplay`.
         known: by row, the forecasts that the session before has made of the same windows; the job
@@ -181,23 +189,35 @@ class _Replay:
     """
 
     seen: tuple[Windows, ...]
+    added: AddedWindows | None = None
     network: NetworkEntry | None = None
     job: PredictJob | None = None
     window_digests: np.ndarray | None = None
     known: Mapping[int, np.ndarray] = field(default_factory=dict)
 
 
-def _continued(parts: Parts, replay: _Replay, own: Lineup, before: Lineup | None) -> _Replay:
-    """Return the replay with what the session before has forecast alike, by the same choice."""
+def _can_be_added_to(
+    recipe: PriceRecipe, network: NetworkEntry | None, earlier: ChoiceReplay
+) -> bool:
+    """Return whether the windows of an earlier replay need not be looked at again.
+
+    Args:
+        network: None: a baseline was chosen.
+    """
+    if recipe.normalisation.is_fitted:
+        return False
+    has_digests = earlier.forecasts is not None and earlier.window_digests is not None
+    return network is None or (isinstance(recipe.loss, Pinball) and has_digests)
+
+
+def _continued(replay: _Replay, before: EarlierReplay | None) -> _Replay:
+    """Return the replay with what the session before has forecast alike."""
     [windows] = replay.seen
     digests = window_digests(windows)
     replay = dataclasses.replace(replay, window_digests=digests)
-    kept = None
-    if before is not None and before.choice == own.choice:
-        kept = parts.artifacts.find_derived(before.replay_file)
-    if kept is None or replay.job is None:
+    if before is None or replay.job is None:
         return replay
-    earlier = decode_replay(kept)
+    earlier = before.replay
     if earlier.window_digests is None or earlier.forecasts is None:
         return replay
     rows = {each.tobytes(): row for row, each in enumerate(earlier.window_digests)}

@@ -9,9 +9,7 @@ from pipeline.windows.dataset_file import (
     decode,
     encode,
     first_test_session,
-    live_part,
     load_dataset,
-    load_replay,
     target_series,
     training_part,
 )
@@ -26,6 +24,7 @@ from pipeline.windows.normalisation import (
     PreviousWindow,
     Unscaled,
 )
+from pipeline.windows.replays import ReplayEnd, live_part, load_replay, replay_end
 from pipeline.windows.rolling import (
     SEQUENCE_LENGTH,
     Course,
@@ -68,6 +67,7 @@ __all__ = [
     "Normalisation",
     "Predict",
     "PreviousWindow",
+    "ReplayEnd",
     "RowFraction",
     "Since",
     "Spec",
@@ -90,6 +90,7 @@ __all__ = [
     "load_replay",
     "load_stretch",
     "look_ahead",
+    "replay_end",
     "roll_forward",
     "rolling",
     "steps_of",

@@ -20,32 +20,24 @@ from pipeline.errors import LookAtTheData, NotEnoughHistory
 from pipeline.tables import HISTORY, OHLCV, SESSION_DTYPE, column
 from pipeline.windows.anchors import anchor_columns
 from pipeline.windows.cutting import (
-    CARRIED,
     complete_windows,
     cut_windows,
     fill_gaps,
-    known_sessions,
     last_fitted_session,
     part_rows,
     part_starts,
-    require_forecastable,
-    rollable_windows,
     session_days,
 )
-from pipeline.windows.dataset import Dataset, Windows
+from pipeline.windows.dataset import Dataset
 from pipeline.windows.dividends import Steps, seen_from_last, sees_dividends, steps_of
 from pipeline.windows.normalisation import exponentially_smoothed
 from pipeline.windows.spec import Spec
 from pipeline.windows.train_test_splits import Numbered, Split
-from pipeline.windows.volatility import LONGEST_MEMORY
 
 if TYPE_CHECKING:
     import pandas as pd
 
 STORED_COLUMNS = (*OHLCV, "adj_close")
-#: The last sessions before a cutoff over which a forecaster is replayed to calibrate it: about two
-#: years, which is what a forecast at the end of the test sessions is measured with.
-REPLAYED = 504
 
 
 def encode(history: pd.DataFrame, spec: Spec) -> bytes:
@@ -82,31 +74,67 @@ def packed(history: pd.DataFrame, spec: Spec) -> bytes:
     return file.getvalue()
 
 
-def decode(data: bytes) -> tuple[Spec, pd.DataFrame]:
-    """Decode what `encode` wrote: the spec and the HISTORY, with its anchors.
+@dataclass(frozen=True, eq=False)
+class DatasetContents:
+    """The contents of a dataset file, as they are stored.
+
+    Attributes:
+        sessions: days since 1970 (sessions,).
+        values: (sessions, `STORED_COLUMNS`).
+        anchors: (sessions, `anchor_columns`), see `anchors`.
+    """
+
+    spec: Spec
+    sessions: np.ndarray
+    values: np.ndarray
+    anchor_columns: tuple[str, ...]
+    anchors: np.ndarray
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """HISTORY with its anchors."""
+        import pandas as pd
+
+        columns: dict[str, Any] = dict(zip(STORED_COLUMNS, self.values.T, strict=True))
+        columns["session"] = self.sessions.astype("datetime64[D]").astype(SESSION_DTYPE)
+        ticker = pd.Series([self.spec.ticker], dtype="str")
+        columns["ticker"] = ticker.repeat(len(self.sessions)).array
+        ordered = {name: columns[name] for name in HISTORY.columns}
+        anchors = self.anchors.astype("float64").T
+        return pd.DataFrame({**ordered, **dict(zip(self.anchor_columns, anchors, strict=True))})
+
+
+def unpacked(data: bytes) -> DatasetContents:
+    """Return the contents of a dataset file.
 
     Raises:
         LookAtTheData: the bytes are no dataset file.
     """
-    import pandas as pd
-
     unreadable = (OSError, EOFError, zipfile.BadZipFile, ValueError, KeyError, TypeError)
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             about = json.loads(arrays["spec"].tobytes())
             sessions, values = arrays["sessions"], arrays["values"]
             added = arrays["anchor_columns"].tolist() if "anchors" in arrays else []
-            anchors = arrays["anchors"].astype("float64") if added else values[:, :0]
+            anchors = arrays["anchors"] if added else values[:, :0]
         spec = Spec.from_json(about)
-        columns = dict(zip(STORED_COLUMNS, values.T, strict=True))
+        if values.shape[1:] != (len(STORED_COLUMNS),):
+            raise ValueError(f"{values.shape[1:]} columns, {len(STORED_COLUMNS)} expected")
     except (*unreadable, AttributeError) as error:
         raise LookAtTheData(
             f"This dataset file cannot be read ({error}). Delete it and repeat build_windows."
         ) from None
-    columns["session"] = sessions.astype("datetime64[D]").astype(SESSION_DTYPE)
-    columns["ticker"] = pd.Series([spec.ticker], dtype="str").repeat(len(values)).array
-    ordered = {name: columns[name] for name in HISTORY.columns}
-    return spec, pd.DataFrame({**ordered, **dict(zip(added, anchors.T, strict=True))})
+    return DatasetContents(spec, sessions, values, tuple(added), anchors)
+
+
+def decode(data: bytes) -> tuple[Spec, pd.DataFrame]:
+    """Decode what `encode` wrote: the spec and the HISTORY, with its anchors.
+
+    Raises:
+        LookAtTheData: the bytes are no dataset file.
+    """
+    contents = unpacked(data)
+    return contents.spec, contents.history
 
 
 def load_dataset(data: bytes, fitted_on: bytes | None = None) -> Dataset:
@@ -117,7 +145,7 @@ def load_dataset(data: bytes, fitted_on: bytes | None = None) -> Dataset:
             normalisation is then fitted on the same sessions, in the prices of this file.
     """
     spec, history = decode(data)
-    windows = cut_windows(history, spec, _fitted_through(fitted_on))
+    windows = cut_windows(history, spec, fitted_through(fitted_on))
     complete = complete_windows(windows, history, spec)
     parts = part_rows(history, spec)
     rows = {name: numbers[complete[numbers]] for name, numbers in parts.items()}
@@ -195,47 +223,8 @@ def first_test_session(history: pd.DataFrame, spec: Spec) -> dt.date:
     return session
 
 
-def live_part(history: pd.DataFrame, spec: Spec) -> pd.DataFrame:
-    """Return as much of a history as `load_replay` needs.
-
-    It begins with a session that leaves nothing in it to be filled from before.
-    """
-    if spec.needs_history:
-        return history
-    context = spec.window.context_length + spec.normalisation.lead + spec.normalisation.memory
-    # What is remembered at a window's first session may itself be a volatility.
-    remembered = context if spec.normalisation.memory else 0
-    span = max(context, remembered + LONGEST_MEMORY + 1) + REPLAYED
-    whole = np.logical_and.reduce([history[name].notna().to_numpy() for name in CARRIED])
-    whole = whole[: max(len(history) - span + 1, 1)]
-    return history.iloc[whole.nonzero()[0].max(initial=0) :]
-
-
-def load_replay(data: bytes, fitted_on: bytes | None = None) -> Windows:
-    """Return the window at the end of a dataset file, after those of `REPLAYED` sessions before.
-
-    Where the history is short, there are fewer. What has not happened yet is NaN in `ahead` and
-    NaT in `sessions`. Windows that a missing or masked cell makes unusable are left out.
-
-    Args:
-        fitted_on: the dataset file that the network was trained on; see `load_dataset`.
-
-    Raises:
-        LookAtTheData: there is nothing to forecast from at the last session.
-    """
-    spec, history = decode(data)
-    require_forecastable(history, spec)
-    through = _fitted_through(fitted_on)
-    through = last_fitted_session(history, spec) if through is None else through
-    part = live_part(history, spec)
-    windows = cut_windows(part, spec, through)
-    usable = known_sessions(part, spec)[windows.position] & rollable_windows(windows, spec)
-    usable[-1] = True  # where it cannot be normalised, the forecast from it raises an error
-    rows = np.flatnonzero(usable)
-    return windows.take(rows[rows >= len(windows) - 1 - REPLAYED])
-
-
-def _fitted_through(fitted_on: bytes | None) -> np.datetime64 | None:
+def fitted_through(fitted_on: bytes | None) -> np.datetime64 | None:
+    """Return the last session that the normalisation of a dataset file is fitted on."""
     if fitted_on is None:
         return None
     spec, history = decode(fitted_on)

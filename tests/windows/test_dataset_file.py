@@ -12,15 +12,13 @@ import pytest
 
 from pipeline.errors import LookAtTheData, NotEnoughHistory
 from pipeline.models import RECIPES
-from pipeline.windows import dataset_file
+from pipeline.windows import replays
 from pipeline.windows.cutting import cut_windows
 from pipeline.windows.dataset_file import (
     STORED_COLUMNS,
     decode,
     encode,
-    live_part,
     load_dataset,
-    load_replay,
     target_series,
     training_part,
 )
@@ -31,6 +29,7 @@ from pipeline.windows.normalisation import (
     Unscaled,
     exponentially_smoothed,
 )
+from pipeline.windows.replays import live_part, load_replay
 from pipeline.windows.spec import Windowing
 from pipeline.windows.train_test_splits import Fraction, LastYear, Newest, RowFraction, Since, Split
 from tests.made_windows import (
@@ -176,7 +175,7 @@ def test_the_target_series_is_what_the_windows_see():
 @pytest.fixture
 def ten_replayed(monkeypatch):
     """A replay of ten sessions instead of two years."""
-    monkeypatch.setattr(dataset_file, "REPLAYED", 10)
+    monkeypatch.setattr(replays, "REPLAYED", 10)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

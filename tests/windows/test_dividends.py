@@ -9,8 +9,9 @@ from pipeline.prices import adjust
 from pipeline.quantiles import INTERVALS
 from pipeline.tables import ACTIONS, OHLCV, PRICES
 from pipeline.windows import MinMax, Windowing, encode, load_dataset, target_series
-from pipeline.windows.dataset_file import decode, load_replay, packed, training_part
+from pipeline.windows.dataset_file import decode, packed, training_part
 from pipeline.windows.dividends import dividend_steps
+from pipeline.windows.replays import load_replay
 from tests.made_windows import (
     ALL_COLUMNS,
     BY_VOLATILITY,

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import LookAtTheData
-from pipeline.windows.dataset_file import STORED_COLUMNS, encode, load_replay
+from pipeline.windows.dataset_file import STORED_COLUMNS, encode
 from pipeline.windows.min_max import BlockMinMax, MinMax
 from pipeline.windows.normalisation import FirstValue, PreviousWindow, Unscaled
+from pipeline.windows.replays import load_replay
 from pipeline.windows.rolling import SEQUENCE_LENGTH, look_ahead, roll_forward
 from pipeline.windows.spec import Windowing
 from pipeline.windows.train_test_splits import Newest, Split
