@@ -25,7 +25,7 @@ from pipeline.version import code_version
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipeline.prices import Source
+    from pipeline.prices import KeptHistories, Source
     from pipeline.quality import Gate
     from pipeline.run import Run
     from pipeline.sessions import Calendar
@@ -126,6 +126,13 @@ class Parts:
         from pipeline.quality import Gate
 
         return Gate(shipped_folder("expectations"), private_home(self.settings.home) / "data_docs")
+
+    @cached_property
+    def kept_histories(self) -> KeptHistories:
+        """The prices that a step has read, for the next one."""
+        from pipeline.prices import KeptHistories
+
+        return KeptHistories()
 
     @property
     def workers(self) -> Workers:

@@ -15,15 +15,14 @@ from pipeline.daily import lineup
 from pipeline.daily.admission import admit, hold_back
 from pipeline.daily.dataset_files import OWN_ROLES, save_datasets
 from pipeline.daily.regressions import Anchoring
-from pipeline.daily.shards import chunks
 from pipeline.daily.window_cuts import (
-    BUILT_TOGETHER,
     CutFacts,
     HistoryCut,
+    batches_of,
     cut_at,
     cut_facts,
-    histories_of,
     seen_history,
+    shared_histories_of,
     spec_of,
 )
 from pipeline.daily.written_cuts import WrittenCuts
@@ -59,7 +58,7 @@ def build_windows(parts: Parts, run: Run, tickers: Sequence[str]) -> None:
     anchoring = Anchoring(parts, run, dict(pools.anchors))
     tickers = admit(parts, run, tickers, STEP)
     failures: dict[str, StockcastError] = {}
-    for batch in chunks(tickers, BUILT_TOGETHER):
+    for batch in batches_of(run, tickers):
         written = WrittenCuts(parts, run, STEP, batch, anchoring)
         built = _build(parts, run, recipe, written, batch)
         for ticker, own in built.results.items():
@@ -75,7 +74,7 @@ def _build(
     parts: Parts, run: Run, recipe: PriceRecipe, written: WrittenCuts, batch: list[str]
 ) -> Outcomes[list[dict[str, object]]]:
     """Write the datasets of some tickers; return their DATASETS rows."""
-    histories = histories_of(parts, run, batch)
+    histories = shared_histories_of(parts, run, batch, is_last=True)
     facts = {ticker: _facts(parts, run, recipe, histories, ticker) for ticker in batch}
     learnt = {
         ticker: rows

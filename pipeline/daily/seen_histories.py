@@ -18,8 +18,8 @@ from pipeline.daily.window_cuts import (
     BUILT_TOGETHER,
     CutFacts,
     cut_facts,
-    histories_of,
     seen_history,
+    shared_histories_of,
 )
 from pipeline.models import Panel, PriceRecipe, panel_of
 from pipeline.outcomes import outcome_of_each, raise_together, worth_trying
@@ -56,7 +56,7 @@ class SeenHistories:
         self._of: dict[dt.date, dict[str, pd.DataFrame]] = {cutoff: {} for cutoff in ordered}
         self._facts: dict[dt.date, dict[str, CutFacts]] = {cutoff: {} for cutoff in noted}
         for tickers in chunks(run.universe.tickers, BUILT_TOGETHER):
-            histories = histories_of(parts, run, tickers)
+            histories = shared_histories_of(parts, run, tickers)
             for cutoff, facts in self._facts.items():
                 for ticker in tickers:
                     facts[ticker] = cut_facts(parts, run, recipe, histories, ticker, cutoff)
@@ -71,7 +71,8 @@ class SeenHistories:
         if cutoff not in self._of:
             self._of[cutoff] = {}
             for batch in chunks(self._run.universe.tickers, BUILT_TOGETHER):
-                self._keep(histories_of(self._parts, self._run, batch), batch, [cutoff])
+                histories = shared_histories_of(self._parts, self._run, batch)
+                self._keep(histories, batch, [cutoff])
         kept = {t: self._of[cutoff][t] for t in tickers if t in self._of[cutoff]}
         universe = self._run.universe
         calendar = self._parts.calendar(universe)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline.daily.admission import judged_as_of
+from pipeline.daily.shards import chunks
 from pipeline.errors import NotEnoughHistory
 from pipeline.models import PriceRecipe
-from pipeline.prices import Histories, histories_as_of, on_calendar
+from pipeline.prices import Histories, HistoryRequest, histories_as_of, on_calendar
 from pipeline.run import Run
 from pipeline.sessions import Calendar
 from pipeline.storage import content_digest, digest_of
@@ -63,10 +64,54 @@ class HistoryCut:
 
 def histories_of(parts: Parts, run: Run, tickers: Sequence[str]) -> Histories:
     """Read what a run knows of tickers: as many as may be in memory together."""
-    prices, moment = parts.store.prices, judged_as_of(parts, run)
-    source_id, first = run.universe.source_id, first_read(parts, run)
-    repair = run.universe.repair
-    return histories_as_of(prices, source_id, tickers, run.session, moment, first, repair)
+    return _read(parts, _request(parts, run, judged_as_of(parts, run)), tickers)
+
+
+def shared_histories_of(
+    parts: Parts, run: Run, tickers: Sequence[str], is_last: bool = False
+) -> Histories:
+    """Return `histories_of` tickers, also for the steps that ask for them next in this process.
+
+    Args:
+        tickers: of `batches_of`.
+        is_last: whether nobody asks for them again.
+
+    Returns:
+        Those of more tickers, where more were asked for before.
+    """
+    moment = judged_as_of(parts, run)
+    request = _request(parts, run, moment)
+    histories = parts.kept_histories.take(request, tickers)
+    if histories is None:
+        histories = _read(parts, request, tickers)
+    # What is known by now may be another thing the next time.
+    if moment is not None and not is_last:
+        parts.kept_histories.keep(request, tickers, histories)
+    return histories
+
+
+def _request(parts: Parts, run: Run, moment: dt.datetime | None) -> HistoryRequest:
+    universe = run.universe
+    first = first_read(parts, run)
+    return HistoryRequest(universe.source_id, run.session, moment, first, universe.repair)
+
+
+def _read(parts: Parts, request: HistoryRequest, tickers: Sequence[str]) -> Histories:
+    prices, known_at = parts.store.prices, request.known_at
+    asked = request.source_id, tickers, request.cutoff, known_at, request.first
+    return histories_as_of(prices, *asked, request.repair)
+
+
+def batches_of(run: Run, tickers: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the tickers that are in memory together.
+
+    They are the same whichever of the universe's are among them, so that what one step keeps serves
+    another.
+    """
+    wanted = {*tickers}
+    for batch in chunks(run.universe.tickers, BUILT_TOGETHER):
+        if own := [ticker for ticker in batch if ticker in wanted]:
+            yield own
 
 
 def first_read(parts: Parts, run: Run) -> dt.date | None:

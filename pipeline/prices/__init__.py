@@ -25,6 +25,7 @@ from pipeline.prices.history import (
     histories_as_of,
     on_calendar,
 )
+from pipeline.prices.kept_histories import HistoryRequest, KeptHistories
 from pipeline.prices.lake import LakeSource
 from pipeline.prices.masking import mask
 from pipeline.prices.own_database import SqlSource
@@ -77,6 +78,8 @@ __all__ = [
     "ForeignDays",
     "FunctionSource",
     "Histories",
+    "HistoryRequest",
+    "KeptHistories",
     "LakeSource",
     "Pacing",
     "RawPrices",
