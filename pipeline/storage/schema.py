@@ -1,4 +1,4 @@
-"""The SQL tables of the store, made from `tables.STORED`."""
+"""The SQL tables of the store, made from `tables.STORED`, and its views for others to read."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pipeline.tables import MOMENT_DTYPE, RUN_KEY, SERIES, SESSION_DTYPE, STORED, Table
+from pipeline.views import VIEWS
 
 SQL_TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {
     "str": sa.Text,
@@ -48,7 +49,21 @@ def _sql_column(table: Table, name: str, dtype: str) -> sa.Column[Any]:
     return sa.Column(name, SQL_TYPES[dtype](), nullable=nullable)
 
 
-SQL_TABLES = sql_metadata().tables
+def _sql_views() -> dict[str, sa.Table]:
+    """Return the views by name; migrations make them."""
+    metadata = sa.MetaData()
+    return {
+        view.name: sa.Table(
+            view.name,
+            metadata,
+            *(_sql_column(view, name, dtype) for name, dtype in view.columns.items()),
+        )
+        for view in VIEWS
+    }
+
+
+#: What can be read, by name: tables and views.
+SQL_TABLES: dict[str, sa.Table] = {**sql_metadata().tables, **_sql_views()}
 
 
 def key_columns(table: Table) -> list[sa.Column[Any]]:

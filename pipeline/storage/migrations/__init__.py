@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 #: All revisions, oldest first. They stand here so that an up-to-date store opens without importing
 #: Alembic.
-REVISIONS = tuple(f"{number:04}" for number in range(1, 12))
+REVISIONS = tuple(f"{number:04}" for number in range(1, 13))
 #: A name of its own: Alembic is also at work in Airflow's and MLflow's databases, and people do
 #: share one.
 VERSION_TABLE = "stockcast_version"
