@@ -121,6 +121,22 @@ class Parts:
         return Artifacts(artifact_root(self.settings))
 
     @cached_property
+    def exports(self) -> Artifacts:
+        """The folder that results are written to for others.
+
+        Raises:
+            SettingsError: none is named, or it cannot be used.
+        """
+        from pipeline.storage import Artifacts
+
+        if not self.settings.export_to:
+            raise SettingsError(
+                "export_to is empty; expected: a folder or a URL such as s3://bucket/exports "
+                "(--export-to or STOCKCAST_EXPORT_TO)."
+            )
+        return Artifacts(self.settings.export_to, "export folder", "STOCKCAST_EXPORT_TO")
+
+    @cached_property
     def gate(self) -> Gate:
         """The quality gate."""
         from pipeline.quality import Gate

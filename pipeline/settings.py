@@ -54,6 +54,7 @@ SETTING_GROUPS = {
         "store_url",
         "tracking_uri",
         "artifacts",
+        "export_to",
         "universes",
         "keep_days",
     ),
@@ -143,6 +144,11 @@ class Settings(BaseSettings):
     artifacts: str = Field(
         "",
         description="Folder of datasets, models and reports, an fsspec URL. Empty: HOME/artifacts.",
+    )
+    export_to: str = Field(
+        "",
+        description="Folder that each day writes its results to as Parquet files, for others to "
+        "read, an fsspec URL. Empty: none.",
     )
     universes: str = Field(
         "", description="File of universes. Empty: the shipped `pipeline/universes.toml`."

@@ -91,6 +91,11 @@ COMMANDS = {
         RESULTS_PANEL,
         "Print what a portfolio may lose over the next sessions, and how that did before.",
     ),
+    "export": Command(
+        "result_commands:export_results",
+        RESULTS_PANEL,
+        "Write forecasts, scores and quarantines as Parquet files, by session (--export-to DIR).",
+    ),
     "universe": Command(
         "result_commands:print_universes",
         RESULTS_PANEL,

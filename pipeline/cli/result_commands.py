@@ -15,6 +15,7 @@ from pipeline.cli.printing import print_rows
 from pipeline.errors import NothingStored, SettingsError
 from pipeline.members import members_on
 from pipeline.settings import Settings
+from pipeline.tables import SERIES
 from pipeline.universes import AMENDING, OMITTED_WHEN_EMPTY, REHEARSAL
 
 if TYPE_CHECKING:
@@ -104,6 +105,42 @@ def scores(
                 "Run a session after it first (`stockcast run`)."
             )
         print_rows(_together(tables, list(SCORES.key if each else groups)), format)
+
+
+def export_results(
+    settings: Settings,
+    session: Annotated[dt.date | None, date_flag("--session", "Only this session.")] = None,
+    first: Annotated[
+        dt.date | None, date_flag("--from", "First session. Default: the first of all.")
+    ] = None,
+    last: Annotated[dt.date | None, date_flag("--to", "Last session. Default: the newest.")] = None,
+) -> None:
+    """Write what has been published as files for others to read."""
+    from pipeline.daily import export_sessions, sessions_to_export
+    from pipeline.parts import Parts, store_name
+    from pipeline.reporting import counted
+
+    if session and (first or last):
+        raise SettingsError("--session excludes --from and --to. Give one session, or a range.")
+    first, last = session or first, session or last
+    with Parts(settings) as parts:
+        exports, done = parts.exports, 0
+        exports.require()
+        for filters in _asked(parts, None):
+            series = {name: str(filters[name]) for name in SERIES}
+            if series["universe"].endswith(REHEARSAL):
+                continue
+            sessions = sessions_to_export(parts, series, first, last)
+            export_sessions(parts, series, sessions)
+            done += len(sessions)
+            if sessions:
+                print(f"{', '.join(series.values())}: {counted(len(sessions), 'session')}")
+        if not done:
+            raise NothingStored(
+                f"Nothing is published for {_filters_text(settings, session)} in "
+                f"{store_name(settings)}. `stockcast run` publishes; --home names another folder."
+            )
+        print(f"Export    {exports.url('')}")
 
 
 def print_universes(

@@ -4,6 +4,7 @@ from pipeline.daily import lineup, page_tables
 from pipeline.daily.admission import INGEST_FAILED, passed, reasons_of
 from pipeline.daily.currencies import with_currency
 from pipeline.daily.dataset_files import OWN_ROLES, POOL_ROLES, dataset_file, read_dataset
+from pipeline.daily.export import export_sessions, sessions_to_export
 from pipeline.daily.ingest import probe
 from pipeline.daily.ingest_events import ingest_events
 from pipeline.daily.joint_forecasts import USUAL_PATHS
@@ -55,6 +56,7 @@ __all__ = [
     "costs_of",
     "dataset_file",
     "decisive_settings",
+    "export_sessions",
     "forecasts_text",
     "ingest_events",
     "lineup",
@@ -80,6 +82,7 @@ __all__ = [
     "report_text",
     "run_day",
     "run_of",
+    "sessions_to_export",
     "shards",
     "shares_of",
     "spec_of",

@@ -1,7 +1,7 @@
 """The day in order: one function per step. A step that is repeated changes nothing.
 
     ingest -> check -> pretrain -> build_windows -> train -> evaluate -> promote -> publish
-           -> scenarios -> score -> watch -> report
+           -> scenarios -> score -> export -> watch -> report
 
 The DAG and the command line call these same functions. What one step leaves for the next is in the
 store and among the artifacts, found by the run's key; only tickers and names travel between tasks.
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.daily.build_windows import build_windows
 from pipeline.daily.check import check
 from pipeline.daily.evaluate import evaluate
+from pipeline.daily.export import export
 from pipeline.daily.ingest import ingest, ingest_each
 from pipeline.daily.plan import to_ingest
 from pipeline.daily.prepare_run import prepare_run
@@ -43,6 +44,7 @@ STEPS: dict[str, Callable[..., Any]] = {
     "publish": publish,
     "scenarios": scenarios,
     "score": score,
+    "export": export,
     "watch": watch,
     "report": report,
 }
@@ -75,6 +77,7 @@ def _run_steps(parts: Parts, run: Run) -> str:
     make_forecasts(parts, run)
     scenarios(parts, run)
     score(parts, run)
+    export(parts, run)
     watch(parts, run)
     return report(parts, run)
 

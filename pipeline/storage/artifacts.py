@@ -41,22 +41,29 @@ class Artifacts:
     there. The client of an object store reads its address and keys from the environment (for s3:
     AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, ...).
 
+    Args:
+        title: what errors call the root.
+        setting: the variable that names it.
+
     Raises:
         SettingsError: the root's protocol is unknown or lacks its package.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(
+        self, root: str, title: str = "artifact root", setting: str = "STOCKCAST_ARTIFACTS"
+    ) -> None:
+        self._title, self._setting = title, setting
         try:
             self._files, path = fsspec.core.url_to_fs(str(root), use_listings_cache=False)
         except ImportError as error:
             raise SettingsError(
-                f"The artifact root {root} lacks a package: {first_line(error)}. "
+                f"The {title} {root} lacks a package: {first_line(error)}. "
                 "(s3:// comes with the extra `cluster`.)"
             ) from error
         except ValueError as error:
             raise SettingsError(
-                f"The artifact root {root} cannot be used: {first_line(error)}. "
-                "Name a folder or a URL such as s3://bucket (STOCKCAST_ARTIFACTS)."
+                f"The {title} {root} cannot be used: {first_line(error)}. "
+                f"Name a folder or a URL such as s3://bucket ({setting})."
             ) from error
         self._root = path.rstrip("/")
 
@@ -70,13 +77,13 @@ class Artifacts:
         bucket = self._root.partition("/")[0]
         if not bucket:  # a folder, or memory
             return
-        with self._one_line_errors(f"The artifact root {self.url('')} cannot be reached"):
+        with self._one_line_errors(f"The {self._title} {self.url('')} cannot be reached"):
             try:
                 self._files.info(bucket)
             except FileNotFoundError:
                 raise SettingsError(
-                    f"The artifact root {self.url('')} lacks its bucket {bucket}. "
-                    "Create it, or name another (STOCKCAST_ARTIFACTS)."
+                    f"The {self._title} {self.url('')} lacks its bucket {bucket}. "
+                    f"Create it, or name another ({self._setting})."
                 ) from None
 
     def write(self, name: str, data: bytes) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.storage import Store
 from pipeline.tables import FORECASTS, PUBLICATIONS, SCORES
-from tests.made_publications import LAST, fill
+from tests.made_publications import CUTOFFS, LAST, fill
 
 
 @pytest.fixture
@@ -67,3 +67,37 @@ def test_forecasts_in_time_and_backfilled_ones_are_summed_up_apart(rows_of, call
     counts = {(row["horizon"], row["backfilled"]): int(row["forecasts"]) for row in rows}
     assert counts["2", "True"] == 3 and counts["2", "False"] == len(made_later) - 3
     assert ("1", "True") not in counts
+
+
+@pytest.fixture
+def out(tmp_path, monkeypatch):
+    """A folder to export to, named by the setting."""
+    monkeypatch.setenv("STOCKCAST_EXPORT_TO", str(tmp_path / "out"))
+    return tmp_path / "out"
+
+
+def exported(out):
+    return sorted(path.parent.name for path in out.glob("published_forecasts/*/*.parquet"))
+
+
+def test_an_export_writes_all_sessions_or_those_that_are_asked_for(rows_of, call, out):
+    code, text, _ = call(f"export --session {LAST} --universe made")
+    assert (code, text) == (0, f"made, default, close: 1 session\nExport    {out}\n")
+    assert exported(out) == [f"session={LAST}"]
+    assert call(f"export --from {CUTOFFS[2]} --to {CUTOFFS[4]}")[0] == 0
+    assert len(exported(out)) == 4
+    assert call("export")[1].startswith(f"made, default, close: {len(CUTOFFS)} sessions\n")
+    assert exported(out) == [f"session={session}" for session in CUTOFFS]
+
+
+def test_an_export_names_what_is_missing(rows_of, call, out, monkeypatch):
+    for line, message in (
+        ("export --session 2001-01-02", "Nothing is published for cutoff 2001-01-02 in"),
+        ("export --universe made.rehearsal", "Nothing is published for universe made.rehearsal in"),
+        (f"export --session {LAST} --to {LAST}", "--session excludes --from and --to"),
+    ):
+        code, _, error = call(line)
+        assert code != 0 and message in error
+    monkeypatch.delenv("STOCKCAST_EXPORT_TO")
+    assert "export_to is empty; expected: a folder or a URL" in call("export")[2]
+    assert not out.exists()

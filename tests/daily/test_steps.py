@@ -50,6 +50,7 @@ def test_the_steps_are_in_the_order_of_the_day():
         "publish",
         "scenarios",
         "score",
+        "export",
         "watch",
         "report",
     ]
