@@ -4,6 +4,7 @@ from pipeline.daily import lineup, page_tables
 from pipeline.daily.admission import INGEST_FAILED, passed, reasons_of
 from pipeline.daily.currencies import with_currency
 from pipeline.daily.dataset_files import OWN_ROLES, POOL_ROLES, dataset_file, read_dataset
+from pipeline.daily.day_figures import DayCounts, counts_of, published_figures, watched_figures
 from pipeline.daily.export import export_sessions, sessions_to_export
 from pipeline.daily.ingest import probe
 from pipeline.daily.ingest_events import ingest_events
@@ -16,6 +17,7 @@ from pipeline.daily.plan import decisive_settings, plan, plan_each, run_of, to_i
 from pipeline.daily.portfolio_risk import PastRisk, PortfolioRisk, past_risk, portfolio_risk
 from pipeline.daily.prediction_files import spread_of_changes
 from pipeline.daily.prepare_run import prepare_run
+from pipeline.daily.publish import is_newest_session
 from pipeline.daily.regressions import regression_file
 from pipeline.daily.report import (
     forecasts_text,
@@ -45,6 +47,7 @@ __all__ = [
     "TICKER_STEPS",
     "USUAL_PATHS",
     "VALIDATION",
+    "DayCounts",
     "KeptSums",
     "Lineup",
     "NetworkEntry",
@@ -54,11 +57,13 @@ __all__ = [
     "SessionProcess",
     "chunks",
     "costs_of",
+    "counts_of",
     "dataset_file",
     "decisive_settings",
     "export_sessions",
     "forecasts_text",
     "ingest_events",
+    "is_newest_session",
     "lineup",
     "make_forecasts",
     "page_file",
@@ -73,6 +78,7 @@ __all__ = [
     "priced_forecasts",
     "probe",
     "promotion_line",
+    "published_figures",
     "read_dataset",
     "reading_commands",
     "reasons_of",
@@ -90,6 +96,7 @@ __all__ = [
     "store_paths",
     "to_ingest",
     "verdict_of",
+    "watched_figures",
     "with_currency",
     "with_events",
 ]

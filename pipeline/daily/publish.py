@@ -85,15 +85,17 @@ def _move_aliases(parts: Parts, run: Run, promotions: pd.DataFrame) -> None:
     if differs or universe.is_rehearsal:
         return
 
-    def is_newest() -> bool:
-        newest = parts.store.greatest(PROMOTIONS, "cutoff", **run.series)
-        return newest is None or bool(newest <= run.session)
-
     champions = {
         row["ticker"]: None if row["champion"] in STANDING else row["model_id"]
         for row in row_dicts(promotions)
     }
-    parts.tracker(universe.name).set_champions(champions, is_newest)
+    parts.tracker(universe.name).set_champions(champions, lambda: is_newest_session(parts, run))
+
+
+def is_newest_session(parts: Parts, run: Run) -> bool:
+    """Return whether no session after a run's has been published of its series."""
+    newest = parts.store.greatest(PROMOTIONS, "cutoff", **run.series)
+    return newest is None or bool(newest <= run.session)
 
 
 def _publications(parts: Parts, run: Run, promotions: pd.DataFrame) -> Outcomes[Publication]:
