@@ -4,7 +4,8 @@
          -> promote -> publish -> score -> watch -> report
                                              -> drift_warning per warning
 
-and between publish and report, where STOCKCAST_PATHS asks for paths, scenarios.
+and between publish and report, where STOCKCAST_PATHS asks for paths, scenarios; after score, where
+STOCKCAST_EXPORT_TO names a folder, export.
 
 The tasks are in `pipeline/scheduling/daily_dag.py`, their work in `pipeline/daily`, the universes
 in `pipeline/universes.toml` or in the file that STOCKCAST_UNIVERSES names.

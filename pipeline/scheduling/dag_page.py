@@ -23,7 +23,8 @@ good?
 - **prices**: ingest → check
 - **networks**: pretrain → build_windows → train → evaluate
 - **forecasts**: promote → publish, and scenarios where paths are asked for
-- **review**: score → watch → report, and drift_warning where there is one
+- **review**: score → watch → report, drift_warning where there is one, and export where a folder \
+is named
 
 | | |
 |---|---|
@@ -54,9 +55,11 @@ network that all train together, from which their own go on | |
 sessions; its log has sessions, figures and reasons | |
 | `publish` | blends the champion with the baseline, calibrates, writes the forecasts in \
 one transaction | a forecast breaks its own quality rules |
-| `announce` | tells DAGs that wait for the asset `forecasts_{name}`; skipped in a rehearsal | |
+| `announce` | tells DAGs that wait for the asset `forecasts_{name}`: its event has the session \
+and how many tickers were published, quarantined and left out; skipped in a rehearsal | |
 | `scenarios` | draws joint paths of all tickers; there where STOCKCAST_PATHS asks for some | |
 | `score` | compares earlier forecasts with the closes since then | |
+| `export` | writes results as Parquet; there where STOCKCAST_EXPORT_TO names a folder | |
 | `watch` | judges coverage, pinball skill and inputs over the last sessions by their bands | |
 | `drift_warning` | one task per ticker and figure that has left its band: its log says what to \
 do; skipped when there is none | |

@@ -40,7 +40,7 @@ from pipeline.settings import Settings
 from pipeline.universes import TARGETS, TICKER_PATTERN, Universe
 
 
-def _day(universe: Universe, retry_source: dict[str, Any], draws_paths: bool) -> None:
+def _day(universe: Universe, settings: Settings, retry_source: dict[str, Any]) -> None:
     """Put the tasks of the day into their order.
 
     A shard that fails does not stop the others: `check` and `promote` go on with those that
@@ -60,12 +60,16 @@ def _day(universe: Universe, retry_source: dict[str, Any], draws_paths: bool) ->
         published = publish(run)
         evaluated >> promote(run) >> published
         # A leaf, as a rehearsal skips it.
-        published >> announce.override(outlets=[forecasts_asset(universe.name)])(run)
-        drawn = scenarios(run) if draws_paths else None
+        announced = announce.override(outlets=[forecasts_asset(universe.name)])(run)
+        published >> announced
+        drawn = scenarios(run) if settings.paths else None
     with _group("review", "Earlier forecasts are compared with prices, and drift is looked for"):
         watched = watch(run)
         reported = report(run)
-        published >> score(run) >> watched >> reported
+        scored = score(run)
+        published >> scored >> watched >> reported
+        if settings.export_to:  # whoever is told finds the files
+            scored >> export(run) >> announced
         if drawn is not None:
             published >> drawn >> reported
         # A leaf: without a warning it is skipped, and nothing waits for it.
@@ -113,7 +117,7 @@ def build_daily_dag(universe: Universe, settings: Settings, retry: bool = True) 
         on_failure_callback=partial(end_runs_of_failed, universe.name),
         owner_links=owner_links(settings),
     ) as dag:
-        _day(universe, RETRY_SOURCE if retry else NO_RETRY, settings.paths > 0)
+        _day(universe, settings, RETRY_SOURCE if retry else NO_RETRY)
     return dag
 
 
@@ -212,13 +216,15 @@ def promote(run: dict[str, Any]) -> None:
 @task
 def publish(run: dict[str, Any]) -> None:
     """Write the champions' forecasts, in one transaction."""
-    tasks.do_step("publish", run)
+    tasks.publish(run)
 
 
 @task
 def announce(run: dict[str, Any]) -> None:
     """Tell the DAGs that are scheduled on this universe's forecasts. Skipped in a rehearsal."""
-    tasks.announce(run)
+    extra = tasks.announce(run)
+    asset = forecasts_asset(Universe.from_json(run["universe"]).name)
+    get_current_context()["outlet_events"][asset].extra = extra
 
 
 @task
@@ -232,6 +238,13 @@ def scenarios(run: dict[str, Any]) -> str:
 def score(run: dict[str, Any]) -> None:
     """Compare earlier forecasts with the closes since then."""
     tasks.do_step("score", run)
+
+
+@task
+def export(run: dict[str, Any]) -> str:
+    """Write results as Parquet; return where they are. Only where settings name a folder."""
+    address: str = tasks.do_step("export", run)
+    return address
 
 
 @task

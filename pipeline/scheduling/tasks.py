@@ -6,9 +6,11 @@ to Airflow's retries that waiting can mend.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import logging
 import signal
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -22,6 +24,7 @@ from pipeline.scheduling.dag_requests import require_known_fields, session_to_ru
 from pipeline.scheduling.dag_run_owner import origin_of
 from pipeline.scheduling.environment import COMPUTING_TASKS
 from pipeline.scheduling.failures import failure_line
+from pipeline.scheduling.metrics import send_duration, send_gauges
 from pipeline.scheduling.notifications import notify_failed
 from pipeline.settings import Settings
 from pipeline.universes import Universe
@@ -113,11 +116,45 @@ def do_step(name: str, run: Mapping[str, Any], *tickers: Shard, alone: bool = Fa
     return call(STEPS[name], run, *tickers, alone=alone)
 
 
-def announce(run: Mapping[str, Any]) -> None:
-    """Succeed, which updates the task's asset, where forecasts were published."""
+def publish(run: Mapping[str, Any]) -> None:
+    """Write the forecasts, and send how many there are."""
+    call(_publish, run)
+
+
+def _publish(parts: Parts, run: Run) -> None:
+    from pipeline.daily import STEPS, published_figures
+
+    STEPS["publish"](parts, run)
+    _send_figures(parts, run, published_figures)
+
+
+def _send_figures(
+    parts: Parts, run: Run, figures_of: Callable[[Parts, Run], dict[str, float]]
+) -> None:
+    """Send the figures of a run, unless they are of the past, or of a rehearsal."""
+    from pipeline.daily import is_newest_session
+
+    if not run.universe.is_rehearsal and is_newest_session(parts, run):
+        send_gauges(run, figures_of(parts, run))
+
+
+def announce(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the event of the task's asset tells, where forecasts were published."""
     universe = Run.from_json(dict(run)).universe
     if universe.is_rehearsal:
         raise AirflowSkipException(f"{universe.name}: a rehearsal publishes nothing.")
+    return call(_announcement, run)
+
+
+def _announcement(parts: Parts, run: Run) -> dict[str, Any]:
+    from pipeline.daily import counts_of
+
+    return {
+        **run.series,
+        "session": run.session.isoformat(),
+        **dataclasses.asdict(counts_of(parts, run)),
+        "export": parts.exports.url("") if parts.settings.export_to else None,
+    }
 
 
 def watch(run: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -127,8 +164,15 @@ def watch(run: Mapping[str, Any]) -> list[dict[str, str]]:
     """
     from pipeline.daily import MOST_SHARDS
 
-    warnings: list[dict[str, str]] = do_step("watch", run)
-    return warnings[:MOST_SHARDS]
+    return call(_watch, run)[:MOST_SHARDS]
+
+
+def _watch(parts: Parts, run: Run) -> list[dict[str, str]]:
+    from pipeline.daily import STEPS, watched_figures
+
+    warnings: list[dict[str, str]] = STEPS["watch"](parts, run)
+    _send_figures(parts, run, watched_figures)
+    return warnings
 
 
 def warn(warning: Mapping[str, str]) -> None:
@@ -165,9 +209,18 @@ def call(
         settings = Settings()
         if alone:
             settings = settings.replaced(workers=max(settings.workers, COMPUTING_TASKS))
-        count = len(tickers[0] if tickers else planned.universe.tickers)
+        count, began = len(tickers[0] if tickers else planned.universe.tickers), time.monotonic()
         with parts_of_task(count, settings) as parts:
-            return work(parts, planned, *tickers)
+            result = work(parts, planned, *tickers)
+        if not planned.universe.is_rehearsal:
+            send_duration(planned, _task_id(), time.monotonic() - began)
+        return result
+
+
+def _task_id() -> str:
+    from airflow.sdk import get_current_context
+
+    return str(get_current_context()["ti"].task_id)
 
 
 def parts_of_task(tickers: int = 0, settings: Settings | None = None) -> Parts:

@@ -84,6 +84,14 @@ def test_paths_are_drawn_before_the_report_where_they_are_asked_for(tmp_path):
     assert sample["downstream"]["scenarios"] == ["report"]
 
 
+def test_files_are_exported_before_anybody_is_told_where_a_folder_is_named(tmp_path):
+    parsed = parsed_dags(tmp_path, STOCKCAST_EXPORT_TO=str(tmp_path))["dags"]
+    sample = parsed["daily_forecast_sample"]
+    downstream = sample["downstream"]
+    assert (downstream["score"], downstream["export"]) == (["export", "watch"], ["announce"])
+    assert "`export`" in sample["page"]
+
+
 def test_a_failed_shard_does_not_stop_the_others(daily):
     assert daily["sample"]["rules"] == {
         "check": "all_done_min_one_success",
