@@ -98,8 +98,8 @@ $(INSTALLED): setup.py requirements.lock
 
 # The image's lock is the part of the first that it needs: pip checks hashes of whole files of requirements only, never of constraints.
 lock: ## pin the newest versions that setup.py allows, with their hashes, for all supported Pythons (needs uv)
-	$(COMPILE) --upgrade --extra dev --extra cluster setup.py --output-file requirements.lock
-	$(COMPILE) --upgrade --extra cluster --constraint requirements.lock setup.py --output-file docker/requirements.lock
+	$(COMPILE) --upgrade --extra dev --extra cluster --extra metrics setup.py --output-file requirements.lock
+	$(COMPILE) --upgrade --extra cluster --extra metrics --constraint requirements.lock setup.py --output-file docker/requirements.lock
 
 clean: ## remove .venv and caches; var/, with all results, stays
 	rm -rf $(VENV) .pytest_cache .ruff_cache *.egg-info dist

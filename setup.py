@@ -140,6 +140,7 @@ setup(
             "celery>=5.5,<5.7",  # the provider (3.26) imports a name that 5.7 no longer has
             "s3fs>=2025.3",
         ],
+        "metrics": ["statsd>=4,<5"],  # Airflow's metrics to StatsD; OpenTelemetry needs no extra
     },
     entry_points={
         "console_scripts": ["stockcast=pipeline.cli:main"],

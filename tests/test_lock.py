@@ -70,7 +70,9 @@ def test_every_package_is_pinned_with_hashes_and_no_host_is_named(lock):
 
 
 @pytest.mark.parametrize(
-    ("lock", "extras"), [(WHOLE, ("dev", "cluster")), (IMAGE, ("cluster",))], ids=["whole", "image"]
+    ("lock", "extras"),
+    [(WHOLE, ("dev", "cluster", "metrics")), (IMAGE, ("cluster", "metrics"))],
+    ids=["whole", "image"],
 )
 def test_what_is_pinned_is_what_setup_allows_in_every_place(lock, extras):
     faults = []
