@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from tests.forked_airflow import ForkedAirflow
 from tests.made_dags import found, run_dag
 from tests.made_faults import FIVE, five_settings, five_stocks
 from tests.made_prices import LAST
+from tests.store_pages import BUILD, block_of
 
 pytestmark = pytest.mark.slow
 
@@ -29,6 +31,25 @@ from sqlalchemy import select
 with create_session() as session:
     rows = session.execute(select(AssetModel.uri, AssetEvent.extra).join(AssetEvent.asset)).all()
 print("FOUND" + json.dumps([[uri, extra] for uri, extra in rows]))
+"""
+
+
+#: Gives the page's DAG the events of a universe "sample", which here is the five stocks.
+READ = """
+from airflow.sdk.execution_time.comms import AssetEventDagRunReferenceResult
+from airflow.sdk.execution_time.context import TriggeringAssetEventsAccessor
+
+import datetime as dt, json, sys
+
+extra = json.loads(sys.argv[1])
+asset = {"name": "forecasts_sample", "uri": "stockcast://forecasts/sample", "extra": {}}
+event = AssetEventDagRunReferenceResult(
+    asset=asset, extra=extra, source_task_id="announce", source_dag_id="daily_forecast_sample",
+    source_run_id="run", source_map_index=-1, source_aliases=[], timestamp=dt.datetime.now(dt.UTC),
+)
+made = use_forecasts()
+made.get_task("read").python_callable(TriggeringAssetEventsAccessor.build([event]))
+print(made.timetable.asset_condition)
 """
 
 
@@ -64,6 +85,8 @@ def test_the_event_of_the_asset_has_counts_and_where_the_files_are(
         "forecasts": 25,
         "export": str(dag_home / "exported"),
     }
+    printed = airflow.run(block_of(BUILD, "python", "@dag") + READ, dag_home, json.dumps(extra))
+    assert f"{LAST} 5 0 {extra['export']}" in printed and "forecasts_sample" in printed
     rows = pd.read_parquet(Path(extra["export"]) / "published_forecasts")
     assert (len(rows), sorted(rows["ticker"].unique())) == (25, sorted(FIVE))
     assert rows["session"].unique().tolist() == [extra["session"]]

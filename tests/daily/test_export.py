@@ -21,6 +21,7 @@ from pipeline.tables import FORECASTS, SCORES
 from pipeline.views import PUBLISHED_FORECASTS, QUARANTINES, SCORED_FORECASTS
 from tests.daily.quick_days import QuickParts
 from tests.made_publications import CUTOFFS, KEY, KNOWN_AT, LAST, UNIVERSE, fill
+from tests.store_pages import BUILD, block_of
 
 MOMENTS = ["published_at", "known_at"]
 
@@ -175,3 +176,13 @@ def test_sessions_to_export_are_those_that_left_rows_in_the_range(exporting):
     assert sessions_to_export(exporting, KEY, None, None) == CUTOFFS
     assert sessions_to_export(exporting, KEY, CUTOFFS[3], CUTOFFS[5]) == CUTOFFS[3:6]
     assert sessions_to_export(exporting, {**KEY, "recipe": "none"}, None, None) == []
+
+
+def test_the_pages_example_reads_one_session(exporting, tmp_path, capsys):
+    export_sessions(exporting, KEY, CUTOFFS)
+    example = block_of(BUILD, "python", "read_parquet")
+    example = example.replace("/srv/stockcast", str(tmp_path / "out"))
+    exec(example.replace("2013-03-01", str(CUTOFFS[2])), {})
+    printed = capsys.readouterr().out
+    last = exporting.store.load(FORECASTS, cutoff=CUTOFFS[2], horizon=5, ticker="AAA")
+    assert f"{last['y_hat'].iloc[0]:.6f}" in printed

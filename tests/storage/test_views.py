@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 import pytest
 import sqlalchemy as sa
@@ -20,6 +22,7 @@ from pipeline.views import (
     VIEWS,
 )
 from tests.made_publications import KEY, LAST, fill
+from tests.store_pages import BUILD, VIEWS_PAGE, block_of
 
 #: What the views call columns of the tables.
 NAMES = {"cutoff": "session", "session": "forecast_session", "y_hat": "median"}
@@ -158,3 +161,52 @@ def test_quarantines_are_the_tickers_that_sit_a_session_out_and_why(filled):
     assert rows.drop(columns=["known_at"]).equals(
         renamed(checks).drop(columns=["verdict", "evidence", "known_at"])
     )
+
+
+#: What the page calls the types.
+TYPES = {
+    "str": "text",
+    "float64": "number",
+    "int64": "whole number",
+    "bool": "true or false",
+    "datetime64[s]": "date",
+    "datetime64[us]": "moment, UTC",
+}
+
+
+def test_the_page_has_every_column_of_every_view_with_its_type_key_and_version():
+    sections = VIEWS_PAGE.read_text("utf-8").split("\n## ")[1:]
+    assert [section.partition("\n")[0] for section in sections] == [view.name for view in VIEWS]
+    for view, section in zip(VIEWS, sections, strict=True):
+        rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \| [^|]+ \|$", section, re.MULTILINE)
+        assert rows == [(name, TYPES[dtype]) for name, dtype in view.columns.items()]
+        assert f"Version {VERSIONS_OF_VIEWS[view.name]}. " in section
+        assert f"Key: {', '.join(f'`{name}`' for name in view.key)}.\n" in section
+
+
+def test_the_examples_of_the_page_have_rows(filled):
+    examples = block_of(BUILD, "text", "FROM latest_forecasts").splitlines()
+    with filled.database.reader() as connection:
+        for example in examples:
+            own = example.replace("'sample'", "'made'").replace("2013-03-01", str(LAST))
+            assert connection.execute(sa.text(own.rstrip(";"))).all(), example
+    assert len(examples) == 4
+
+
+@pytest.mark.slow
+def test_a_reader_sees_the_views_and_nothing_else(postgres_store_url):
+    store = Store.open(postgres_store_url)
+    database = sa.make_url(postgres_store_url).database
+    grants = block_of(BUILD, "text", "CREATE ROLE").replace(
+        "DATABASE stockcast", f"DATABASE {database}"
+    )
+    with store.database.writer() as connection:
+        for statement in filter(str.strip, grants.split(";")):
+            connection.execute(sa.text(statement))
+        connection.execute(sa.text("SET LOCAL ROLE reader"))
+        for view in [*VERSIONS_OF_VIEWS, "view_versions"]:
+            connection.execute(sa.text(f"SELECT * FROM {view}")).all()
+        with pytest.raises(sa.exc.ProgrammingError, match="permission denied"):
+            connection.execute(sa.text("SELECT * FROM forecasts"))
+        connection.rollback()
+    store.close()
