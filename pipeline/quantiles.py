@@ -6,7 +6,13 @@ mostly prices.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PROBABILITIES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 QUANTILE_COUNT = len(PROBABILITIES)
@@ -19,6 +25,14 @@ INTERVALS = {50: (2, 4), 80: (1, 5), 95: (0, 6)}
 OUTER_LEVEL, OUTER_PROBABILITIES = 98, (0.01, 0.99)
 #: Percents of all intervals that are published.
 PUBLISHED_LEVELS = (*INTERVALS, OUTER_LEVEL)
+#: The columns of published forecasts that are quantiles, with their probabilities, in order.
+PUBLISHED_QUANTILES = {
+    "lower_98": OUTER_PROBABILITIES[0],
+    **{f"lower_{level}": PROBABILITIES[INTERVALS[level][0]] for level in (95, 80, 50)},
+    "y_hat": PROBABILITIES[MEDIAN],
+    **{f"upper_{level}": PROBABILITIES[INTERVALS[level][1]] for level in (50, 80, 95)},
+    "upper_98": OUTER_PROBABILITIES[1],
+}
 #: The quantiles as columns of a table: "q025" is the 2.5% quantile.
 QUANTILE_COLUMNS = tuple(f"q{round(1000 * probability):03d}" for probability in PROBABILITIES)
 #: The shares of actual values in the cells between the true quantiles; see `cells`.
@@ -126,3 +140,23 @@ def in_order(quantiles: np.ndarray) -> np.ndarray:
     Where quantiles have crossed, rearranging them is never worse (Chernozhukov et al. 2010).
     """
     return np.sort(quantiles, axis=-1)
+
+
+def tidy_quantiles(forecasts: pd.DataFrame, key: Sequence[str]) -> pd.DataFrame:
+    """Return published forecasts with one row per quantile: the key, `level` and `price`.
+
+    Args:
+        forecasts: with the columns `PUBLISHED_QUANTILES`.
+        key: the columns that identify a row of it, which the rows are in the order of.
+
+    Returns:
+        `level` is the probability that the price is not above `price`.
+    """
+    tidy = forecasts.melt(
+        id_vars=list(key),
+        value_vars=list(PUBLISHED_QUANTILES),
+        var_name="level",
+        value_name="price",
+    )
+    tidy["level"] = tidy["level"].map(PUBLISHED_QUANTILES).astype("float64")
+    return tidy.sort_values([*key, "level"], ignore_index=True)

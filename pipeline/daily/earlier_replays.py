@@ -81,6 +81,7 @@ class AddedWindows:
             _joined(self.older.forecasts, newest.forecasts),
             None if inputs is None else inputs[-drift.STABILITY_WINDOWS :],
             window_digests=_joined(self.older.window_digests, newest.window_digests),
+            spread=newest.spread,
         )
 
 

@@ -32,6 +32,7 @@ from pipeline.decisions import (
     encode_replay,
     prediction_rows,
     quantiles_of,
+    spread_of,
     stored_precision,
 )
 from pipeline.errors import StockcastError
@@ -158,15 +159,20 @@ def _replay_each(
 
     def answered(ticker: str) -> _Replayed:
         own, replay = of[ticker], asked.results[ticker]
-        forecasts, windows = None, replay.seen[-1]
+        forecasts, spread, windows = None, None, replay.seen[-1]
         if replay.job is not None and replay.network is not None:
             predictions = futures[replay.job].result()
             quantiles = quantiles_of(replay.seen[0], predictions, replay.seen[1:])[-1]
             forecasts = _completed(replay, stored_precision(quantiles))
+            spread = spread_of(replay.seen[0], predictions[0])
             require_finite(ticker, replay.network, forecasts)
         inputs = _inputs(parts, recipe, own, windows)
         kept = ChoiceReplay(
-            Observed.of(windows), forecasts, inputs, window_digests=replay.window_digests
+            Observed.of(windows),
+            forecasts,
+            inputs,
+            window_digests=replay.window_digests,
+            spread=spread,
         )
         kept = replay.added.after_older(kept) if replay.added else kept
         return _Replayed(windows.take(slice(-1, None)), kept)

@@ -1,6 +1,7 @@
 """Decisions: the worth of forecasters, the one that is published, and its weight."""
 
 from pipeline.decisions import blending, promotion
+from pipeline.decisions.champion_forecast import ChampionForecast, published_columns
 from pipeline.decisions.choice import (
     Choice,
     ChoiceReplay,
@@ -23,6 +24,7 @@ from pipeline.decisions.evaluation import (
     evaluate,
     prediction_rows,
     quantiles_of,
+    spread_of,
     stored_precision,
 )
 from pipeline.decisions.publication import (
@@ -33,6 +35,7 @@ from pipeline.decisions.publication import (
 )
 
 __all__ = [
+    "ChampionForecast",
     "Choice",
     "ChoiceReplay",
     "Contestant",
@@ -56,7 +59,9 @@ __all__ = [
     "promotion",
     "promotion_rows",
     "publication",
+    "published_columns",
     "quantiles_of",
+    "spread_of",
     "standing",
     "stored_precision",
 ]

@@ -292,6 +292,8 @@ class ChoiceReplay:
         har: the regression of all stocks, from these sessions; None: it was not fitted.
         window_digests: uint8 (n, bytes), of all that decides a forecast besides the network; None:
             another replay's forecasts of the same windows could have other bits.
+        spread: see `ChampionForecast`; None of a network that forecasts quantiles, and in files of
+            versions before.
     """
 
     observed: Observed
@@ -299,6 +301,7 @@ class ChoiceReplay:
     inputs: np.ndarray | None
     har: StockHar | None = None
     window_digests: np.ndarray | None = None
+    spread: np.ndarray | None = None
 
 
 def encode_replay(replay: ChoiceReplay) -> bytes:
@@ -312,6 +315,8 @@ def encode_replay(replay: ChoiceReplay) -> bytes:
         arrays |= replay.har.arrays()
     if replay.window_digests is not None:
         arrays["digests"] = replay.window_digests
+    if replay.spread is not None:
+        arrays["spread"] = replay.spread
     return pack_arrays({}, arrays)
 
 
@@ -325,4 +330,5 @@ def decode_replay(data: bytes) -> ChoiceReplay:
         arrays.get("newest"),
         StockHar.of_arrays(arrays),
         arrays.get("digests"),
+        arrays.get("spread"),
     )

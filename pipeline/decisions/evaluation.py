@@ -161,6 +161,16 @@ def quantiles_of(
     return _distributions(validation, first, list(zip(others, later, strict=True)))
 
 
+def spread_of(validation: Windows, predictions: np.ndarray) -> np.ndarray | None:
+    """Return the spread that points take from their errors on validation, (H, Q).
+
+    It is in multiples of the volatility; None: they are quantiles already.
+    """
+    if predictions.ndim == 3:
+        return None
+    return shape_of(validation.actual_with_dividends, predictions, validation.unit)
+
+
 def _distributions(
     validation: Windows, points: np.ndarray, others: Sequence[tuple[Windows, np.ndarray]]
 ) -> list[np.ndarray]:

@@ -13,13 +13,13 @@ import pandas as pd
 
 from pipeline.arrays import Floats
 from pipeline.decisions import blending
+from pipeline.decisions.champion_forecast import ChampionForecast, published_columns
 from pipeline.decisions.choice import Choice, ChoiceReplay, standing
 from pipeline.decisions.evaluation import SplitForecasts
 from pipeline.decisions.promotion import Decision
-from pipeline.joint import outer_quantiles
 from pipeline.measures import calibration, root_mean_squared_error
-from pipeline.models import EWMA, HAR, NAIVE, STANDING, YARDSTICKS
-from pipeline.quantiles import INTERVALS, MEDIAN, OUTER_LEVEL, coverage, losses
+from pipeline.models import EWMA, HAR, NAIVE, STANDING, YARDSTICKS, StockHar
+from pipeline.quantiles import INTERVALS, MEDIAN, coverage, losses
 from pipeline.run import Run
 from pipeline.tables import CALIBRATIONS, FORECASTS, PROMOTIONS
 from pipeline.windows import LARGE_DIVIDEND
@@ -171,16 +171,25 @@ def calibrated_tests(
 
 @dataclass(frozen=True, eq=False)
 class Publication:
-    """The rows that a session publishes: FORECASTS, and CALIBRATIONS next to them."""
+    """The rows that a session publishes: FORECASTS, and CALIBRATIONS next to them.
+
+    Attributes:
+        champions: by ticker, what has made its forecasts.
+    """
 
     forecasts: pd.DataFrame
     calibrations: pd.DataFrame
+    champions: Mapping[str, ChampionForecast]
 
     def by_ticker(self) -> dict[str, Publication]:
         """Return what is of each ticker, by the tickers that have forecasts."""
         calibrations = dict(list(self.calibrations.groupby("ticker")))
         return {
-            str(ticker): Publication(own, calibrations.get(ticker, self.calibrations[:0]))
+            str(ticker): Publication(
+                own,
+                calibrations.get(ticker, self.calibrations[:0]),
+                {str(ticker): self.champions[str(ticker)]},
+            )
             for ticker, own in self.forecasts.groupby("ticker")
         }
 
@@ -211,16 +220,38 @@ def publication(
     )
     forecasts: list[dict[str, object]] = []
     calibrations: list[dict[str, object]] = []
+    champions: dict[str, ChampionForecast] = {}
     for row, each, raw, replay in zip(promotions, observed, blended, calibrated, strict=True):
         key = {**run.key, "ticker": row["ticker"]}
-        newest, last = replay.quantiles[-1], float(each.last[-1])
-        if row["ticker"] in dividends and row["champion"] != NAIVE:
-            newest = newest * _left_by(dividends[row["ticker"]], last)[:, None]
+        ticker, last = row["ticker"], float(each.last[-1])
+        left = np.ones(len(replay.quantiles[-1]))
+        if ticker in dividends and row["champion"] != NAIVE:
+            left = _left_by(dividends[ticker], last)
+        newest = replay.quantiles[-1] * left[:, None]
         forecasts += _forecast_rows(run, key, row, last, newest)
+        champions[ticker] = _champion(row, choices[ticker], replays[ticker], replay.growth, left)
         calibrations += _calibration_rows(key, each.actual_with_dividends[:-1], raw[:-1], replay)
     return Publication(
         FORECASTS.conform(pd.DataFrame(forecasts)),
         CALIBRATIONS.conform(pd.DataFrame(calibrations)),
+        champions,
+    )
+
+
+def _champion(
+    row: Mapping[str, Any], choice: Choice, replay: ChoiceReplay, growth: Floats, left: Floats
+) -> ChampionForecast:
+    """Return what makes a row's forecasts at the cutoff."""
+    by_network = row["champion"] not in STANDING
+    name = row["baseline"] if by_network else row["champion"]
+    fitted = None
+    if not by_network or row["weight"] != 1:
+        fitted = standing(name, choice.fitted, replay.har)
+    if isinstance(fitted, StockHar):
+        fitted = fitted.among(replay.observed.origins[-1:])
+    spread = replay.spread if by_network else None
+    return ChampionForecast(
+        row["champion"], row["model_id"], row["weight"], name, fitted, growth, left, spread
     )
 
 
@@ -253,20 +284,14 @@ def _forecast_rows(
     last_value: float,
     quantiles: Floats,
 ) -> list[dict[str, object]]:
-    bounds = {level: quantiles[:, places] for level, places in INTERVALS.items()}
-    bounds[OUTER_LEVEL] = outer_quantiles(quantiles)
+    columns = published_columns(quantiles)
     return [
         {
             **key,
             "horizon": horizon + 1,
             "session": session,
             "last_value": last_value,
-            "y_hat": quantiles[horizon, MEDIAN],
-            **{
-                f"{side}_{level}": pair[horizon, place]
-                for level, pair in bounds.items()
-                for place, side in enumerate(("lower", "upper"))
-            },
+            **{name: values[horizon] for name, values in columns.items()},
             "champion": row["champion"],
             "model_id": row["model_id"],
         }

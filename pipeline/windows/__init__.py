@@ -24,7 +24,14 @@ from pipeline.windows.normalisation import (
     PreviousWindow,
     Unscaled,
 )
-from pipeline.windows.replays import ReplayEnd, live_part, load_replay, replay_end
+from pipeline.windows.replays import (
+    ReplayEnd,
+    live_part,
+    load_replay,
+    newest_part,
+    newest_window,
+    replay_end,
+)
 from pipeline.windows.rolling import (
     SEQUENCE_LENGTH,
     Course,
@@ -90,6 +97,8 @@ __all__ = [
     "load_replay",
     "load_stretch",
     "look_ahead",
+    "newest_part",
+    "newest_window",
     "replay_end",
     "roll_forward",
     "rolling",

@@ -88,6 +88,34 @@ def _newest_windows(
     return windows.take(rows[rows >= len(windows) - 1 - replayed])
 
 
+def newest_part(
+    data: bytes, fitted_on: bytes | None = None
+) -> tuple[Spec, pd.DataFrame, np.datetime64]:
+    """Return what the last window of a dataset file is cut from.
+
+    Args:
+        fitted_on: see `load_dataset`.
+
+    Returns:
+        The spec, the last rows of the history, and the last session that the normalisation is
+        fitted on.
+    """
+    spec, history = decode(data)
+    through = fitted_through(fitted_on)
+    through = last_fitted_session(history, spec) if through is None else through
+    return spec, live_part(history, spec, replayed=0), through
+
+
+def newest_window(history: pd.DataFrame, spec: Spec, through: np.datetime64) -> Windows:
+    """Return the last window of what `newest_part` has returned; it is that of `load_replay`.
+
+    Raises:
+        LookAtTheData: there is nothing to forecast from at the last session.
+    """
+    require_forecastable(history, spec)
+    return cut_windows(history, spec, through).take(slice(-1, None))
+
+
 @dataclass(frozen=True, eq=False)
 class ReplayEnd:
     """The newest windows of a replay, where those before them are as in an earlier one.
