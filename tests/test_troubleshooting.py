@@ -42,7 +42,7 @@ from pipeline.settings import Settings
 from pipeline.storage import Artifacts, Store
 from pipeline.storage.embedded_postgres import cluster, server_user
 from pipeline.tables import CHECKS, FORECASTS, PRICE_COLUMNS, PRICE_CURRENCIES
-from pipeline.tracking import Tracker
+from pipeline.tracking import PublishedModel, Tracker
 from pipeline.universes import Universe
 from tests.daily.quick_days import QuickGate
 from tests.documents import ROOT, page
@@ -419,7 +419,7 @@ def two_terminals(stranger: Stranger) -> str:
 
 def an_unregistered_champion(stranger: Stranger) -> str:
     return stranger.raised(
-        stranger.tracker().set_champions, {"IBM": "5d1683a016e3a9a1"}, lambda: True
+        stranger.tracker().set_champions, {"IBM": PublishedModel("5d1683a016e3a9a1")}, lambda: True
     )
 
 

@@ -2,7 +2,7 @@
 
 All that it needs has been decided and replayed: it looks at no windows and no prices, but at
 declared dividends. Forecasts, decisions, calibrations and the run's request are written in one
-transaction; then the alias `champion` moves in MLflow.
+transaction; then the alias `champion` moves in MLflow, onto models that answer with them.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pipeline.daily.admission import admit, hold_back, judged_as_of
 from pipeline.daily.known_events import dividends_ahead, note_events
 from pipeline.daily.plan import decisive_settings
 from pipeline.daily.promote import choice_of
+from pipeline.daily.served_champions import published_models
 from pipeline.daily.table_rows import row_dicts
 from pipeline.decisions import Choice, ChoiceReplay, Publication, decode_replay, publication
 from pipeline.errors import NothingStored, QualityGateFailed, StockcastError
-from pipeline.models import STANDING
 from pipeline.outcomes import Outcomes, outcome_of_each, outcome_together
 from pipeline.reporting import first_names
 from pipeline.run import Run
@@ -74,7 +74,9 @@ def publish(parts: Parts, run: Run) -> None:
         )
 
 
-def _move_aliases(parts: Parts, run: Run, promotions: pd.DataFrame) -> None:
+def _move_aliases(
+    parts: Parts, run: Run, promotions: pd.DataFrame, made: Mapping[str, Publication]
+) -> None:
     """Point the alias `champion` at what has been published, unless a later session has been.
 
     Only a run as its universe is declared may do so, and no rehearsal.
@@ -84,11 +86,7 @@ def _move_aliases(parts: Parts, run: Run, promotions: pd.DataFrame) -> None:
     differs = any(getattr(universe, name) != getattr(declared, name) for name in IDENTIFYING)
     if differs or universe.is_rehearsal:
         return
-
-    champions = {
-        row["ticker"]: None if row["champion"] in STANDING else row["model_id"]
-        for row in row_dicts(promotions)
-    }
+    champions = published_models(parts, run, promotions, made)
     parts.tracker(universe.name).set_champions(champions, lambda: is_newest_session(parts, run))
 
 
@@ -196,7 +194,7 @@ def _write(
     message = f"{len(forecasts)} forecasts, {changed} of them new or changed"
     rehearsed = ": a rehearsal's, kept apart" if run.universe.is_rehearsal else ""
     parts.progress(STEP, "", message + rehearsed)
-    _move_aliases(parts, run, promotions)
+    _move_aliases(parts, run, promotions, passed)
 
 
 def _run_row(parts: Parts, run: Run, known_at: dt.datetime | None) -> dict[str, object]:

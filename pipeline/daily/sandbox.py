@@ -12,7 +12,7 @@ from pipeline.errors import NothingStored
 from pipeline.models import RECIPES, Recipes
 from pipeline.parts import Parts
 from pipeline.shipped_files import shipped_folder
-from pipeline.tracking import TrackedRun, Tracker, this_process
+from pipeline.tracking import PublishedModel, TrackedRun, Tracker, this_process
 
 if TYPE_CHECKING:
     from pipeline.prices import RawPrices, Source
@@ -116,7 +116,7 @@ class SilentTracker(Tracker):
         return [UNTRACKED_RUN for _ in runs]
 
     def set_champions(
-        self, champions: Mapping[str, str | None], is_newest: Callable[[], bool]
+        self, champions: Mapping[str, PublishedModel | None], is_newest: Callable[[], bool]
     ) -> None:
         """Do nothing: no model is registered, so none is named."""
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from pipeline.daily.currencies import price_currency
@@ -101,8 +100,8 @@ def _with_network(
             "code_version": record.code_version,
             "training_cutoff": str(cutoff),
         },
-        model=_tracked_model(parts, own.ticker, current, dataset),
-        rivals=tuple(_tracked_model(parts, own.ticker, each, dataset) for each in rivals),
+        model=_tracked_model(parts, current, dataset),
+        rivals=tuple(_tracked_model(parts, each, dataset) for each in rivals),
         files=_files(parts, own, current, table),
         pictures=_pictures(parts, run, own, current, table, about.tags.get("currency", "")),
     )
@@ -187,9 +186,7 @@ def _tracked_dataset(parts: Parts, own: Lineup, dataset: Dataset) -> TrackedData
     )
 
 
-def _tracked_model(
-    parts: Parts, ticker: str, network: NetworkEntry, dataset: Dataset
-) -> TrackedModel:
+def _tracked_model(parts: Parts, network: NetworkEntry, dataset: Dataset) -> TrackedModel:
     recipe = parts.recipes.for_price(network.recipe.removesuffix(".pool"))
     quantiles = isinstance(recipe.loss, Pinball)
     spec = dataset.spec
@@ -206,15 +203,4 @@ def _tracked_model(
         outputs=spec.outputs * (QUANTILE_COUNT if quantiles else 1),
         columns=spec.columns,
         output_is=f"the target, normalised: {spec.normalisation}{seven}",
-        example=_example(recipe, ticker, dataset),
     )
-
-
-def _example(recipe: PriceRecipe, ticker: str, dataset: Dataset) -> dict[str, np.ndarray]:
-    """Return the newest window that a dataset has, as the network takes it."""
-    for part in (dataset.test, dataset.validation, dataset.train):
-        if len(part):
-            past = part.past[-1:].astype(np.float32)
-            symbol = np.array([[ticker]], dtype=object)
-            return {"past": past, **({"symbol": symbol} if recipe.knows_symbols else {})}
-    return {}

@@ -20,13 +20,15 @@ class Registered:
 
     Attributes:
         logged_id: MLflow's id of the logged model behind it.
-        run_id: the run that it was made in.
+        run_id: the run that it was made in; None: in none.
+        location: the address of its files.
     """
 
     name: str
     version: int
     logged_id: str
-    run_id: str
+    run_id: str | None
+    location: str
 
 
 class BulkModels:
@@ -43,7 +45,9 @@ class BulkModels:
             self._database.table(name) for name in ("model_versions", "model_version_tags")
         )
         same = (tags.c[column] == versions.c[column] for column in ("workspace", "name", "version"))
-        columns = (versions.c.name, versions.c.version, versions.c.source, versions.c.run_id)
+        columns = tuple(
+            versions.c[name] for name in ("name", "version", "source", "run_id", "storage_location")
+        )
         query = (
             sa.select(tags.c.value, *columns)
             .join(tags, sa.and_(*same))
@@ -58,8 +62,8 @@ class BulkModels:
         )
         with self._database.transaction() as connection:
             return {
-                (name, model_id): Registered(name, version, logged_of(source), run_id)
-                for model_id, name, version, source, run_id in connection.execute(query)
+                (name, model_id): Registered(name, version, logged_of(source), run_id, location)
+                for model_id, name, version, source, run_id, location in connection.execute(query)
             }
 
     def newest_numbers(self, names: Collection[str]) -> dict[str, int]:

@@ -62,7 +62,9 @@ class BulkPlan:
         """Add a child with its models."""
         run, run_id = child.run, uuid.uuid4().hex
         self.run_ids[child.key] = run_id
-        versions = [self._version(child, run_id, model, models) for model in run.models]
+        versions = [
+            self.version(run.ticker, child.labels, run_id, model, models) for model in run.models
+        ]
         own = versions[0] if run.model else None
         final = {CONTENT_TAG: child.content}
         if own:
@@ -110,17 +112,25 @@ class BulkPlan:
         self.ended.add_params(run_id, values)
         self.ended.add_tags(run_id, labels)
 
-    def _version(
-        self, child: NewChild, run_id: str, model: TrackedModel, models: RegisteredModels
+    def version(
+        self,
+        ticker: str,
+        labels: Mapping[str, str],
+        run_id: str | None,
+        model: TrackedModel,
+        models: RegisteredModels,
     ) -> Registered:
-        """Return the version of a model; one that is not there yet is added."""
+        """Return the version of a model; one that is not there yet is added.
+
+        Args:
+            labels, run_id: see `RegisteredModels.register`.
+        """
         from mlflow.utils.validation import _validate_logged_model_name, _validate_model_name
 
-        ticker = child.run.ticker
         name = models.name_of(ticker)
         if known := self.versions.get((name, model.model_id)):
             return known
-        shown, tags = logged_name(ticker, model), version_tags(child.labels, ticker, model)
+        shown, tags = logged_name(ticker, model), version_tags(labels, ticker, model)
         _validate_model_name(name)
         _validate_logged_model_name(shown)
         logged_id = f"m-{uuid.uuid4().hex}"
@@ -134,7 +144,7 @@ class BulkPlan:
         self.ended.add_version(name, number, source, address, run_id, self.moment, tags)
         self.files.append(partial(_write_model, address, model, run_id, logged_id))
         self.logged.append(logged_id)
-        version = Registered(name, number, logged_id, run_id)
+        version = Registered(name, number, logged_id, run_id, address)
         self.versions[name, model.model_id] = version
         return version
 
@@ -160,6 +170,6 @@ def _write_files(location: str, files: Mapping[str, bytes]) -> None:
                 write_file(folder / name, content)
 
 
-def _write_model(location: str, model: TrackedModel, run_id: str, logged_id: str) -> None:
+def _write_model(location: str, model: TrackedModel, run_id: str | None, logged_id: str) -> None:
     with artifact_folder(location) as folder:
         write_model_folder(folder, model, run_id, logged_id, location)

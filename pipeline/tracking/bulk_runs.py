@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from pipeline.tracking.bulk_database import BulkDatabase
-from pipeline.tracking.bulk_models import BulkModels
+from pipeline.tracking.bulk_models import BulkModels, Registered
 from pipeline.tracking.bulk_plan import BulkPlan
 from pipeline.tracking.connection import MlflowConnection
-from pipeline.tracking.entries import NewChild
+from pipeline.tracking.entries import NewChild, TrackedModel
 from pipeline.tracking.experiment_runs import CONTENT_TAG, KEY_TAG, PARENT_TAG, ExperimentRuns
 from pipeline.tracking.mlflow_rows import READY
 from pipeline.tracking.registered_models import RegisteredModels
@@ -55,7 +55,10 @@ class BulkRuns:
             return {}
         names = {self._models.name_of(child.run.ticker) for child in children if child.run.models}
         with self._connection.lock("models", *names):
-            plan = self._plan(children, names)
+            model_ids = {model.model_id for child in children for model in child.run.models}
+            plan = self._plan(names, model_ids, self._datasets(children))
+            for child in children:
+                plan.add(child, self._runs, self._models)
             with self._database.transaction() as connection:
                 self._database.insert(connection, plan.begun)
             with self._runs.ended_on_error(*plan.run_ids.values()):
@@ -64,20 +67,39 @@ class BulkRuns:
                 self._end(plan)
         return plan.run_ids
 
-    def _plan(self, children: Sequence[NewChild], names: Collection[str]) -> BulkPlan:
+    def register(self, models: Mapping[str, TrackedModel]) -> dict[str, Registered]:
+        """Register models that no run has made; return their versions by ticker.
+
+        The caller holds the locks of their names.
+        """
+        names = {self._models.name_of(ticker) for ticker in models}
+        plan = self._plan(names, {model.model_id for model in models.values()}, {})
+        versions = {
+            ticker: plan.version(ticker, {}, None, model, self._models)
+            for ticker, model in models.items()
+        }
+        with self._database.transaction() as connection:
+            self._database.insert(connection, plan.begun)
+        for write_files in plan.files:
+            write_files()
+        self._end(plan)
+        return versions
+
+    def _plan(
+        self,
+        names: Collection[str],
+        model_ids: Collection[str],
+        datasets: dict[tuple[str, str], str],
+    ) -> BulkPlan:
         experiment = self._connection.experiment_id
-        model_ids = {model.model_id for child in children for model in child.run.models}
-        plan = BulkPlan(
+        return BulkPlan(
             moment=_now(),
             experiment=int(experiment),
             location=self._connection.client.get_experiment(experiment).artifact_location,
             versions=self._registry.versions(names, model_ids),
             newest=self._registry.newest_numbers(names),
-            datasets=self._datasets(children),
+            datasets=datasets,
         )
-        for child in children:
-            plan.add(child, self._runs, self._models)
-        return plan
 
     def _datasets(self, children: Sequence[NewChild]) -> dict[tuple[str, str], str]:
         """Return MLflow's ids of the children's datasets that it knows, by name and digest."""

@@ -37,12 +37,13 @@ class ChildRuns:
         runs: ExperimentRuns,
         models: RegisteredModels,
         database: BulkDatabase,
+        bulk: BulkRuns,
     ) -> None:
         self._connection = connection
         self._runs = runs
         self._models = models
         self._database = database
-        self._bulk = BulkRuns(connection, runs, models, database)
+        self._bulk = bulk
 
     def record(self, parent: str, run: TrackedRun, owner: str) -> str:
         """Track a child run; return its run id.

@@ -7,10 +7,6 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -32,24 +28,43 @@ class Origin:
 
 @dataclass(frozen=True)
 class TrackedModel:
-    """A trained network as a plain `.keras` file.
+    """A model that may be published: a trained network, or a baseline by its name.
 
     Attributes:
+        training_cutoff: None: of a baseline.
+        content: a plain `.keras` file; b"": a baseline, of which the rest says nothing.
         inputs: by name the shape without its batch; "symbol" has strings, all others float32.
         outputs: sessions ahead that it forecasts at once: float32 (batch, outputs).
         columns: what it sees of a session.
         output_is: its output in words.
-        example: inputs of one window by name, for whoever tries the network; empty: none.
     """
 
     model_id: str
-    training_cutoff: dt.date
-    content: bytes
-    inputs: dict[str, tuple[int, ...]]
-    outputs: int
-    columns: tuple[str, ...]
-    output_is: str
-    example: Mapping[str, np.ndarray] = field(default_factory=dict)
+    training_cutoff: dt.date | None = None
+    content: bytes = b""
+    inputs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    outputs: int = 0
+    columns: tuple[str, ...] = ()
+    output_is: str = ""
+
+
+def _no_files() -> Mapping[str, bytes]:
+    return {}
+
+
+@dataclass(frozen=True)
+class PublishedModel:
+    """The model that is published of a stock.
+
+    Attributes:
+        is_baseline: it is registered where it is not yet; networks are by the run that measures
+            them.
+        served: makes the files of its folder that a session's publication writes, by name.
+    """
+
+    model_id: str
+    is_baseline: bool = False
+    served: Callable[[], Mapping[str, bytes]] = _no_files
 
 
 @dataclass(frozen=True)

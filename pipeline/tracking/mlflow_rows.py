@@ -137,7 +137,7 @@ class Rows:
         experiment: int,
         name: str,
         location: str,
-        run_id: str,
+        run_id: str | None,
         moment: int,
         tags: Mapping[str, str],
     ) -> None:
@@ -181,7 +181,7 @@ class Rows:
         version: int,
         source: str,
         location: str,
-        run_id: str,
+        run_id: str | None,
         moment: int,
         tags: Mapping[str, str],
     ) -> None:

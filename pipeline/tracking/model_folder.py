@@ -1,8 +1,10 @@
 """MLflow's model folder, put together from a `.keras` file without TensorFlow.
 
 `mlflow.keras.log_model` needs a live Keras model. The folder is made here in the layout of MLflow's
-own `keras` flavor (mlflow 3.17, `mlflow/keras/save.py`); a test loads one with
-`mlflow.keras.load_model` and `mlflow.pyfunc.load_model`. No part of it is a pickle.
+own `keras` flavor (mlflow 3.17, `mlflow/keras/save.py`): that is the network alone. The flavor
+`python_function` is the whole forecast, from price rows to what is published of them; its loader is
+room `serving`, and the files that it needs besides the network are written when a session is
+published. No part of the folder is a pickle.
 """
 
 from __future__ import annotations
@@ -14,19 +16,30 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline import __version__
+from pipeline.tables import OHLCV
 from pipeline.tracking.entries import TrackedModel
 
 if TYPE_CHECKING:
     from mlflow.models import Model, ModelSignature
 
+#: The module that MLflow loads the flavor `python_function` with.
+LOADER_MODULE = "pipeline.serving.pyfunc_loader"
+#: The example that each publication writes: the rows up to its session.
+EXAMPLE_INFO = {
+    "artifact_path": "input_example.json",
+    "type": "dataframe",
+    "pandas_orient": "split",
+}
+
 
 def write_model_folder(
-    folder: Path, model: TrackedModel, run_id: str, logged_id: str, location: str
+    folder: Path, model: TrackedModel, run_id: str | None, logged_id: str, location: str
 ) -> None:
     """Write the folder of a model.
 
     Args:
-        run_id: the run that it was made in.
+        run_id: the run that it was made in; None: in none.
         logged_id: MLflow's id of the logged model.
         location: where MLflow keeps the folder.
     """
@@ -37,32 +50,28 @@ def write_model_folder(
         model_uuid=logged_id,
         model_id=logged_id,
         run_id=run_id,
-        signature=_signature_of(model),
-        metadata={
-            "model_id": model.model_id,
-            "training_cutoff": str(model.training_cutoff),
-            "columns": list(model.columns),
-            "forecast": f"{model.output_is}, 1 to {model.outputs} sessions ahead",
-        },
+        signature=_signature(),
+        saved_input_example_info=dict(EXAMPLE_INFO),
+        metadata={"model_id": model.model_id, **_network_metadata(model)},
     )
-    description.add_flavor(
-        "keras",
-        data="data",
-        keras_version=_version_of("keras"),
-        keras_backend="tensorflow",
-        save_exported_model=False,
-    )
+    if model.content:
+        description.add_flavor(
+            "keras",
+            data="data",
+            keras_version=_version_of("keras"),
+            keras_backend="tensorflow",
+            save_exported_model=False,
+        )
+        write_file(folder / "data" / "model.keras", model.content)
     # As `mlflow.pyfunc.add_to_model` does; importing that costs a second and a warning.
     description.add_flavor(
         "python_function",
-        loader_module="mlflow.keras",
+        loader_module=LOADER_MODULE,
         python_version=platform.python_version(),
         env={"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
     )
     description.model_size_bytes = len(model.content)
-    write_file(folder / "data" / "model.keras", model.content)
-    _add_example(description, model, folder)
-    for name, text in _environment_files().items():
+    for name, text in _environment_files(bool(model.content)).items():
         write_file(folder / name, text.encode())
     write_file(folder / "MLmodel", _yaml_of(description))
 
@@ -76,31 +85,39 @@ def _yaml_of(description: Model) -> bytes:
     return text.encode()
 
 
-def _signature_of(model: TrackedModel) -> ModelSignature:
-    import numpy as np
+def _network_metadata(model: TrackedModel) -> dict[str, object]:
+    """Return what the network of the flavor `keras` takes and answers."""
+    if not model.content:
+        return {}
+    return {
+        "training_cutoff": str(model.training_cutoff),
+        "columns": list(model.columns),
+        "network_inputs": {name: list(shape) for name, shape in model.inputs.items()},
+        "forecast": f"{model.output_is}, 1 to {model.outputs} sessions ahead",
+    }
+
+
+@cache
+def _signature() -> ModelSignature:
+    """Return the columns of price rows, and of the forecast that they make."""
     from mlflow.models import ModelSignature
-    from mlflow.types.schema import Schema, TensorSpec
+    from mlflow.types.schema import ColSpec, DataType, Schema
 
-    def spec(name: str, shape: tuple[int, ...]) -> TensorSpec:
-        kind = np.dtype("str" if name == "symbol" else "float32")
-        # A single input is given without its name.
-        return TensorSpec(kind, (-1, *shape), name if len(model.inputs) > 1 else None)
-
-    outputs = TensorSpec(np.dtype("float32"), (-1, model.outputs))
-    return ModelSignature(
-        inputs=Schema([spec(name, shape) for name, shape in model.inputs.items()]),
-        outputs=Schema([outputs]),
+    day, number = DataType.datetime, DataType.double
+    output = {
+        "ticker": DataType.string,
+        "cutoff": day,
+        "session": day,
+        "horizon": DataType.long,
+        "level": number,
+        "price": number,
+    }
+    rows = {"session": day, **dict.fromkeys(OHLCV, number)}
+    inputs, outputs = (
+        Schema([ColSpec(kind, name) for name, kind in columns.items()])
+        for columns in (rows, output)
     )
-
-
-def _add_example(description: Model, model: TrackedModel, folder: Path) -> None:
-    if not model.example:
-        return
-    from mlflow.models.utils import _save_example
-
-    example = dict(model.example)
-    single = next(iter(example.values()))
-    _save_example(description, example if len(example) > 1 else single, str(folder))
+    return ModelSignature(inputs=inputs, outputs=outputs)
 
 
 @cache
@@ -108,10 +125,12 @@ def _version_of(package: str) -> str:
     return version(package)
 
 
-def _environment_files() -> dict[str, str]:
+@cache
+def _environment_files(has_network: bool) -> dict[str, str]:
     """Return the files that describe a model's environment to MLflow; JSON is YAML."""
-    packages = ("mlflow", "keras", "tensorflow")
+    packages = ("mlflow", "numpy", "pandas", *(("keras", "tensorflow") if has_network else ()))
     requirements = [f"{package}=={_version_of(package)}" for package in packages]
+    requirements.append(f"stockcast=={__version__}")
     python = platform.python_version()
     dependencies: list[Any] = [f"python={python}", "pip", {"pip": requirements}]
     conda = {"name": "mlflow-env", "channels": ["conda-forge"], "dependencies": dependencies}

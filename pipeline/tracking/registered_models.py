@@ -9,7 +9,7 @@ from pipeline.leftovers import TemporaryFolder
 from pipeline.tracking.connection import MlflowConnection, unless_taken
 from pipeline.tracking.entries import TrackedModel
 from pipeline.tracking.mlflow_rows import MODELS_SCHEME, logged_of
-from pipeline.tracking.model_folder import write_model_folder
+from pipeline.tracking.model_folder import write_file, write_model_folder
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
@@ -24,9 +24,10 @@ VERSIONS_A_PAGE = 5000
 #: Seconds that a new version may take to be ready.
 REGISTRATION_SECONDS = 30
 MODEL_DESCRIPTION = """\
-Networks of **{ticker}** in the universe `{universe}`, a version per training cutoff. The alias \
-`champion` is on the one that is published today; where none has it, a random walk is published, \
-since no network was better on the evidence. Not financial advice.
+Models of **{ticker}** in the universe `{universe}`: a version per network and training cutoff, \
+and one per baseline that has been published. The alias `champion` is on the one that is published \
+today, as of its newest session: it takes the price rows up to that session and answers with the \
+published quantiles. Not financial advice.
 """
 
 
@@ -37,24 +38,37 @@ class RegisteredModels:
         self._connection = connection
 
     def register(
-        self, run_id: str, labels: Mapping[str, str], ticker: str, model: TrackedModel
+        self, run_id: str | None, labels: Mapping[str, str], ticker: str, model: TrackedModel
     ) -> ModelVersion:
         """Return the version of a model, logged and registered where it is not there yet.
 
         Args:
-            run_id: the run that it is made in.
+            run_id: the run that it is made in; None: in none.
             labels: of that run; recipe and target are taken over.
         """
         name = self.name_of(ticker)
         with self._connection.lock("models", name):
             if known := self.version(name, model.model_id):
                 return known
-            tags = version_tags(labels, ticker, model)
-            logged = self._log_model(run_id, ticker, model, tags)
-            return self._create_version(name, ticker, logged, run_id, tags)
+            return self.add(run_id, labels, ticker, model)
+
+    def add(
+        self, run_id: str | None, labels: Mapping[str, str], ticker: str, model: TrackedModel
+    ) -> ModelVersion:
+        """Log and register a model that is not there; see `register`, whose lock is held."""
+        tags = version_tags(labels, ticker, model)
+        logged = self._log_model(run_id, ticker, model, tags)
+        return self._create_version(self.name_of(ticker), ticker, logged, run_id, tags)
+
+    def write_files(self, version: ModelVersion, files: Mapping[str, bytes]) -> None:
+        """Write files into the folder of a version."""
+        with TemporaryFolder("mlflow") as folder:
+            for name, content in files.items():
+                write_file(folder / name, content)
+            self._connection.client.log_model_artifacts(logged_id(version), str(folder))
 
     def _log_model(
-        self, run_id: str, ticker: str, model: TrackedModel, tags: dict[str, str]
+        self, run_id: str | None, ticker: str, model: TrackedModel, tags: dict[str, str]
     ) -> str:
         """Log a model with its folder; return MLflow's id of it."""
         client = self._connection.client
@@ -73,7 +87,7 @@ class RegisteredModels:
         return logged_model
 
     def _create_version(
-        self, name: str, ticker: str, logged_model: str, run_id: str, tags: dict[str, str]
+        self, name: str, ticker: str, logged_model: str, run_id: str | None, tags: dict[str, str]
     ) -> ModelVersion:
         import mlflow
 
@@ -162,18 +176,19 @@ class RegisteredModels:
 
 
 def version_tags(labels: Mapping[str, str], ticker: str, model: TrackedModel) -> dict[str, str]:
-    """Return the tags of a logged model and its version."""
-    return {
-        "model_id": model.model_id,
-        "ticker": ticker,
-        "training_cutoff": str(model.training_cutoff),
-        **{label: labels[label] for label in ("recipe", "target")},
-    }
+    """Return the tags of a logged model and its version.
+
+    A baseline, which no run has made, has neither a training cutoff nor a recipe.
+    """
+    tags = {"model_id": model.model_id, "ticker": ticker}
+    if model.training_cutoff:
+        tags["training_cutoff"] = str(model.training_cutoff)
+    return tags | {label: labels[label] for label in ("recipe", "target") if label in labels}
 
 
 def logged_name(ticker: str, model: TrackedModel) -> str:
     """Return the name of a logged model, which may have no dots."""
-    return f"{ticker} {model.training_cutoff}".replace(".", "-")
+    return f"{ticker} {model.training_cutoff or model.model_id}".replace(".", "-")
 
 
 def logged_id(version: ModelVersion) -> str:

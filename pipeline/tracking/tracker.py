@@ -15,10 +15,11 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 
 from pipeline.tracking.bulk_database import BulkDatabase
+from pipeline.tracking.bulk_runs import BulkRuns
 from pipeline.tracking.champions import Champions
 from pipeline.tracking.child_runs import ChildRuns, session_name
 from pipeline.tracking.connection import MlflowConnection
-from pipeline.tracking.entries import Origin, TrackedRun
+from pipeline.tracking.entries import Origin, PublishedModel, TrackedRun
 from pipeline.tracking.experiment_runs import ExperimentRuns, preferred
 from pipeline.tracking.parent_runs import ParentRuns
 from pipeline.tracking.registered_models import RegisteredModels
@@ -53,8 +54,9 @@ class Tracker:
         self._runs = ExperimentRuns(self._connection, tags, origin)
         self._ends = RunEnds(self._connection, self._runs, origin)
         self._parents = ParentRuns(self._connection, self._runs, self._ends)
-        self._children = ChildRuns(self._connection, self._runs, models, self._database)
-        self._champions = Champions(self._connection, models, self._database)
+        bulk = BulkRuns(self._connection, self._runs, models, self._database)
+        self._children = ChildRuns(self._connection, self._runs, models, self._database, bulk)
+        self._champions = Champions(self._connection, models, self._database, bulk)
 
     @property
     def address(self) -> str:
@@ -207,12 +209,14 @@ class Tracker:
             return self._children.record_together(runs, self.owner)
 
     def set_champions(
-        self, champions: Mapping[str, str | None], is_newest: Callable[[], bool]
+        self, champions: Mapping[str, PublishedModel | None], is_newest: Callable[[], bool]
     ) -> None:
         """Point each ticker's alias `champion` at the model that is published.
 
+        The files of the session's publication are written into its folder first.
+
         Args:
-            champions: by ticker a model_id; None: a baseline is published.
+            champions: by ticker; None: nothing that could be served, and the alias goes.
             is_newest: whether no later session has been published; it is asked while no other
                 process moves an alias.
 

@@ -18,7 +18,7 @@ import numpy as np
 from pipeline.daily import STEPS, TICKER_STEPS, plan, to_ingest
 from pipeline.run import Run
 from pipeline.tables import FINDINGS
-from pipeline.tracking import TrackedRun
+from pipeline.tracking import PublishedModel, TrackedRun
 from pipeline.training import Job, PredictJob, Trained
 from pipeline.training.jobs import FitJob
 from pipeline.universes import Universe
@@ -69,12 +69,14 @@ class QuickTracker:
 
     Attributes:
         records: by parent and ticker.
-        champions: by ticker, as they were last set.
+        champions: by ticker the model_ids that were last set.
+        served: by ticker, what makes the files of its champion's folder.
     """
 
     def __init__(self) -> None:
         self.records: dict[tuple[str, str], TrackedRun] = {}
-        self.champions: dict[str, str | None] = {}
+        self.champions: dict[str, str] = {}
+        self.served: dict[str, Callable[[], Mapping[str, bytes]]] = {}
 
     def open_session(self, session: dt.date, *_: Any) -> str:
         return f"parent {session}"
@@ -95,9 +97,10 @@ class QuickTracker:
         self.records |= {(parent, run.ticker): run for parent, run in runs}
         return [f"{parent} {run.ticker}" for parent, run in runs]
 
-    def set_champions(self, champions: Mapping[str, str | None], is_newest: Any) -> None:
+    def set_champions(self, champions: Mapping[str, PublishedModel], is_newest: Any) -> None:
         if is_newest():
-            self.champions |= champions
+            self.champions |= {ticker: each.model_id for ticker, each in champions.items()}
+            self.served |= {ticker: each.served for ticker, each in champions.items()}
 
     def end_abandoned(self) -> list[str]:
         return []

@@ -7,8 +7,6 @@ import datetime as dt
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pipeline.tracking import TrackedModel, TrackedRun, Tracker
 
 FRIDAY = dt.date(2013, 3, 1)
@@ -22,7 +20,6 @@ NETWORK = TrackedModel(
     5,
     ("open", "close"),
     "a change",
-    {"past": np.ones((1, 60, 2), "float32")},
 )
 EARLIER_NETWORK = dataclasses.replace(
     NETWORK, model_id="aapl-february", training_cutoff=dt.date(2013, 2, 1)

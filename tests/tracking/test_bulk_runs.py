@@ -13,6 +13,7 @@ from pipeline.outcomes import outcome_together
 from pipeline.storage import embedded_postgres
 from pipeline.tracking import (
     Origin,
+    PublishedModel,
     TrackedDataset,
     Tracker,
     bulk_database,
@@ -64,10 +65,19 @@ STOCKS = (APPLE, BERKSHIRE, SHORT_HISTORY)
 CHANGED = dataclasses.replace(APPLE, metrics={"test_rmse": 9.0})
 MARCH_4 = dataclasses.replace(NETWORK, model_id="aapl-4-march", training_cutoff=MONDAY)
 LATER = dataclasses.replace(APPLE, model=MARCH_4, rivals=(NETWORK,))
+
+
+def published(model_id, is_baseline=False):
+    """Return a champion whose folder gets a file that says which one it is."""
+    return PublishedModel(model_id, is_baseline, lambda: {"served.npz": model_id.encode()})
+
+
+#: On the third day a baseline is published of one, and nothing that could be served of none.
 CHAMPIONS = (
-    {"AAPL": "aapl-march", "BRK.B": None},
-    {"AAPL": "aapl-february", "BRK.B": "brk-march"},
-    {"AAPL": None, "BRK.B": "brk-march"},
+    {"AAPL": published("aapl-march"), "BRK.B": None, "FB": published("ewma", True)},
+    {"AAPL": published("aapl-february"), "BRK.B": published("brk-march")},
+    {"AAPL": published("har", True), "BRK.B": published("brk-march")},
+    {"AAPL": None, "BRK.B": published("brk-march")},
 )
 
 
@@ -147,8 +157,9 @@ def test_object_storage_gets_the_same_files(folder, monkeypatch):
         assert client.get_logged_model(output.model_id).artifact_location == (
             f"s3://bucket/files/sample/models/{output.model_id}/artifacts"
         )
+        tracker.set_champions({"AAPL": published("aapl-march")}, lambda: True)
         kept = client.list_logged_model_artifacts(output.model_id)
-        assert {"MLmodel", "data", "input_example.json"} <= {file.path for file in kept}
+        assert {"MLmodel", "data", "served.npz"} <= {file.path for file in kept}
 
 
 def test_the_same_again_writes_nothing_and_another_session_only_what_is_new(tracker, folder):
@@ -250,7 +261,7 @@ def test_stocks_of_two_sessions_are_each_below_their_own(tracker, folder):
 
 def test_a_champion_that_nobody_registered_stops_no_other(tracker, folder):
     together(tracker, *STOCKS)
-    champions = {"FB": "nope", "AAPL": "aapl-march"}
+    champions = {"FB": PublishedModel("nope"), "AAPL": published("aapl-march")}
     with pytest.raises(NothingStored, match=r"FB: model nope is not registered as sample\.FB"):
         tracker.set_champions(champions, lambda: True)
     assert champion_of_apple(folder) == "1"
@@ -261,5 +272,5 @@ def test_the_client_writes_where_the_schema_is_another(tracker, folder, monkeypa
     for bulk in ("insert", "transaction"):
         monkeypatch.delattr(BulkDatabase, bulk)
     together(tracker, *STOCKS)
-    tracker.set_champions({"AAPL": "aapl-february"}, lambda: True)
+    tracker.set_champions({"AAPL": published("aapl-february")}, lambda: True)
     assert champion_of_apple(folder) == "2"

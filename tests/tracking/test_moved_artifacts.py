@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.tracking import Tracker, follow_moved_artifacts
+from pipeline.tracking import PublishedModel, Tracker, follow_moved_artifacts
 from tests.tracking.made_runs import (
     AAPL,
     FRIDAY,
@@ -29,7 +29,7 @@ def moved(mlflow_database, tmp_path):
     shutil.copy(mlflow_database, tmp_path / "home" / "mlflow.db")
     tracker = tracker_in(tmp_path / "home")
     parent, child = record_friday(tracker)
-    tracker.set_champions({"AAPL": "aapl-march"}, lambda: True)
+    tracker.set_champions({"AAPL": PublishedModel("aapl-march")}, lambda: True)
     tracker.finish(parent, {}, {"report.html": b"page"})
     tracker.close()
     home = tmp_path / "elsewhere, 100%"

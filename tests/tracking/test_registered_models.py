@@ -6,9 +6,13 @@ import datetime as dt
 import pytest
 
 from pipeline.errors import NothingStored
+from pipeline.tracking import PublishedModel
 from tests.tracking.made_runs import AAPL, client_of, record_friday, versions_of
 
 pytestmark = pytest.mark.slow
+
+MARCH, FEBRUARY = PublishedModel("aapl-march"), PublishedModel("aapl-february")
+RIDGE = PublishedModel("har", is_baseline=True)
 
 
 def test_each_network_is_one_version_however_many_sessions_compare_it(tracker, folder):
@@ -31,12 +35,43 @@ def test_each_network_is_one_version_however_many_sessions_compare_it(tracker, f
 def test_the_champion_alias_follows_what_is_published(tracker, folder):
     record_friday(tracker)
     champions = []
-    for model_id in ("aapl-march", "aapl-february", "aapl-february", None):
-        tracker.set_champions({"AAPL": model_id}, lambda: True)
+    for champion in (MARCH, FEBRUARY, FEBRUARY, RIDGE, None):
+        tracker.set_champions({"AAPL": champion}, lambda: True)
         model = client_of(folder).get_registered_model("sample.AAPL")
         version = model.aliases.get("champion")
         champions.append((version and int(version), model.tags["published"]))
-    assert champions == [(1, "network"), (2, "network"), (2, "network"), (None, "naive")]
+    assert champions == [
+        (1, "network"),
+        (2, "network"),
+        (2, "network"),
+        (3, "har"),
+        (None, "naive"),
+    ]
+    [ridge] = [v for v in client_of(folder).search_model_versions() if int(v.version) == 3]
+    assert ridge.tags == {"model_id": "har", "ticker": "AAPL"}
+
+
+def test_a_publication_writes_files_into_the_folder_of_its_champion(tracker, folder):
+    record_friday(tracker)
+    for day in (b"friday", b"monday"):
+        for champion in (MARCH, RIDGE):
+            published = dataclasses.replace(champion, served=lambda day=day: {"served.npz": day})
+            tracker.set_champions({"AAPL": published}, lambda: True)
+    files = {
+        path.parent.parent.name: path.read_bytes()
+        for path in (folder / "artifacts").rglob("served.npz")
+    }
+    versions = client_of(folder).search_model_versions("name = 'sample.AAPL'")
+    of_version = {v.tags["model_id"]: files.get(v.source.rpartition("/")[2]) for v in versions}
+    assert of_version == {"aapl-march": b"monday", "aapl-february": None, "har": b"monday"}
+    assert not list((folder / "artifacts").rglob("*.draft"))
+
+
+def test_nothing_is_written_where_a_later_session_has_been_published(tracker, folder):
+    record_friday(tracker)
+    published = dataclasses.replace(MARCH, served=lambda: {"served.npz": b"friday"})
+    tracker.set_champions({"AAPL": published}, lambda: False)
+    assert not list((folder / "artifacts").rglob("served.npz"))
 
 
 def test_a_version_that_somebody_else_registered_is_not_crowned_where_a_baseline_is(
@@ -53,7 +88,7 @@ def test_a_version_that_somebody_else_registered_is_not_crowned_where_a_baseline
 def test_a_champion_that_nobody_registered_is_named(tracker):
     tracker.set_champions({"FB": None}, lambda: True)
     with pytest.raises(NothingStored, match=r"FB: model nope is not registered as sample\.FB"):
-        tracker.set_champions({"FB": "nope"}, lambda: True)
+        tracker.set_champions({"FB": PublishedModel("nope")}, lambda: True)
 
 
 @pytest.mark.parametrize("ticker", ["^GSPC", "BRK.B", "EURUSD=X"])

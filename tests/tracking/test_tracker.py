@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipeline.tracking import Origin, TrackedDataset, Tracker
+from pipeline.tracking import Origin, PublishedModel, TrackedDataset, Tracker
 from pipeline.tracking.experiment_runs import ExperimentRuns
 from tests.servers import LOOPBACK, ROOT, answers, free_port, wait_for
 from tests.tracking.made_runs import (
@@ -158,7 +158,7 @@ day = dt.date(2013, 3, 1)
 model = TrackedModel("m1", day, b"weights", {"past": (60, 2)}, 5, ("open", "close"), "a change")
 parent = tracker.open_session(day, "default", "close")
 tracker.record(parent, TrackedRun("AAPL", {}, {}, model=model))
-tracker.set_champions({"AAPL": "m1"}, lambda: True)
+tracker.set_champions({"AAPL": PublishedModel("m1")}, lambda: True)
 print(early, imported())
 """
 
@@ -201,7 +201,7 @@ def test_a_server_takes_the_same_runs_and_shows_those_of_its_database(tracker, f
     with mlflow_server(folder) as address:
         remote = Tracker(address, "unused", "remote")
         remote.record_together([(remote.open_session(FRIDAY, "default", "close"), AAPL)])
-        remote.set_champions({"AAPL": "aapl-march"}, lambda: True)
+        remote.set_champions({"AAPL": PublishedModel("aapl-march")}, lambda: True)
         assert versions_of(address) == [
             ("remote.AAPL", 1, "aapl-march", "2013-03-01"),
             ("remote.AAPL", 2, "aapl-february", "2013-02-01"),
