@@ -139,6 +139,22 @@ def overview(store: Store, series: Series, session: dt.date) -> pd.DataFrame:
     return overview_of(checked, forecasts, promoted, watched)
 
 
+def published(store: Store, series: Series, session: dt.date) -> pd.DataFrame:
+    """Return FORECASTS rows of all tickers of a session, with their currency.
+
+    Raises:
+        NothingStored: there is none.
+    """
+    at = {**series.key, "cutoff": session}
+    rows = with_currency(store, store.load(FORECASTS, **at), **at)
+    if rows.empty:
+        raise NothingStored(
+            f"Nothing has been published for {series} after {session}. The newest session is "
+            f"{series.newest}."
+        )
+    return rows
+
+
 def fan(store: Store, series: Series, ticker: str, session: dt.date) -> pd.DataFrame:
     """Return FORECASTS rows of one ticker and cutoff, by horizon, with their currency."""
     at = {**series.key, "ticker": ticker, "cutoff": session}

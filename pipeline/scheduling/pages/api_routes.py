@@ -87,6 +87,21 @@ def forecast_rows(
 
 
 @api.get(
+    "/published",
+    summary="All forecasts of a session, with all intervals: one row per ticker and session ahead",
+)
+def published_rows(
+    parts: PartsOfPages,
+    series: RequestedSeries,
+    session: RequestedSession,
+    rows: RequestedRows,
+    form: Form = "json",
+) -> Response:
+    """Answer with what the Python client reads."""
+    return _answer_some(page_tables.published(parts.store, series, session), rows, form)
+
+
+@api.get(
     "/stocks/{ticker}/forecasts",
     summary="A ticker's forecasts of the sessions after one, with all intervals",
 )
