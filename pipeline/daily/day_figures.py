@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DayCounts:
-    """What has become of a run's tickers.
+    """The numbers of a run's tickers by how they ended.
 
     Attributes:
         published: tickers with a forecast that stands.

@@ -22,9 +22,9 @@ from pipeline.run import Run
 from pipeline.scheduling.airflow_connections import connections_of_airflow
 from pipeline.scheduling.dag_requests import require_known_fields, session_to_run, with_params
 from pipeline.scheduling.dag_run_owner import origin_of
+from pipeline.scheduling.day_metrics import send_duration, send_gauges
 from pipeline.scheduling.environment import COMPUTING_TASKS
 from pipeline.scheduling.failures import failure_line
-from pipeline.scheduling.metrics import send_duration, send_gauges
 from pipeline.scheduling.notifications import notify_failed
 from pipeline.settings import Settings
 from pipeline.universes import Universe

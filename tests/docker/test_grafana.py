@@ -12,7 +12,7 @@ import yaml
 
 from pipeline.daily import STEPS
 from pipeline.run import Run
-from pipeline.scheduling.metrics import GAUGES, STEP_DURATION, metric_name
+from pipeline.scheduling.day_metrics import GAUGES, STEP_DURATION, metric_name
 from tests.docker.container_files import DOCKER, ROOT
 from tests.made_publications import KNOWN_AT, LAST, UNIVERSE
 

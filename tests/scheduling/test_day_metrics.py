@@ -25,7 +25,7 @@ import os
 from airflow.sdk.configuration import conf
 from airflow.sdk.observability import stats
 from airflow.sdk.observability.metrics import stats_utils
-from pipeline.scheduling.metrics import send_duration, send_gauges
+from pipeline.scheduling.day_metrics import send_duration, send_gauges
 from tests.scheduling.test_metrics import run
 
 stats.initialize(
@@ -111,7 +111,7 @@ def test_opentelemetry_gets_figures_with_their_series_before_the_process_ends(
 @pytest.fixture
 def warnings(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     """What is logged, although Airflow has put its own handlers in the place of pytest's."""
-    logger = logging.getLogger("pipeline.scheduling.metrics")
+    logger = logging.getLogger("pipeline.scheduling.day_metrics")
     logger.addHandler(caplog.handler)
     yield caplog
     logger.removeHandler(caplog.handler)
@@ -120,7 +120,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixt
 def test_what_cannot_be_sent_is_a_warning(monkeypatch, warnings):
     from airflow.sdk.observability import stats
 
-    from pipeline.scheduling.metrics import send_duration, send_gauges
+    from pipeline.scheduling.day_metrics import send_duration, send_gauges
 
     def refuse(*_: object, **__: object) -> None:
         raise OSError("no route to host")
@@ -134,7 +134,7 @@ def test_what_cannot_be_sent_is_a_warning(monkeypatch, warnings):
 
 
 def test_where_airflow_sends_no_metrics_nothing_is_sent(warnings):
-    from pipeline.scheduling.metrics import send_gauges
+    from pipeline.scheduling.day_metrics import send_gauges
 
     send_gauges(run(), {"tickers_published": 3})
     assert warnings.messages == []
