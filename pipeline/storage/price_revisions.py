@@ -16,7 +16,13 @@ import sqlalchemy as sa
 from pipeline.prices import without_taken_back
 from pipeline.storage.database import Database
 from pipeline.storage.filters import Span, conditions_of
-from pipeline.storage.frames import are_many, fetch_frame, rows_of, utc_moment
+from pipeline.storage.frames import (
+    append_frame,
+    are_many,
+    fetch_frame,
+    rows_of,
+    utc_moment,
+)
 from pipeline.storage.moments import next_moment, now
 from pipeline.storage.revision_queries import known_by, newest_revisions
 from pipeline.storage.schema import SQL_TABLES
@@ -302,6 +308,8 @@ class _Report:
 
     def _append(self, revisions: Table, facts: pd.DataFrame) -> Counter[str]:
         stamped = facts.assign(source_id=self.source_id, known_at=self.known_at)
+        if append_frame(self.connection, revisions, stamped):
+            return Counter(facts["ticker"])
         rows = rows_of(revisions, stamped)
         insert = insert_into(self.connection.dialect.name, revisions.name)
         return Counter(insert_all(self.connection, revisions, insert, rows, "ticker"))
