@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ from pipeline.models import STANDING, Pinball, PriceRecipe
 from pipeline.run import Run
 from pipeline.serving import EXAMPLE_FILE, SERVED_FILE, ServedForecast, example_of
 from pipeline.tracking import PublishedModel
-from pipeline.windows import newest_part
+from pipeline.windows import NewestPart
 
 if TYPE_CHECKING:
     from pipeline.parts import Parts
@@ -72,13 +71,9 @@ def _made_files(
         if not _is_complete(parts, network, forecast):
             return {}
         fitted_on = _fitted_on(parts, network)
-    spec, history, through = newest_part(read_dataset(parts, own.live.dataset), fitted_on)
-    served = ServedForecast.of(
-        run.universe.name, run.forecast_sessions, (spec, history, through), forecast
-    )
-    if network is None:  # a baseline looks at no window
-        served = replace(served, anchors={})
-    return {SERVED_FILE: served.encoded(), EXAMPLE_FILE: example_of(history)}
+    part = NewestPart.of_file(read_dataset(parts, own.live.dataset), fitted_on)
+    served = ServedForecast.of(run.universe.name, run.forecast_sessions, part, forecast)
+    return {SERVED_FILE: served.encoded(), EXAMPLE_FILE: example_of(part)}
 
 
 def _is_complete(parts: Parts, network: NetworkEntry, forecast: ChampionForecast) -> bool:

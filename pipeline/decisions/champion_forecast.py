@@ -12,7 +12,7 @@ from pipeline.decisions.choice import Observed
 from pipeline.decisions.evaluation import stored_precision
 from pipeline.joint import outer_quantiles
 from pipeline.measures import calibration
-from pipeline.models import FittedBaseline, StockHar
+from pipeline.models import STANDING, FittedBaseline, StockHar
 from pipeline.quantiles import INTERVALS, MEDIAN, OUTER_LEVEL, around
 
 
@@ -39,6 +39,11 @@ class ChampionForecast:
     growth: Floats
     left: Floats
     spread: Floats | None = None
+
+    @property
+    def is_of_network(self) -> bool:
+        """True where a network has a share."""
+        return self.champion not in STANDING
 
     def __call__(self, observed: Observed, predictions: Floats | None = None) -> Floats:
         """Return the published quantiles, prices (H, Q).

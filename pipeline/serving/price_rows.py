@@ -1,4 +1,4 @@
-"""Price rows from outside, made the history that a served forecast needs, or refused in a line."""
+"""Price rows from outside, made the cells that a served forecast needs, or refused in a line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.arrays import Array, Bools, Floats
 from pipeline.errors import LookAtTheData
 from pipeline.serving.served_forecast import ServedForecast
-from pipeline.tables import HISTORY, OHLCV, PRICE_COLUMNS, SESSION_DTYPE
+from pipeline.tables import OHLCV, PRICE_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,34 +18,25 @@ if TYPE_CHECKING:
 ASKED_COLUMNS = ("session", *OHLCV)
 
 
-def history_of(served: ServedForecast, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the HISTORY that a forecast is made from, with its anchors; older rows are left out.
+def cells_of(served: ServedForecast, rows: pd.DataFrame) -> Floats:
+    """Return the cells of the sessions that a forecast needs, (n, 5); older rows are left out.
 
     Args:
         rows: columns `ASKED_COLUMNS`, in order, adjusted for the splits up to the last session.
 
+    Returns:
+        NaN where the pipeline had no use for a cell.
+
     Raises:
         LookAtTheData: the rows are not those of the sessions that are needed.
     """
-    import pandas as pd
-
     days = _days(served, rows)
     _require_span(served, days)
     first = np.searchsorted(days, served.sessions[0])
     values = _values(served, days[first:], rows.iloc[first:])
     _require_possible(served, values, np.isin(served.sessions, days))
     values[served.unusable] = np.nan
-    history = HISTORY.conform(
-        pd.DataFrame(
-            {
-                "ticker": served.spec.ticker,
-                "session": served.sessions.astype(SESSION_DTYPE),
-                **dict(zip(OHLCV, values.T, strict=True)),
-                "adj_close": values[:, OHLCV.index("close")] * served.left,
-            }
-        )
-    )
-    return pd.concat([history, pd.DataFrame(dict(served.anchors))], axis=1)
+    return values
 
 
 def _days(served: ServedForecast, rows: pd.DataFrame) -> Array:

@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.decisions import Observed, published_columns
 from pipeline.errors import NothingStored, StockcastError
-from pipeline.models import STANDING
 from pipeline.quantiles import tidy_quantiles
-from pipeline.serving.price_rows import history_of
+from pipeline.serving.price_rows import cells_of
 from pipeline.serving.served_forecast import SERVED_FILE, ServedForecast
 from pipeline.training import PredictJob
-from pipeline.windows import newest_window
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,14 +65,12 @@ def forecast_of(
     Raises:
         StockcastError: the rows cannot be used.
     """
-    import numpy as np
     import pandas as pd
 
     spec, forecast = served.spec, served.forecast
-    through = np.datetime64(served.fitted_through, "D")
-    window = newest_window(history_of(served, rows), spec, through)
+    window = served.window_part(cells_of(served, rows)).window()
     predictions = None
-    if forecast.champion not in STANDING:
+    if forecast.is_of_network:
         if network is None:
             raise NothingStored(f"{spec.ticker}: the model folder has no {NETWORK_FILE}.")
         [predictions] = PredictJob(spec.ticker, network, (window,), spec.horizon).run()
@@ -84,7 +80,7 @@ def forecast_of(
             "ticker": spec.ticker,
             "cutoff": pd.Timestamp(served.sessions[-1]),
             "session": pd.DatetimeIndex(list(served.forecast_sessions)),
-            "horizon": np.arange(1, spec.horizon + 1),
+            "horizon": range(1, spec.horizon + 1),
             **published_columns(quantiles),
         }
     )

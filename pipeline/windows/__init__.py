@@ -5,6 +5,7 @@ from pipeline.windows.anchors import with_anchors
 from pipeline.windows.cutting import cut_windows, last_learnt_row, surely_trainable
 from pipeline.windows.dataset import Dataset, Windows
 from pipeline.windows.dataset_file import (
+    StoredHistory,
     TargetSeries,
     decode,
     encode,
@@ -15,6 +16,7 @@ from pipeline.windows.dataset_file import (
 )
 from pipeline.windows.dividends import LARGE_DIVIDEND, LEAST_SHOWN, steps_of
 from pipeline.windows.min_max import BlockMinMax, MinMax
+from pipeline.windows.newest_part import NewestPart
 from pipeline.windows.normalisation import (
     ByHar,
     ByVolatility,
@@ -28,8 +30,6 @@ from pipeline.windows.replays import (
     ReplayEnd,
     live_part,
     load_replay,
-    newest_part,
-    newest_window,
     replay_end,
 )
 from pipeline.windows.rolling import (
@@ -71,6 +71,7 @@ __all__ = [
     "LookAhead",
     "MinMax",
     "Newest",
+    "NewestPart",
     "Normalisation",
     "Predict",
     "PreviousWindow",
@@ -79,6 +80,7 @@ __all__ = [
     "Since",
     "Spec",
     "Split",
+    "StoredHistory",
     "Stretch",
     "TargetSeries",
     "Unscaled",
@@ -97,8 +99,6 @@ __all__ = [
     "load_replay",
     "load_stretch",
     "look_ahead",
-    "newest_part",
-    "newest_window",
     "replay_end",
     "roll_forward",
     "rolling",

@@ -10,13 +10,16 @@ import dataclasses
 import datetime as dt
 import io
 import json
+import struct
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.errors import LookAtTheData, NotEnoughHistory
+from pipeline.npz import read_arrays
 from pipeline.tables import HISTORY, OHLCV, SESSION_DTYPE, column
 from pipeline.windows.anchors import anchor_columns
 from pipeline.windows.cutting import (
@@ -75,56 +78,53 @@ def packed(history: pd.DataFrame, spec: Spec) -> bytes:
 
 
 @dataclass(frozen=True, eq=False)
-class DatasetContents:
-    """The contents of a dataset file, as they are stored.
+class StoredHistory:
+    """The content of a dataset file, as arrays.
 
     Attributes:
-        sessions: days since 1970 (sessions,).
-        values: (sessions, `STORED_COLUMNS`).
-        anchors: (sessions, `anchor_columns`), see `anchors`.
+        sessions: datetime64[D] (n,).
+        values: (n, columns), in the order of `STORED_COLUMNS`.
+        anchors: by column of a history (n,).
     """
 
     spec: Spec
     sessions: np.ndarray
     values: np.ndarray
-    anchor_columns: tuple[str, ...]
-    anchors: np.ndarray
+    anchors: Mapping[str, np.ndarray]
 
-    @property
     def history(self) -> pd.DataFrame:
-        """HISTORY with its anchors."""
+        """Return the HISTORY, with its anchors."""
         import pandas as pd
 
         columns: dict[str, Any] = dict(zip(STORED_COLUMNS, self.values.T, strict=True))
-        columns["session"] = self.sessions.astype("datetime64[D]").astype(SESSION_DTYPE)
-        ticker = pd.Series([self.spec.ticker], dtype="str")
-        columns["ticker"] = ticker.repeat(len(self.sessions)).array
-        ordered = {name: columns[name] for name in HISTORY.columns}
-        anchors = self.anchors.astype("float64").T
-        return pd.DataFrame({**ordered, **dict(zip(self.anchor_columns, anchors, strict=True))})
+        columns["session"] = self.sessions.astype(SESSION_DTYPE)
+        names = pd.Series([self.spec.ticker], dtype="str")
+        columns["ticker"] = names.repeat(len(self.values)).array
+        return pd.DataFrame({name: columns[name] for name in HISTORY.columns} | {**self.anchors})
 
 
-def unpacked(data: bytes) -> DatasetContents:
-    """Return the contents of a dataset file.
+def read_history(data: bytes) -> StoredHistory:
+    """Read what `encode` wrote.
 
     Raises:
         LookAtTheData: the bytes are no dataset file.
     """
-    unreadable = (OSError, EOFError, zipfile.BadZipFile, ValueError, KeyError, TypeError)
+    unreadable = (OSError, zipfile.BadZipFile, struct.error, ValueError, KeyError, TypeError)
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            about = json.loads(arrays["spec"].tobytes())
-            sessions, values = arrays["sessions"], arrays["values"]
-            added = arrays["anchor_columns"].tolist() if "anchors" in arrays else []
-            anchors = arrays["anchors"] if added else values[:, :0]
+        arrays = read_arrays(data)
+        about = json.loads(arrays["spec"].tobytes())
+        sessions, values = arrays["sessions"], arrays["values"]
+        added = arrays["anchor_columns"].tolist() if "anchors" in arrays else []
+        anchors = arrays["anchors"].astype("float64") if added else values[:, :0]
         spec = Spec.from_json(about)
-        if values.shape[1:] != (len(STORED_COLUMNS),):
-            raise ValueError(f"{values.shape[1:]} columns, {len(STORED_COLUMNS)} expected")
+        if values.shape != (len(sessions), len(STORED_COLUMNS)):
+            raise ValueError(f"its values are {values.shape}")
+        by_column = dict(zip(added, anchors.T, strict=True))
     except (*unreadable, AttributeError) as error:
         raise LookAtTheData(
             f"This dataset file cannot be read ({error}). Delete it and repeat build_windows."
         ) from None
-    return DatasetContents(spec, sessions, values, tuple(added), anchors)
+    return StoredHistory(spec, sessions.astype("datetime64[D]"), values, by_column)
 
 
 def decode(data: bytes) -> tuple[Spec, pd.DataFrame]:
@@ -133,8 +133,8 @@ def decode(data: bytes) -> tuple[Spec, pd.DataFrame]:
     Raises:
         LookAtTheData: the bytes are no dataset file.
     """
-    contents = unpacked(data)
-    return contents.spec, contents.history
+    stored = read_history(data)
+    return stored.spec, stored.history()
 
 
 def load_dataset(data: bytes, fitted_on: bytes | None = None) -> Dataset:

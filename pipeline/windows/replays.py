@@ -22,7 +22,7 @@ from pipeline.windows.cutting import (
     rollable_windows,
 )
 from pipeline.windows.dataset import Windows
-from pipeline.windows.dataset_file import DatasetContents, decode, fitted_through, unpacked
+from pipeline.windows.dataset_file import StoredHistory, decode, fitted_through, read_history
 from pipeline.windows.spec import Spec
 from pipeline.windows.volatility import LONGEST_MEMORY
 
@@ -42,16 +42,25 @@ def live_part(history: pd.DataFrame, spec: Spec, replayed: int | None = None) ->
     Args:
         replayed: sessions before the last one that windows of are wanted; None: `REPLAYED`.
     """
+    count = REPLAYED if replayed is None else replayed
+    whole = np.logical_and.reduce([history[name].notna().to_numpy() for name in CARRIED])
+    return history.iloc[first_needed_row(whole, spec, count) :]
+
+
+def first_needed_row(whole: np.ndarray, spec: Spec, replayed: int) -> int:
+    """Return the first row that the last window of a history, and those before it, look at.
+
+    Args:
+        whole: bool (sessions,), where a row has nothing to be filled.
+        replayed: windows before the last one.
+    """
     if spec.needs_history:
-        return history
+        return 0
     context = spec.window.context_length + spec.normalisation.lead + spec.normalisation.memory
     # What is remembered at a window's first session may itself be a volatility.
     remembered = context if spec.normalisation.memory else 0
-    count = REPLAYED if replayed is None else replayed
-    span = max(context, remembered + LONGEST_MEMORY + 1) + count
-    whole = np.logical_and.reduce([history[name].notna().to_numpy() for name in CARRIED])
-    whole = whole[: max(len(history) - span + 1, 1)]
-    return history.iloc[whole.nonzero()[0].max(initial=0) :]
+    span = max(context, remembered + LONGEST_MEMORY + 1) + replayed
+    return int(whole[: max(len(whole) - span + 1, 1)].nonzero()[0].max(initial=0))
 
 
 def load_replay(data: bytes, fitted_on: bytes | None = None) -> Windows:
@@ -88,34 +97,6 @@ def _newest_windows(
     return windows.take(rows[rows >= len(windows) - 1 - replayed])
 
 
-def newest_part(
-    data: bytes, fitted_on: bytes | None = None
-) -> tuple[Spec, pd.DataFrame, np.datetime64]:
-    """Return what the last window of a dataset file is cut from.
-
-    Args:
-        fitted_on: see `load_dataset`.
-
-    Returns:
-        The spec, the last rows of the history, and the last session that the normalisation is
-        fitted on.
-    """
-    spec, history = decode(data)
-    through = fitted_through(fitted_on)
-    through = last_fitted_session(history, spec) if through is None else through
-    return spec, live_part(history, spec, replayed=0), through
-
-
-def newest_window(history: pd.DataFrame, spec: Spec, through: np.datetime64) -> Windows:
-    """Return the last window of what `newest_part` has returned; it is that of `load_replay`.
-
-    Raises:
-        LookAtTheData: there is nothing to forecast from at the last session.
-    """
-    require_forecastable(history, spec)
-    return cut_windows(history, spec, through).take(slice(-1, None))
-
-
 @dataclass(frozen=True, eq=False)
 class ReplayEnd:
     """The newest windows of a replay, where those before them are as in an earlier one.
@@ -143,7 +124,7 @@ def replay_end(data: bytes, earlier: bytes) -> ReplayEnd | None:
     Raises:
         LookAtTheData: there is nothing to forecast from at the last session.
     """
-    ours, theirs = unpacked(data), unpacked(earlier)
+    ours, theirs = read_history(data), read_history(earlier)
     spec, dropped = ours.spec, _sessions_dropped(ours, theirs)
     if spec.needs_history or dropped is None:
         return None
@@ -152,8 +133,8 @@ def replay_end(data: bytes, earlier: bytes) -> ReplayEnd | None:
     replayed = spec.reach + len(ours.sessions) + dropped - len(theirs.sessions)
     if replayed >= min(REPLAYED, last):
         return None
-    part = live_part(ours.history, spec, replayed)
-    days = ours.sessions.astype("datetime64[D]")
+    part = live_part(ours.history(), spec, replayed)
+    days = ours.sessions
     return ReplayEnd(
         windows=_newest_windows(part, spec, None, replayed),
         oldest=days[max(last - REPLAYED, 0)],
@@ -163,7 +144,7 @@ def replay_end(data: bytes, earlier: bytes) -> ReplayEnd | None:
     )
 
 
-def _sessions_dropped(ours: DatasetContents, theirs: DatasetContents) -> int | None:
+def _sessions_dropped(ours: StoredHistory, theirs: StoredHistory) -> int | None:
     """Return how many sessions an earlier dataset begins before a later one.
 
     None: the later one does not have all of the other's rows from there on, bit for bit.
@@ -172,8 +153,9 @@ def _sessions_dropped(ours: DatasetContents, theirs: DatasetContents) -> int | N
         return None
     dropped = int(np.searchsorted(theirs.sessions, ours.sessions[0]))
     count = len(theirs.sessions) - dropped
-    same = 0 < count < len(ours.sessions) and ours.anchor_columns == theirs.anchor_columns
-    for name in ("sessions", "values", "anchors"):
-        kept, before = getattr(ours, name)[:count], getattr(theirs, name)[dropped:]
-        same = same and kept.tobytes() == before.tobytes()
+    if not 0 < count < len(ours.sessions) or [*ours.anchors] != [*theirs.anchors]:
+        return None
+    pairs = [(ours.sessions, theirs.sessions), (ours.values, theirs.values)]
+    pairs += zip(ours.anchors.values(), theirs.anchors.values(), strict=True)
+    same = all(kept[:count].tobytes() == before[dropped:].tobytes() for kept, before in pairs)
     return dropped if same else None

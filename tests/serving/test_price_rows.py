@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.errors import LookAtTheData
 from pipeline.serving import SERVED_FILE, ServedForecast
-from pipeline.serving.price_rows import history_of
+from pipeline.serving.price_rows import cells_of
 from tests.daily.quick_days import take_steps
 from tests.serving.price_rows import rows_of
 
@@ -113,12 +113,12 @@ WRONG = {
 def test_rows_that_cannot_be_used_are_refused_in_one_line(wrong, asked):
     (served, rows), (change, message) = asked, WRONG[wrong]
     with pytest.raises(LookAtTheData) as refused:
-        history_of(served, change(rows))
+        cells_of(served, change(rows))
     assert message in str(refused.value)
 
 
 def test_rows_stay_as_they_were(asked):
     served, rows = asked
     before = rows.copy()
-    history_of(served, rows)
+    cells_of(served, rows)
     assert rows.equals(before)
