@@ -8,6 +8,7 @@ from tests.reference_pages.markdown import docstring
 
 #: Names by the room that shows them, below the headings of the page.
 SHOWN = {
+    "What has been published": {"pipeline": ("forecasts",)},
     "A day from a program": {
         "pipeline.parts": ("Parts",),
         "pipeline.universes": ("Universe", "load_universes"),
