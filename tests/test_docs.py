@@ -11,8 +11,9 @@ from pipeline.models import DEFAULT, RECIPES
 from pipeline.universes import Universe, load_universes
 from tests.documents import PAGES, ROOT, SITE, documentation, page
 from tests.reference_pages.commands import own_parameters
-from tests.reference_pages.parts import PARTS, with_part
+from tests.reference_pages.parts import PARTS, PICTURES, with_part
 from tests.reference_pages.recipes import shown_recipes
+from tests.reference_pages.study_pictures import study_picture
 
 #: Airflow is imported for its description.
 SLOW_PARTS = ("rest",)
@@ -80,6 +81,12 @@ def test_what_the_readme_shows_stands_in_the_pages_word_for_word():
     figures = re.findall(r"\d\.\d{3}|\d+\.\d%", page("README.md").partition("How good")[2])
     assert figures
     assert [each for each in figures if each not in page("docs/explanation/accuracy.md")] == []
+
+
+@pytest.mark.parametrize(("file", "name"), PICTURES.items())
+def test_a_picture_of_a_study_shows_the_figures_of_its_page(file, name):
+    assert page(file) == study_picture(name), "`python -m tests.reference_pages` draws it anew"
+    assert f"](../pictures/{Path(file).name})" in page(name)
 
 
 def test_the_drawing_of_the_day_is_the_one_of_the_pages_in_airflow():

@@ -10,6 +10,7 @@ from tests.reference_pages.rest_api import rest_part
 from tests.reference_pages.rooms import error_tree, rooms_table
 from tests.reference_pages.settings import settings_part
 from tests.reference_pages.stored_tables import files_part, stored_part
+from tests.reference_pages.study_pictures import study_picture
 
 #: What makes a part, by its page and its name there.
 PARTS: dict[tuple[str, str], Callable[[], str]] = {
@@ -25,6 +26,9 @@ PARTS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/explanation/architecture.md", "rooms"): rooms_table,
 }
 
+#: What draws a picture, by its file and the page that has its figures.
+PICTURES = {"docs/pictures/fastnu.svg": "docs/results/fastnu.md"}
+
 
 def with_part(text: str, name: str, part: str) -> str:
     """Return a page's text with another part between the marks of that name."""
@@ -35,6 +39,8 @@ def with_part(text: str, name: str, part: str) -> str:
 
 
 def write() -> None:
-    """Write each part into its page."""
+    """Write each part into its page, and the pictures."""
     for (name, part), make in PARTS.items():
         (ROOT / name).write_text(with_part(page(name), part, make()), encoding="utf-8")
+    for file, name in PICTURES.items():
+        (ROOT / file).write_text(study_picture(name), encoding="utf-8")
