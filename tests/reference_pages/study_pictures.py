@@ -56,7 +56,7 @@ def study_picture(name: str) -> str:
                 f'fill="{BARS[kind]}"/>'
             )
             # Right of the naive forecast's line, which would go through it.
-            parts.append(_text(LEFT + max(ratio, 1) * scale + 5, top + ROW - 5, f"{ratio:.3g}"))
+            parts.append(_text(LEFT + max(ratio, 1) * scale + 5, top + ROW - 5, f"{ratio:#.3g}"))
             top += ROW
         top += GAP
     body = "\n".join(parts)
