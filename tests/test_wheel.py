@@ -51,7 +51,14 @@ def test_a_source_distribution_has_the_tests_and_what_they_and_the_images_need(d
     [sdist] = distributions.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    needed = {"Makefile", "requirements.lock", "CHANGELOG.md", "docker/.env.example", ".ci/run"}
+    needed = {
+        "Makefile",
+        "mkdocs.yml",
+        "requirements.lock",
+        "CHANGELOG.md",
+        "docker/.env.example",
+        ".ci/run",
+    }
     for folder in ("benchmarks", "dags", "docker", "docs", "expectations", "pipeline", "tests"):
         needed |= {f"{folder}/{name}" for name in files_below(ROOT / folder)}
     needed -= {"docker/.env"}
