@@ -68,7 +68,7 @@ format: $(INSTALLED) ## format the code
 	$(PY) -m ruff format .
 
 docs: $(INSTALLED) ## build the documentation as a site that needs no network, into build/docs
-	@$(PY) -m tests.reference_pages
+	@$(PY) -W ignore -m tests.reference_pages
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 	@echo "build/docs/index.html"
 

@@ -89,8 +89,9 @@ def test_pages_that_are_read_as_files_are_searched_and_fit_a_phone(site):
             if (width := page.evaluate("document.documentElement.scrollWidth")) > 390:
                 faults.append(f"{built.name} is {width} pixels wide on a phone")
         for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            page.goto((site / "how-to" / "add-a-recipe.html").as_uri())
+            # A page of its own: axe asks for the styles, which a browser does not let it read.
+            looked_at = browser.new_page(color_scheme=scheme)
+            looked_at.goto((site / "how-to" / "add-a-recipe.html").as_uri())
             # The search field is the theme's.
-            faults += [each for each in accessibility_faults(page) if "search" not in each]
+            faults += [each for each in accessibility_faults(looked_at) if "search" not in each]
     assert faults == []
