@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.universe import CALENDAR, spread
-from pipeline.daily import plan_each, steps
+from pipeline.daily import plan_each, read_files_ahead, steps
 from pipeline.parts import Parts
 from pipeline.prices import CsvSource
 from pipeline.run import Run
@@ -57,6 +57,7 @@ def backfill(parts: Parts, arguments: argparse.Namespace, spent: dict[str, float
     wall, processor = time.perf_counter(), time.process_time()
     runs = plan_each(parts, universe, sessions, dt.datetime.now(dt.UTC))
     print(f"plan of {len(runs)} sessions: {time.process_time() - processor:.2f} s of the processor")
+    read_files_ahead(parts, runs[0])
     print(f"{'session':<10}     wall  processor  " + " ".join(f"{n[:8]:>8}" for n in TIMED))
     for before, run in zip([None, *runs], runs, strict=False):
         print(session_line(parts, run, before, spent), flush=True)

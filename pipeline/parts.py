@@ -25,7 +25,7 @@ from pipeline.version import code_version
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipeline.prices import KeptHistories, Source
+    from pipeline.prices import FilesReadAhead, KeptHistories, Source
     from pipeline.quality import Gate
     from pipeline.run import Run
     from pipeline.sessions import Calendar
@@ -55,7 +55,12 @@ class Parts:
         tries_left: whether the work is repeated by itself where that may help. Without, a ticker
             that waiting could mend is given up, and the others go on.
         connections: where the keys of price sources are found.
+
+    Attributes:
+        files_ahead: what of files is read once for several sessions; None: each reads for itself.
     """
+
+    files_ahead: FilesReadAhead | None = None
 
     def __init__(
         self,

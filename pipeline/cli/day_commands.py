@@ -189,8 +189,9 @@ def _failed_runs(parts: Parts, runs: Sequence[Run], others: Sequence[SessionProc
 
     The first is done before processes share the others: what it reads and trains, all of them need.
     """
-    from pipeline.daily import STEPS, shares_of
+    from pipeline.daily import STEPS, read_files_ahead, shares_of
 
+    read_files_ahead(parts, runs[0])
     first, (here, *shares) = runs[:1], shares_of(runs[1:], 1 + len(others))
     own, elsewhere = [*first, *here], sum(map(len, shares))
     beside = f", {elsewhere} more by other processes" if elsewhere else ""

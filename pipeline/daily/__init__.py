@@ -17,6 +17,7 @@ from pipeline.daily.plan import decisive_settings, plan, plan_each, run_of, to_i
 from pipeline.daily.portfolio_risk import PastRisk, PortfolioRisk, past_risk, portfolio_risk
 from pipeline.daily.prediction_files import spread_of_changes
 from pipeline.daily.prepare_run import prepare_run
+from pipeline.daily.price_readings import read_files_ahead
 from pipeline.daily.publish import is_newest_session
 from pipeline.daily.regressions import regression_file
 from pipeline.daily.report import (
@@ -80,6 +81,7 @@ __all__ = [
     "promotion_line",
     "published_figures",
     "read_dataset",
+    "read_files_ahead",
     "reading_commands",
     "reasons_of",
     "recipe_tags",

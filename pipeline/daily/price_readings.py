@@ -21,6 +21,7 @@ import pandas as pd
 from pipeline.errors import MalformedPrices
 from pipeline.prices import (
     Fetched,
+    FilesReadAhead,
     Restatement,
     Source,
     absent_bars,
@@ -106,7 +107,7 @@ class PriceReader:
             return self._whole(ticker, begin, every, is_complete=True)
         last = row["last"].date()
         first = min(first_wanted(self.parts, self.run, newest), last + _ONE_DAY)
-        newer = _between(every, first, self.run.session)
+        newer = every.between(first, self.run.session)
         kept = row if last >= self.run.session else self._row(ticker, begin, every)
         return _reading(first, newer, _frame(kept))
 
@@ -120,7 +121,7 @@ class PriceReader:
                 every = self._fetch(row["ticker"], first, last)
             except MalformedPrices:  # which is about later sessions than this run's
                 return False
-        return _digest(_between(every, first, last)) == str(row["digest"])
+        return _digest(every.between(first, last)) == str(row["digest"])
 
     def _row(self, ticker: str, begin: dt.date, every: Fetched) -> pd.Series:
         """Return the row of PRICE_READINGS that says that all of this is stored.
@@ -135,7 +136,7 @@ class PriceReader:
                 "ticker": ticker,
                 "first": pd.Timestamp(begin),
                 "last": pd.Timestamp(last),
-                "digest": _digest(_between(every, begin, last)),
+                "digest": _digest(every.between(begin, last)),
             }
         )
 
@@ -220,10 +221,12 @@ class PriceReader:
         return self.parts.store.prices.bars(source_id, ticker, session, None, first)
 
     def _fetch(self, ticker: str, first: dt.date, last: dt.date) -> Fetched:
-        run = self.run
-        fetched = fetch_renamed(
-            self._source, ticker, first, last, self._calendar, run.known_at, run.universe.aliases
-        )
+        run, ahead = self.run, self.parts.files_ahead
+        asked = self._source, ticker, first, last, self._calendar, run.known_at
+        if ahead is not None and ticker not in run.universe.aliases:
+            fetched = ahead.fetch(*asked)
+        else:
+            fetched = fetch_renamed(*asked, run.universe.aliases)
         if self._source.reads_all:
             days = pd.DatetimeIndex(fetched.prices["session"])
             require_own_days(days, ticker, self._calendar, fetched.calendar)
@@ -245,6 +248,16 @@ def _reading(first: dt.date, fetched: Fetched, kept: pd.DataFrame) -> PriceReadi
     return PriceReading(first, len(prices), prices, fetched.actions, *about)
 
 
+def read_files_ahead(parts: Parts, run: Run) -> None:
+    """Let the sessions of a backfill read what files have up to the newest session once.
+
+    Args:
+        run: one of them.
+    """
+    newest = parts.calendar(run.universe).last_complete_session(run.known_at)
+    parts.files_ahead = FilesReadAhead(newest)
+
+
 def first_wanted(parts: Parts, run: Run, newest: dt.date) -> dt.date:
     """Return the first session to fetch: a few before the newest bar, which may be corrected."""
     count, start = parts.settings.refetch_sessions, run.universe.start
@@ -259,16 +272,6 @@ def _standing(actions: pd.DataFrame, first: dt.date, newest: dt.date) -> set[tup
     known = sessions <= pd.Timestamp(newest)
     rows = actions[(sessions >= pd.Timestamp(first)) & (is_split | known)]
     return set(zip(rows["session"], rows["kind"], rows["value"], strict=True))
-
-
-def _between(fetched: Fetched, first: dt.date, last: dt.date) -> Fetched:
-    prices, actions = (
-        table[table["session"].between(pd.Timestamp(first), pd.Timestamp(last))]
-        for table in (fetched.prices, fetched.actions)
-    )
-    return replace(
-        fetched, prices=prices.reset_index(drop=True), actions=actions.reset_index(drop=True)
-    )
 
 
 def _digest(fetched: Fetched) -> str:

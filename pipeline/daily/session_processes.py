@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
+from pipeline.daily.price_readings import read_files_ahead
 from pipeline.daily.steps import run_day
 from pipeline.errors import RunError
 from pipeline.run import Run
@@ -98,6 +99,8 @@ def _serve(end: Connection, others_end: Connection, settings: Settings) -> None:
         return
     with Parts(settings, progress=lambda *_: None) as parts:
         try:
+            if runs:
+                read_files_ahead(parts, runs[0])
             for run in runs:
                 end.send(_error_of(parts, run))
         finally:

@@ -31,6 +31,7 @@ from pipeline.prices.masking import mask
 from pipeline.prices.own_database import SqlSource
 from pipeline.prices.own_function import FunctionSource
 from pipeline.prices.pacing import Pacing
+from pipeline.prices.read_ahead import FilesReadAhead
 from pipeline.prices.renamed_tickers import fetch_renamed
 from pipeline.prices.repair import repaired, unsettled
 from pipeline.prices.restating import (
@@ -74,6 +75,7 @@ __all__ = [
     "EventSource",
     "Fetched",
     "FileSurvey",
+    "FilesReadAhead",
     "FolderSurvey",
     "ForeignDays",
     "FunctionSource",

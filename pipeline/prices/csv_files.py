@@ -122,6 +122,10 @@ class CsvSource:
         about = tuple(unused), currency, exchange, left_out
         return RawPrices(_together(bars), _together(actions), *about)
 
+    def version_of(self, ticker: str) -> object:
+        """Return what differs once a file of a ticker has changed."""
+        return [(file, file.version()) for file in self._found.files.get(ticker, [])]
+
     def adjusted_close(self, ticker: str) -> pd.Series:
         """Return the file's column Adj Close by its dates.
 

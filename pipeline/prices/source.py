@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Protocol, runtime_checkable
@@ -78,6 +78,19 @@ class Fetched:
     calendar: str = ""
     left_out: tuple[str, ...] = ()
 
+    def between(self, first: dt.date, last: dt.date) -> Fetched:
+        """Return the rows from `first` to `last`, both included."""
+        prices, actions = (_between(table, first, last) for table in (self.prices, self.actions))
+        return replace(self, prices=prices, actions=actions)
+
+
+def _between(table: pd.DataFrame, first: dt.date, last: dt.date) -> pd.DataFrame:
+    """Return the rows of one ticker from `first` to `last`, which are in order."""
+    sessions = table["session"].to_numpy()
+    begin = np.searchsorted(sessions, np.datetime64(first), side="left")
+    end = np.searchsorted(sessions, np.datetime64(last), side="right")
+    return table.iloc[begin:end].reset_index(drop=True)
+
 
 class Source(Protocol):
     """A place that prices come from.
@@ -105,6 +118,19 @@ class Source(Protocol):
             RateLimited, SourceUnavailable: there is no answer that can be trusted; an empty
                 `RawPrices` never stands for that.
             MalformedPrices: the answer cannot be read.
+        """
+        ...
+
+
+@runtime_checkable
+class VersionedSource(Source, Protocol):
+    """A source that can tell whether what it has of a ticker has changed."""
+
+    def version_of(self, ticker: str) -> object:
+        """Return what differs once it has.
+
+        Raises:
+            OSError, StockcastError: it cannot be told now.
         """
         ...
 
