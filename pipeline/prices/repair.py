@@ -55,7 +55,7 @@ def repaired(bars: pd.DataFrame, actions: pd.DataFrame, cutoff: dt.date) -> Repa
         actions: ACTIONS; likewise.
     """
     mended, blocks = bars, [_NO_BLOCKS]
-    for ticker in _doubtful(bars, actions):
+    for ticker in _changing(bars, actions, cutoff):
         own = bars["ticker"] == ticker
         factors, found = _factors(bars[own], actions[actions["ticker"] == ticker], cutoff)
         if found.empty:
@@ -65,6 +65,23 @@ def repaired(bars: pd.DataFrame, actions: pd.DataFrame, cutoff: dt.date) -> Repa
             mended.loc[own, name] *= factors
         blocks.append(found)
     return Repaired(mended, pd.concat(blocks, ignore_index=True))
+
+
+def _changing(bars: pd.DataFrame, actions: pd.DataFrame, cutoff: dt.date) -> list[str]:
+    """Return the tickers whose prices change their basis up to a cutoff.
+
+    Most of those that may turn out not to: all are looked at together, in a tenth of the time.
+    """
+    doubtful = _doubtful(bars, actions)
+    if len(doubtful) < 2:
+        return doubtful
+    own, own_actions = (table[table["ticker"].isin(doubtful)] for table in (bars, actions))
+    return sorted(_changes(_single(own), own_actions, cutoff)["ticker"].unique())
+
+
+def _single(bars: pd.DataFrame) -> pd.DataFrame:
+    """Return the bars that have not been taken back, one of a session."""
+    return without_taken_back(bars).drop_duplicates(["ticker", "session"], keep="last")
 
 
 def unsettled(
@@ -92,7 +109,7 @@ def _is_settled(bars: pd.DataFrame, actions: pd.DataFrame, cutoff: dt.date) -> b
     seen, known = (table[table["session"] <= pd.Timestamp(cutoff)] for table in (bars, actions))
     if not _doubtful(seen, known):
         return True
-    single = without_taken_back(seen).drop_duplicates("session", keep="last")
+    single = _single(seen)
     return _changes(single, known, cutoff).empty or not _factors(seen, known, cutoff)[1].empty
 
 
@@ -133,7 +150,7 @@ def _factors(
 ) -> tuple[Floats, pd.DataFrame]:
     """Return the factor of each bar of a ticker, and its blocks; see `Repaired`."""
     untouched = np.ones(len(bars)), _NO_BLOCKS
-    single = without_taken_back(bars).drop_duplicates("session", keep="last")
+    single = _single(bars)
     changes = _changes(single, actions, cutoff)
     sessions = single["session"].sort_values().reset_index(drop=True)
     if changes.empty or not _is_beyond_doubt(changes, actions, sessions):
@@ -146,13 +163,17 @@ def _factors(
 
 
 def _changes(bars: pd.DataFrame, actions: pd.DataFrame, cutoff: dt.date) -> pd.DataFrame:
-    """Return the changes of basis of a ticker: session, ratio, basis."""
-    actions = ACTIONS.conform(actions[actions["value"] != 0]).sort_values("session")
-    splits, paid = (actions[actions["kind"] == kind] for kind in ("split", "dividend"))
+    """Return the changes of basis of any number of tickers: ticker, session, ratio, basis."""
+    actions = ACTIONS.conform(actions[actions["value"] != 0]).sort_values(["ticker", "session"])
+    splits = actions[actions["kind"] == "split"]
     history = mask(adjust(bars, splits, cutoff))
-    shares = pd.Series(dividend_shares(history, paid, splits).to_numpy(), paid["session"])
-    by_row = history["session"].map(shares[shares < 1])
-    return basis_changes(history, by_row, splits)[["session", "ratio", "basis"]]
+    by_row = pd.Series(np.nan, history.index)
+    for ticker, paid in actions[actions["kind"] == "dividend"].groupby("ticker"):
+        own = history[history["ticker"] == ticker]
+        shares = dividend_shares(own, paid, splits[splits["ticker"] == ticker])
+        by_session = pd.Series(shares.to_numpy(), paid["session"])
+        by_row[own.index] = own["session"].map(by_session[by_session < 1])
+    return basis_changes(history, by_row, splits)[["ticker", "session", "ratio", "basis"]]
 
 
 def _is_beyond_doubt(changes: pd.DataFrame, actions: pd.DataFrame, sessions: pd.Series) -> bool:

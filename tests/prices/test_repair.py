@@ -141,3 +141,27 @@ def test_one_tickers_fault_is_no_others():
         done.bars[done.bars["ticker"] == "BBB"].reset_index(drop=True), other
     )
     assert done.blocks["ticker"].tolist() == ["AAA"]
+
+
+def test_tickers_together_are_repaired_as_each_alone():
+    made = {
+        "BLOCK": (times(100, 90, 100), ACTIONS.empty()),
+        "SPLIT": (as_traded(-24), actions()),
+        "PAID": (times(100, 90, 100), actions("dividend", -110, 1.0)),
+        "MOVED": (times(1.6, -30), ACTIONS.empty()),
+        "CALM": (prices(), ACTIONS.empty()),
+    }
+    bars, acted = (
+        pd.concat([tables[at].assign(ticker=ticker) for ticker, tables in sorted(made.items())])
+        for at in (0, 1)
+    )
+    bars, acted = PRICES.conform(bars), ACTIONS.conform(acted)
+    together = repaired(bars, acted, LAST)
+    alone = [
+        repaired(*(table[table["ticker"] == ticker] for table in (bars, acted)), LAST)
+        for ticker in sorted(made)
+    ]
+    pd.testing.assert_frame_equal(together.bars, pd.concat([each.bars for each in alone]))
+    blocks = pd.concat([each.blocks for each in alone], ignore_index=True)
+    pd.testing.assert_frame_equal(together.blocks, blocks)
+    assert blocks["ticker"].unique().tolist() == ["BLOCK", "PAID", "SPLIT"]
