@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from pipeline.addresses import without_login
 from pipeline.parts import mlflow_url
 from pipeline.scheduling.dag_options import artifacts_below
-from pipeline.scheduling.environment import COMPUTING_TASKS, airflow_page
+from pipeline.scheduling.environment import COMPUTING_TASKS, airflow_path
 from pipeline.scheduling.pages import PAGES_PREFIX
 from pipeline.settings import Settings
 from pipeline.universes import Universe
@@ -108,7 +106,7 @@ def daily_page(universe: Universe, settings: Settings) -> str:
     scheduled = "after every session's close"
     return DAILY_PAGE.format(
         name=universe.name,
-        picture=urlsplit(airflow_page(f"{PAGES_PREFIX}/static/day.svg")).path,
+        picture=airflow_path(f"{PAGES_PREFIX}/static/day.svg"),
         picture_text=PICTURE_TEXT,
         tickers=("by date, of: " if universe.members else "") + ", ".join(universe.tickers),
         source=names.get(universe.source, own_name),

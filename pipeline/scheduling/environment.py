@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from pipeline.addresses import LOOPBACK, without_proxy
 from pipeline.parts import store_url, tracking_uri
@@ -134,6 +134,15 @@ def airflow_page(path: str) -> str:
 
     base: str = conf.get("api", "base_url", fallback="/")
     return base.rstrip("/") + path
+
+
+def airflow_path(path: str) -> str:
+    """Return the path of a page of Airflow, for links that its own pages show.
+
+    Through a tunnel or a proxy people reach it at another address than its configuration names;
+    the prefix of that address is part of the path.
+    """
+    return urlsplit(airflow_page(path)).path
 
 
 def airflow_url(settings: Settings) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from airflow.plugins_manager import AirflowPlugin
 
 from pipeline.scheduling import dag_run_ends
+from pipeline.scheduling.environment import airflow_path
 from pipeline.scheduling.pages import PAGES_PREFIX, PAGES_VIEW, app
 from pipeline.scheduling.timetable import SessionTimetable
 
@@ -24,7 +25,7 @@ class StockcastPlugin(AirflowPlugin):
     external_views = [  # noqa: RUF012 (Airflow's interface)
         {
             "name": "Forecasts",
-            "href": f"{PAGES_PREFIX}/",
+            "href": airflow_path(f"{PAGES_PREFIX}/"),
             "destination": "nav",
             "url_route": PAGES_VIEW,
             "nav_top_level": True,

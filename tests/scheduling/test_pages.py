@@ -6,6 +6,7 @@ import csv
 import datetime as dt
 import hashlib
 import html
+import importlib
 import io
 import json
 import re
@@ -154,6 +155,7 @@ def test_nobody_sees_anything_without_a_login(site):
     assert answer.headers["location"].endswith(
         "/auth/login?next=%2Fforecasts%2Fstocks%2FAAA%3Funiverse%3Dmade"
     )
+    assert answer.headers["location"].startswith("/api/v2/")  # on the host that was asked
 
 
 @pytest.mark.slow
@@ -336,6 +338,37 @@ def test_programs_may_ask_for_some_rows_and_learn_how_many_there_are(pages, path
     assert pages.get(f"/api/{path}", params={"offset": 999}).json() == []
     for wrong in ({"limit": 0}, {"offset": -1}, {"limit": "1e9"}, {"offset": 10**30}):
         assert pages.get(f"/api/{path}", params=wrong).status_code == 422
+
+
+@pytest.mark.slow
+def test_below_a_prefix_of_airflows_address_every_link_leads_below_it(pages, site, monkeypatch):
+    """Airflow's own application has the prefix as its root path, and mounts the pages below it."""
+    from fastapi import FastAPI
+    from fastapi.testclient import TestClient
+
+    from pipeline.scheduling import plugin
+
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://data.example.com/air/flow")
+    [view] = importlib.reload(plugin).StockcastPlugin.external_views
+    airflow = FastAPI(root_path="/air/flow")
+    airflow.mount(PAGES_PREFIX, site)
+    # People come through a tunnel: what leads to another host than theirs is of no use to them.
+    http = TestClient(airflow, "http://127.0.0.1:9000", follow_redirects=False)
+    root = view["href"]
+    assert root == "/air/flow/forecasts/"
+    shown_pages = [http.get(f"{root}{name}") for name in ("", "scores", "quality", "stocks/AAA")]
+    assert [each.status_code for each in shown_pages] == [200] * 4
+    attributes = re.compile(r'(?:href|src|action)="(/[^"#?]*|https?:[^"]*)')
+    links = {link for each in shown_pages for link in attributes.findall(each.text)}
+    assert {link for link in links if not link.startswith(root)} == {
+        "/air/flow/dags/daily_forecast_made/runs/manual__1%20%2B/tasks/evaluate/mapped/3"
+    }
+    files = {link for link in links if link.startswith(f"{root}static/")}
+    assert len(files) == 5
+    answers = {link: http.get(link).status_code for link in files | {f"{root}api/forecasts"}}
+    assert set(answers.values()) == {200}
+    described = http.get(f"{root}api/openapi.json").json()
+    assert described["servers"] == [{"url": "/air/flow/forecasts"}]
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from airflow.models.dagrun import DagRun
 from airflow.models.xcom import XCOM_RETURN_KEY, XComModel
@@ -55,7 +56,7 @@ def mlflow_address(parts: Parts, series: page_tables.Series, ticker: str, sessio
 def airflow_address(
     parts: Parts, airflow: Session, series: page_tables.Series, ticker: str, session: dt.date
 ) -> str | None:
-    """Return where Airflow shows the run of a session, at the ticker's task if it has one.
+    """Return the path at which Airflow shows a session's run, at the ticker's task if it has one.
 
     It is the run that published what stands, or else the newest of the session.
 
@@ -82,7 +83,7 @@ def airflow_address(
     at = {**series.key, "ticker": ticker, "cutoff": session}
     publishers = set(parts.store.load(PUBLICATIONS, **at)["published_by"])
     run = next((run for run in runs if run.run_id in publishers), runs[0])
-    address = run_page(dag_id, run.run_id)
+    address = urlsplit(run_page(dag_id, run.run_id)).path
     index = _task_index(airflow, dag_id, run.run_id, ticker)
     return address if index is None else f"{address}/tasks/evaluate/mapped/{index}"
 

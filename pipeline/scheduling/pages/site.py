@@ -12,12 +12,12 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urlencode
 
-from airflow.configuration import conf
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from pipeline.errors import NothingStored, SettingsError, StockcastError
+from pipeline.scheduling.environment import airflow_path
 from pipeline.scheduling.pages.api_routes import api
 from pipeline.scheduling.pages.html_routes import html
 from pipeline.scheduling.pages.rendering import message_page
@@ -85,10 +85,9 @@ def _refused(request: Request, error: StockcastError) -> Response:
 def _to_login(request: Request, error: HTTPException) -> Response:
     """Lead somebody who wants a page and has not logged in to Airflow's login."""
     if error.status_code == 401 and not _is_api(request):
-        base = conf.get("api", "base_url", fallback="/").rstrip("/")
         query = f"?{request.url.query}" if request.url.query else ""
         target = urlencode({"next": f"{request.url.path}{query}"})
-        return RedirectResponse(f"{base}/auth/login?{target}", 303)
+        return RedirectResponse(f"{airflow_path('/api/v2/auth/login')}?{target}", 303)
     return JSONResponse({"detail": error.detail}, error.status_code)
 
 
