@@ -3,7 +3,6 @@
 Its tasks are in `pipeline/scheduling/backtest_dag.py`, their work in `pipeline/research`.
 """
 
-from pipeline.scheduling import build_backtest_dag
-from pipeline.settings import Settings
+from pipeline.scheduling import build_backtest_dag, settings_of_airflow
 
-dag = build_backtest_dag(Settings())
+dag = build_backtest_dag(settings_of_airflow())

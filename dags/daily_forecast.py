@@ -12,10 +12,9 @@ in `pipeline/universes.toml` or in the file that STOCKCAST_UNIVERSES names.
 """
 
 from pipeline.parts import universes_of
-from pipeline.scheduling import build_daily_dag
-from pipeline.settings import Settings
+from pipeline.scheduling import build_daily_dag, settings_of_airflow
 
-settings = Settings()
+settings = settings_of_airflow()
 
 for universe in universes_of(settings):
     globals()[f"daily_forecast_{universe.name}"] = build_daily_dag(universe, settings)

@@ -3,7 +3,6 @@
 Its tasks are in `pipeline/scheduling/exercise_dag.py`, their work in `pipeline/research`.
 """
 
-from pipeline.scheduling import build_exercises_dag
-from pipeline.settings import Settings
+from pipeline.scheduling import build_exercises_dag, settings_of_airflow
 
-dag = build_exercises_dag(Settings())
+dag = build_exercises_dag(settings_of_airflow())

@@ -3,7 +3,6 @@
 Its task is in `pipeline/scheduling/prune_dag.py`, its work in `pipeline/scheduling/pruning.py`.
 """
 
-from pipeline.scheduling import build_prune_dag
-from pipeline.settings import Settings
+from pipeline.scheduling import build_prune_dag, settings_of_airflow
 
-dag = build_prune_dag(Settings())
+dag = build_prune_dag(settings_of_airflow())

@@ -3,7 +3,6 @@
 Its task is in `pipeline/scheduling/tune_dag.py`, its work in `pipeline/research`.
 """
 
-from pipeline.scheduling import build_tune_dag
-from pipeline.settings import Settings
+from pipeline.scheduling import build_tune_dag, settings_of_airflow
 
-dag = build_tune_dag(Settings())
+dag = build_tune_dag(settings_of_airflow())

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         airflow_environment,
         airflow_url,
         mlflow_server_environment,
+        settings_of_airflow,
     )
     from pipeline.scheduling.exercise_dag import build_exercises_dag
     from pipeline.scheduling.pages import PAGES_PREFIX
@@ -73,6 +74,7 @@ else:
         "run_moment": "run_moments",
         "run_session": "session_run",
         "services_of": "services",
+        "settings_of_airflow": "environment",
         "status": "services",
         "supervise": "supervisor",
         "up": "services",
@@ -109,6 +111,7 @@ __all__ = [
     "run_moment",
     "run_session",
     "services_of",
+    "settings_of_airflow",
     "status",
     "supervise",
     "up",

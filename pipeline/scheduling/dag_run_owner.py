@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import StockcastError
 from pipeline.scheduling.daily_names import DAILY_PREFIX
-from pipeline.scheduling.environment import run_page
+from pipeline.scheduling.environment import run_page, settings_of_airflow
 from pipeline.scheduling.failures import named_failures
-from pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from pipeline.tracking import Origin
@@ -91,7 +90,7 @@ def end_runs_of(universe: str, owner: str, status: str, reason: str) -> None:
     """End the MLflow runs of a universe's experiment that an owner has left running."""
     from pipeline.parts import Parts
 
-    with Parts(Settings(), progress=_nothing) as parts:
+    with Parts(settings_of_airflow(), progress=_nothing) as parts:
         ended = parts.tracker(universe).end_runs_of(owner, status, reason)
     for run_id in ended:
         log.info("MLflow run %s: %s. %s", run_id, status, reason)

@@ -10,9 +10,10 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from pipeline.addresses import LOOPBACK, without_proxy
+from pipeline.errors import SettingsError
 from pipeline.parts import store_url, tracking_uri
 from pipeline.private_home import private_home
-from pipeline.settings import Settings
+from pipeline.settings import PREFIX, Settings
 from pipeline.shipped_files import python_path, shipped_folder
 
 ADMIN_USER = "admin"
@@ -92,6 +93,24 @@ def airflow_environment(settings: Settings, airflow_database: str = "") -> dict[
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # saves 2 GB; nothing here submits jobs
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
+
+
+def settings_of_airflow() -> Settings:
+    """Return the settings of a process of Airflow, any Airflow.
+
+    Raises:
+        SettingsError: the home is relative. Airflow's processes start in folders of their own, and
+            each would have a store of its own.
+    """
+    settings, name = Settings(), f"{PREFIX}HOME"
+    home = os.environ.get(name) or str(Settings.model_fields["home"].default)
+    if not Path(home).expanduser().is_absolute():
+        raise SettingsError(
+            f"The home is {home!r}, which is {settings.home} for this process of Airflow and may "
+            f"be another folder for the next. Set {name} to one absolute folder for all of them; "
+            "where forecasts are stored already, to theirs."
+        )
+    return settings
 
 
 def mlflow_server_environment(settings: Settings, tracking: str) -> dict[str, str]:

@@ -23,7 +23,7 @@ from pipeline.scheduling.airflow_connections import connections_of_airflow
 from pipeline.scheduling.dag_requests import require_known_fields, session_to_run, with_params
 from pipeline.scheduling.dag_run_owner import origin_of
 from pipeline.scheduling.day_metrics import send_duration, send_gauges
-from pipeline.scheduling.environment import COMPUTING_TASKS
+from pipeline.scheduling.environment import COMPUTING_TASKS, settings_of_airflow
 from pipeline.scheduling.failures import failure_line
 from pipeline.scheduling.notifications import notify_failed
 from pipeline.settings import Settings
@@ -206,7 +206,7 @@ def call(
     """
     planned = Run.from_json(dict(run))
     with errors_for_airflow(), _log_for_listener():
-        settings = Settings()
+        settings = settings_of_airflow()
         if alone:
             settings = settings.replaced(workers=max(settings.workers, COMPUTING_TASKS))
         count, began = len(tickers[0] if tickers else planned.universe.tickers), time.monotonic()
@@ -236,7 +236,7 @@ def parts_of_task(tickers: int = 0, settings: Settings | None = None) -> Parts:
         signal.signal(signal.SIGTERM, _terminate)
     progress: Progress = _progress_to_listener if _listener else Lines(tickers)
     return Parts(
-        settings or Settings(),
+        settings or settings_of_airflow(),
         progress,
         _origin(),
         tries_left=_has_tries_left(),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import stat
+from pathlib import Path
 
 import pytest
 
 from pipeline.addresses import without_proxy
+from pipeline.errors import SettingsError
 from pipeline.parts import mlflow_url
 from pipeline.scheduling.environment import (
     admin_password,
@@ -16,6 +18,7 @@ from pipeline.scheduling.environment import (
     mlflow_password,
     mlflow_passwords_file,
     passwords_file,
+    settings_of_airflow,
 )
 from pipeline.settings import Settings
 from tests.made_settings import settings_of
@@ -50,6 +53,23 @@ def test_databases_that_the_settings_name_are_left_alone(tmp_path):
     assert env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == "postgresql+psycopg2://a@b/airflow"
     assert mlflow_url(settings) == "http://mlflow.example"
     assert not (tmp_path / "postgres").exists()
+
+
+def test_a_home_that_depends_on_where_a_process_begins_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for named, home in (("", "var"), ("stock/var", "stock/var")):
+        monkeypatch.setenv("STOCKCAST_HOME", named)
+        with pytest.raises(SettingsError) as refused:
+            settings_of_airflow()
+        assert str(refused.value) == (
+            f"The home is {home!r}, which is {tmp_path / home} for this process of Airflow and may "
+            "be another folder for the next. Set STOCKCAST_HOME to one absolute folder for all of "
+            "them; where forecasts are stored already, to theirs."
+        )
+    for home in (str(tmp_path), "~/stocks"):
+        monkeypatch.setenv("STOCKCAST_HOME", home)
+        assert settings_of_airflow().home == Path(home).expanduser()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_listens_listens_on_loopback(tmp_path):

@@ -19,7 +19,7 @@ from pipeline.daily import page_tables
 from pipeline.errors import NothingStored
 from pipeline.parts import Parts
 from pipeline.scheduling.daily_names import daily_dag_id
-from pipeline.settings import Settings
+from pipeline.scheduling.environment import settings_of_airflow
 from pipeline.universes import TICKER_PATTERN
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ SessionQuery = Annotated[
 @cache
 def parts_of_pages() -> Parts:
     """Return this process's parts."""
-    return Parts(Settings())
+    return Parts(settings_of_airflow())
 
 
 PartsOfPages = Annotated[Parts, Depends(parts_of_pages)]
