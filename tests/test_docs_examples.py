@@ -39,6 +39,8 @@ PYTHON = {
     '"literature.castilla",': "tests/models/test_adding_a_recipe.py",
     "pd.read_parquet(": "tests/daily/test_export.py",
     "FORECASTS = Asset(": "tests/dags/test_published_event.py",
+    'forecasts("sample"': "tests/client/test_published_forecasts.py",
+    "mlflow.pyfunc.load_model": "tests/serving/test_mlflow_serving.py",
 }
 
 #: Variables of Airflow and OpenTelemetry; `tests/scheduling/test_day_metrics.py` sends with them.
@@ -125,7 +127,12 @@ def _stockcast(words: list[str]) -> str | None:
 
 def _export(words: list[str]) -> str | None:
     name = words[0].partition("=")[0]
-    others = ("PATH", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+    others = (
+        "PATH",
+        "MLFLOW_TRACKING_URI",
+        "MLFLOW_TRACKING_USERNAME",
+        "MLFLOW_TRACKING_PASSWORD",
+    )
     if name in (*others, *AIRFLOW_METRICS, *variables(), *key_variables()):
         return None
     return f"{name} is no setting"
@@ -158,6 +165,14 @@ def _docker(words: list[str]) -> str | None:
     return None if set(named) <= set(found) else f"{words[2]} has no {named}"
 
 
+def _mlflow(words: list[str]) -> str | None:
+    test = "tests/serving/test_mlflow_serving.py"
+    text = (ROOT / test).read_text(encoding="utf-8")
+    own = [words[0], words[1], *(word for word in words if word.startswith("-"))]
+    missing = [word for word in own if f'"{word}"' not in text]
+    return f"{test} does not run mlflow with {missing}" if missing else None
+
+
 def _elsewhere(test: str) -> Callable[[list[str]], str | None]:
     """Run whole by a test that looks the block up by these words."""
 
@@ -178,6 +193,7 @@ CHECKS = {
     "cp": _copy,
     "git": _git,
     "docker": _docker,
+    "mlflow": _mlflow,
     "curl": _elsewhere("tests/scheduling/test_services.py"),
     "TOKEN": _elsewhere("tests/scheduling/test_services.py"),
     "pg_dump": _elsewhere("tests/test_docs_examples.py"),
