@@ -107,11 +107,23 @@ def inspect_price_files(
     return 0 if report.is_good else 1
 
 
-def examine_deployment(read_settings: Callable[[], Settings]) -> int:
+def examine_deployment(
+    read_settings: Callable[[], Settings],
+    airflow: Annotated[
+        bool,
+        typer.Option(
+            "--airflow", help="Look also at the Airflow that `airflow` uses here, set up by others."
+        ),
+    ] = False,
+) -> int:
     """Examine each part of a deployment."""
     from pipeline.inspection import examine
 
     diagnoses = examine(read_settings, dt.datetime.now(dt.UTC))
+    if airflow and diagnoses[0].is_well:
+        from pipeline.scheduling import examine_airflow
+
+        diagnoses += examine_airflow(read_settings())
     for diagnosis in diagnoses:
         state = "ok" if diagnosis.is_well else "FAILED"
         print(f"{state:<7} {diagnosis.what:<14} {diagnosis.message}")

@@ -10,7 +10,7 @@ from pipeline.inspection.audit import (
 )
 from pipeline.inspection.audited_prices import TradedPrices, bars_of
 from pipeline.inspection.comparing import ComparedOutput
-from pipeline.inspection.doctor import Diagnosis, examine
+from pipeline.inspection.doctor import Diagnosis, diagnosis_of, examine
 from pipeline.inspection.explanation import Explanation, find_explanation
 from pipeline.inspection.explanation_text import explanation_text
 from pipeline.inspection.files_report import FilesReport, TickerReport
@@ -46,6 +46,7 @@ __all__ = [
     "Usage",
     "audit",
     "bars_of",
+    "diagnosis_of",
     "examine",
     "explanation_text",
     "find_explanation",

@@ -79,6 +79,15 @@ def _examine_parts(settings: Settings, now: dt.datetime) -> Iterator[Diagnosis]:
             yield _try("source", lambda: _source(parts, run))[0]
 
 
+def diagnosis_of(what: str, look: Callable[[], str]) -> Diagnosis:
+    """Return the diagnosis of a part that nothing else needs.
+
+    Args:
+        look: returns what is there, in words.
+    """
+    return _try(what, lambda: (look(), None))[0]
+
+
 def _try(what: str, look: Callable[[], tuple[str, Examined]]) -> tuple[Diagnosis, Examined | None]:
     """Return the diagnosis of a part, and the part; None: it cannot work.
 

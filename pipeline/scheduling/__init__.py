@@ -14,6 +14,7 @@ from pipeline.faces import loader_of
 if TYPE_CHECKING:
     from pipeline.scheduling.airflow_client import AirflowClient
     from pipeline.scheduling.airflow_command import run_airflow
+    from pipeline.scheduling.airflow_examination import examine_airflow
     from pipeline.scheduling.backfills import backfill_sessions
     from pipeline.scheduling.backtest_dag import build_backtest_dag
     from pipeline.scheduling.backups import backup, restore
@@ -63,6 +64,7 @@ else:
         "build_prune_dag": "prune_dag",
         "build_tune_dag": "tune_dag",
         "down": "services",
+        "examine_airflow": "airflow_examination",
         "is_marked": "processes",
         "is_up": "service_state",
         "migrate": "databases",
@@ -100,6 +102,7 @@ __all__ = [
     "build_prune_dag",
     "build_tune_dag",
     "down",
+    "examine_airflow",
     "is_marked",
     "is_up",
     "migrate",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import subprocess
@@ -14,12 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import StoreUnavailable
-from pipeline.scheduling.environment import (
-    ADMIN_USER,
-    PRICE_POOL,
-    PRICE_POOL_SLOTS,
-    mlflow_password,
-)
+from pipeline.scheduling.environment import ADMIN_USER, mlflow_password
+from pipeline.scheduling.price_pool import make_price_pool
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -55,6 +50,8 @@ def migrate(env: Mapping[str, str], home: Path, with_mlflow: bool) -> None:
     Raises:
         StoreUnavailable: a database could not be brought up to date.
     """
+    import sqlalchemy as sa
+
     migrations = migrations_of(env, home, with_mlflow)
     stamps = home / "airflow" / "migrated.json"
     known = json.loads(stamps.read_text()) if stamps.exists() else {}
@@ -63,7 +60,9 @@ def migrate(env: Mapping[str, str], home: Path, with_mlflow: bool) -> None:
         run_migrations(stale, env, home)
         known.update({each.distribution: _state(each) for each in stale})
         stamps.write_text(json.dumps(known))
-    make_price_pool(env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
+    url = env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+    with sa.create_engine(url, poolclass=sa.NullPool).begin() as connection:
+        make_price_pool(connection)
 
 
 def migrations_of(env: Mapping[str, str], home: Path, with_mlflow: bool) -> list[Migration]:
@@ -80,25 +79,6 @@ def migrations_of(env: Mapping[str, str], home: Path, with_mlflow: bool) -> list
         }
         migrations.append(Migration("mlflow", uri, ("pipeline.tracking.upgrade",), account))
     return migrations
-
-
-def make_price_pool(url: str) -> None:
-    """Make Airflow's pool for `ingest` in its database; a pool that exists keeps its slots."""
-    import sqlalchemy as sa
-
-    values = {
-        "pool": PRICE_POOL,
-        "slots": PRICE_POOL_SLOTS,
-        "description": "ingest tasks that ask a price source at the same time",
-        "include_deferred": False,
-    }
-    engine = sa.create_engine(url, poolclass=sa.NullPool)
-    with engine.begin() as connection:
-        pools = sa.Table("slot_pool", sa.MetaData(), autoload_with=connection)
-        if connection.scalar(sa.select(pools.c.id).where(pools.c.pool == PRICE_POOL)) is None:
-            # Another process may make it in the same moment.
-            with contextlib.suppress(sa.exc.IntegrityError), connection.begin_nested():
-                connection.execute(sa.insert(pools).values(**values))
 
 
 def run_migrations(migrations: list[Migration], env: Mapping[str, str], home: Path) -> None:

@@ -23,8 +23,8 @@ COMPUTING_TASKS = 2
 
 #: The Airflow pool that every `ingest` task takes a slot of, and its slots: the tasks that ask a
 #: price source at the same time, in any universe, session or backfill. A task waits for ever for a
-#: pool that does not exist, so `databases.migrate` makes it; people change its slots in Airflow
-#: (Admin, Pools).
+#: pool that does not exist, so `databases.migrate` and every scheduler that starts make it;
+#: people change its slots in Airflow (Admin, Pools).
 PRICE_POOL = "prices"
 PRICE_POOL_SLOTS = 2
 

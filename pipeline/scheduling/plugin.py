@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 
-from pipeline.scheduling import dag_run_ends
+from pipeline.scheduling import component_starts, dag_run_ends
 from pipeline.scheduling.environment import airflow_path
 from pipeline.scheduling.pages import PAGES_PREFIX, PAGES_VIEW, app
 from pipeline.scheduling.timetable import SessionTimetable
@@ -17,7 +17,7 @@ class StockcastPlugin(AirflowPlugin):
     """The parts of this project that Airflow loads."""
 
     name = "stockcast"
-    listeners = [dag_run_ends]  # noqa: RUF012 (Airflow's interface)
+    listeners = [dag_run_ends, component_starts]  # noqa: RUF012 (Airflow's interface)
     timetables = [SessionTimetable]  # noqa: RUF012 (Airflow's interface)
     fastapi_apps = [  # noqa: RUF012 (Airflow's interface)
         {"name": "Forecasts", "app": app, "url_prefix": PAGES_PREFIX}

@@ -84,7 +84,7 @@ def test_a_run_prints_its_progress_and_its_forecasts_and_the_same_again(deployme
 #: process of its own: a process that uses the server keeps it up.)
 POOL = """
 import sqlalchemy as sa
-from pipeline.scheduling.databases import make_price_pool
+from pipeline.scheduling.price_pool import make_price_pool
 from pipeline.settings import Settings
 from pipeline.storage import embedded_postgres
 
@@ -92,7 +92,7 @@ url = embedded_postgres.url(Settings().home, "airflow")
 for change in ("SELECT 1", "UPDATE slot_pool SET slots = 5 WHERE pool = 'prices'"):
     with sa.create_engine(url).begin() as connection:
         connection.execute(sa.text(change))
-    make_price_pool(url)
+        make_price_pool(connection)
     with sa.create_engine(url).begin() as connection:
         print(*connection.scalars(sa.text("SELECT slots FROM slot_pool WHERE pool = 'prices'")))
 """
