@@ -61,8 +61,9 @@ def assert_same(ours, theirs):
 
 def test_every_session_fetches_what_it_would_by_itself_and_the_file_is_read_once(rows, tmp_path):
     source, ahead = written(tmp_path, rows), FilesReadAhead(UNTIL)
-    for last in SESSIONS:
-        for first in (FIRST, SESSIONS[0], last):
+    before_any_row = dt.date(2020, 2, 28)
+    for last in (before_any_row, *SESSIONS):
+        for first in (dt.date(2020, 2, 3), last - dt.timedelta(days=7), last):
             ours = ahead.fetch(source, "IBM", first, last, CALENDAR, NOW)
             source.asked.clear()
             assert_same(ours, fetch(source, "IBM", first, last, CALENDAR, NOW))
