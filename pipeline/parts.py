@@ -25,6 +25,7 @@ from pipeline.version import code_version
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pipeline.decisions import ChoiceMeasures
     from pipeline.prices import FilesReadAhead, KeptHistories, Source
     from pipeline.quality import Gate
     from pipeline.run import Run
@@ -154,6 +155,13 @@ class Parts:
         from pipeline.prices import KeptHistories
 
         return KeptHistories()
+
+    @cached_property
+    def choice_measures(self) -> ChoiceMeasures:
+        """The measures of choices, for the next session of a backfill."""
+        from pipeline.decisions import ChoiceMeasures
+
+        return ChoiceMeasures()
 
     @property
     def workers(self) -> Workers:

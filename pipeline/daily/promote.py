@@ -42,18 +42,21 @@ def promote(parts: Parts, run: Run) -> None:
     for ticker, error in evaluated.failures.items():
         if isinstance(error, NothingStored):
             parts.progress(STEP, ticker, str(error))
-    choices = evaluated.results
+    choices, measures = evaluated.results, parts.choice_measures
+    identities = {ticker: lineups[ticker].choice for ticker in choices}
+    measures.forget_but(identities.values())
     # A year of one stock says little: how much networks are worth is judged on all together.
     curves = outcome_of_each(
         [ticker for ticker, choice in choices.items() if choice.has_network],
-        lambda ticker: choices[ticker].loss_curve(),
+        lambda ticker: measures.curve(identities[ticker], choices[ticker]),
     )
     weights = blending.network_weights(curves.results)
 
     def decide(some: list[str]) -> dict[str, pd.DataFrame]:
         chosen = {ticker: choices[ticker] for ticker in some}
         trained_until = {ticker: lineups[ticker].training.cutoff for ticker in some}
-        rows = promotion_rows(run, chosen, weights, trained_until)
+        rivals = measures.rivals_of(identities, chosen)
+        rows = promotion_rows(run, chosen, weights, trained_until, rivals)
         return {str(ticker): own for ticker, own in rows.groupby("ticker")}
 
     decided = outcome_together([t for t in choices if t not in curves.failures], decide)

@@ -15,6 +15,7 @@ from pipeline.decisions.choice import (
     encode_replay,
     standing,
 )
+from pipeline.decisions.choice_measures import ChoiceMeasures, calibrated_tests
 from pipeline.decisions.evaluation import (
     EvaluationSet,
     ModelForecasts,
@@ -29,7 +30,6 @@ from pipeline.decisions.evaluation import (
 )
 from pipeline.decisions.publication import (
     Publication,
-    calibrated_tests,
     promotion_rows,
     publication,
 )
@@ -37,6 +37,7 @@ from pipeline.decisions.publication import (
 __all__ = [
     "ChampionForecast",
     "Choice",
+    "ChoiceMeasures",
     "ChoiceReplay",
     "Contestant",
     "EvaluationSet",

@@ -15,11 +15,17 @@ from pipeline.arrays import Floats
 from pipeline.decisions import blending
 from pipeline.decisions.champion_forecast import ChampionForecast, published_columns
 from pipeline.decisions.choice import Choice, ChoiceReplay, standing
+from pipeline.decisions.choice_measures import (
+    RivalLosses,
+    calibrated_tests,
+    mean_loss,
+    rival_losses,
+)
 from pipeline.decisions.evaluation import SplitForecasts
 from pipeline.decisions.promotion import Decision
 from pipeline.measures import calibration, root_mean_squared_error
 from pipeline.models import EWMA, HAR, NAIVE, STANDING, YARDSTICKS, StockHar
-from pipeline.quantiles import INTERVALS, MEDIAN, coverage, losses
+from pipeline.quantiles import INTERVALS, MEDIAN, coverage
 from pipeline.run import Run
 from pipeline.tables import CALIBRATIONS, FORECASTS, PROMOTIONS
 from pipeline.windows import LARGE_DIVIDEND
@@ -33,6 +39,7 @@ def promotion_rows(
     choices: Mapping[str, Choice],
     weights: Mapping[str, float],
     trained_until: Mapping[str, dt.date],
+    rivals: Mapping[str, RivalLosses] | None = None,
 ) -> pd.DataFrame:
     """Return PROMOTIONS rows.
 
@@ -40,6 +47,7 @@ def promotion_rows(
         choices: by ticker.
         weights: by ticker, the network's share of what is published; 0: the baseline alone is.
         trained_until: by ticker, the cutoff of its training dataset.
+        rivals: `rival_losses` of the choices; None: they are measured now.
     """
     decided = {t: _decision(choice, weights.get(t, 0.0)) for t, choice in choices.items()}
     reported = {
@@ -47,7 +55,7 @@ def promotion_rows(
         for t, choice in choices.items()
     }
     calibrated = calibrated_tests(choices, reported)
-    rivals = {name: _calibrated_baselines(choices, name) for name in (EWMA, HAR)}
+    rivals = rival_losses(choices) if rivals is None else rivals
     rows = []
     for ticker, choice in choices.items():
         decision, shown = decided[ticker], choice.shown
@@ -62,33 +70,22 @@ def promotion_rows(
                 "baseline": decision.baseline,
                 "training_cutoff": shown.training_cutoff if shown else trained_until[ticker],
                 "reasons": "; ".join(decision.reasons),
-                **_test_figures(
-                    choice,
-                    decision,
-                    calibrated[ticker],
-                    {name: tests.get(ticker) for name, tests in rivals.items()},
-                ),
+                **_test_figures(choice, decision, calibrated[ticker], rivals[ticker]),
             }
         )
     return PROMOTIONS.conform(pd.DataFrame(rows)) if rows else PROMOTIONS.empty()
 
 
 def _test_figures(
-    choice: Choice, decision: Decision, calibrated: Floats, rivals: Mapping[str, Floats | None]
+    choice: Choice, decision: Decision, calibrated: Floats, rivals: RivalLosses
 ) -> dict[str, object]:
     """Return the columns of a PROMOTIONS row that are measured on test.
 
     Args:
         calibrated: of the reported forecasts, (n, H, Q).
-        rivals: of `EWMA` and `HAR`; None: it was not fitted.
     """
     test, missing = choice.test, float("nan")
-    loss, ewma_loss, har_loss = (
-        missing
-        if quantiles is None
-        else losses(test.actual, quantiles, test.last).mean(axis=0).mean()
-        for quantiles in (calibrated, rivals[EWMA], rivals[HAR])
-    )
+    loss, ewma_loss, har_loss = mean_loss(choice, calibrated), rivals[EWMA], rivals[HAR]
     rmse, naive_rmse = (
         float(root_mean_squared_error(test.actual, quantiles[:, :, MEDIAN])[0])
         for quantiles in (calibrated, choice.fitted[NAIVE](test))
@@ -137,36 +134,6 @@ def _reported_forecasts(choice: Choice, decision: Decision, weight: float) -> Sp
     if is_yardstick or weight == 1:
         return choice.forecasts
     return choice.forecasts.blended(choice.baseline(decision.baseline), weight)
-
-
-def _calibrated_baselines(choices: Mapping[str, Choice], name: str) -> dict[str, Floats]:
-    """Return `calibrated_tests` of a baseline, by the tickers that it was fitted for."""
-    fitted = {t: choice for t, choice in choices.items() if name != HAR or choice.har is not None}
-    return calibrated_tests(fitted, {t: choice.baseline(name) for t, choice in fitted.items()})
-
-
-def calibrated_tests(
-    choices: Mapping[str, Choice], forecasts: Mapping[str, SplitForecasts]
-) -> dict[str, Floats]:
-    """Return the test windows' quantiles (n, H, Q), calibrated session by session.
-
-    Each is calibrated by what was known at its last session, beginning with validation.
-    """
-    series = [
-        (
-            np.concatenate(
-                [part.actual_with_dividends for part in (choice.validation, choice.test)]
-            ),
-            np.concatenate([forecasts[ticker].validation, forecasts[ticker].test]),
-            np.concatenate([choice.validation.position, choice.test.position]),
-        )
-        for ticker, choice in choices.items()
-    ]
-    replays = zip(choices.items(), calibration.replay_all(series), strict=True)
-    return {
-        ticker: replay.quantiles[len(choice.validation.last) :]
-        for (ticker, choice), replay in replays
-    }
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,9 +3,11 @@
 import dataclasses
 import datetime as dt
 
+import pandas as pd
 import pytest
 
-from pipeline.daily import STEPS, plan
+from pipeline.daily import STEPS, lineup, plan
+from pipeline.decisions import choice_measures
 from pipeline.errors import NothingStored
 from pipeline.tables import FORECASTS, PROMOTIONS
 from tests.daily.quick_days import quick_day, take_steps
@@ -99,3 +101,26 @@ def test_weights_are_those_of_all_stocks_together(done):
     alone = dataclasses.replace(run, universe=dataclasses.replace(TRAINED, tickers=("TWO",)))
     take_steps(parts, alone, "promote", "publish")
     assert 0 < parts.rows(PROMOTIONS, alone)["weight"].iloc[0] != weights["TWO"]
+
+
+def test_what_a_choice_is_worth_is_measured_once_until_it_is_made_again(parts, monkeypatch):
+    measured = []
+
+    def spied(choices):
+        measured.append(sorted(choices))
+        return rival_losses(choices)
+
+    rival_losses = choice_measures.rival_losses
+    monkeypatch.setattr(choice_measures, "rival_losses", spied)
+    run = quick_day(parts, last="promote")
+    decided = lineup.decisions(parts, run, run.universe.tickers)
+    take_steps(parts, run, "promote", "promote")
+    assert measured == [[*decided["ticker"]]]
+    again = lineup.decisions(parts, run, run.universe.tickers)
+    pd.testing.assert_frame_equal(again, decided)
+    kept = parts.choice_measures
+    assert len(kept.rivals) == len(decided)
+    kept.forget_but([])
+    take_steps(parts, run, "promote", "promote")
+    assert measured[1] == measured[0]
+    pd.testing.assert_frame_equal(lineup.decisions(parts, run, run.universe.tickers), decided)
