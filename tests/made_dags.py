@@ -30,7 +30,7 @@ HEAVY = (
 _PARSE = f"""
 import json, sys
 from airflow.dag_processing.dagbag import DagBag
-bag = DagBag({str(DAGS)!r})
+bag = DagBag(sys.argv[1])
 heavy = [name for name in {HEAVY!r} if name in sys.modules]
 from airflow.serialization.serialized_objects import DagSerialization
 
@@ -92,13 +92,13 @@ print("FOUND" + json.dumps([str(run.state), run.run_id, tasks]))
 """
 
 
-def parsed_dags(home: Path, **settings: str) -> dict[str, Any]:
-    """Return import errors, heavy libraries and all DAGs of `dags/`, by id.
+def parsed_dags(home: Path, folder: Path = DAGS, **settings: str) -> dict[str, Any]:
+    """Return import errors, heavy libraries and all DAGs of a folder, by id.
 
     A process that has imported nothing else finds them.
     """
     done = subprocess.run(
-        [sys.executable, "-c", _PARSE],
+        [sys.executable, "-c", _PARSE, folder],
         env=clean_environment(home, **settings),
         stdout=subprocess.PIPE,
         text=True,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         mlflow_server_environment,
         settings_of_airflow,
     )
+    from pipeline.scheduling.every_dag import airflow_dags
     from pipeline.scheduling.exercise_dag import build_exercises_dag
     from pipeline.scheduling.pages import PAGES_PREFIX
     from pipeline.scheduling.processes import SERVICES_MARK, is_marked
@@ -54,6 +55,7 @@ else:
         "PrunedKind": "pruning",
         "SERVICES_MARK": "processes",
         "admin_password": "environment",
+        "airflow_dags": "every_dag",
         "airflow_environment": "environment",
         "airflow_url": "environment",
         "backfill_sessions": "backfills",
@@ -92,6 +94,7 @@ __all__ = [
     "AirflowClient",
     "PrunedKind",
     "admin_password",
+    "airflow_dags",
     "airflow_environment",
     "airflow_url",
     "backfill_sessions",
