@@ -79,6 +79,20 @@ def test_mlflow_predicts_what_was_published_from_the_price_rows(made_day, enviro
     assert_published(json.loads(answered.read_text()), parts, run, "OLD")
 
 
+@pytest.mark.filterwarnings("ignore:.*Any type hint:UserWarning")  # MLflow's own, of itself
+def test_the_example_of_a_loaded_model_gives_what_was_published(made_day, monkeypatch):
+    import mlflow
+
+    parts, run = made_day
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", parts.settings.tracking_uri)
+    for ticker in run.universe.tickers:
+        model = mlflow.pyfunc.load_model(f"models:/trained.{ticker}@champion")
+        table = model.predict(model.input_example)
+        pd.testing.assert_frame_equal(
+            table, published(parts, run, ticker), check_exact=True, check_dtype=False
+        )
+
+
 @contextlib.contextmanager
 def served(ticker, environ, log):
     """Serve the champion of a ticker; yield the address."""
