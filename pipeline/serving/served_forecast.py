@@ -26,7 +26,7 @@ from pipeline.tables import OHLCV
 from pipeline.windows import NewestPart, Spec, StoredHistory
 
 #: The files of a model folder that each session writes: this one, and the rows to try it with.
-SERVED_FILE, EXAMPLE_FILE = "served.npz", "input_example.json"
+SERVED_FILE, EXAMPLE_FILE = "served.npz", "price_rows.json"
 #: What the arrays of `StockHar` are in a file.
 HAR_DTYPES = {"har sessions": "datetime64[D]"}
 CLOSE = OHLCV.index("close")

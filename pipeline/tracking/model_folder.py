@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 #: The module that MLflow loads the flavor `python_function` with.
 LOADER_MODULE = "pipeline.serving.pyfunc_loader"
-#: The example that each publication writes: the rows up to its session.
+#: The example that each publication writes: the rows up to its session. Folders of versions before
+#: have an example of their network in `input_example.json`.
 EXAMPLE_INFO = {
-    "artifact_path": "input_example.json",
+    "artifact_path": "price_rows.json",
     "type": "dataframe",
     "pandas_orient": "split",
 }

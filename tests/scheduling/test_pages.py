@@ -145,7 +145,7 @@ def test_nobody_sees_anything_without_a_login(site):
         for prefix, router in (("", html_pages), ("/api", api))
         for route in router.routes
     ]
-    assert len(routes) == 16
+    assert len(routes) == 17
     for prefix, path in routes:
         filled = path.replace("{ticker}", "AAA").replace("{path:path}", f"made/{LAST}/AAA.html")
         answer = client.get(prefix + filled)
@@ -302,6 +302,7 @@ def test_a_ticker_or_series_that_is_not_there_is_answered_with_what_to_do(pages)
 ROWS = {
     "series": 1,
     "forecasts": 4,
+    "published": 15,
     "stocks/AAA/forecasts": 5,
     "stocks/AAA/publications": 5,
     "stocks/AAA/history": SESSIONS.index(LAST) + 1,
@@ -328,7 +329,7 @@ def test_programs_get_the_same_rows_as_json_and_as_csv(pages):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", ["forecasts", "scores", "quality"])
+@pytest.mark.parametrize("path", ["forecasts", "published", "scores", "quality"])
 def test_programs_may_ask_for_some_rows_and_learn_how_many_there_are(pages, path):
     every = pages.get(f"/api/{path}")
     some = pages.get(f"/api/{path}", params={"limit": 2, "offset": 1})

@@ -48,9 +48,11 @@ def test_the_rows_up_to_the_session_give_the_published_quantiles(done):
         assert_served_as_published(parts, run, ticker)
 
 
-def test_so_do_those_of_a_stock_that_pays_dividends(tmp_path):
+@pytest.mark.parametrize("target", ["close", "high", "adj_close"])
+def test_so_do_those_of_a_stock_that_pays_dividends(target, tmp_path):
+    universe = dataclasses.replace(FUNDS, target=target)
     with QuickParts(tmp_path, funds()) as parts:
-        run = quick_day(parts, LAST, FUNDS, last="publish")
+        run = quick_day(parts, LAST, universe, last="publish")
         for ticker in FUNDS.tickers:
             assert_served_as_published(parts, run, ticker)
 
