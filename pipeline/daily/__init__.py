@@ -18,7 +18,7 @@ from pipeline.daily.portfolio_risk import PastRisk, PortfolioRisk, past_risk, po
 from pipeline.daily.prediction_files import spread_of_changes
 from pipeline.daily.prepare_run import prepare_run
 from pipeline.daily.price_readings import read_files_ahead
-from pipeline.daily.publish import is_newest_session
+from pipeline.daily.publish import is_newest_session, speaks_for_universe
 from pipeline.daily.regressions import regression_file
 from pipeline.daily.report import (
     forecasts_text,
@@ -93,6 +93,7 @@ __all__ = [
     "sessions_to_export",
     "shards",
     "shares_of",
+    "speaks_for_universe",
     "spec_of",
     "spread_of_changes",
     "store_paths",

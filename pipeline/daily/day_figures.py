@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import calendar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.daily.admission import QUARANTINED
 from pipeline.run import Run
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DayCounts:
-    """The numbers of a run's tickers by how they ended.
+    """The numbers of a session's tickers by how they ended.
 
     Attributes:
         published: tickers with a forecast that stands.
         quarantined: those that sit the session out.
-        left_out: all others: without bars any more, or a step has failed for them.
+        left_out: the run's others: without bars any more, or a step has failed for them.
         forecasts: published rows, one per ticker and session ahead.
     """
 
@@ -32,10 +32,12 @@ class DayCounts:
 
 
 def counts_of(parts: Parts, run: Run) -> DayCounts:
-    """Count what has become of a run's tickers."""
-    forecasts = parts.rows(FORECASTS, run)
-    published, checks = set(forecasts["ticker"]), parts.rows(CHECKS, run)
-    quarantined = {*checks.loc[checks["verdict"] == QUARANTINED, "ticker"]} - published
+    """Count the tickers of a run's session, also those of other runs of it."""
+    key: dict[str, Any] = run.key
+    forecasts = parts.store.distinct(FORECASTS, ["ticker", "horizon"], **key)
+    checks = parts.store.distinct(CHECKS, ["ticker"], **key, verdict=QUARANTINED)
+    published = {ticker for ticker, _ in forecasts}
+    quarantined = {ticker for (ticker,) in checks} - published
     left_out = {*run.universe.tickers} - published - quarantined
     return DayCounts(len(published), len(quarantined), len(left_out), len(forecasts))
 
@@ -53,8 +55,8 @@ def published_figures(parts: Parts, run: Run) -> dict[str, float]:
 
 
 def watched_figures(parts: Parts, run: Run) -> dict[str, float]:
-    """Return how well the intervals of a run's tickers hold; without scores, no coverage."""
-    watched = parts.rows(DRIFT, run)
+    """Return how well the intervals of a session's tickers hold; without scores, no coverage."""
+    watched = parts.store.load(DRIFT, **run.key)
     figures: dict[str, float] = {"tickers_drifted": int((watched["warnings"] != "").sum())}
     scored = watched[watched["coverage_80"].notna() & (watched["sessions"] > 0)]
     if len(scored):

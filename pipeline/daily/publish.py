@@ -77,17 +77,19 @@ def publish(parts: Parts, run: Run) -> None:
 def _move_aliases(
     parts: Parts, run: Run, promotions: pd.DataFrame, made: Mapping[str, Publication]
 ) -> None:
-    """Point the alias `champion` at what has been published, unless a later session has been.
+    """Point the alias `champion` at what has been published, unless a later session has been."""
+    if not speaks_for_universe(parts, run):
+        return
+    champions = published_models(parts, run, promotions, made)
+    parts.tracker(run.universe.name).set_champions(champions, lambda: is_newest_session(parts, run))
 
-    Only a run as its universe is declared may do so, and no rehearsal.
-    """
+
+def speaks_for_universe(parts: Parts, run: Run) -> bool:
+    """Return whether a run is as its universe is declared, and no rehearsal."""
     universe = run.universe
     declared = load_universes(parts.settings.universes).get(universe.name, universe)
     differs = any(getattr(universe, name) != getattr(declared, name) for name in IDENTIFYING)
-    if differs or universe.is_rehearsal:
-        return
-    champions = published_models(parts, run, promotions, made)
-    parts.tracker(universe.name).set_champions(champions, lambda: is_newest_session(parts, run))
+    return not (differs or universe.is_rehearsal)
 
 
 def is_newest_session(parts: Parts, run: Run) -> bool:

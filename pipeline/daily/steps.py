@@ -1,7 +1,7 @@
 """The day in order: one function per step. A step that is repeated changes nothing.
 
     ingest -> check -> pretrain -> build_windows -> train -> evaluate -> promote -> publish
-           -> scenarios -> score -> export -> watch -> report
+           -> scenarios -> score -> watch -> report -> export
 
 The DAG and the command line call these same functions. What one step leaves for the next is in the
 store and among the artifacts, found by the run's key; only tickers and names travel between tasks.
@@ -44,9 +44,9 @@ STEPS: dict[str, Callable[..., Any]] = {
     "publish": publish,
     "scenarios": scenarios,
     "score": score,
-    "export": export,
     "watch": watch,
     "report": report,
+    "export": export,
 }
 #: The steps that take a list of tickers; the others look at the whole session.
 TICKER_STEPS = ("ingest", "build_windows", "train", "evaluate")
@@ -77,9 +77,10 @@ def _run_steps(parts: Parts, run: Run) -> str:
     make_forecasts(parts, run)
     scenarios(parts, run)
     score(parts, run)
-    export(parts, run)
     watch(parts, run)
-    return report(parts, run)
+    address = report(parts, run)
+    export(parts, run)
+    return address
 
 
 def make_forecasts(parts: Parts, run: Run) -> None:

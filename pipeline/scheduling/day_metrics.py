@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -40,12 +40,16 @@ FLUSH_TIMEOUT: Final = 5000
 log = logging.getLogger(__name__)
 
 
-def send_gauges(run: Run, figures: Mapping[str, float]) -> None:
-    """Send figures by the names of `GAUGES`."""
+def send_gauges(run: Run, figures: Callable[[], Mapping[str, float]]) -> None:
+    """Send figures by the names of `GAUGES`.
+
+    Args:
+        figures: is called where Airflow sends metrics at all.
+    """
     with _without_errors(run):
         from airflow.sdk.observability import stats
 
-        for name, value in figures.items():
+        for name, value in figures().items() if _are_sent() else ():
             stats.gauge(metric_name(run, name), value, tags=_tags(run))
 
 
@@ -78,11 +82,17 @@ def _without_errors(run: Run) -> Iterator[None]:
         log.warning("Metrics of %s could not be sent: %s", run.universe.name, error)
 
 
-def _flush() -> None:
-    """Hand over what OpenTelemetry gathers: a task's process ends without the hooks of exits."""
+def _are_sent(*switches: str) -> bool:
+    """Return whether Airflow sends metrics, or those of some switches in its configuration."""
     from airflow.sdk.configuration import conf
 
-    if conf.getboolean("metrics", "otel_on"):
+    names = switches or ("statsd_on", "statsd_datadog_enabled", "otel_on")
+    return any(conf.getboolean("metrics", name) for name in names)
+
+
+def _flush() -> None:
+    """Hand over what OpenTelemetry gathers: a task's process ends without the hooks of exits."""
+    if _are_sent("otel_on"):
         from opentelemetry import metrics
 
         flush = getattr(metrics.get_meter_provider(), "force_flush", None)  # StatsD goes first

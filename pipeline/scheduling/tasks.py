@@ -131,11 +131,14 @@ def _publish(parts: Parts, run: Run) -> None:
 def _send_figures(
     parts: Parts, run: Run, figures_of: Callable[[Parts, Run], dict[str, float]]
 ) -> None:
-    """Send the figures of a run, unless they are of the past, or of a rehearsal."""
-    from pipeline.daily import is_newest_session
+    """Send the figures of a run, unless they are of the past, or not what the universe declares."""
+    from pipeline.daily import is_newest_session, speaks_for_universe
 
-    if not run.universe.is_rehearsal and is_newest_session(parts, run):
-        send_gauges(run, figures_of(parts, run))
+    def figures() -> dict[str, float]:
+        own = speaks_for_universe(parts, run) and is_newest_session(parts, run)
+        return figures_of(parts, run) if own else {}
+
+    send_gauges(run, figures)
 
 
 def announce(run: Mapping[str, Any]) -> dict[str, Any]:

@@ -50,8 +50,8 @@ def test_the_steps_are_in_the_order_of_the_day():
         "publish",
         "scenarios",
         "score",
-        "export",
         "watch",
         "report",
+        "export",
     ]
     assert set(TICKER_STEPS) == {"ingest", "build_windows", "train", "evaluate"}

@@ -26,13 +26,13 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.observability import stats
 from airflow.sdk.observability.metrics import stats_utils
 from pipeline.scheduling.day_metrics import send_duration, send_gauges
-from tests.scheduling.test_metrics import run
+from tests.scheduling.test_day_metrics import run
 
 stats.initialize(
     factory=stats_utils.get_stats_factory(),
     export_legacy_names=conf.getboolean("metrics", "legacy_names_on"),
 )
-send_gauges(run(), {"tickers_published": 3, "coverage_80": 0.81})
+send_gauges(run(), lambda: {"tickers_published": 3, "coverage_80": 0.81})
 send_duration(run(), "publish", 1.5)
 os._exit(0)
 """
@@ -117,7 +117,12 @@ def warnings(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixt
     logger.removeHandler(caplog.handler)
 
 
-def test_what_cannot_be_sent_is_a_warning(monkeypatch, warnings):
+@pytest.fixture
+def metrics_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__METRICS__STATSD_ON", "true")
+
+
+def test_what_cannot_be_sent_is_a_warning(monkeypatch, metrics_on, warnings):
     from airflow.sdk.observability import stats
 
     from pipeline.scheduling.day_metrics import send_duration, send_gauges
@@ -127,14 +132,25 @@ def test_what_cannot_be_sent_is_a_warning(monkeypatch, warnings):
 
     monkeypatch.setattr(stats, "gauge", refuse)
     monkeypatch.setattr(stats, "timing", refuse)
-    send_gauges(run(), {"tickers_published": 3})
+    send_gauges(run(), lambda: {"tickers_published": 3})
     send_duration(run(), "publish", 1.5)
     assert set(warnings.messages) == {"Metrics of made could not be sent: no route to host"}
     assert {record.levelname for record in warnings.records} == {"WARNING"}
 
 
-def test_where_airflow_sends_no_metrics_nothing_is_sent(warnings):
+def test_figures_that_cannot_be_read_are_a_warning(metrics_on, warnings):
+    from pipeline.errors import StoreUnavailable
     from pipeline.scheduling.day_metrics import send_gauges
 
-    send_gauges(run(), {"tickers_published": 3})
+    def figures() -> dict[str, float]:
+        raise StoreUnavailable("the store does not answer")
+
+    send_gauges(run(), figures)
+    assert "could not be sent: the store does not answer" in warnings.messages[0]
+
+
+def test_where_airflow_sends_no_metrics_nothing_is_read_or_sent(warnings):
+    from pipeline.scheduling.day_metrics import send_gauges
+
+    send_gauges(run(), lambda: pytest.fail("read for nobody"))
     assert warnings.messages == []
