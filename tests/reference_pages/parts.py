@@ -27,7 +27,9 @@ PARTS: dict[tuple[str, str], Callable[[], str]] = {
 }
 
 #: What draws a picture, by its file and the page that has its figures.
-PICTURES = {"docs/pictures/fastnu.svg": "docs/results/fastnu.md"}
+PICTURES = {
+    f"docs/pictures/{study}.svg": f"docs/results/{study}.md" for study in ("fastnu", "aungiers")
+}
 
 
 def with_part(text: str, name: str, part: str) -> str:

@@ -2,8 +2,9 @@
 
 import ast
 
+from tests.documents import ROOT, page
 from tests.reference_pages.markdown import table
-from tests.test_architecture import ROOMS, modules
+from tests.test_architecture import ROOMS
 
 
 def rooms_table() -> str:
@@ -12,8 +13,7 @@ def rooms_table() -> str:
 
 
 def error_tree() -> str:
-    text = ast.get_docstring(modules()["pipeline.errors"]) or ""
-    tree = text.partition("\n\n")[2].partition("\n\n")[0]
+    tree = _docstring("pipeline/errors.py").partition("\n\n")[2].partition("\n\n")[0]
     return "```text\n" + "\n".join(line[4:] for line in tree.splitlines()) + "\n```"
 
 
@@ -24,6 +24,11 @@ def _place(room: str) -> str:
 def _purpose(room: str) -> str:
     if room == "words":
         return "what every room speaks of"
-    docstring = ast.get_docstring(modules()[f"pipeline.{room}"]) or ""
-    first = docstring.splitlines()[0].rstrip(".")
+    package = f"pipeline/{room}/__init__.py"
+    file = package if (ROOT / package).exists() else f"pipeline/{room}.py"
+    first = _docstring(file).splitlines()[0].rstrip(".")
     return first.partition(": ")[2] or first
+
+
+def _docstring(file: str) -> str:
+    return ast.get_docstring(ast.parse(page(file))) or ""

@@ -22,7 +22,7 @@ class StudyRow:
     """A line of the table that `stockcast reproduce` prints.
 
     Attributes:
-        ratios: RMSE over the naive forecast's, by what it is of.
+        ratios: RMSE over the naive forecast's, by what it is of; without what was not published.
     """
 
     ticker: str
@@ -37,19 +37,23 @@ def study_rows(name: str) -> Iterator[StudyRow]:
         ticker, recipe, _, published, _, _, ours, _, _, _, _, default, *_ = re.split(
             r"\s{2,}", line
         )
-        ratios = dict(zip(BARS, map(float, (published, ours, default)), strict=True))
-        yield StudyRow(ticker, recipe, ratios)
+        shown = zip(BARS, (published, ours, default), strict=True)
+        yield StudyRow(ticker, recipe, {kind: float(x) for kind, x in shown if x != "–"})
 
 
 def study_picture(name: str) -> str:
     """Return the table of a page as a drawing (SVG)."""
     rows = list(study_rows(name))
     scale = (WIDTH - 60) / max(max(row.ratios.values()) for row in rows)
-    height = 58 + len(rows) * (len(BARS) * ROW + GAP)
+    height = 58 + sum(len(row.ratios) * ROW + GAP for row in rows)
     parts = [*_legend(), *_naive_line(LEFT + scale, height)]
     top = 44
     for row in rows:
-        parts.append(_text(LEFT - 10, top + 1.7 * ROW, f"{row.ticker} {row.recipe}", "end"))
+        parts.append(
+            _text(
+                LEFT - 10, top + len(row.ratios) * ROW / 2 + 3, f"{row.ticker} {row.recipe}", "end"
+            )
+        )
         for kind, ratio in row.ratios.items():
             parts.append(
                 f'<rect x="{LEFT}" y="{top}" width="{ratio * scale:.1f}" height="{ROW - 3}" '
