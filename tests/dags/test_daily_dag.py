@@ -166,6 +166,7 @@ def bag(monkeypatch: pytest.MonkeyPatch, universes: Path, **settings: str) -> An
     from airflow.dag_processing.dagbag import DagBag
 
     monkeypatch.setenv("STOCKCAST_UNIVERSES", str(universes))
+    monkeypatch.setenv("STOCKCAST_HOME", str(universes.parent))
     for name, value in settings.items():
         monkeypatch.setenv(f"STOCKCAST_{name.upper()}", value)
     return DagBag(str(DAGS / "daily_forecast.py"))
