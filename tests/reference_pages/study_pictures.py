@@ -1,7 +1,7 @@
 """A picture of a study's table: published, trained here and naive, each a multiple of naive's."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tests.documents import page
@@ -46,7 +46,8 @@ def study_picture(name: str) -> str:
     rows = list(study_rows(name))
     scale = (WIDTH - 60) / max(max(row.ratios.values()) for row in rows)
     height = 58 + sum(len(row.ratios) * ROW + GAP for row in rows)
-    parts = [*_legend(), *_naive_line(LEFT + scale, height)]
+    shown = [kind for kind in BARS if any(kind in row.ratios for row in rows)]
+    parts = [*_legend(shown), *_naive_line(LEFT + scale, height)]
     top = 44
     for row in rows:
         parts.append(
@@ -71,10 +72,10 @@ def study_picture(name: str) -> str:
     )
 
 
-def _legend() -> Iterator[str]:
+def _legend(kinds: Iterable[str]) -> Iterator[str]:
     left = LEFT
-    for kind, colour in BARS.items():
-        yield f'<rect x="{left}" y="12" width="12" height="12" fill="{colour}"/>'
+    for kind in kinds:
+        yield f'<rect x="{left}" y="12" width="12" height="12" fill="{BARS[kind]}"/>'
         yield _text(left + 17, 23, kind)
         left += 130
     yield _text(left, 23, "- - naive: 1")
