@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.shipped_files import shipped_folder
 from tests.made_dags import parsed_dags
+from tests.servers import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -31,6 +32,12 @@ def test_two_lines_have_every_dag_that_the_shipped_files_have(folder, tmp_path, 
         expected = {name: value for name, value in dag.items() if name != "page"}  # has the home
         assert found["dags"].pop(dag_id) == {**expected, "file": "stocks.py"}
     assert found["dags"] == {}
+
+
+def test_the_page_about_ones_own_airflow_shows_such_a_file():
+    page = (ROOT / "docs" / "how-to" / "use-your-own-airflow.md").read_text(encoding="utf-8")
+    shown = [line.strip() for line in page.partition("```python\n")[2].splitlines()[:3]]
+    assert [line for line in shown if line] == TWO_LINES.format('"sample"').splitlines()
 
 
 def test_universes_that_are_named_have_their_dag_and_a_wrong_name_is_an_import_error(
