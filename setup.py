@@ -35,7 +35,7 @@ class BuildWithShippedFolders(build_py):
 
 setup(
     name="stockcast",
-    version="0.1.0",
+    version="0.2.0",
     description=(
         "A daily stock forecast: Airflow schedules it, Keras learns it, MLflow remembers it"
     ),

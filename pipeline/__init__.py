@@ -16,4 +16,4 @@ else:
     __getattr__ = loader_of(globals(), {"forecasts": "client"})
 
 __all__ = ["__version__", "forecasts"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -60,7 +60,7 @@ def test_the_chart_runs_what_is_locked():
     holds(
         version_faults,
         ("values.yaml", "airflowVersion: 3", "airflowVersion: 2"),
-        ("values.yaml", "tag: 0.1.0", "tag: 0.0.1"),
+        ("values.yaml", "tag: 0.2.0", "tag: 0.0.1"),
         ("values.yaml", "executor: KubernetesExecutor", "executor: LocalExecutor"),
     )
 

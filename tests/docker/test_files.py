@@ -141,7 +141,7 @@ def test_images_of_others_are_pinned():
         image_faults,
         (CLUSTER, "versitygw:v1.8.0", "versitygw:latest"),
         (SHARED, "postgres:18-bookworm", "postgres"),
-        ("values.yaml", "tag: 0.1.0", "tag: latest"),
+        ("values.yaml", "tag: 0.2.0", "tag: latest"),
     )
 
 

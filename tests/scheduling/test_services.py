@@ -386,7 +386,7 @@ def _the_documented_curl_gets_the_same_rows(deployment: Deployment, tickers: int
         '"..."': password,
         "universe=sample": "universe=young",
     }
-    script = block_with("/auth/token")
+    script = block_with("TOKEN=$(curl")
     for old, new in changes.items():
         script = script.replace(old, new)
     command = ["bash", "-euo", "pipefail", "-c", script]
