@@ -27,6 +27,50 @@ COMPUTING_TASKS = 2
 #: people change its slots in Airflow (Admin, Pools).
 PRICE_POOL = "prices"
 PRICE_POOL_SLOTS = 2
+#: What makes an Airflow this deployment's own: its address, users, keys, databases and files. All
+#: else that it sets is left as the environment has it.
+OWN_OPTIONS = tuple(
+    f"AIRFLOW__{name}"
+    for name in (
+        "CORE__DAGS_FOLDER",
+        "CORE__EXECUTOR",
+        "CORE__EXECUTION_API_SERVER_URL",
+        "CORE__FERNET_KEY",
+        "CORE__SIMPLE_AUTH_MANAGER_USERS",
+        "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE",
+        "DATABASE__SQL_ALCHEMY_CONN",
+        "API__HOST",
+        "API__PORT",
+        "API__BASE_URL",
+        "API__SECRET_KEY",
+        "API_AUTH__JWT_SECRET",
+        "LOGGING__BASE_LOG_FOLDER",
+    )
+)
+
+
+def require_no_other_airflow(home: Path) -> None:
+    """Require that the environment does not configure what makes an Airflow a deployment's own.
+
+    Raises:
+        SettingsError: it does, for another Airflow than that of this home.
+    """
+    if os.environ.get("AIRFLOW_HOME") == str(airflow_home(home)):
+        return
+    # Airflow also takes what a command prints, or a backend of secrets keeps.
+    names = [f"{name}{suffix}" for name in OWN_OPTIONS for suffix in ("", "_CMD", "_SECRET")]
+    if named := [name for name in names if os.environ.get(name)]:
+        raise SettingsError(
+            f"{', '.join(named)}: set in the environment, while `stockcast up` starts an Airflow "
+            "with an address, users, keys and databases of its own. Unset it (the port is "
+            f"{PREFIX}AIRFLOW_PORT), or run the DAGs in the Airflow that it is for: see "
+            "docs/how-to/use-your-own-airflow.md."
+        )
+
+
+def airflow_home(home: Path) -> Path:
+    """Return AIRFLOW_HOME of a deployment."""
+    return home / "airflow"
 
 
 def airflow_environment(settings: Settings, airflow_database: str = "") -> dict[str, str]:
@@ -48,13 +92,13 @@ def airflow_environment(settings: Settings, airflow_database: str = "") -> dict[
     # Most tasks wait for a database; `train` has a limit of its own.
     tasks_at_once = str(max(4, 2 * settings.workers))
     execution_api = f"{airflow_url(settings)}/execution/"
-    return {
+    environment = {
         **settings.to_environ(),
         "STOCKCAST_STORE_URL": store,
         "STOCKCAST_TRACKING_URI": tracking,
         "PYTHONPATH": python_path(),
         **without_proxy(),
-        "AIRFLOW_HOME": str(home / "airflow"),
+        "AIRFLOW_HOME": str(airflow_home(home)),
         "AIRFLOW__CORE__DAGS_FOLDER": str(shipped_folder("dags")),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
@@ -93,6 +137,8 @@ def airflow_environment(settings: Settings, airflow_database: str = "") -> dict[
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # saves 2 GB; nothing here submits jobs
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
+    tuned = {name for name in environment if name.startswith("AIRFLOW__")}.difference(OWN_OPTIONS)
+    return environment | {name: os.environ[name] for name in tuned if os.environ.get(name)}
 
 
 def settings_of_airflow() -> Settings:

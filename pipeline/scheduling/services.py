@@ -29,6 +29,7 @@ from pipeline.scheduling.environment import (
     mlflow_password,
     mlflow_passwords_file,
     passwords_file,
+    require_no_other_airflow,
     serves_mlflow,
 )
 from pipeline.scheduling.health import HEALTHY, health_of, wait_until_healthy
@@ -84,11 +85,12 @@ def up(settings: Settings) -> str:
     Does nothing when it is up already.
 
     Raises:
-        SettingsError: a port is taken.
+        SettingsError: a port is taken, or the environment configures another Airflow.
         RunError: a service ended, or is not healthy in time; the message quotes its log.
     """
     if is_up(settings.home):
         return f"It is up already.\n{_addresses(settings)}"
+    require_no_other_airflow(settings.home)
     # What a killed supervisor has left would keep the ports.
     end_processes(marked_processes(settings.home), SECONDS_TO_END)
     forget_services(settings.home)

@@ -11,6 +11,7 @@ from pipeline.addresses import without_proxy
 from pipeline.errors import SettingsError
 from pipeline.parts import mlflow_url
 from pipeline.scheduling.environment import (
+    OWN_OPTIONS,
     admin_password,
     airflow_environment,
     computing_tasks,
@@ -18,8 +19,10 @@ from pipeline.scheduling.environment import (
     mlflow_password,
     mlflow_passwords_file,
     passwords_file,
+    require_no_other_airflow,
     settings_of_airflow,
 )
+from pipeline.scheduling.services import up
 from pipeline.settings import Settings
 from tests.made_settings import settings_of
 
@@ -53,6 +56,31 @@ def test_databases_that_the_settings_name_are_left_alone(tmp_path):
     assert env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == "postgresql+psycopg2://a@b/airflow"
     assert mlflow_url(settings) == "http://mlflow.example"
     assert not (tmp_path / "postgres").exists()
+
+
+def test_another_airflows_configuration_is_refused_and_not_overridden(tmp_path, monkeypatch):
+    settings = Settings(home=tmp_path)
+    require_no_other_airflow(tmp_path)
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://air.example/flow")
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD", "cat a-secret-file")
+    named = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD, AIRFLOW__API__BASE_URL: set in the env"
+    with pytest.raises(SettingsError, match=named) as refused:
+        up(settings)
+    assert "a-secret-file" not in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "airflow"))
+    require_no_other_airflow(tmp_path)  # it is the deployment's own
+
+
+def test_what_only_tunes_airflow_is_left_as_it_is(tmp_path, monkeypatch):
+    own = {"store_url": "sqlite://", "tracking_uri": "http://mlflow.example"}
+    settings = Settings(home=tmp_path, **own)
+    before = airflow_environment(settings, "sqlite://")
+    monkeypatch.setenv("AIRFLOW__CORE__PARALLELISM", "7")
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://air.example/flow")
+    after = airflow_environment(settings, "sqlite://")
+    assert after == before | {"AIRFLOW__CORE__PARALLELISM": "7"}
+    assert set(OWN_OPTIONS) <= set(before)
 
 
 def test_a_home_that_depends_on_where_a_process_begins_is_refused(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx
 import pandas as pd
@@ -32,6 +33,8 @@ def environ(made_day, tmp_path):
     nowhere = f"http://{LOOPBACK}:9"
     return {
         **os.environ,
+        # MLflow starts uvicorn by its name, so the environment has to be active.
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         "MLFLOW_TRACKING_URI": parts.settings.tracking_uri,
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)]),
