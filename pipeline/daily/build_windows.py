@@ -191,12 +191,11 @@ def _found_rows(
     asked = [(recipe, "training", "training"), (recipe, "previous", "previous")]
     if recipe.name != DEFAULT.name:
         asked.append((parts.recipes.for_price(DEFAULT.name), "default", "training"))
-    rows = [
-        written.found(each, role, ticker, _cutoffs(run)[cut_as], facts[cut_as])
-        for each, role, cut_as in asked
-    ]
-    found = [row for row in rows if row is not None]
-    return found if len(found) == len(rows) else None
+    cutoffs = _cutoffs(run)
+    return written.all_found(
+        ticker,
+        [(each, role, cutoffs[cut_as], facts[cut_as]) for each, role, cut_as in asked],
+    )
 
 
 def _require_measurable(cut: HistoryCut) -> None:

@@ -39,7 +39,7 @@ def pretrain(parts: Parts, run: Run) -> None:
     """Fit `har`, and the pooled networks of both pool cutoffs, where the recipe has any."""
     recipe = parts.recipes.for_price(run.universe.recipe)
     fitted = fitted_cutoffs(run, recipe).values()
-    pooled = [getattr(run, name) for name in POOL_ROLES.values()]
+    pooled = _pool_cutoffs(run).values()
     unfitted = {*fitted}.difference(HarFits(parts, run).cutoffs)
     seen = SeenHistories(parts, run, recipe, {run.session, *unfitted}, {*fitted, *pooled})
     names = fit_regressions(parts, run, recipe, seen)
@@ -96,13 +96,18 @@ def _found_rows(
     run: Run, recipe: PriceRecipe, written: WrittenCuts, seen: SeenHistories, ticker: str
 ) -> list[dict[str, object]] | None:
     """Return the DATASETS rows of a share that is written; None: some of it has to be cut."""
-    cutoffs = {role: getattr(run, name) for role, name in POOL_ROLES.items()}
-    rows = [
-        written.found(recipe, role, ticker, cutoff, seen.facts(cutoff)[ticker])
-        for role, cutoff in cutoffs.items()
-    ]
-    found = [row for row in rows if row is not None]
-    return found if len(found) == len(rows) else None
+    return written.all_found(
+        ticker,
+        [
+            (recipe, role, cutoff, seen.facts(cutoff)[ticker])
+            for role, cutoff in _pool_cutoffs(run).items()
+        ],
+    )
+
+
+def _pool_cutoffs(run: Run) -> dict[str, dt.date]:
+    """Return by role where what is given to the pooled networks ends."""
+    return {role: getattr(run, name) for role, name in POOL_ROLES.items()}
 
 
 def _tell(parts: Parts, ticker: str, error: StockcastError) -> None:
@@ -124,7 +129,7 @@ def _pool_rows(
     gives its share all the same: it ends at the pool's cutoff, and a pooled network is not trained
     again for a bad bar that is masked a week later.
     """
-    cutoffs = {role: getattr(run, name) for role, name in POOL_ROLES.items()}
+    cutoffs = _pool_cutoffs(run)
     shares = {
         cutoff: _pool_share(parts, run, recipe, histories, ticker, cutoff)
         for cutoff in dict.fromkeys(cutoffs.values())

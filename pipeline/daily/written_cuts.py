@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, astuple, dataclass
 from typing import TYPE_CHECKING
 
@@ -70,25 +70,20 @@ class WrittenCuts:
         }
         self._used: dict[str, WrittenCut] = {}
 
-    def found(
-        self,
-        recipe: PriceRecipe,
-        role: str,
-        ticker: str,
-        cutoff: dt.date,
-        facts: CutFacts,
-    ) -> dict[str, object] | None:
-        """Return the DATASETS row of what a network learns from; None: it has to be cut.
+    def all_found(
+        self, ticker: str, asked: Iterable[tuple[PriceRecipe, str, dt.date, CutFacts]]
+    ) -> list[dict[str, object]] | None:
+        """Return all rows that are asked for; None: one of them has to be cut.
 
         Args:
-            facts: of the history that it is cut from.
+            asked: recipe, role, cutoff and facts of the history of each.
         """
-        key = self._key(recipe, role, facts)
-        written = self._used.get(key) or self._known.get(key)
-        if written is None or not self._is_there(written.dataset):
-            return None
-        self._used[key] = written
-        return self._row(role, ticker, cutoff, facts, written, "")
+        rows = [
+            self._found(recipe, role, ticker, cutoff, facts)
+            for recipe, role, cutoff, facts in asked
+        ]
+        found = [row for row in rows if row is not None]
+        return found if len(found) == len(rows) else None
 
     def row(
         self,
@@ -119,6 +114,26 @@ class WrittenCuts:
             self._file,
             json.dumps({key: astuple(each) for key, each in self._used.items()}).encode(),
         )
+
+    def _found(
+        self,
+        recipe: PriceRecipe,
+        role: str,
+        ticker: str,
+        cutoff: dt.date,
+        facts: CutFacts,
+    ) -> dict[str, object] | None:
+        """Return the DATASETS row of what a network learns from; None: it has to be cut.
+
+        Args:
+            facts: of the history that it is cut from.
+        """
+        key = self._key(recipe, role, facts)
+        written = self._used.get(key) or self._known.get(key)
+        if written is None or not self._is_there(written.dataset):
+            return None
+        self._used[key] = written
+        return self._row(role, ticker, cutoff, facts, written, "")
 
     def _row(
         self,
