@@ -159,10 +159,11 @@ class Histories:
         `bars` and `actions` have to be revisions.
         """
         newest = []
-        for sessions, moments in self._moments:
-            if ticker not in sessions:
+        for table in self._moments:
+            if ticker not in table:
                 continue
-            known_at = moments[ticker][sessions[ticker] <= np.datetime64(cutoff)]
+            sessions, moments = table[ticker]
+            known_at = moments[sessions <= np.datetime64(cutoff)]
             if len(known_at):
                 newest.append(pd.Timestamp(known_at.max()))
         return max(newest, default=None)
@@ -170,18 +171,19 @@ class Histories:
     def digest(self, ticker: str, cutoff: dt.date) -> str:
         """Return a digest of all that decides on `of`: equal ones mean equal histories."""
         content = hashlib.sha256(f"{ticker} {cutoff}".encode())
-        for name, (sessions, values) in self._decisive.items():
-            if ticker not in sessions:
+        for name, table in self._decisive.items():
+            if ticker not in table:
                 continue
-            until = sessions[ticker] <= np.datetime64(cutoff)
+            sessions, values = table[ticker]
+            until = sessions <= np.datetime64(cutoff)
             if until.any():
                 content.update(f"{name} {until.sum()}".encode())
-                content.update(sessions[ticker][until].tobytes())
-                content.update(values[ticker][until].tobytes())
+                content.update(sessions[until].tobytes())
+                content.update(values[until].tobytes())
         return content.hexdigest()
 
     @cached_property
-    def _decisive(self) -> dict[str, tuple[dict[str, Array], dict[str, Array]]]:
+    def _decisive(self) -> dict[str, dict[str, tuple[Array, Array]]]:
         """Sessions and values by ticker of the bars, the splits and the dividends."""
         try:
             tables = {"bars": self._on_one_basis}
@@ -194,31 +196,27 @@ class Histories:
             }
         tables |= {str(kind): rows for kind, rows in self.actions.groupby("kind")}
         return {
-            name: (
-                _arrays_of(table, table["session"]),
-                _arrays_of(table, table[OHLCV if name.startswith("bars") else ["value"]]),
-            )
+            name: _with_sessions(table, table[OHLCV if name.startswith("bars") else ["value"]])
             for name, table in tables.items()
         }
 
     @cached_property
-    def _moments(self) -> list[tuple[dict[str, Array], dict[str, Array]]]:
+    def _moments(self) -> list[dict[str, tuple[Array, Array]]]:
         """Sessions and moments by ticker of the bars and of the actions."""
-        return [
-            (_arrays_of(table, table["session"]), _arrays_of(table, table["known_at"]))
-            for table in (self.bars, self.actions)
-        ]
+        return [_with_sessions(table, table["known_at"]) for table in (self.bars, self.actions)]
 
 
 def _by_ticker(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {str(ticker): rows for ticker, rows in table.groupby("ticker")}
 
 
-def _arrays_of(table: pd.DataFrame, columns: pd.DataFrame | pd.Series) -> dict[str, Array]:
-    """Return columns of a table by ticker, in the order of its rows."""
-    values = columns.to_numpy()
+def _with_sessions(
+    table: pd.DataFrame, columns: pd.DataFrame | pd.Series
+) -> dict[str, tuple[Array, Array]]:
+    """Return sessions and columns of a table by ticker, in the order of its rows."""
+    sessions, values = table["session"].to_numpy(), columns.to_numpy()
     rows = table.groupby("ticker").indices
-    return {str(ticker): values[each] for ticker, each in rows.items()}
+    return {str(ticker): (sessions[each], values[each]) for ticker, each in rows.items()}
 
 
 def histories_as_of(
