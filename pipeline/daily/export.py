@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.daily.score import RESCORED_DAYS
 from pipeline.reporting import counted
-from pipeline.storage import Span
-from pipeline.tables import CHECKS, MOMENT_DTYPE, PUBLICATIONS, SCORES, SESSION_DTYPE, Table
+from pipeline.storage import Span, arrow_types
+from pipeline.tables import CHECKS, PUBLICATIONS, SCORES, Table
 from pipeline.views import PUBLISHED_FORECASTS, QUARANTINES, SCORED_FORECASTS
 
 if TYPE_CHECKING:
@@ -115,13 +115,6 @@ def _schema(view: Table) -> pa.Schema:
     """Return the types of a view's file: dates are dates, moments are in UTC."""
     import pyarrow as pa
 
-    types = {
-        "str": pa.string(),
-        "float64": pa.float64(),
-        "int64": pa.int64(),
-        "bool": pa.bool_(),
-        SESSION_DTYPE: pa.date32(),
-        MOMENT_DTYPE: pa.timestamp("us", "UTC"),
-    }
+    types = arrow_types("UTC")
     fields = [(name, types[dtype]) for name, dtype in view.columns.items() if name != PARTITION]
     return pa.schema(fields)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pipeline.storage import dumps, embedded_postgres
     from pipeline.storage.artifacts import Artifacts
     from pipeline.storage.filters import Span
+    from pipeline.storage.frames import arrow_types
     from pipeline.storage.naming import (
         content_digest,
         digest_of,
@@ -41,6 +42,7 @@ else:
         "Span": "filters",
         "Store": "store",
         "StoredFile": "stored_files",
+        "arrow_types": "frames",
         "content_digest": "naming",
         "digest_of": "naming",
         "files_below": "stored_files",
@@ -63,6 +65,7 @@ __all__ = [
     "Span",
     "Store",
     "StoredFile",
+    "arrow_types",
     "content_digest",
     "digest_of",
     "dumps",

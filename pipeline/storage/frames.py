@@ -8,13 +8,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import pairwise
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
 from pipeline.tables import MOMENT_DTYPE, SESSION_DTYPE, Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 #: Tickers from which a read uses PostgreSQL's COPY, which hands rows over as text: it takes a fifth
 #: of the time, but its statement is compiled at every call.
@@ -137,18 +140,28 @@ def _copy(connection: sa.Connection, query: sa.Select[Any], table: Table) -> pd.
     return _read_csv(text, table)
 
 
-def _read_csv(text: io.BytesIO, table: Table) -> pd.DataFrame:
-    import pyarrow as pa
-    from pyarrow import csv
+def arrow_types(zone: str | None = None) -> dict[str, pa.DataType]:
+    """Return Arrow's types by the dtypes of tables.
 
-    types = {
+    Args:
+        zone: of moments; None: they have none.
+    """
+    import pyarrow as pa
+
+    return {
         "str": pa.string(),
         "float64": pa.float64(),
         "int64": pa.int64(),
         "bool": pa.bool_(),
         SESSION_DTYPE: pa.date32(),
-        MOMENT_DTYPE: pa.timestamp("us"),
+        MOMENT_DTYPE: pa.timestamp("us", zone),
     }
+
+
+def _read_csv(text: io.BytesIO, table: Table) -> pd.DataFrame:
+    from pyarrow import csv
+
+    types = arrow_types()
     # An empty cell is missing; an empty text comes in quotation marks.
     options = csv.ConvertOptions(
         column_types={name: types[dtype] for name, dtype in table.columns.items()},
