@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 
 from pipeline.errors import StoreUnavailable
-from pipeline.scheduling.environment import airflow_environment
+from pipeline.scheduling.environment import airflow_environment, airflow_home
 from pipeline.settings import Settings
 
 #: What is cleaned: the history of runs. Task instances, XComs and deadlines go with their runs. Not
@@ -34,7 +34,7 @@ def airflow_variables(settings: Settings) -> Mapping[str, str] | None:
     named = os.environ.get(CONNECTION_VARIABLE, "")
     if named and not named.startswith(NOT_IN_A_TASK):
         return {}
-    if (settings.home / "airflow" / "migrated.json").exists():
+    if (airflow_home(settings.home) / "migrated.json").exists():
         return airflow_environment(settings)
     return None
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import StoreUnavailable
-from pipeline.scheduling.environment import ADMIN_USER, mlflow_password
+from pipeline.scheduling.environment import ADMIN_USER, airflow_home, mlflow_password
 from pipeline.scheduling.price_pool import make_price_pool
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def migrate(env: Mapping[str, str], home: Path, with_mlflow: bool) -> None:
     import sqlalchemy as sa
 
     migrations = migrations_of(env, home, with_mlflow)
-    stamps = home / "airflow" / "migrated.json"
+    stamps = airflow_home(home) / "migrated.json"
     known = json.loads(stamps.read_text()) if stamps.exists() else {}
     stale = [each for each in migrations if known.get(each.distribution) != _state(each)]
     if stale:

@@ -229,12 +229,12 @@ def mlflow_password(home: Path) -> str:
 
 def passwords_file(home: Path) -> Path:
     """Return the file with the passwords of Airflow's users."""
-    return home / "airflow" / "passwords.json"
+    return airflow_home(home) / "passwords.json"
 
 
 def mlflow_passwords_file(home: Path) -> Path:
     """Return the file with the password of MLflow's user."""
-    return home / "airflow" / "mlflow_passwords.json"
+    return airflow_home(home) / "mlflow_passwords.json"
 
 
 def load_secrets(home: Path) -> dict[str, str]:
@@ -244,7 +244,7 @@ def load_secrets(home: Path) -> dict[str, str]:
     can read.
     """
     path, mlflow_path = (
-        private_home(home) / "airflow" / f"{name}.json" for name in ("secrets", "mlflow_secrets")
+        airflow_home(private_home(home)) / f"{name}.json" for name in ("secrets", "mlflow_secrets")
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     _write_once(

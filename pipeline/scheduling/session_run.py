@@ -24,7 +24,7 @@ from pipeline.scheduling.airflow_client import ENDED, AirflowClient
 from pipeline.scheduling.dag_requests import conf_of, form_of, universe_of_services
 from pipeline.scheduling.daily_names import daily_dag_id
 from pipeline.scheduling.databases import migrate
-from pipeline.scheduling.environment import airflow_environment, airflow_url
+from pipeline.scheduling.environment import airflow_environment, airflow_home, airflow_url
 from pipeline.scheduling.failures import FAILED, distinct_failures
 from pipeline.scheduling.run_moments import run_moment
 from pipeline.scheduling.service_state import is_up, settings_of_services
@@ -78,7 +78,7 @@ def only_run(home: Path, dag_id: str) -> Iterator[None]:
 
     Two runs of the same session at once would replace each other's tasks.
     """
-    path = home / "airflow" / f"run-{dag_id}.lock"
+    path = airflow_home(home) / f"run-{dag_id}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         try:
