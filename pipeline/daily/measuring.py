@@ -28,7 +28,7 @@ from pipeline.decisions import (
 )
 from pipeline.decisions import evaluate as evaluate_models
 from pipeline.errors import LookAtTheData, NothingStored
-from pipeline.models import StockHar
+from pipeline.models import PriceRecipe, StockHar
 from pipeline.outcomes import Outcomes, outcome_of_each, outcome_together
 from pipeline.run import Run
 from pipeline.training import Job, PredictJob
@@ -185,12 +185,23 @@ def _windows_for(parts: Parts, stock: EvaluationSet, network: NetworkEntry) -> D
     """Return the windows that a network is measured on, normalised as it was trained."""
     if network.role == DEFAULT_RIVAL:
         return load_dataset(read_dataset(parts, network.dataset))
-    recipe = parts.recipes.for_price(network.recipe.removesuffix(".pool"))
-    is_same = network.dataset == stock.dataset_id or not recipe.normalisation.is_fitted
-    if network.role == POOLED or is_same:
+    if network.dataset == stock.dataset_id:
         return stock.dataset
-    fitted_on = read_dataset(parts, network.dataset)
-    return load_dataset(read_dataset(parts, stock.dataset_id), fitted_on)
+    own = fitted_on(parts, recipe_of(parts, network), network)
+    return (
+        stock.dataset if own is None else load_dataset(read_dataset(parts, stock.dataset_id), own)
+    )
+
+
+def recipe_of(parts: Parts, network: NetworkEntry) -> PriceRecipe:
+    """Return the recipe that a network, or the pooled one that it is, was trained by."""
+    return parts.recipes.for_price(network.recipe.removesuffix(".pool"))
+
+
+def fitted_on(parts: Parts, recipe: PriceRecipe, network: NetworkEntry) -> bytes | None:
+    """Return the dataset file that a network's normalisation was fitted on; None: on none."""
+    is_fitted = recipe.normalisation.is_fitted and network.role != POOLED
+    return read_dataset(parts, network.dataset) if is_fitted else None
 
 
 def _evaluation(

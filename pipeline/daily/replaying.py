@@ -22,8 +22,8 @@ from pipeline.daily.earlier_replays import (
     added_windows,
     earlier_replay,
 )
-from pipeline.daily.lineup import POOLED, Lineup, NetworkEntry
-from pipeline.daily.measuring import answers_of, predict_job, require_finite
+from pipeline.daily.lineup import Lineup, NetworkEntry
+from pipeline.daily.measuring import answers_of, fitted_on, predict_job, require_finite
 from pipeline.daily.regressions import stock_regressions
 from pipeline.decisions import (
     Choice,
@@ -257,13 +257,12 @@ def _seen_by(
     A network that forecasts points has the distribution of its errors on validation, which
     therefore come first.
     """
-    is_fitted = recipe.normalisation.is_fitted and network.role != POOLED
-    fitted_on = read_dataset(parts, network.dataset) if is_fitted else None
-    replay = load_replay(read_dataset(parts, own.live.dataset), fitted_on)
+    its_own = fitted_on(parts, recipe, network)
+    replay = load_replay(read_dataset(parts, own.live.dataset), its_own)
     if isinstance(recipe.loss, Pinball):
         return (replay,)
     training = read_dataset(parts, own.training.dataset)
-    other = fitted_on if network.dataset != own.training.dataset else None
+    other = its_own if network.dataset != own.training.dataset else None
     return (load_dataset(training, other).validation, replay)
 
 

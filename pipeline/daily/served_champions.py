@@ -10,11 +10,12 @@ import pandas as pd
 
 from pipeline.daily import lineup
 from pipeline.daily.dataset_files import read_dataset
-from pipeline.daily.lineup import POOLED, Lineup, NetworkEntry
+from pipeline.daily.lineup import Lineup
+from pipeline.daily.measuring import fitted_on, recipe_of
 from pipeline.daily.table_rows import row_dicts
 from pipeline.decisions import ChampionForecast, Publication
 from pipeline.errors import StockcastError
-from pipeline.models import STANDING, Pinball, PriceRecipe
+from pipeline.models import STANDING, Pinball
 from pipeline.run import Run
 from pipeline.serving import EXAMPLE_FILE, SERVED_FILE, ServedForecast, example_of
 from pipeline.tracking import PublishedModel
@@ -66,28 +67,13 @@ def _files(parts: Parts, run: Run, own: Lineup, forecast: ChampionForecast) -> d
 def _made_files(
     parts: Parts, run: Run, own: Lineup, forecast: ChampionForecast
 ) -> dict[str, bytes]:
-    network, fitted_on = own.network(forecast.model_id), None
+    network, its_own = own.network(forecast.model_id), None
     if network is not None:
-        if not _is_complete(parts, network, forecast):
+        recipe = recipe_of(parts, network)
+        # A replay of a version before does not keep the spread of a network that forecasts points.
+        if forecast.spread is None and not isinstance(recipe.loss, Pinball):
             return {}
-        fitted_on = _fitted_on(parts, network)
-    part = NewestPart.of_file(read_dataset(parts, own.live.dataset), fitted_on)
+        its_own = fitted_on(parts, recipe, network)
+    part = NewestPart.of_file(read_dataset(parts, own.live.dataset), its_own)
     served = ServedForecast.of(run.universe.name, run.forecast_sessions, part, forecast)
     return {SERVED_FILE: served.encoded(), EXAMPLE_FILE: example_of(part)}
-
-
-def _is_complete(parts: Parts, network: NetworkEntry, forecast: ChampionForecast) -> bool:
-    """Return whether a network's quantiles can be made again.
-
-    A replay of a version before does not keep the spread of a network that forecasts points.
-    """
-    return forecast.spread is not None or isinstance(_recipe_of(parts, network).loss, Pinball)
-
-
-def _fitted_on(parts: Parts, network: NetworkEntry) -> bytes | None:
-    is_fitted = _recipe_of(parts, network).normalisation.is_fitted and network.role != POOLED
-    return read_dataset(parts, network.dataset) if is_fitted else None
-
-
-def _recipe_of(parts: Parts, network: NetworkEntry) -> PriceRecipe:
-    return parts.recipes.for_price(network.recipe.removesuffix(".pool"))

@@ -11,6 +11,7 @@ import pandas as pd
 from pipeline.daily.currencies import price_currency
 from pipeline.daily.dataset_files import dataset_file
 from pipeline.daily.lineup import Lineup, NetworkEntry
+from pipeline.daily.measuring import recipe_of
 from pipeline.daily.prediction_files import (
     picture_file,
     predictions_file,
@@ -187,7 +188,7 @@ def _tracked_dataset(parts: Parts, own: Lineup, dataset: Dataset) -> TrackedData
 
 
 def _tracked_model(parts: Parts, network: NetworkEntry, dataset: Dataset) -> TrackedModel:
-    recipe = parts.recipes.for_price(network.recipe.removesuffix(".pool"))
+    recipe = recipe_of(parts, network)
     quantiles = isinstance(recipe.loss, Pinball)
     spec = dataset.spec
     features = getattr(spec.normalisation, "features", len(spec.columns))
