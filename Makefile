@@ -6,8 +6,9 @@ VENV ?= .venv
 PY = $(VENV)/bin/python
 INSTALLED = $(VENV)/.installed
 PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check
-COMPILE = uv pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-annotate --no-header \
-	--no-emit-index-url --no-emit-find-links
+COMPILE = uv pip compile --upgrade --universal --fork-strategy fewest --generate-hashes --no-annotate --no-header --no-emit-index-url \
+	--no-emit-find-links --extra cluster --extra metrics
+COMPILE_IMAGE = $(COMPILE) --python-version 3.12 --constraint requirements.lock
 
 .DEFAULT_GOAL := help
 .PHONY: help run test unit browser fuzz chaos cluster-test up down status lint format docs lock dist clean venv
@@ -96,10 +97,11 @@ $(INSTALLED): setup.py requirements.lock
 	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# The image's lock is the part of the first that it needs: pip checks hashes of whole files of requirements only, never of constraints.
+# The images' locks are the parts of the first that they need: pip checks hashes of whole files of requirements only, never of constraints.
 lock: ## pin the newest versions that setup.py allows, with their hashes, for all supported Pythons (needs uv)
-	$(COMPILE) --upgrade --extra dev --extra cluster --extra metrics setup.py --output-file requirements.lock
-	$(COMPILE) --upgrade --extra cluster --extra metrics --constraint requirements.lock setup.py --output-file docker/requirements.lock
+	$(COMPILE) --python-version 3.11 --extra dev setup.py --output-file requirements.lock
+	$(COMPILE_IMAGE) --override docker/overrides.txt setup.py docker/requirements.in --output-file docker/requirements.lock
+	$(COMPILE_IMAGE) --override docker/overrides.slim.txt setup.py --output-file docker/requirements.slim.lock
 
 clean: ## remove .venv and caches; var/, with all results, stays
 	rm -rf $(VENV) .pytest_cache .ruff_cache *.egg-info dist

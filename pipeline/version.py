@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pipeline import __version__
@@ -16,10 +16,19 @@ NUMERIC_LIBRARIES = ("keras", "numpy", "pandas", "tensorflow")
 
 @cache
 def code_version() -> str:
-    """Return the version, in a checkout with its commit; + marks files that differ from it."""
-    root = Path(__file__).parent.parent
+    """Return the version of the program that runs, with its commit where that is known."""
+    return code_version_in(Path(__file__).parent.parent)
+
+
+def code_version_in(root: Path) -> str:
+    """Return the version, in a checkout with its commit; + marks files that differ from it.
+
+    An image has its commit in a file, where its builder has named one (docker/Dockerfile).
+    """
     if not (root / ".git").exists():
-        return __version__
+        file = root / "COMMIT"
+        commit = file.read_text(encoding="utf-8") if file.is_file() else ""
+        return f"{__version__} ({commit})" if commit else __version__
     command = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--exclude=*"]
     try:
         described = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
@@ -30,5 +39,16 @@ def code_version() -> str:
 
 def library_versions() -> dict[str, str]:
     """Return the versions of Python and of `NUMERIC_LIBRARIES`, by name."""
-    libraries = {name: version(name) for name in NUMERIC_LIBRARIES}
+    libraries = {name: version_of(name) for name in NUMERIC_LIBRARIES}
     return {"python": platform.python_version(), **libraries}
+
+
+@cache
+def version_of(library: str) -> str:
+    """Return the version of an installed library, of TensorFlow whichever package it is from."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        if library != "tensorflow":
+            raise
+    return version("tensorflow-cpu")  # the same without kernels for GPUs

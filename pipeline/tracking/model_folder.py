@@ -12,13 +12,13 @@ from __future__ import annotations
 import json
 import platform
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import __version__
 from pipeline.tables import OHLCV
 from pipeline.tracking.entries import TrackedModel
+from pipeline.version import version_of
 
 if TYPE_CHECKING:
     from mlflow.models import Model, ModelSignature
@@ -59,7 +59,7 @@ def write_model_folder(
         description.add_flavor(
             "keras",
             data="data",
-            keras_version=_version_of("keras"),
+            keras_version=version_of("keras"),
             keras_backend="tensorflow",
             save_exported_model=False,
         )
@@ -122,15 +122,10 @@ def _signature() -> ModelSignature:
 
 
 @cache
-def _version_of(package: str) -> str:
-    return version(package)
-
-
-@cache
 def _environment_files(has_network: bool) -> dict[str, str]:
     """Return the files that describe a model's environment to MLflow; JSON is YAML."""
     packages = ("mlflow", "numpy", "pandas", *(("keras", "tensorflow") if has_network else ()))
-    requirements = [f"{package}=={_version_of(package)}" for package in packages]
+    requirements = [f"{package}=={version_of(package)}" for package in packages]
     requirements.append(f"stockcast=={__version__}")
     python = platform.python_version()
     dependencies: list[Any] = [f"python={python}", "pip", {"pip": requirements}]

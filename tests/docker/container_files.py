@@ -21,7 +21,10 @@ ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
 SINGLE, CLUSTER, SHARED = "compose.single.yaml", "compose.cluster.yaml", "services.yaml"
 COMPOSE = (SINGLE, CLUSTER)
-IMAGE = "stockcast:latest"
+#: With what tasks need, and without.
+FULL, SLIM = "stockcast:latest", "stockcast:latest-slim"
+IMAGES = {FULL, SLIM}
+IGNORED = ".dockerignore"
 PLACEHOLDER = "placeholder"
 
 Files = dict[str, str]
@@ -30,7 +33,7 @@ Service = dict[str, Any]
 
 def files() -> Files:
     """Return the text of each file, by name."""
-    paths = sorted(path for path in DOCKER.iterdir() if path.is_file())
+    paths = sorted(path for path in (*DOCKER.iterdir(), ROOT / IGNORED) if path.is_file())
     return {path.name: path.read_text(encoding="utf-8") for path in paths}
 
 

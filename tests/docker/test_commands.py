@@ -21,7 +21,7 @@ from pipeline.tracking import server, upgrade
 from tests.docker.container_files import (
     CLUSTER,
     COMPOSE,
-    IMAGE,
+    IMAGES,
     SHARED,
     SINGLE,
     Files,
@@ -155,7 +155,7 @@ def _parse_click(name: str, arguments: list[str]) -> None:
 def _all_commands(texts: Files) -> Iterator[tuple[str, list[str]]]:
     """Yield place and words of every command that runs in the image."""
     for file, name, service in all_services(texts):
-        if service["image"] == IMAGE:
+        if service["image"] in IMAGES:
             yield from ((f"{file}: {name}", words) for words in commands(service))
     chart = values(texts)
     for name in ("scheduler", "dagProcessor", "triggerer", "apiServer"):

@@ -8,7 +8,7 @@ from tests.docker.container_files import (
     CLUSTER,
     COMPOSE,
     DOCKER,
-    IMAGE,
+    IMAGES,
     SHARED,
     SINGLE,
     Files,
@@ -40,7 +40,7 @@ def volume_faults(texts: Files) -> list[str]:
                         faults.append(f"{file}: there is no {source}")
                     continue
                 users.setdefault(source, []).append(name)
-                if service["image"] == IMAGE and target != home:
+                if service["image"] in IMAGES and target != home:
                     faults.append(f"{file}: {name} writes to {home}, not to {target}")
             folder = environment(service).get("STOCKCAST_HOME", home)
             if folder != home:
@@ -69,7 +69,7 @@ def path_faults(texts: Files) -> list[str]:
     folders = (home, *workdirs, "/opt/stockcast/bin", "/tmp")
     environments = [image_environment(texts), chart_environment(texts)]
     environments += [
-        environment(service) for _, _, service in all_services(texts) if service["image"] == IMAGE
+        environment(service) for _, _, service in all_services(texts) if service["image"] in IMAGES
     ]
     chart = values(texts)
     dags = {

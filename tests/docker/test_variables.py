@@ -12,7 +12,7 @@ from pipeline.settings import PREFIX, Settings, variables
 from tests.docker.container_files import (
     CLUSTER,
     COMPOSE,
-    IMAGE,
+    IMAGES,
     SHARED,
     SINGLE,
     Files,
@@ -215,7 +215,7 @@ def sharing_faults(texts: Files) -> list[str]:
         ours = {
             name: environment(service)
             for name, service in services(texts, file).items()
-            if service["image"] == IMAGE
+            if service["image"] in IMAGES
         }
         scheduler = ours["scheduler"]
         everywhere = "AIRFLOW__CORE__EXECUTOR|AIRFLOW__LOGGING__|STOCKCAST_|AWS_(ENDPOINT|DEFAULT)"
@@ -304,7 +304,7 @@ def given_faults(texts: Files) -> list[str]:
 
 
 def test_each_container_is_given_its_own_secrets_and_no_others():
-    start = "    tmpfs: [/tmp]\n    stop_grace_period: 1m"
+    start = "    stop_grace_period: 1m"
     everything = "<<: [*environment, *objects, *queue, *logs]"
     holds(
         given_faults,
@@ -332,7 +332,8 @@ def test_the_cluster_is_one_of_celery_and_keeps_nothing_on_a_workers_disk():
     own = environment(worker)
     # Or it could not be scaled.
     assert not {"container_name", "ports"} & set(worker)
-    assert worker["volumes"] == ["/var/lib/stockcast"]  # without a name: each worker's own
+    # Without a name: each worker's own.
+    assert worker["volumes"] == ["./own:/opt/own:ro", "/var/lib/stockcast"]
     single = environment(services(files(), SINGLE)["scheduler"])
     executors = [each["AIRFLOW__CORE__EXECUTOR"] for each in (own, single)]
     assert executors == ["CeleryExecutor", "LocalExecutor"]
