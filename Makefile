@@ -7,11 +7,12 @@ PY = $(VENV)/bin/python
 INSTALLED = $(VENV)/.installed
 PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check
 COMPILE = uv pip compile --upgrade --universal --fork-strategy fewest --generate-hashes --no-annotate --no-header --no-emit-index-url \
-	--no-emit-find-links --extra cluster --extra metrics
-COMPILE_IMAGE = $(COMPILE) --python-version 3.12 --constraint requirements.lock
+	--no-emit-find-links
+EXTRAS = --extra cluster --extra metrics
+COMPILE_IMAGE = $(COMPILE) $(EXTRAS) --python-version 3.12 --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit browser fuzz chaos cluster-test up down status lint format docs lock dist clean venv
+.PHONY: help run test unit browser fuzz chaos cluster-test helm-test up down status lint format docs lock dist clean venv
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,7 +21,7 @@ run: $(INSTALLED) ## forecast once through Airflow: make run [UNIVERSE=us_megaca
 	@$(PY) -m pipeline run --airflow $(if $(UNIVERSE),--universe $(UNIVERSE)) $(if $(SESSION),--session $(SESSION))
 
 # What one of the many processes has compiled serves the next, also where the environment (an image's) keeps Python from that.
-test unit cluster-test fuzz chaos: export PYTHONDONTWRITEBYTECODE =
+test unit cluster-test helm-test fuzz chaos: export PYTHONDONTWRITEBYTECODE =
 
 # In the order of the files, which starts what takes longest (the cluster) early. Three processes on two cores: who tests servers waits for
 # them a third of the time.
@@ -43,6 +44,16 @@ browser: ## what `make test` looks at the pages with: Debian's Chromium, install
 
 cluster-test: $(INSTALLED) ## two Celery workers on PostgreSQL, Redis, S3 and MLflow servers; one is killed while it trains
 	$(PY) -m pytest tests/cluster $(ARGS)
+
+# Helm and Kubernetes' schemas come from packages; the chart, which no package has, from Apache's archive, once.
+helm-test: $(INSTALLED) build/helm/.laid-out ## the Helm chart with docker/values.yaml, held to Kubernetes' schemas; without a network: STOCKCAST_TEST_CHART=/path/airflow-1.22.0.tgz
+	@$(PY) -m tests.helm.chart
+	$(PY) -m pytest tests/helm $(ARGS)
+
+build/helm/.laid-out: tests/helm/requirements.lock
+	@rm -rf $(@D)
+	@$(PIP_INSTALL) --target $(@D) --no-deps --require-hashes --only-binary :all: --requirement $<
+	@touch $@
 
 fuzz: $(INSTALLED) ## ten thousand broken files, answers, command lines and addresses (`make test` tries 300)
 	FUZZ_EXAMPLES=2000 $(PY) -m pytest tests/fuzz --numprocesses 2 $(ARGS)
@@ -99,9 +110,10 @@ $(INSTALLED): setup.py requirements.lock
 
 # The images' locks are the parts of the first that they need: pip checks hashes of whole files of requirements only, never of constraints.
 lock: ## pin the newest versions that setup.py allows, with their hashes, for all supported Pythons (needs uv)
-	$(COMPILE) --python-version 3.11 --extra dev setup.py --output-file requirements.lock
+	$(COMPILE) $(EXTRAS) --python-version 3.11 --extra dev setup.py --output-file requirements.lock
 	$(COMPILE_IMAGE) --override docker/overrides.txt setup.py docker/requirements.in --output-file docker/requirements.lock
 	$(COMPILE_IMAGE) --override docker/overrides.slim.txt setup.py --output-file docker/requirements.slim.lock
+	$(COMPILE) --python-version 3.11 --no-deps tests/helm/requirements.in --output-file tests/helm/requirements.lock
 
 clean: ## remove .venv and caches; var/, with all results, stays
 	rm -rf $(VENV) .pytest_cache .ruff_cache *.egg-info dist

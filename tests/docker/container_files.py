@@ -188,6 +188,15 @@ def values(texts: Files) -> dict[str, Any]:
     return parsed(texts["values.yaml"])
 
 
+def chart_keys() -> list[str]:
+    """Return the names of the chart's values that the file may use.
+
+    A name that ends in .* may have anything below it.
+    """
+    lines = Path(__file__).with_name("airflow_chart_keys.txt").read_text().splitlines()
+    return [line for line in lines if not line.startswith("#")]
+
+
 def chart_environment(texts: Files) -> dict[str, str]:
     """Return the variables that the chart gives to pods."""
     entries = [*values(texts)["env"], *values(texts)["apiServer"]["env"]]

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tests.docker.container_files import ROOT, Files, holds, locked, values
-
-#: Names of the chart's values.
-CHART_KEYS = [
-    line
-    for line in Path(__file__).with_name("airflow_chart_keys.txt").read_text().splitlines()
-    if not line.startswith("#")
-]
+from tests.docker.container_files import ROOT, Files, chart_keys, holds, locked, values
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[str]:
@@ -28,8 +20,8 @@ def _leaves(value: Any, path: str = "") -> Iterator[str]:
 
 
 def name_faults(texts: Files) -> list[str]:
-    known = {key for key in CHART_KEYS if not key.endswith(".*")}
-    prefixes = tuple(key.removesuffix("*") for key in CHART_KEYS if key.endswith(".*"))
+    known = {key for key in chart_keys() if not key.endswith(".*")}
+    prefixes = tuple(key.removesuffix("*") for key in chart_keys() if key.endswith(".*"))
     return [
         path
         for path in _leaves(values(texts))
@@ -66,7 +58,10 @@ def test_the_chart_runs_what_is_locked():
 
 
 def secret_faults(texts: Files) -> list[str]:
-    command = r"kubectl create secret generic (\S+) --from-literal=([\w-]+)="
+    [namespace] = re.findall(r"(?<=helm upgrade ).*--namespace (\S+)", texts["values.yaml"])
+    command = (
+        rf"kubectl --namespace {namespace} create secret generic (\S+) --from-literal=([\w-]+)="
+    )
     created = dict(re.findall(command, texts["values.yaml"]))
     chart = values(texts)
     asked = {
@@ -103,5 +98,6 @@ def test_every_secret_of_the_chart_is_one_that_the_file_names_to_create():
         secret_faults,
         ("values.yaml", secret, "jwtSecretName: stockcast-jwt"),
         ("values.yaml", "--from-literal=password=", "--from-literal=pass="),
+        ("values.yaml", "kubectl --namespace stockcast create", "kubectl create"),
         ("values.yaml", "name: STOCKCAST_WORKERS\n", "name: STOCKCAST_STORE_URL\n"),
     )
