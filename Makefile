@@ -46,9 +46,9 @@ cluster-test: $(INSTALLED) ## two Celery workers on PostgreSQL, Redis, S3 and ML
 	$(PY) -m pytest tests/cluster $(ARGS)
 
 # Helm and Kubernetes' schemas come from packages; the chart, which no package has, from Apache's archive, once.
-helm-test: $(INSTALLED) build/helm/.laid-out ## the Helm chart with docker/values.yaml, held to Kubernetes' schemas; without a network: STOCKCAST_TEST_CHART=/path/airflow-1.22.0.tgz
-	@$(PY) -m tests.helm.chart
-	$(PY) -m pytest tests/helm $(ARGS)
+helm-test: $(INSTALLED) build/helm/.laid-out ## the Helm chart with docker/values.yaml, held to Kubernetes' schemas; without a network: make helm-test CHART=/path/airflow-1.22.0.tgz
+	@HELM_CHART=$(CHART) $(PY) -m tests.helm.chart
+	HELM_CHART=$(CHART) $(PY) -m pytest tests/helm $(ARGS)
 
 build/helm/.laid-out: tests/helm/requirements.lock
 	@rm -rf $(@D)

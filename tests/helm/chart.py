@@ -35,8 +35,8 @@ VERSION = "1.22.0"
 ADDRESS = f"https://archive.apache.org/dist/airflow/helm-chart/{VERSION}/airflow-{VERSION}.tgz"
 #: That of the index of Airflow's charts.
 SHA256 = "1f7d1dfe3d58e2c54899950aba907a43625a18c8b6fb3c54760c21592129a5b6"
-#: Names a chart in place of the pinned one: a package or a folder.
-VARIABLE = "STOCKCAST_TEST_CHART"
+#: Names a chart in place of the pinned one, a package or a folder: `make helm-test CHART=...`.
+VARIABLE = "HELM_CHART"
 #: The versions that are held to: the first line of docker/values.yaml promises them.
 KUBERNETES = ("1.33", "1.34", "1.35", "1.36", "1.37")
 
@@ -58,8 +58,8 @@ def lay_out() -> None:
             "The package that brings them has those for Linux on x86-64 only."
         )
     if not chart().exists():
-        if VARIABLE in os.environ:
-            raise NotReady(f"{VARIABLE}={chart()}: there is no such chart.")
+        if os.environ.get(VARIABLE):
+            raise NotReady(f"There is no chart {chart()} ({VARIABLE}).")
         fetch_chart(ADDRESS, chart())
 
 
@@ -85,7 +85,7 @@ def fetch_chart(address: str, target: Path) -> None:
     """
     otherwise = (
         f"Fetch airflow-{VERSION}.tgz where there is a network, and name it: "
-        f"{VARIABLE}=/path/airflow-{VERSION}.tgz make helm-test"
+        f"make helm-test CHART=/path/airflow-{VERSION}.tgz"
     )
     try:
         with urllib.request.urlopen(address, timeout=60) as answer:
@@ -104,7 +104,7 @@ def fetch_chart(address: str, target: Path) -> None:
 
 def chart() -> Path:
     """Return where the chart is, or would be."""
-    return Path(os.environ.get(VARIABLE, TOOLS / f"airflow-{VERSION}.tgz"))
+    return Path(os.environ.get(VARIABLE) or TOOLS / f"airflow-{VERSION}.tgz")
 
 
 def program(name: str) -> str | None:

@@ -69,9 +69,11 @@ def _definitions(version: str) -> Any:
 
 
 def image_faults(objects: list[Object], image: str) -> list[str]:
+    """Leave a task's pod out: Airflow puts the image in when it makes one."""
     return [
         f"{place} runs {container['image']}"
         for pod in pods(objects)
+        if not pod.name.startswith("Pod/")
         for place, container in pod.containers()
         if container["image"] != image
     ]
@@ -144,6 +146,15 @@ def reference_faults(objects: list[Object]) -> list[str]:
 
 
 # Doors
+
+
+def link_faults(objects: list[Object]) -> list[str]:
+    """Look for pods that are told every service of their namespace by variables."""
+    return [
+        f"{pod.name} has the namespace's services as variables"
+        for pod in pods(objects)
+        if pod.spec.get("enableServiceLinks") is not False
+    ]
 
 
 def door_faults(objects: list[Object]) -> list[str]:

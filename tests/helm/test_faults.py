@@ -12,6 +12,7 @@ import yaml
 from tests.helm.faults import (
     door_faults,
     image_faults,
+    link_faults,
     option_faults,
     password_faults,
     probe_faults,
@@ -49,6 +50,7 @@ CONTAINER: Object = {
 }
 SPEC: Object = {
     "serviceAccountName": "worker",
+    "enableServiceLinks": False,
     "securityContext": {"runAsUser": USER, "runAsNonRoot": True},
     "volumes": [{"name": "config", "configMap": {"name": "config"}}],
     "initContainers": [{**CONTAINER, "name": "wait"}],
@@ -85,6 +87,7 @@ def all_faults(objects: list[Object]) -> list[str]:
         *reference_faults(objects),
         *door_faults(objects),
         *variable_faults(objects, {"AIRFLOW__CORE__FERNET_KEY"}, GIVEN),
+        *link_faults(objects),
         *password_faults(objects),
         *option_faults(objects, {"core": {"parallelism": 64}}),
         *probe_faults(objects),
@@ -157,6 +160,10 @@ PLACE = "Deployment/scheduler: base"
         (
             lambda spec: first(spec)["env"][2].update(value="secret"),
             f"{PLACE} has AIRFLOW__CORE__FERNET_KEY written down",
+        ),
+        (
+            lambda spec: spec.pop("enableServiceLinks"),
+            "Deployment/scheduler has the namespace's services as variables",
         ),
         (lambda spec: first(spec).pop("livenessProbe"), f"{PLACE} has no livenessProbe"),
         (

@@ -24,6 +24,7 @@ from tests.helm.chart import (
 from tests.helm.faults import (
     door_faults,
     image_faults,
+    link_faults,
     option_faults,
     password_faults,
     probe_faults,
@@ -110,6 +111,7 @@ def test_every_variable_is_read_and_every_pod_has_the_files():
     of_chart = yaml.safe_load(chart_file("values.yaml"))["enableBuiltInSecretEnvVars"]
     given = {each["name"]: each["value"] for each in values(files())["env"]}
     assert variable_faults(rendered(), options | of_chart.keys(), given) == []
+    assert link_faults(rendered()) == []
 
 
 def test_the_configuration_of_airflow_has_every_option_of_the_file():
