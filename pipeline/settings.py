@@ -8,6 +8,7 @@ both are empty, most settings of `What to run` are the universe's own.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -264,7 +265,7 @@ class Settings(BaseSettings):
 
     def __init__(self, **values: Any) -> None:
         own = {name for name in os.environ if name.startswith(PREFIX)}
-        unknown = own - {*variables(), *key_variables()}
+        unknown = own - {*variables(), *key_variables(), *_service_links(own)}
         if unknown:
             raise SettingsError(
                 f"{min(unknown)} is no setting. The settings are: {', '.join(sorted(variables()))}."
@@ -309,6 +310,18 @@ class Settings(BaseSettings):
 def variables() -> list[str]:
     """Return the names of all environment variables that are read."""
     return [PREFIX + name.upper() for name in Settings.model_fields]
+
+
+def _service_links(names: set[str]) -> list[str]:
+    """Return the variables that Kubernetes gives to pods about its services.
+
+    A service `stockcast-api-server` is in each pod of its namespace as
+    STOCKCAST_API_SERVER_SERVICE_HOST, ..._SERVICE_PORT, ..._PORT and ..._PORT_8080_TCP_ADDR.
+    """
+    host = "_SERVICE_HOST"
+    services = [re.escape(name.removesuffix(host)) for name in names if name.endswith(host)]
+    links = rf"({'|'.join(services)})_(SERVICE_(HOST|PORT\w*)|PORT(_\d+_\w+)?)"
+    return [name for name in names if services and re.fullmatch(links, name)]
 
 
 def flag(name: str) -> str:

@@ -67,6 +67,30 @@ def test_a_value_that_does_not_fit_names_what_would_and_the_flag(variable, value
         settings_of({variable: value})
 
 
+LINK = "STOCKCAST_API_SERVER_"
+#: What Kubernetes gives to each pod beside a service `stockcast-api-server`.
+SERVICE_LINKS = {
+    f"{LINK}SERVICE_HOST": "10.0.0.1",
+    f"{LINK}SERVICE_PORT": "8080",
+    f"{LINK}SERVICE_PORT_API_SERVER": "8080",
+    f"{LINK}PORT": "tcp://10.0.0.1:8080",
+    f"{LINK}PORT_8080_TCP": "tcp://10.0.0.1:8080",
+    f"{LINK}PORT_8080_TCP_PROTO": "tcp",
+    f"{LINK}PORT_8080_TCP_PORT": "8080",
+    f"{LINK}PORT_8080_TCP_ADDR": "10.0.0.1",
+}
+
+
+def test_what_kubernetes_tells_about_a_service_is_no_misspelt_setting():
+    home = {"STOCKCAST_HOME": "/srv/a"}
+    assert settings_of({**home, **SERVICE_LINKS}) == settings_of(home)
+    for name in ("STOCKCAST_API_SERVER_PORTS", "STOCKCAST_TICKER"):
+        with pytest.raises(SettingsError, match=f"^{name} is no setting"):
+            settings_of({**SERVICE_LINKS, name: "x"})
+    with pytest.raises(SettingsError, match=f"^{LINK}PORT is no setting"):
+        settings_of({f"{LINK}PORT": "tcp://10.0.0.1:8080"})
+
+
 @pytest.mark.parametrize("name", ["store_url", "tracking_uri"])
 def test_a_database_is_reached_by_the_driver_that_is_installed(name):
     plain, own = "postgresql://me:secret@host/db?sslmode=require", "postgresql+asyncpg://host/db"
