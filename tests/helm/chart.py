@@ -37,7 +37,7 @@ ADDRESS = f"https://archive.apache.org/dist/airflow/helm-chart/{VERSION}/airflow
 SHA256 = "1f7d1dfe3d58e2c54899950aba907a43625a18c8b6fb3c54760c21592129a5b6"
 #: Names a chart in place of the pinned one, a package or a folder: `make helm-test CHART=...`.
 VARIABLE = "HELM_CHART"
-#: The versions that are held to: the first line of docker/values.yaml promises them.
+#: The versions that are held to: the first lines of docker/values.yaml promise them.
 KUBERNETES = ("1.33", "1.34", "1.35", "1.36", "1.37")
 
 
