@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,6 +21,7 @@ from pipeline.errors import DamagedFile, NothingStored, SettingsError, StoreUnav
 from pipeline.leftovers import UnfinishedFile, sweep_files, sweep_unlocked_files
 from pipeline.storage.naming import content_digest, first_line
 from pipeline.storage.seals import sealed, unsealed
+from pipeline.storage.slow_answers import say_what_is_awaited
 from pipeline.storage.stored_files import (
     RENEWED_AFTER,
     StoredFile,
@@ -138,9 +139,9 @@ class Artifacts:
                 found = self._files.find(self._root, detail=True)
             except FileNotFoundError:
                 return
-            for path, about in found.items():
-                name = path[len(self._root) :].lstrip("/")
-                yield StoredFile(name, int(about["size"] or 0), _modified(about))
+        for path, about in found.items():
+            name = path[len(self._root) :].lstrip("/")
+            yield StoredFile(name, int(about["size"] or 0), _modified(about))
 
     def remove(self, names: Sequence[str], before: float) -> list[str]:
         """Remove files; return those that are gone.
@@ -306,12 +307,16 @@ class Artifacts:
     def _one_line_errors(self, problem: str, hint: str = "") -> Iterator[None]:
         """Turn an error of the folder or the object store into one line.
 
+        As long as an object store does not answer, the log says so.
+
         Args:
             problem: the beginning of that line.
             hint: its end, where the folder does not answer.
         """
+        is_local = isinstance(self._files, LocalFileSystem)
         try:
-            yield
+            with nullcontext() if is_local else say_what_is_awaited(self.url("")):
+                yield
         except OSError as error:
             message = f"{problem}: {first_line(error)}. {hint}"
             raise StoreUnavailable(message.rstrip()) from error
