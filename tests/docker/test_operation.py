@@ -1,4 +1,4 @@
-"""Volumes, order, health and rights of the containers."""
+"""Health, rights and ports of the containers; that they work, `make containers-test` shows."""
 
 from __future__ import annotations
 
@@ -6,129 +6,14 @@ import re
 
 from tests.docker.container_files import (
     CLUSTER,
-    COMPOSE,
-    DOCKER,
-    IMAGES,
     SHARED,
-    SINGLE,
     Files,
     all_services,
     chart_environment,
     dockerfile,
-    environment,
     holds,
-    image_environment,
-    parsed,
-    services,
     values,
 )
-
-
-def volume_faults(texts: Files) -> list[str]:
-    home = image_environment(texts)["STOCKCAST_HOME"]
-    faults = []
-    for file in COMPOSE:
-        declared = set(parsed(texts[file])["volumes"])
-        users: dict[str, list[str]] = {}
-        for name, service in services(texts, file).items():
-            for volume in service.get("volumes", []):
-                if volume == home:  # its own, without a name: nobody else has it
-                    continue
-                source, target = volume.split(":")[:2]
-                if source.startswith("."):
-                    if not (DOCKER / source).exists():
-                        faults.append(f"{file}: there is no {source}")
-                    continue
-                users.setdefault(source, []).append(name)
-                if service["image"] in IMAGES and target != home:
-                    faults.append(f"{file}: {name} writes to {home}, not to {target}")
-            folder = environment(service).get("STOCKCAST_HOME", home)
-            if folder != home:
-                faults.append(f"{file}: {name} has another home, {folder}")
-        faults += [f"{file}: {name} is not declared" for name in set(users) - declared]
-        faults += [f"{file}: {name} is used by nothing" for name in declared - set(users)]
-        if file == CLUSTER:
-            shared = {name: by for name, by in users.items() if len(by) > 1}
-            faults += [f"{file}: {name} is shared by {by}" for name, by in shared.items()]
-    return faults
-
-
-def test_volumes_are_declared_used_and_where_the_image_writes():
-    holds(
-        volume_faults,
-        (SINGLE, "  - state:/var/lib/stockcast", "  - data:/var/lib/stockcast"),
-        (SINGLE, "  - state:/var/lib/stockcast", "  - state:/opt/stockcast"),
-        (SHARED, "./databases.sql:", "./database.sql:"),
-        (CLUSTER, "- redis:/data", "- objects:/data"),
-    )
-
-
-def path_faults(texts: Files) -> list[str]:
-    workdirs = dockerfile(texts, "WORKDIR")
-    home = image_environment(texts)["STOCKCAST_HOME"]
-    folders = (home, *workdirs, "/opt/stockcast/bin", "/tmp")
-    environments = [image_environment(texts), chart_environment(texts)]
-    environments += [
-        environment(service) for _, _, service in all_services(texts) if service["image"] in IMAGES
-    ]
-    chart = values(texts)
-    dags = {
-        "the image": image_environment(texts)["AIRFLOW__CORE__DAGS_FOLDER"],
-        "values.yaml": chart["config"]["core"]["dags_folder"],
-    }
-    paths = {
-        text
-        for each in environments
-        for text in map(str, each.values())
-        if re.match(r"/(var|opt|home|tmp|srv)\b", str(text))
-    }
-    paths |= {chart["airflowHome"], dags["values.yaml"]}
-    return [
-        *(f"{path} is no folder of the image" for path in paths if not path.startswith(folders)),
-        *(
-            f"{place} looks for the DAGs in {path}"
-            for place, path in dags.items()
-            if path != f"{workdirs[-1]}/dags" or "COPY dags dags" not in texts["Dockerfile"]
-        ),
-    ]
-
-
-def test_paths_in_the_image_are_below_its_folders():
-    logs = "BASE_LOG_FOLDER: /var/lib/stockcast/logs"
-    holds(
-        path_faults,
-        (SHARED, logs, "BASE_LOG_FOLDER: /var/log/stockcast"),
-        ("values.yaml", "dags_folder: /opt/app/dags", "dags_folder: /opt/airflow/dags"),
-    )
-
-
-def order_faults(texts: Files) -> list[str]:
-    faults = []
-    for file in COMPOSE:
-        there = services(texts, file)
-        for name, service in there.items():
-            for other, how in service.get("depends_on", {}).items():
-                waits = f"{file}: {name} waits for"
-                if other not in there:
-                    faults.append(f"{waits} {other}, which is no service")
-                    continue
-                awaited, condition = there[other], how["condition"]
-                ends = awaited.get("restart") == "no"
-                if condition == "service_healthy" and "healthcheck" not in awaited:
-                    faults.append(f"{waits} the health of {other}, which has no check")
-                elif condition == "service_completed_successfully" and not ends:
-                    faults.append(f"{waits} the end of {other}, which is started again")
-    return faults
-
-
-def test_who_waits_waits_for_something_that_happens():
-    healthy = "\n        condition: service_healthy"
-    holds(
-        order_faults,
-        (SINGLE, f"      mlflow:{healthy}", f"      tracking:{healthy}"),
-        (CLUSTER, f"      s3:{healthy}", f"      migrate:{healthy}"),
-        (SHARED, 'restart: "no"', "restart: always"),
-    )
 
 
 def health_faults(texts: Files) -> list[str]:
@@ -226,4 +111,22 @@ def test_nothing_of_ours_runs_as_root_or_may_become_root():
         ("values.yaml", "readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false"),
         ("values.yaml", "mountPath: /tmp", "mountPath: /var/tmp"),
         ("values.yaml", "value: /tmp/stockcast", "value: /var/lib/stockcast"),
+    )
+
+
+def port_faults(texts: Files) -> list[str]:
+    return [
+        f"{file}: {name} publishes {port}"
+        for file, name, service in all_services(texts)
+        for port in service.get("ports", [])
+        if not re.fullmatch(r"127\.0\.0\.1:\d+:\d+", str(port))
+    ]
+
+
+def test_ports_are_published_on_loopback():
+    port = "${STOCKCAST_AIRFLOW_PORT:-8080}:8080"
+    holds(
+        port_faults,
+        (SHARED, f"127.0.0.1:{port}", port),
+        (CLUSTER, "  s3:\n    image", "  s3:\n    ports: [7070]\n    image"),
     )
