@@ -52,7 +52,7 @@ class Parts:
     Args:
         progress: None: lines on standard output.
         origin: what asks for the work, for MLflow's runs; None: a command.
-        recipes: where recipes are found by name.
+        recipes: where recipes are found by name; they are trained on the settings' device.
         tries_left: whether the work is repeated by itself where that may help. Without, a ticker
             that waiting could mend is given up, and the others go on.
         connections: where the keys of price sources are found.
@@ -76,7 +76,7 @@ class Parts:
 
         self.settings = settings
         self.origin = origin
-        self.recipes = recipes
+        self.recipes = recipes.on(settings.device)
         self.tries_left = tries_left
         self.connections = connections
         self.progress: Progress = progress or Lines()

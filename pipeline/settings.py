@@ -61,6 +61,7 @@ SETTING_GROUPS = {
     ),
     "Training and decisions": (
         "workers",
+        "device",
         "shard_size",
         "training_limit",
         "seed",
@@ -163,6 +164,12 @@ class Settings(BaseSettings):
 
     workers: int = Field(
         2, ge=1, description="Processes that train at the same time, one thread each."
+    )
+    device: Literal["cpu", "gpu"] = Field(
+        "cpu",
+        description="What networks are trained on: cpu, or gpu (with one process a task). A "
+        "network of the one is never taken for one of the other. Forecasts are always made on "
+        "the CPU.",
     )
     shard_size: int = Field(
         0,

@@ -1,10 +1,12 @@
 """Settings: one reader of the environment, checked when made."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from pipeline.errors import SettingsError
+from pipeline.models import DEVICES
 from pipeline.settings import SETTING_GROUPS, Settings, variables
 from tests.made_settings import settings_of
 
@@ -45,6 +47,10 @@ def test_every_setting_stands_in_one_group_and_has_a_help_text():
         assert (field.description or "").endswith("."), name
 
 
+def test_the_devices_are_those_that_recipes_are_trained_on():
+    assert get_args(Settings.model_fields["device"].annotation) == DEVICES
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
@@ -53,6 +59,7 @@ def test_every_setting_stands_in_one_group_and_has_a_help_text():
         ("STOCKCAST_HORIZON", "0", "horizon is 0; expected: at least 1"),
         ("STOCKCAST_MAX_QUARANTINED", "5", "max_quarantined is 5; expected: at most 1"),
         ("STOCKCAST_POOL", "yearly", "pool is yearly; expected: .*'monthly' or 'quarterly'"),
+        ("STOCKCAST_DEVICE", "tpu", "device is tpu; expected: 'cpu' or 'gpu'"),
         ("STOCKCAST_TEST_FLOOR", "1", "test_floor is 1; expected: less than 1"),
         ("STOCKCAST_FETCH_RATE", "0", "fetch_rate is 0; expected: more than 0"),
         ("STOCKCAST_PROMOTION_MARGIN", "0.01", "STOCKCAST_PROMOTION_MARGIN is no setting"),

@@ -504,6 +504,7 @@ PROVOKED: dict[str, Callable[[Stranger], str]] = {
     "STOCKCAST_TICKER is no setting": lambda stranger: stranger.raised(
         settings_of, {"STOCKCAST_TICKER": "IBM"}
     ),
+    "sees no GPU here": lambda stranger: stranger.stockcast("exercise --device gpu"),
     "is no session of": lambda stranger: stranger.stockcast("run --session 2013-02-18"),
     "days without a session of XNYS": files_of_each_day,
     "is not over yet": too_early,
@@ -588,6 +589,7 @@ PROVOKED: dict[str, Callable[[Stranger], str]] = {
 
 #: Those for which MLflow or Great Expectations is imported, or every calendar built.
 SLOW_WORDS = (
+    "sees no GPU here",
     "There is no connection",
     "There is no function",
     "the lake source needs",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.daily.window_cuts import spec_of
 from pipeline.errors import SettingsError, SourceUnavailable
-from pipeline.models import PriceRecipe, statistical
+from pipeline.models import CPU, PriceRecipe, statistical
 from pipeline.prices import may_be_late, newest_session, require_known
 from pipeline.reporting import counted
 from pipeline.run import Run
@@ -217,5 +217,6 @@ def run_of(
 
 
 def decisive_settings(settings: Settings) -> dict[str, object]:
-    """Return `DECISIVE_SETTINGS` by name."""
-    return {name: getattr(settings, name) for name in DECISIVE_SETTINGS}
+    """Return `DECISIVE_SETTINGS` by name, and the device where it is no CPU."""
+    device = {} if settings.device == CPU else {"device": settings.device}
+    return {**{name: getattr(settings, name) for name in DECISIVE_SETTINGS}, **device}

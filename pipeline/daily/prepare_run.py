@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pipeline.daily.plan import departures
 from pipeline.daily.tracked_session import open_sessions
 from pipeline.leftovers import sweep_folders
+from pipeline.models import GPU
 from pipeline.prices import CsvSource
 from pipeline.reporting import counted
 from pipeline.run import Run
@@ -23,8 +24,9 @@ def prepare_run(parts: Parts, run: Run) -> None:
 
     Raises:
         TryAgain: one of them does not answer.
-        SettingsError: one of them cannot be used.
+        SettingsError: one of them cannot be used, or the GPU that this session trains on.
     """
+    _require_device(parts, run)
     _warn_of_other_folders(parts, run)
     _tell_of_left_out(parts, run)
     _tell_of_departures(parts, run)
@@ -36,6 +38,13 @@ def prepare_run(parts: Parts, run: Run) -> None:
     for name in parts.tracker(run.universe.name).end_abandoned():
         parts.progress("note", "", f"MLflow run {name} was left by a killed process: now KILLED")
     open_sessions(parts, run)
+
+
+def _require_device(parts: Parts, run: Run) -> None:
+    """Require the GPU where a session trains on one."""
+    # Other sessions import no TensorFlow; where their networks are missing, the training looks.
+    if parts.settings.device == GPU and run.session == run.training_cutoff:
+        parts.progress("note", "", f"networks are trained on {parts.workers.require_gpu()}")
 
 
 def _warn_of_other_folders(parts: Parts, run: Run) -> None:

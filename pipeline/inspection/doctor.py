@@ -1,6 +1,7 @@
 """The doctor: whether this deployment can work, and what to do where it cannot.
 
-It looks at configuration, home, store, artifacts, tracking, calendar and source.
+It looks at configuration, home, store, artifacts, tracking, calendar and source, and for the GPU
+that networks are trained on, if they are.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pipeline.daily import plan, probe
 from pipeline.errors import SettingsError, StockcastError
 from pipeline.inspection.retention import Usage, size_text, usage_of
 from pipeline.leftovers import sweep_folders
+from pipeline.models import GPU
 from pipeline.parts import Parts, store_name, universe_of
 from pipeline.private_home import is_open, private_home
 from pipeline.reporting import counted
@@ -67,6 +69,8 @@ def _examine_parts(settings: Settings, now: dt.datetime) -> Iterator[Diagnosis]:
         diagnosis, universe = _try("universe", lambda: _universe(settings))
         yield diagnosis
         yield from _wrong_universes(settings)
+        if settings.device == GPU:
+            yield diagnosis_of("device", lambda: f"gpu: {parts.workers.require_gpu()}")
         yield _try("store", lambda: _store(parts))[0]
         yield _try("artifacts", lambda: _artifacts(parts))[0]
         yield _try("sizes", lambda: _sizes(parts))[0]

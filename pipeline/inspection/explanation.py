@@ -21,6 +21,7 @@ from pipeline.daily import (
     with_events,
 )
 from pipeline.errors import LookAtTheData, NothingStored, SettingsError
+from pipeline.models import CPU
 from pipeline.parts import Parts
 from pipeline.reporting import first_names
 from pipeline.tables import (
@@ -130,7 +131,8 @@ def find_explanation(parts: Parts, session: dt.date, ticker: str, **series: str)
 
 def settings_then(parts: Parts, request: Row) -> Settings:
     """Return the settings with those that decided a RUNS row's outcome."""
-    return parts.settings.replaced(**json.loads(str(request["settings"])))
+    then = {"device": CPU, **json.loads(str(request["settings"]))}  # kept where it is another
+    return parts.settings.replaced(**then)
 
 
 def run_then(parts: Parts, request: Row) -> Run:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -11,7 +12,7 @@ import pandas as pd
 from pipeline.daily import dataset_file, promotion_line
 from pipeline.errors import SettingsError
 from pipeline.inspection.explanation import Explanation, NetworkRecord
-from pipeline.models import PriceRecipe
+from pipeline.models import DEVICES, PriceRecipe
 from pipeline.money import currency_words
 from pipeline.reporting import first_names, format_rows
 from pipeline.tables import CALIBRATIONS, DRIFT, RUN_KEY, Table
@@ -122,15 +123,20 @@ def _network_lines(parts: Parts, explanation: Explanation, network: NetworkRecor
 
 
 def config_hash_today(parts: Parts, network: NetworkRecord) -> str:
-    """Return the configuration of a network's recipe now; "": there is no such recipe."""
+    """Return the configuration of a network's recipe now; "": there is no such recipe.
+
+    It is that on the device that the network was trained on.
+    """
     name = str(network.row["recipe"])
     try:
         recipe = parts.recipes.find(name.removesuffix(".pool"))
     except SettingsError:
         return ""
     if isinstance(recipe, PriceRecipe) and name.endswith(".pool"):
-        return recipe.pool.config_hash()
-    return recipe.config_hash()
+        recipe = recipe.pool
+    hashes = {replace(recipe, device=device).config_hash() for device in DEVICES}
+    then = str(network.row["config_hash"])
+    return then if then in hashes else recipe.config_hash()
 
 
 def _data_lines(parts: Parts, explanation: Explanation) -> Iterator[str]:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline.daily import INGEST_FAILED, Sandbox, make_forecasts
-from pipeline.errors import NothingStored
+from pipeline.errors import NothingStored, SettingsError
 from pipeline.inspection.comparing import SHOWN_DIGITS, unequal_cells
 from pipeline.inspection.explanation import Explanation, Row, run_then, settings_then
 from pipeline.inspection.explanation_text import config_hash_today
 from pipeline.leftovers import TemporaryFolder
+from pipeline.models import GPU
 from pipeline.storage import content_digest
 from pipeline.tables import (
     ACTION_REVISIONS,
@@ -75,19 +76,21 @@ def rerun(parts: Parts, explanation: Explanation) -> RerunComparison:
 
     Raises:
         NothingStored: the version that published it did not keep what was asked for.
+        SettingsError: its networks were trained on a GPU, and there is none.
     """
-    request = explanation.request
+    request, key = explanation.request, explanation.key
     if request is None:
-        key = explanation.key
         raise NothingStored(
             f"{key['ticker']} {key['cutoff']}: the version that published it did not keep its "
             "settings and tickers, so it cannot be made again. Repeat `stockcast run` for this "
             "session first."
         )
-    run = run_then(parts, request)
+    run, settings = run_then(parts, request), settings_then(parts, request)
+    if settings.device == GPU:
+        _require_gpu_for(parts, f"{key['ticker']} {key['cutoff']}")
     with (
         TemporaryFolder("explain") as folder,
-        Sandbox(folder, settings_then(parts, request), parts.recipes) as sandbox,
+        Sandbox(folder, settings, parts.recipes) as sandbox,
     ):
         tickers, moment = ", ".join(run.universe.tickers), run.known_at.isoformat()
         parts.progress(STEP, "", f"making {tickers} again, as known at {moment}")
@@ -98,6 +101,16 @@ def rerun(parts: Parts, explanation: Explanation) -> RerunComparison:
     differs = any(check.differs for check in checks)
     reasons = tuple(_reasons(parts, explanation, request)) if differs else ()
     return RerunComparison(checks, reasons)
+
+
+def _require_gpu_for(parts: Parts, forecast: str) -> None:
+    try:
+        parts.workers.require_gpu()
+    except SettingsError as error:
+        raise SettingsError(
+            f"{forecast}: its networks were trained on a GPU, of which the last digits are others "
+            "than a CPU's, and TensorFlow sees no GPU here. Make it again on a machine with one."
+        ) from error
 
 
 def _copy_revisions(parts: Parts, sandbox: Parts, run: Run) -> None:

@@ -12,7 +12,10 @@ from pipeline.models.network import Examples, Shape
 from pipeline.models.optimisation import CrossEntropy, Loss, LossFunction, Optimiser, Pinball
 from pipeline.models.pooled_har import STANDING, PooledHar, StockHar
 from pipeline.models.recipe import (
+    CPU,
+    DEVICES,
     FAITHFUL,
+    GPU,
     Exercise,
     ExerciseRecipe,
     FineTuning,
@@ -25,11 +28,14 @@ from pipeline.models.toys import characters
 
 __all__ = [
     "BASELINES",
+    "CPU",
     "DEFAULT",
+    "DEVICES",
     "EMBEDDING",
     "EWMA",
     "FAITHFUL",
     "FILES",
+    "GPU",
     "HAR",
     "LINE_INPUTS",
     "NAIVE",

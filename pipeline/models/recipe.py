@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: The name of the mode that repeats a source's leak: `sezer-dis.faithful`.
 FAITHFUL = "faithful"
+#: The devices that a network may be trained on.
+CPU, GPU = DEVICES = "cpu", "gpu"
 
 
 @dataclass(frozen=True)
@@ -127,10 +129,14 @@ class Recipe:
         patience: training ends after so many epochs without a better validation loss, and the best
             epoch's weights are kept; None: all epochs are trained and the last weights kept.
         shuffle: whether the examples are shuffled at every epoch.
+        device: one of `DEVICES`; a GPU's last digits are others. It is no choice of a recipe's
+            file: a deployment sets it (see `Recipes.on`).
     """
 
     #: Fields that do not decide what is learnt.
     DESCRIPTIVE: ClassVar[frozenset[str]] = frozenset({"name", "summary", "source"})
+    #: Fields that came later, with the value of before: with it, a recipe keeps its hash.
+    LATER: ClassVar[Mapping[str, object]] = {"one_pass": None, "device": CPU}
 
     name: str
     summary: str
@@ -142,6 +148,7 @@ class Recipe:
     batch_size: int
     patience: int | None = None
     shuffle: bool = True
+    device: str = CPU
 
     def described(self) -> dict[str, str]:
         """Return one entry per part, in words, as `stockcast recipes` prints them."""
@@ -154,11 +161,10 @@ class Recipe:
             for item in fields(self)
             if item.name not in self.DESCRIPTIVE
         }
-        if values.get("one_pass", ...) is None:  # the recipe keeps its hash
-            del values["one_pass"]
         return {
             name: value if isinstance(value, int | float | None) else repr(value)
             for name, value in values.items()
+            if name not in self.LATER or value != self.LATER[name]
         }
 
     def config_hash(self) -> str:

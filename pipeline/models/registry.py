@@ -6,6 +6,7 @@ Adding one is one file with a `RECIPES` of its own, and one line in `FILES`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from importlib import import_module
 
 from pipeline.errors import SettingsError
@@ -96,6 +97,12 @@ class Recipes:
         others = {recipe.name: recipe for recipe in recipes}
         kept = [others.pop(recipe.name, recipe) for recipe in self._listed]
         return Recipes((*kept, *others.values()))
+
+    def on(self, device: str) -> Recipes:
+        """Return these recipes, with networks that are trained on this device."""
+        if all(recipe.device == device for recipe in self._listed):
+            return self
+        return Recipes(replace(recipe, device=device) for recipe in self._listed)
 
 
 def _recipes_of(file: str) -> tuple[Recipe, ...]:

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.models import Recipe
+from pipeline.models import CPU, Recipe
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -35,6 +35,7 @@ def recipe_module(recipe: Recipe, notes: Sequence[str]) -> str:
     Raises:
         TypeError: the recipe is not made of plain values and dataclasses.
     """
+    recipe = dataclasses.replace(recipe, device=CPU)  # each deployment sets its own
     constant = identifier(recipe.name).upper()
     classes = set(_classes(recipe))
     head = _docstring(recipe.summary, notes)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from pipeline.models import PriceRecipe
+from pipeline.models import CPU, PriceRecipe
 from pipeline.reporting import counted
 from pipeline.research.search import Trial, TrialState, best_trial
 from pipeline.research.search_plan import SearchPlan, SearchRequest
@@ -88,6 +88,7 @@ def search_command(
         "from": request.first,
         "to": request.last,
         "seed": seed,
+        "device": None if recipe.device == CPU else recipe.device,
     }
     if universe.source == "csv":
         flags["data"] = universe.data

@@ -26,7 +26,7 @@ UNIVERSE_SETTINGS = (
     *("tickers", "target", "recipe", "horizon"),
 )
 #: The others that decide what comes out of a run.
-TASK_SETTINGS = ("seed", "pool", "test_floor", "max_quarantined", "baselines")
+TASK_SETTINGS = ("device", "seed", "pool", "test_floor", "max_quarantined", "baselines")
 #: Bytes at the end of a log that are looked through for its last line.
 LOG_END_BYTES = 65_536
 #: A service that has ended so often, with no healthy time in between, does not stay up.

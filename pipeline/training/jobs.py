@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 
 from pipeline.errors import LookAtTheData
-from pipeline.models import Examples, PriceRecipe, Recipe
+from pipeline.models import GPU, Examples, PriceRecipe, Recipe
 from pipeline.training.numpy_networks import is_served_by_numpy
 from pipeline.windows import LookAhead, Windows
 
@@ -108,6 +108,11 @@ class Job(ABC, Generic[Answer]):
         """True where it must be run in a worker process, where TensorFlow is imported."""
         return True
 
+    @property
+    def needs_gpu(self) -> bool:
+        """True where that process must have a GPU."""
+        return False
+
     @abstractmethod
     def run(self) -> Answer:
         """Do the work."""
@@ -159,6 +164,10 @@ class FitJob(Job[Trained]):
     base: bytes | None = None
     tensorboard: str = ""
 
+    @property
+    def needs_gpu(self) -> bool:
+        return self.recipe.device == GPU
+
     def run(self) -> Trained:
         from pipeline.training.fit import fit
 
@@ -168,7 +177,8 @@ class FitJob(Job[Trained]):
 class TuneJob(FitJob):
     """Tune the last layer of the pooled network on one stock's training file; see `last_layer`.
 
-    It needs Keras for event files alone.
+    It is done in numpy, whatever the pooled network was trained on, and needs Keras for event files
+    alone.
     """
 
     @property
@@ -181,6 +191,10 @@ class TuneJob(FitJob):
     @property
     def needs_keras(self) -> bool:
         return bool(self.tensorboard) or not is_served_by_numpy(self.pooled)
+
+    @property
+    def needs_gpu(self) -> bool:
+        return False
 
     def run(self) -> Trained:
         from pipeline.training import tensorboard
@@ -215,12 +229,32 @@ class FitExamplesJob(Job[Trained]):
     seed: int
     tensorboard: str = ""
 
+    @property
+    def needs_gpu(self) -> bool:
+        return self.recipe.device == GPU
+
     def run(self) -> Trained:
         from pipeline.training.fit import fit_examples
 
         return fit_examples(
             self.recipe, self.train, self.validation, seed=self.seed, tensorboard=self.tensorboard
         )
+
+
+@dataclass(frozen=True, eq=False)
+class GpuJob(Job[str]):
+    """Name the GPU that networks are trained on; see `gpu.require_gpu`."""
+
+    label: str = GPU
+
+    @property
+    def needs_gpu(self) -> bool:
+        return True
+
+    def run(self) -> str:
+        from pipeline.training.gpu import require_gpu
+
+        return require_gpu()
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,9 +1,9 @@
 """The one cache of fitted networks: whoever needs a network asks here, and it is trained once.
 
-A network is known by what decides it: its recipe's configuration, what it learns from, its seed and
-the network that it goes on from. What it learns from is the training part of its datasets (or its
-made examples), so networks are found again whichever command asks for them: the day, backtests,
-searches, studies, exercises and audits.
+A network is known by what decides it: its recipe's configuration (the device with it, where that is
+a GPU), what it learns from, its seed and the network that it goes on from. What it learns from is
+the training part of its datasets (or its made examples), so networks are found again whichever
+command asks for them: the day, backtests, searches, studies, exercises and audits.
 
     models/<model_id>.keras   the network, a plain Keras file
     models/<model_id>.json    how its training went
@@ -235,6 +235,9 @@ class Networks:
         Returns:
             Its failures are of networks that another goes on from and that are not there, of
             datasets with another training part than was asked for, and of trainings.
+
+        Raises:
+            SettingsError: one is to be trained on a GPU, and there is none.
         """
         report = report or (lambda *_: None)
         failures: dict[str, StockcastError] = {}
@@ -249,6 +252,8 @@ class Networks:
         prepared = outcome_of_each(missing, lambda model_id: self._job(missing[model_id]))
         failures |= prepared.failures
         jobs = {job: missing[model_id] for model_id, job in prepared.results.items()}
+        if any(job.needs_gpu for job in jobs):
+            self._workers.require_gpu()
         for job, future in self._workers.run(list(jobs)):
             request = jobs[job]
             try:

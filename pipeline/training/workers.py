@@ -24,9 +24,9 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from functools import cache
+from functools import cache, cached_property
 from typing import IO, Any, BinaryIO, TypeVar
 
 from pipeline.errors import RunError, StockcastError, TryAgain
@@ -35,7 +35,8 @@ from pipeline.leftovers import TemporaryFolder
 from pipeline.outcomes import Outcomes
 from pipeline.shipped_files import python_path
 from pipeline.storage import first_line
-from pipeline.training.jobs import Job
+from pipeline.training.gpu import require_gpu
+from pipeline.training.jobs import GpuJob, Job
 
 Answer = TypeVar("Answer")
 
@@ -52,17 +53,28 @@ IMPORT_LIMIT = 600
 UNNEEDED = ("matplotlib", "sklearn")
 #: Seconds that a process without its output has to end by itself, and say how it ended.
 EXIT_LIMIT = 10
-#: Variables of a worker process. A GPU would give other numbers, and workers would fight for it.
-WORKER_ENVIRONMENT = {
-    "CUDA_VISIBLE_DEVICES": "-1",
+#: Variables of any worker process.
+_EITHER_ENVIRONMENT = {
     "KERAS_BACKEND": "tensorflow",
     "OMP_NUM_THREADS": "1",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
+#: Of one on the CPU. A GPU would give other numbers, and workers would fight for it.
+WORKER_ENVIRONMENT = {**_EITHER_ENVIRONMENT, "CUDA_VISIBLE_DEVICES": "-1"}
+#: Of one on the GPU: `CUDA_VISIBLE_DEVICES` is the deployment's own.
+GPU_WORKER_ENVIRONMENT = {
+    **_EITHER_ENVIRONMENT,
+    # Without it, cuDNN's recurrent layers may give other bits each time, as its notes say.
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    # Products have all bits of float32, as on a CPU.
+    "NVIDIA_TF32_OVERRIDE": "0",
+    # Memory as it is needed: tasks next to each other share the GPU.
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+}
 
 
 class Workers:
-    """Processes that run jobs, one thread each.
+    """Processes that run jobs, one thread each, and one more for those that need a GPU.
 
     They start when first needed and end with `close` or with this process, even in the middle of a
     job. A worker that dies takes its job with it: the job's future raises `TryAgain` where it was
@@ -71,11 +83,18 @@ class Workers:
 
     Args:
         limit: seconds that a job may take; None: any time.
+        environment: variables of the processes.
     """
 
-    def __init__(self, count: int, limit: float | None = None) -> None:
+    def __init__(
+        self,
+        count: int,
+        limit: float | None = None,
+        environment: Mapping[str, str] = WORKER_ENVIRONMENT,
+    ) -> None:
         self.count = count
         self.limit = limit
+        self._environment = environment
         self._owner = os.getpid()
         self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
         self._all: set[_Worker] = set()
@@ -92,6 +111,8 @@ class Workers:
         if os.getpid() != self._owner:
             return  # a fork has a copy of this object, but the workers are not its own
         atexit.unregister(self.close)
+        if "_with_gpu" in self.__dict__:
+            self._with_gpu.close()
         self._idle = queue.LifoQueue()
         with contextlib.suppress(KeyError):  # a thread takes out what has died under it
             while True:
@@ -107,10 +128,27 @@ class Workers:
         """
         here: list[Job[Answer]] = []
         there: list[Job[Answer]] = []
+        on_gpu: list[Job[Answer]] = []
         for job in jobs:
-            (there if job.needs_keras else here).append(job)
+            (on_gpu if job.needs_gpu else there if job.needs_keras else here).append(job)
         yield from self._run_here(here)
         yield from self._run_in_processes(there)
+        if on_gpu:
+            yield from self._with_gpu._run_in_processes(on_gpu)
+
+    def require_gpu(self) -> str:
+        """Return the name of the GPU that networks are trained on.
+
+        Raises:
+            SettingsError: TensorFlow sees none.
+        """
+        [(_, future)] = self.run([GpuJob()])
+        return future.result()
+
+    @cached_property
+    def _with_gpu(self) -> Workers:
+        """The one process that trains on the GPU."""
+        return Workers(1, self.limit, GPU_WORKER_ENVIRONMENT)
 
     def _run_here(
         self, jobs: Sequence[Job[Answer]]
@@ -177,7 +215,7 @@ class Workers:
         return answer
 
     def _start(self) -> _Worker:
-        worker = _Worker()
+        worker = _Worker(self._environment)
         self._all.add(worker)
         return worker
 
@@ -213,12 +251,12 @@ class _Worker:
     #: -P: the working directory is not searched; the worker imports this very package.
     COMMAND = (sys.executable, "-P", "-c", "from pipeline.training.workers import serve; serve()")
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str]) -> None:
         self._folder = TemporaryFolder("worker")
         environment = {
             "PYTHONPATH": python_path(),
             "TMPDIR": str(self._folder.path),
-            **WORKER_ENVIRONMENT,
+            **environment,
         }
         self._is_ready = self._is_late = False
         self._ending = threading.Lock()
@@ -385,6 +423,8 @@ def _read_jobs(stream: BinaryIO, jobs: queue.SimpleQueue[Job[Any]]) -> None:
 def _answer(job: Job[Any]) -> tuple[bool, Any]:
     """Return (True, answer) or (False, error)."""
     try:
+        if job.needs_gpu:
+            require_gpu()
         return True, job.run()
     except Exception as error:
         return False, _failure(job, error)

@@ -5,11 +5,19 @@ import datetime as dt
 
 import pytest
 
-from pipeline.daily import plan, run_of
+from pipeline.daily import decisive_settings, plan, run_of
 from pipeline.errors import SettingsError, UnknownTicker
+from pipeline.settings import Settings
 from tests.daily.quick_days import quick_day
 from tests.made_days import NOW, TRAINED, UNIVERSE
 from tests.made_prices import LAST
+
+
+def test_a_device_decides_a_run_where_it_is_a_gpu():
+    settings = Settings(seed=9)
+    decisive = {"seed": 9, "pool": "quarterly", "test_floor": 0.05, "max_quarantined": 0.5}
+    assert decisive_settings(settings) == decisive
+    assert decisive_settings(settings.replaced(device="gpu")) == {**decisive, "device": "gpu"}
 
 
 @pytest.mark.parametrize(

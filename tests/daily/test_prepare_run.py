@@ -28,6 +28,19 @@ def test_nothing_is_noted_of_a_run_as_it_is_declared(parts):
     assert notes(parts) == []
 
 
+@pytest.mark.parametrize(("trains", "looked"), [(True, 1), (False, 0)])
+def test_a_session_that_trains_on_a_gpu_looks_for_it_before_it_begins(parts, trains, looked):
+    run = plan(parts, UNIVERSE, LAST, NOW)
+    cutoff = run.session if trains else run.previous_cutoff
+    run = dataclasses.replace(run, training_cutoff=cutoff)
+    parts.workers.require_gpu = lambda: "a made GPU"
+    prepare_run(parts, run)
+    assert notes(parts) == []
+    parts.settings = parts.settings.replaced(device="gpu")
+    prepare_run(parts, run)
+    assert notes(parts) == ["networks are trained on a made GPU"] * looked
+
+
 @pytest.mark.parametrize(
     ("publish", "outcome"),
     [

@@ -11,6 +11,7 @@ import pytest
 from pipeline.errors import SettingsError
 from pipeline.inspection import Diagnosis, examine
 from pipeline.settings import Settings
+from pipeline.training import Workers
 
 NOW = dt.datetime(2013, 3, 9, tzinfo=dt.UTC)
 #: Opens a run in MLflow, and dies before it is ended.
@@ -78,6 +79,19 @@ def test_a_home_that_others_may_enter_is_named_and_closed_or_says_how(settings, 
         f"Close it as its owner: chmod 700 {settings.home}; or name a folder of your own "
         "(flag --home).",
     )
+
+
+def test_the_gpu_that_networks_are_trained_on_is_looked_for_and_no_other(settings, monkeypatch):
+    def no_gpu(workers):
+        raise SettingsError("There is no GPU here.")
+
+    monkeypatch.setattr(Workers, "require_gpu", no_gpu)
+    # Without a universe, so that MLflow is not asked.
+    settings = settings.replaced(universe="nope")
+    on_cpu = examine(lambda: settings, NOW)
+    on_gpu = examine(lambda: settings.replaced(device="gpu"), NOW)
+    [device] = [each for each in on_gpu if each.what not in {other.what for other in on_cpu}]
+    assert device == Diagnosis("device", False, "There is no GPU here.")
 
 
 @pytest.mark.slow

@@ -68,6 +68,11 @@ def test_a_recipe_changed_since_is_named(copied_day):
     assert text.count("its recipe has been changed since") == len(explanation.networks) > 0
 
 
+def test_a_recipe_on_another_device_today_is_no_change(copied_day):
+    copied_day.recipes = RECIPES.replaced(SMALL).on("gpu")
+    assert "changed since" not in explanation_text(copied_day, explained(copied_day, "TWO"))
+
+
 def test_without_a_lineup_the_published_network_alone_is_shown(copied_day):
     networks = {network.role for network in explained(copied_day, "OLD").networks}
     copied_day.store.replace(LINEUPS, LINEUPS.empty(), universe="trained", ticker="OLD")

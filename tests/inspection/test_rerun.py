@@ -2,13 +2,16 @@
 
 import dataclasses
 import datetime as dt
+import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from pipeline.errors import NothingStored
+from pipeline.errors import NothingStored, SettingsError
 from pipeline.inspection import find_explanation, rerun
+from pipeline.inspection.explanation import settings_then
 from pipeline.inspection.rerun import ADDED_COLUMNS
 from pipeline.models import RECIPES
 from pipeline.tables import EVENTS, FORECASTS, PRICE_REVISIONS, PROMOTIONS, RUN_TICKERS
@@ -38,6 +41,28 @@ def test_made_again_it_is_the_same_to_the_last_bit_and_nothing_stored_moves(made
     assert sum(name.startswith("network file") for name in names) == 3
     assert sum(name.startswith("dataset") for name in names) == len(explanation.datasets)
     assert file_times(parts) == files
+
+
+def test_what_was_trained_on_a_gpu_is_not_made_again_on_the_cpu(made_day, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    parts, _ = made_day
+    explanation = explained(parts, "OLD")
+    settings = json.loads(explanation.request["settings"])
+    assert "device" not in settings
+    request = {**explanation.request, "settings": json.dumps({**settings, "device": "gpu"})}
+    with pytest.raises(SettingsError) as caught:
+        rerun(parts, dataclasses.replace(explanation, request=request))
+    assert str(caught.value) == (
+        "OLD 2013-03-01: its networks were trained on a GPU, of which the last digits are others "
+        "than a CPU's, and TensorFlow sees no GPU here. Make it again on a machine with one."
+    )
+
+
+def test_on_a_gpu_today_what_was_trained_on_the_cpu_is_the_same(made_day):
+    parts, _ = made_day
+    explanation = explained(parts, "OLD")
+    today = SimpleNamespace(settings=parts.settings.replaced(device="gpu"))
+    assert settings_then(today, explanation.request).device == "cpu"
 
 
 def test_a_cell_that_was_changed_by_hand_is_found(copied_day):

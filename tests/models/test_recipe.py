@@ -73,6 +73,15 @@ def test_a_recipe_that_is_trained_on_windows_has_the_hash_that_it_had():
     assert "OnePass(span=60)" in DEFAULT.parameters()["one_pass"]
 
 
+def test_a_recipe_on_a_gpu_makes_other_networks_and_one_on_the_cpu_those_that_it_made():
+    assert not any("device" in recipe.parameters() for recipe in RECIPES)
+    on_gpu = replace(DEFAULT, device="gpu")
+    assert on_gpu.parameters() == {**DEFAULT.parameters(), "device": "'gpu'"}
+    assert on_gpu.config_hash() != DEFAULT.config_hash()
+    faithful = replace(RECIPES.for_price("castilla"), device="gpu").in_mode("faithful")
+    assert (on_gpu.pool.device, on_gpu.tuned.device, faithful.device) == ("gpu", "gpu", "gpu")
+
+
 def test_a_recipe_cuts_by_its_own_parts_or_by_another_split():
     cutoff = dt.date(2013, 3, 1)
     spec = DEFAULT.spec("IBM", cutoff, "close", 5)

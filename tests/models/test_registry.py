@@ -35,6 +35,14 @@ def test_modes_follow_the_recipe_that_they_are_of():
         assert (following == [f"{recipe.name}.faithful"]) == (recipe.faithful is not None)
 
 
+def test_all_recipes_and_their_modes_are_on_the_device_that_is_named():
+    on_gpu = RECIPES.on("gpu")
+    assert {recipe.device for recipe in (*on_gpu, *on_gpu.price_modes)} == {"gpu"}
+    assert on_gpu.names == RECIPES.names
+    assert list(on_gpu.on("cpu")) == list(RECIPES)
+    assert RECIPES.on("cpu") is RECIPES
+
+
 def test_a_misspelt_name_gets_all_the_real_ones():
     with pytest.raises(SettingsError, match=r"no recipe 'defualt'.*default, .*castilla\.faithful"):
         RECIPES.find("defualt")

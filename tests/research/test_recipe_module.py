@@ -26,6 +26,11 @@ def read(path, text):
     return module
 
 
+def test_the_device_that_it_was_trained_on_is_left_out():
+    on_gpu = dataclasses.replace(DEFAULT, device="gpu")
+    assert recipe_module(on_gpu, NOTES) == recipe_module(DEFAULT, NOTES)
+
+
 def test_every_recipe_that_can_be_tuned_can_be_written_and_read_again(tmp_path):
     for name in tunable():
         recipe = RECIPES.for_price(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -81,11 +82,12 @@ def assert_alike(plain: Any, fused: Any, x: np.ndarray, **call: object) -> None:
         np.testing.assert_allclose(actual, expected, atol=1e-6)
 
 
-def operations(layer: Any, shape: tuple[int, ...]) -> set[str]:
+def operations(layer: Any, shape: tuple[int, ...], dtype: str = "") -> set[str]:
     """Return the kinds of operations in the layer's graph, those of inner functions included."""
     import tensorflow as tf
 
-    function = tf.function(layer).get_concrete_function(tf.TensorSpec(shape, layer.compute_dtype))
+    inputs = tf.TensorSpec(shape, dtype or layer.compute_dtype)
+    function = tf.function(layer).get_concrete_function(inputs)
     graph = function.graph.as_graph_def()
     parts = [graph.node, *(inner.node_def for inner in graph.library.function)]
     return {node.op for nodes in parts for node in nodes}
@@ -156,6 +158,33 @@ def test_what_the_kernel_cannot_do_goes_the_plain_way(options):
 def test_wide_layers_go_the_plain_way_which_is_faster_there():
     assert "BlockLSTM" in operations(layer_of("fused", 96), (2, 5, 4))
     assert "BlockLSTM" not in operations(layer_of("fused", 97), (2, 5, 4))
+
+
+@pytest.mark.parametrize(
+    ("units", "options", "kernel"),
+    [
+        (32, {}, "CudnnRNNV3"),
+        (97, {"return_sequences": True, "dropout": 0.5}, "CudnnRNNV3"),
+        (32, {"activation": "relu"}, "While"),
+        (32, {"use_bias": False}, "While"),
+        (32, {"recurrent_dropout": 0.5}, "While"),
+    ],
+)
+def test_on_a_gpu_it_is_cudnns_layer_where_that_serves_and_else_the_loop(
+    monkeypatch, units, options, kernel
+):
+    """No GPU is needed to draw the graph: it is enough that TensorFlow lists one."""
+    import tensorflow as tf
+
+    listed = tf.config.list_logical_devices
+    monkeypatch.setattr(
+        tf.config,
+        "list_logical_devices",
+        lambda kind=None: ["made"] if kind == "GPU" else listed(kind),
+    )
+    layer = layer_of("fused", units, **options)
+    kinds = operations(functools.partial(layer, training=True), (2, 5, 4), "float32")
+    assert kinds & {"BlockLSTM", "CudnnRNNV3", "While"} == {kernel}
 
 
 def test_float64_goes_the_plain_way():

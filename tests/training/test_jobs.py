@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
+import numpy as np
+
+from pipeline.models import Examples
 from pipeline.training import AnswerJob, LookAheadJob, PredictJob, TrainingRecord
-from pipeline.training.jobs import FitJob, Trained
+from pipeline.training.jobs import FitExamplesJob, FitJob, Trained, TuneJob
 from tests.training.made_networks import small
 
 HISTORY = {"loss": [3.0, 2.0, 1.0], "val_loss": [3.0, 1.5, 2.0], "learning_rate": [0.1, 0.1, 0.1]}
@@ -27,6 +31,16 @@ def test_the_entry_before_the_first_epoch_is_no_epoch():
 def test_a_job_travels_to_its_worker_as_a_pickle():
     job = pickle.loads(pickle.dumps(FitJob("IBM", small(), {"IBM": b"file"}, seed=7)))
     assert (job.label, job.recipe, job.training_files) == ("IBM", small(), {"IBM": b"file"})
+
+
+def test_only_what_keras_trains_needs_the_gpu_that_its_recipe_names():
+    on_gpu = replace(small(), device="gpu")
+    examples = Examples({}, np.zeros((0, 1)))
+    assert FitJob("IBM", on_gpu, {}, seed=7).needs_gpu
+    assert FitExamplesJob("sine", on_gpu, examples, examples, seed=7).needs_gpu
+    assert not FitJob("IBM", small(), {}, seed=7).needs_gpu
+    assert not TuneJob("IBM", on_gpu, {}, seed=7).needs_gpu
+    assert not AnswerJob("IBM", b"", {}).needs_gpu
 
 
 def test_only_forecasts_are_quick():

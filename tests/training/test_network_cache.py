@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.errors import LookAtTheData, NothingStored
+from pipeline.errors import LookAtTheData, NothingStored, SettingsError
 from pipeline.models import Examples, Stack
 from pipeline.models.optimisation import HalvedOnPlateau, MeanSquaredError, Optimiser
 from pipeline.storage import Artifacts
@@ -38,7 +38,10 @@ class StandIn:
 
     Attributes:
         jobs: all that it was given.
+        has_gpu: whether it finds a GPU.
     """
+
+    has_gpu = False
 
     def __init__(self, failing: Sequence[str] = ()) -> None:
         self.jobs: list[Job[Trained]] = []
@@ -54,6 +57,11 @@ class StandIn:
                 model = f"network {len(self.jobs)}".encode()
                 future.set_result(Trained(model, HISTORY, best_epoch=1, seconds=0.5, weights=7))
             yield job, future
+
+    def require_gpu(self) -> str:
+        if not self.has_gpu:
+            raise SettingsError("There is no GPU here.")
+        return "a GPU"
 
 
 class CountingWorkers(Workers):
@@ -120,6 +128,17 @@ def test_a_job_has_all_that_the_network_learns_from_and_nothing_later(networks, 
     assert isinstance(job, FitJob)
     assert (job.recipe, job.seed, job.base, job.tensorboard) == (RECIPE, 7, None, "")
     assert job.training_files == {"UP": training_part(file)} != {"UP": file}
+
+
+def test_a_network_of_a_gpu_is_another_and_without_one_none_is_trained(networks, workers, file):
+    on_gpu = request(file, recipe=replace(RECIPE, device="gpu"))
+    assert on_gpu.model_id != request(file).model_id
+    with pytest.raises(SettingsError, match="no GPU here"):
+        networks.fit([request(file, "ONE"), on_gpu])
+    assert workers.jobs == []
+    workers.has_gpu = True
+    assert networks.fit([on_gpu]).failures == {}
+    assert [(job.label, job.needs_gpu) for job in workers.jobs] == [("UP", True)]
 
 
 def test_names_do_not_count(networks, workers, file):

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -18,13 +18,13 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from pipeline.errors import LookAtTheData, RunError, TryAgain
+from pipeline.errors import LookAtTheData, RunError, SettingsError, TryAgain
 from pipeline.leftovers import FOLDER_PREFIX, sweep_folders
 from pipeline.training import Job, LookAheadJob, PredictJob, Workers, shared_workers
 from pipeline.training.fit import fit
 from pipeline.training.jobs import FitJob
 from pipeline.training.predict import look_ahead_with, predict
-from pipeline.training.workers import UNNEEDED
+from pipeline.training.workers import GPU_WORKER_ENVIRONMENT, UNNEEDED, WORKER_ENVIRONMENT
 from tests.training.made_networks import small, training_files
 
 ROOT = Path(__file__).parents[2]
@@ -70,6 +70,11 @@ class QuickJob(SlowJob):
     seconds: ClassVar[float] = 0.001
 
 
+@dataclass(frozen=True, eq=False)
+class OnGpuJob(SlowJob):
+    needs_gpu: ClassVar[bool] = True
+
+
 def results(workers: Workers, jobs: list[Job[str]]) -> dict[str, object]:
     """Return the answer or the error of each job by its label."""
     return {job.label: future.exception() or future.result() for job, future in workers.run(jobs)}
@@ -98,6 +103,23 @@ def test_no_jobs_start_no_worker():
         assert not workers._all
 
 
+def test_jobs_that_need_a_gpu_are_done_one_by_one_in_a_process_that_may_see_it(monkeypatch):
+    started = []
+
+    class Noted(InProcess):
+        def __init__(self, environment: Mapping[str, str]) -> None:
+            started.append(environment)
+
+    monkeypatch.setattr("pipeline.training.workers._Worker", Noted)
+    jobs = [SlowJob("A"), *(OnGpuJob(label) for label in "BCD"), SlowJob("E")]
+    with Workers(2) as workers:
+        assert results(workers, jobs) == {label: label for label in "ABCDE"}
+        assert results(workers, [OnGpuJob("F")]) == {"F": "F"}
+    assert started == [WORKER_ENVIRONMENT, WORKER_ENVIRONMENT, GPU_WORKER_ENVIRONMENT]
+    assert WORKER_ENVIRONMENT["CUDA_VISIBLE_DEVICES"] == "-1"
+    assert "CUDA_VISIBLE_DEVICES" not in GPU_WORKER_ENVIRONMENT
+
+
 def test_steps_of_one_process_share_their_workers_and_never_import_tensorflow():
     assert shared_workers(2) is shared_workers(2)
     code = "import sys, pipeline.training; assert not {'tensorflow', 'keras'} & set(sys.modules)"
@@ -115,6 +137,24 @@ def test_a_worker_with_one_thread_makes_the_same_file_as_this_process_with_sever
     there, here = future.result(), fit(small(), training_files(), seed=7)
     assert there.model == here.model
     assert there.history == here.history
+
+
+@pytest.mark.slow
+def test_without_a_gpu_nothing_is_trained_on_the_cpu_in_its_place(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    message = (
+        "STOCKCAST_DEVICE=gpu, but TensorFlow sees no GPU here (CUDA_VISIBLE_DEVICES is '-1'). "
+        "Look at `nvidia-smi`, and install the CUDA libraries (pip install "
+        "'tensorflow[and-cuda]'); or train on the CPU (--device cpu)."
+    )
+    job = FitJob("UP", replace(small(), device="gpu"), training_files(), seed=7)
+    with Workers(1) as pool:
+        outcome = results(pool, [job])["UP"]
+        assert isinstance(outcome, SettingsError)
+        assert str(outcome) == f"UP: {message}"
+        with pytest.raises(SettingsError) as caught:
+            pool.require_gpu()
+    assert str(caught.value) == message
 
 
 @pytest.mark.slow
