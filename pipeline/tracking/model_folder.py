@@ -121,11 +121,16 @@ def _signature() -> ModelSignature:
     return ModelSignature(inputs=inputs, outputs=outputs)
 
 
+def _requirement(package: str) -> str:
+    installed = version_of(package)  # none where the network was trained elsewhere
+    return f"{package}=={installed}" if installed else package
+
+
 @cache
 def _environment_files(has_network: bool) -> dict[str, str]:
     """Return the files that describe a model's environment to MLflow; JSON is YAML."""
     packages = ("mlflow", "numpy", "pandas", *(("keras", "tensorflow") if has_network else ()))
-    requirements = [f"{package}=={version_of(package)}" for package in packages]
+    requirements = [_requirement(package) for package in packages]
     requirements.append(f"stockcast=={__version__}")
     python = platform.python_version()
     dependencies: list[Any] = [f"python={python}", "pip", {"pip": requirements}]

@@ -23,6 +23,7 @@ import numpy as np
 
 from pipeline.arrays import Array
 from pipeline.errors import LookAtTheData
+from pipeline.extras import require
 from pipeline.storage import first_line
 
 if TYPE_CHECKING:
@@ -56,7 +57,9 @@ def load_model(data: bytes) -> keras.Model:
 
     Raises:
         LookAtTheData: plain Keras cannot load the file.
+        SettingsError: it is not installed.
     """
+    require("tensorflow", "This network")
     import keras
 
     with tempfile.TemporaryDirectory() as folder, _readable():

