@@ -13,6 +13,7 @@ from pipeline.addresses import LOOPBACK, without_proxy
 from pipeline.errors import SettingsError
 from pipeline.parts import store_url, tracking_uri
 from pipeline.private_home import private_home
+from pipeline.scheduling.airflow_file import airflow_file, make_airflow_file, options_of_file
 from pipeline.settings import PREFIX, Settings
 from pipeline.shipped_files import python_path, shipped_folder
 
@@ -48,24 +49,44 @@ OWN_OPTIONS = tuple(
     )
 )
 
+#: Airflow also takes what a command prints, or a backend of secrets keeps.
+OWN_NAMES = tuple(f"{name}{suffix}" for name in OWN_OPTIONS for suffix in ("", "_CMD", "_SECRET"))
+
 
 def require_no_other_airflow(home: Path) -> None:
-    """Require that the environment does not configure what makes an Airflow a deployment's own.
+    """Require that nothing else configures what makes an Airflow a deployment's own.
 
     Raises:
-        SettingsError: it does, for another Airflow than that of this home.
+        SettingsError: the environment does, for another Airflow than that of this home; or this
+            home's airflow.cfg.
     """
+    _tuned_in_file(home)
     if os.environ.get("AIRFLOW_HOME") == str(airflow_home(home)):
         return
-    # Airflow also takes what a command prints, or a backend of secrets keeps.
-    names = [f"{name}{suffix}" for name in OWN_OPTIONS for suffix in ("", "_CMD", "_SECRET")]
-    if named := [name for name in names if os.environ.get(name)]:
+    if named := [name for name in OWN_NAMES if os.environ.get(name)]:
         raise SettingsError(
             f"{', '.join(named)}: set in the environment, while `stockcast up` starts an Airflow "
             "with an address, users, keys and databases of its own. Unset it (the port is "
             f"{PREFIX}AIRFLOW_PORT), or run the DAGs in the Airflow that it is for: see "
             "docs/how-to/use-your-own-airflow.md."
         )
+
+
+def _tuned_in_file(home: Path) -> set[str]:
+    """Return the variables of what people have set in the home's airflow.cfg.
+
+    Raises:
+        SettingsError: one of them makes an Airflow a deployment's own.
+    """
+    folder = airflow_home(home)
+    options = options_of_file(folder)
+    if own := [options[name] for name in OWN_NAMES if name in options]:
+        raise SettingsError(
+            f"{airflow_file(folder)} sets {', '.join(own)}, while `stockcast up` starts an Airflow "
+            "with an address, users, keys and databases of its own. Remove it there (the port is "
+            f"{PREFIX}AIRFLOW_PORT)."
+        )
+    return set(options)
 
 
 def airflow_home(home: Path) -> Path:
@@ -79,6 +100,8 @@ def airflow_environment(settings: Settings, airflow_database: str = "") -> dict[
     Starts the embedded PostgreSQL where the settings name no database; it stays while this process
     lives. Children get the databases by URL, so they neither start nor stop it.
 
+    What only tunes Airflow is as the environment has it, or else the home's airflow.cfg.
+
     Args:
         airflow_database: URL of the database with Airflow's own tables; empty: the embedded
             PostgreSQL has it.
@@ -86,6 +109,8 @@ def airflow_environment(settings: Settings, airflow_database: str = "") -> dict[
     from pipeline.storage import embedded_postgres
 
     home, secret = settings.home, load_secrets(settings.home)
+    make_airflow_file(airflow_home(home))
+    in_file = _tuned_in_file(home)
     store, tracking = store_url(settings), tracking_uri(settings)
     database = airflow_database or embedded_postgres.url(home, "airflow")
     logs = home / "logs"
@@ -138,7 +163,9 @@ def airflow_environment(settings: Settings, airflow_database: str = "") -> dict[
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
     tuned = {name for name in environment if name.startswith("AIRFLOW__")}.difference(OWN_OPTIONS)
-    return environment | {name: os.environ[name] for name in tuned if os.environ.get(name)}
+    environment |= {name: os.environ[name] for name in tuned if os.environ.get(name)}
+    left = {name for name in tuned & in_file if not os.environ.get(name)}
+    return {name: value for name, value in environment.items() if name not in left}
 
 
 def settings_of_airflow() -> Settings:

@@ -10,6 +10,7 @@ import pytest
 from pipeline.addresses import without_proxy
 from pipeline.errors import SettingsError
 from pipeline.parts import mlflow_url
+from pipeline.scheduling.airflow_file import HEAD
 from pipeline.scheduling.environment import (
     OWN_OPTIONS,
     admin_password,
@@ -81,6 +82,43 @@ def test_what_only_tunes_airflow_is_left_as_it_is(tmp_path, monkeypatch):
     after = airflow_environment(settings, "sqlite://")
     assert after == before | {"AIRFLOW__CORE__PARALLELISM": "7"}
     assert set(OWN_OPTIONS) <= set(before)
+
+
+def test_what_airflow_cfg_tunes_is_left_to_it_and_what_is_the_deployments_own_refused(
+    tmp_path, monkeypatch
+):
+    own = {"store_url": "sqlite://", "tracking_uri": "http://mlflow.example"}
+    settings, file = Settings(home=tmp_path, **own), tmp_path / "airflow" / "airflow.cfg"
+    before = airflow_environment(settings, "sqlite://")
+    assert file.read_text() == HEAD
+    tuned = f"{HEAD}[core]\nparallelism = 7\n[workers]\nexecution_api_retries = 3\n"
+    file.write_text(tuned)
+    monkeypatch.setenv("AIRFLOW__WORKERS__EXECUTION_API_RETRIES", "5")
+    after = airflow_environment(settings, "sqlite://")
+    assert after["AIRFLOW__WORKERS__EXECUTION_API_RETRIES"] == "5"  # Airflow prefers it, too
+    assert set(before) - set(after) == {"AIRFLOW__CORE__PARALLELISM"}
+    file.write_text(f"{tuned}[api]\nport = 9090\n[database]\nsql_alchemy_conn_cmd = cat url\n")
+    message = (
+        f"{file} sets [database] sql_alchemy_conn_cmd, [api] port, while `stockcast up` starts an "
+        "Airflow with an address, users, keys and databases of its own. Remove it there (the port "
+        "is STOCKCAST_AIRFLOW_PORT)."
+    )
+    for use in (up, airflow_environment):
+        with pytest.raises(SettingsError) as refused:
+            use(settings)
+        assert str(refused.value) == message
+    file.write_text(f"{HEAD}[core\n")
+    with pytest.raises(SettingsError, match=r"airflow.cfg cannot be read \(.+line: 3"):
+        up(settings)
+
+
+def test_an_airflow_cfg_that_airflow_wrote_is_all_defaults(tmp_path):
+    file = tmp_path / "airflow" / "airflow.cfg"
+    file.parent.mkdir()
+    file.write_text("[core]\nparallelism = 32\n[api]\nport = 8080\n")
+    own = {"store_url": "sqlite://", "tracking_uri": "http://mlflow.example"}
+    env = airflow_environment(Settings(home=tmp_path, workers=8, **own), "sqlite://")
+    assert env["AIRFLOW__CORE__PARALLELISM"] == "16"
 
 
 def test_a_home_that_depends_on_where_a_process_begins_is_refused(tmp_path, monkeypatch):
