@@ -158,9 +158,10 @@ def test_a_worker_that_is_killed_as_it_trains_costs_no_forecast(day, single, doc
 def test_the_version_before_is_upgraded_with_all_that_it_has_stored(docker):
     before = checkout_before(docker)
     images = {name: f"{IMAGE}:before" for name in _services_of(before) if name != "postgres"}
-    other = docker.work / "deployment" / "before.yaml"
+    other = docker.work / "before.yaml"
+    changes = {"services": {name: {"image": image} for name, image in images.items()}}
+    other.write_text(yaml.safe_dump(changes))
     with deployment(docker, SINGLE, before, "--file", str(other)) as services:
-        other.write_text(yaml.safe_dump({"services": {k: {"image": v} for k, v in images.items()}}))
         services.compose("build", "migrate")
         airflow = services.up()
         assert services.run(airflow, FIRST) == "success"
@@ -178,8 +179,9 @@ def test_the_version_before_is_upgraded_with_all_that_it_has_stored(docker):
 
 def _host_that_trains(services: Deployment) -> str:
     query = "SELECT hostname FROM task_instance WHERE task_id = 'pretrain' AND state = 'running'"
+    look = "grep -l 'pipeline.training.worker[s]' /proc/[0-9]*/cmdline || true"
     for host in services.query("airflow", query):
-        if "pipeline.training.workers" in services.engine.docker("top", host, "-o", "pid,args"):
+        if services.engine.docker("exec", host, "sh", "-c", look).strip():
             return host
     return ""
 
