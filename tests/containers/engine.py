@@ -33,30 +33,13 @@ class Engine:
     enter: tuple[str, ...]
     work: Path
 
-    def docker(self, *words: str | Path, cwd: Path = ROOT, **more: str) -> str:
-        """Return what `docker` prints; `AssertionError` with its last lines where it fails.
-
-        Args:
-            more: environment variables.
-        """
-        return self.call("docker", *words, cwd=cwd, **more)
-
-    def call(self, *words: str | Path, cwd: Path = ROOT, **more: str) -> str:
-        """Return what a command prints that finds `docker` in its PATH."""
-        within = [f"--wdns={cwd}", *self._cleared()] if self.enter else []
-        command = [*self.enter, *within, "env", *(f"{key}={value}" for key, value in more.items())]
-        command += [str(word) for word in words]
-        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    def docker(self, *words: str) -> str:
+        """Return what `docker` prints; `AssertionError` with its last lines where it fails."""
+        command = [*self.enter, "docker", *words]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         lines = (done.stdout + done.stderr).splitlines()
-        assert done.returncode == 0, "\n".join([" ".join(map(str, words)), *lines[-60:]])
+        assert done.returncode == 0, "\n".join([" ".join(["docker", *words]), *lines[-60:]])
         return done.stdout
-
-    def _cleared(self) -> list[str]:
-        places = [f"{self.work}/home", f"unix://{self.work}/run/docker.sock"]
-        names = ["HOME", "DOCKER_HOST"]
-        path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        kept = [f"{name}={value}" for name, value in zip(names, places, strict=True)]
-        return ["env", "-i", f"PATH={path}", *kept]
 
 
 @contextlib.contextmanager
@@ -80,7 +63,7 @@ def engine(work: Path) -> Iterator[Engine]:
     pid = int((work / "engine.pid").read_text())
     _join_network(pid)
     try:
-        yield Engine(("nsenter", f"--target={pid}", "-m", "-n", "-p", "-u", "-i", "--root"), work)
+        yield Engine(_entering(pid, work), work)
     finally:
         os.kill(pid, signal.SIGKILL)  # the first process of its namespaces: all others end too
 
@@ -88,10 +71,11 @@ def engine(work: Path) -> Iterator[Engine]:
 def provide_images(engine: Engine) -> list[str]:
     """Return the images of others that registries did not give, and that stand-ins are for."""
     missing = [name for name in _needed_images() if not _is_there(engine, name)]
+    folders = [str(_shim(engine)), os.environ["PATH"]] if engine.enter else [os.environ["PATH"]]
     for name in missing:
         subprocess.run(
             ["sh", HERE / "stand_ins.sh", engine.work, ROOT, name],
-            env={**os.environ, "PATH": f"{_shim(engine)}:{os.environ['PATH']}"},
+            env={**os.environ, "PATH": ":".join(folders)},
             check=True,
         )
     return missing
@@ -115,12 +99,17 @@ def _shim(engine: Engine) -> Path:
     """Return a folder whose `docker` is the engine's, for a script outside its namespaces."""
     folder = engine.work / "bin"
     folder.mkdir(exist_ok=True)
-    within = " ".join([*engine.enter, f"--wdns={engine.work}", *engine._cleared()])
-    (folder / "docker").write_text(
-        f'#!/bin/sh\nexec {within if engine.enter else ""} docker "$@"\n'
-    )
-    (folder / "docker").chmod(0o755)
+    program = folder / "docker"
+    program.write_text(f'#!/bin/sh\nexec {" ".join(engine.enter)} docker "$@"\n')
+    program.chmod(0o755)
     return folder
+
+
+def _entering(pid: int, work: Path) -> tuple[str, ...]:
+    namespaces = ("--mount", "--net", "--pid", "--uts", "--ipc", "--root", f"--wdns={ROOT}")
+    clean = ("env", "-i", f"PATH={os.defpath}:/usr/sbin:/sbin", f"HOME={work}/home")
+    socket = f"DOCKER_HOST=unix://{work}/run/docker.sock"
+    return ("nsenter", f"--target={pid}", *namespaces, *clean, socket)
 
 
 def _has_engine() -> bool:
