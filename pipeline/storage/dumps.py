@@ -123,11 +123,18 @@ def _newest(tool: str) -> str:
     """Return the newer program of those that PATH and the embedded server's package have.
 
     An older one reads neither a newer server nor an archive of a newer one.
+
+    Raises:
+        SettingsError: neither has it.
     """
-    bundled = str(embedded_postgres.tools() / tool)
     installed = shutil.which(tool)
-    programs = [bundled, installed] if installed else [bundled]
-    return max(programs, key=_major_version)
+    try:
+        bundled = str(embedded_postgres.tools() / tool)
+    except SettingsError:  # an installation without that package
+        if installed is None:
+            raise
+        return installed
+    return max([bundled, installed] if installed else [bundled], key=_major_version)
 
 
 @cache

