@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pipeline.errors import SettingsError
 
-#: The first lines of the file. Without them, Airflow has written it, and all of it is defaults.
+#: What Airflow writes above an option in a file of its own, where all is defaults.
+WRITTEN_BY_AIRFLOW = "# Variable: AIRFLOW__CORE__EXECUTOR"
 HEAD = """\
 # Options of this deployment's Airflow, such as `parallelism = 8` below a line `[core]`.
 # Its address, users, keys, databases and folders are set by stockcast, and refused here.
@@ -40,7 +41,7 @@ def options_of_file(folder: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     text = path.read_text(errors="replace")
-    if HEAD.partition("\n")[0] not in text:
+    if WRITTEN_BY_AIRFLOW in text:
         return {}
     file = configparser.ConfigParser(interpolation=None, strict=False)
     try:

@@ -91,7 +91,7 @@ def test_what_airflow_cfg_tunes_is_left_to_it_and_what_is_the_deployments_own_re
     settings, file = Settings(home=tmp_path, **own), tmp_path / "airflow" / "airflow.cfg"
     before = airflow_environment(settings, "sqlite://")
     assert file.read_text() == HEAD
-    tuned = f"{HEAD}[core]\nparallelism = 7\n[workers]\nexecution_api_retries = 3\n"
+    tuned = "[core]\nparallelism = 7\n[workers]\nexecution_api_retries = 3\n"
     file.write_text(tuned)
     monkeypatch.setenv("AIRFLOW__WORKERS__EXECUTION_API_RETRIES", "5")
     after = airflow_environment(settings, "sqlite://")
@@ -107,15 +107,17 @@ def test_what_airflow_cfg_tunes_is_left_to_it_and_what_is_the_deployments_own_re
         with pytest.raises(SettingsError) as refused:
             use(settings)
         assert str(refused.value) == message
-    file.write_text(f"{HEAD}[core\n")
-    with pytest.raises(SettingsError, match=r"airflow.cfg cannot be read \(.+line: 3"):
+    file.write_text("[core\n")
+    with pytest.raises(SettingsError, match=r"airflow.cfg cannot be read \(.+line: 1"):
         up(settings)
 
 
 def test_an_airflow_cfg_that_airflow_wrote_is_all_defaults(tmp_path):
     file = tmp_path / "airflow" / "airflow.cfg"
     file.parent.mkdir()
-    file.write_text("[core]\nparallelism = 32\n[api]\nport = 8080\n")
+    file.write_text(
+        "[core]\n# Variable: AIRFLOW__CORE__EXECUTOR\nexecutor = LocalExecutor\nparallelism = 32\n"
+    )
     own = {"store_url": "sqlite://", "tracking_uri": "http://mlflow.example"}
     env = airflow_environment(Settings(home=tmp_path, workers=8, **own), "sqlite://")
     assert env["AIRFLOW__CORE__PARALLELISM"] == "16"
