@@ -39,6 +39,8 @@ HIGHEST_PSI = 0.25
 #: Windows on either side below which the index would mostly be chance.
 FEWEST_STABILITY_WINDOWS = 120
 
+#: What `_by_session` has of a ticker without scores.
+_NO_SUMS = np.empty((0, 6))
 #: The figures that warnings are about, as columns of DRIFT.
 WARNING_KINDS = ("coverage_80", "coverage_95", "pinball_skill", "psi")
 _NARROW = "look for a split or a wrong bar among their prices, else let calibration widen them"
@@ -93,14 +95,12 @@ def judge_each(scores: pd.DataFrame, questions: pd.DataFrame) -> list[Judgement]
     in_time, backfilled = (
         _by_ticker(scores[scores["backfilled"] == late]) for late in (False, True)
     )
-    without_scores = _by_session(scores.iloc[:0]).droplevel("ticker")
     judgements = []
     for ticker, cutoff, psi in zip(
         questions["ticker"], questions["cutoff"], questions["psi"], strict=True
     ):
         published, made_later = (
-            _newest_of(tables.get(ticker, without_scores), cutoff)
-            for tables in (in_time, backfilled)
+            _newest_of(tables.get(ticker), cutoff) for tables in (in_time, backfilled)
         )
         by_later = len(published) < min(FEWEST_SCORED_SESSIONS, len(made_later))
         judgements.append(_judge(made_later if by_later else published, psi, by_later))
@@ -109,12 +109,16 @@ def judge_each(scores: pd.DataFrame, questions: pd.DataFrame) -> list[Judgement]
 
 def _by_ticker(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return `_by_session` by ticker, each by session."""
+    if scores.empty:  # on most evenings nothing is backfilled, and to group nothing takes as long
+        return {}
     sums = _by_session(scores)
     return {str(ticker): table.droplevel("ticker") for ticker, table in sums.groupby("ticker")}
 
 
-def _newest_of(table: pd.DataFrame, cutoff: pd.Timestamp) -> np.ndarray:
-    """Return the sums of the newest sessions up to a cutoff."""
+def _newest_of(table: pd.DataFrame | None, cutoff: pd.Timestamp) -> np.ndarray:
+    """Return the sums of the newest sessions up to a cutoff; None: there are none."""
+    if table is None:
+        return _NO_SUMS
     end = int(table.index.searchsorted(cutoff, side="right"))
     return table.to_numpy()[max(0, end - DRIFT_SESSIONS) : end]
 
