@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -21,8 +22,8 @@ from pipeline.tables import (
     PRICE_REVISIONS,
     SCORES,
 )
-from tests.daily.quick_days import quick_day
-from tests.made_days import NOW, UNIVERSE
+from tests.daily.quick_days import QuickParts, quick_day
+from tests.made_days import NOW, UNIVERSE, made_source
 from tests.made_prices import LAST, MadeSource
 
 ONE = dataclasses.replace(UNIVERSE, tickers=("AAA",))
@@ -319,23 +320,38 @@ def test_an_old_block_that_a_service_mends_is_found_by_then(parts, source):
 # Scores
 
 
-def scored(parts, source, change):
+@pytest.fixture(scope="module")
+def scored_home(tmp_path_factory):
+    """The home of AAA's last two sessions."""
+    home = tmp_path_factory.mktemp("scored")
+    with QuickParts(home, made_source()) as parts:
+        for session in (BEFORE, LAST):
+            quick_day(parts, session, ONE, last="score")
+    return home
+
+
+@pytest.fixture
+def scored(scored_home, source, tmp_path):
+    shutil.copytree(scored_home, tmp_path / "copy")
+    with QuickParts(tmp_path / "copy", source) as parts:
+        yield parts
+
+
+def scores_around(scored, source, change):
     """Return the first score of a forecast, and the one after its prices have changed."""
     first = {"cutoff": BEFORE, "horizon": 1}
-    quick_day(parts, BEFORE, ONE, last="score")
-    quick_day(parts, LAST, ONE, last="score")
-    before = parts.store.load(SCORES, **first)
+    before = scored.store.load(SCORES, **first)
     change(source.bars["AAA"])
-    quick_day(parts, LAST, ONE, last="score", now=LATER)
-    return before, parts.store.load(SCORES, **first)
+    quick_day(scored, LAST, ONE, last="score", now=LATER)
+    return before, scored.store.load(SCORES, **first)
 
 
 @pytest.mark.parametrize("factor", [4.0, 1 / 0.9923], ids=["split", "dividend"])
-def test_a_forecast_is_scored_on_the_level_that_it_was_made_on(parts, source, factor):
-    before, after = scored(parts, source, lambda bars: divide(bars, factor))
+def test_a_forecast_is_scored_on_the_level_that_it_was_made_on(scored, source, factor):
+    before, after = scores_around(scored, source, lambda bars: divide(bars, factor))
     columns = ["y_hat", "actual", "error", "naive_error", "pinball", "ewma_pinball"]
     np.testing.assert_allclose(after[columns], before[columns], rtol=0, atol=1e-3)
-    assert len(parts.store.load(FORECASTS, cutoff=BEFORE)) == 5
+    assert len(scored.store.load(FORECASTS, cutoff=BEFORE)) == 5
 
 
 def test_the_next_forecast_is_made_on_the_new_level(parts, source):
@@ -348,10 +364,10 @@ def test_the_next_forecast_is_made_on_the_new_level(parts, source):
     assert 0.9 * last < forecast["lower_95"] < forecast["upper_95"] < 1.1 * last
 
 
-def test_a_forecast_from_prices_on_two_levels_has_no_score(parts, source):
-    before, after = scored(parts, source, lambda bars: divide(bars, 100, slice(-4, None)))
+def test_a_forecast_from_prices_on_two_levels_has_no_score(scored, source):
+    before, after = scores_around(scored, source, lambda bars: divide(bars, 100, slice(-4, None)))
     assert (len(before), len(after)) == (1, 0)
-    assert parts.messages[-1][2].endswith(
+    assert scored.messages[-1][2].endswith(
         "1 withheld: a part of the prices they were made from is restated"
     )
 
@@ -367,8 +383,8 @@ def test_prices_of_another_folder_are_taken_as_they_are(parts, source):
     assert score["actual"] == pytest.approx(source.bars["AAA"]["close"].iloc[-1])
 
 
-def test_a_correction_of_the_last_price_alone_is_an_error_of_the_forecast(parts, source):
-    before, after = scored(parts, source, lambda bars: divide(bars, 1.01, slice(-2, -1)))
+def test_a_correction_of_the_last_price_alone_is_an_error_of_the_forecast(scored, source):
+    before, after = scores_around(scored, source, lambda bars: divide(bars, 1.01, slice(-2, -1)))
     pd.testing.assert_frame_equal(after, before)
 
 

@@ -1,22 +1,27 @@
 """Price rows that cannot be used: each is refused in one line, which says what to do."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 from pipeline.errors import LookAtTheData
 from pipeline.serving import SERVED_FILE, ServedForecast
 from pipeline.serving.price_rows import cells_of
-from tests.daily.quick_days import take_steps
+from tests.daily.quick_days import QuickParts, take_steps
+from tests.made_days import made_source
 from tests.serving.price_rows import rows_of
 
 
-@pytest.fixture
-def asked(done):
-    """What is served of OLD, and its rows."""
-    parts, run = done
-    take_steps(parts, run, "publish", "publish")
-    served = ServedForecast.decoded(parts.tracked.served["OLD"]()[SERVED_FILE])
-    return served, rows_of(parts, run, "OLD")
+@pytest.fixture(scope="module")
+def asked(quick_original, tmp_path_factory):
+    """What is served of OLD, and its rows, which nobody changes."""
+    original, run = quick_original
+    home = shutil.copytree(original, tmp_path_factory.mktemp("served") / "copy")
+    with QuickParts(home, made_source(signalled=True)) as parts:
+        take_steps(parts, run, "publish", "publish")
+        served = ServedForecast.decoded(parts.tracked.served["OLD"]()[SERVED_FILE])
+        return served, rows_of(parts, run, "OLD")
 
 
 def with_cell(rows, row, column, value):
