@@ -32,7 +32,10 @@ from pipeline.storage.embedded_postgres.server_user import admit, process_option
 
 ROOT = Path(__file__).parents[1]
 LOOPBACK = "127.0.0.1"
-SECONDS_TO_START = 60
+#: Generous: servers of several tests start on the same processors, which others may want, too.
+SECONDS_TO_START = 300
+#: A command may train, or do the day of a new home.
+SECONDS_OF_A_COMMAND = 900
 
 Value = TypeVar("Value")
 
@@ -293,7 +296,7 @@ class Deployment:
             env=self._environ(changes),
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=SECONDS_OF_A_COMMAND,
         )
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:

@@ -193,7 +193,7 @@ class World:
 
     def wait_until_alone(self) -> None:
         """Wait until no process of the home is left."""
-        wait_for("the end of all processes", lambda: not self.processes(), 60, pause=0.2)
+        wait_for("the end of all processes", lambda: not self.processes(), pause=0.2)
 
     def _names_home(self, word: str) -> bool:
         return str(self.home) in word

@@ -162,7 +162,7 @@ class Cluster:
         mlflow = f"http://{LOOPBACK}:{self.settings.mlflow_port}/health"
         airflow = f"{airflow_url(self.settings)}/api/v2/monitor/health"
         for name, address in (("MLflow", mlflow), ("Airflow", airflow)):
-            wait_for(name, partial(answers, address), 120)
+            wait_for(name, partial(answers, address))
 
     def add_worker(self, name: str) -> Machine:
         """Start a machine with an empty disk that asks for tasks."""

@@ -91,10 +91,10 @@ def outcome(folder: Path, universes: Path) -> Iterator[Outcome]:
             running.add_worker(name)
         running.wait_until_up()
         airflow = AirflowClient(running.settings)
-        wait_for("the DAG", lambda: has_read(airflow, DAG) and not airflow.is_paused(DAG), 120)
+        wait_for("the DAG", lambda: has_read(airflow, DAG) and not airflow.is_paused(DAG))
         run_id = airflow.run_again_or_first(DAG, _moment(FIRST), {}, {})
 
-        lost = wait_for("training", lambda: _in_training(running), SECONDS_TO_RUN)
+        lost = wait_for("training", lambda: _in_training(running), SECONDS_TO_RUN, pause=0.5)
         running.workers[lost["hostname"]].cut_power()
         running.add_worker("three")
         alone = running.add_single()

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from tests.docker.container_files import DOCKER
-from tests.servers import json_server
+from tests.servers import SECONDS_TO_START, json_server
 
 pytestmark = pytest.mark.slow
 
@@ -47,5 +47,5 @@ def test_a_heartbeat_is_the_status_that_the_api_server_gives(status, code, error
     states = {"scheduler": {"status": status}, "triggerer": {"status": "healthy"}}
     with json_server(lambda *_: (200, states)) as port:
         command = [sys.executable, DOCKER / "heartbeat.py", "scheduler", f"http://127.0.0.1:{port}"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_START)
     assert (done.returncode, done.stderr) == (code, error)

@@ -100,7 +100,7 @@ def site() -> Iterator[Site]:
 @pytest.fixture(scope="module")
 def backfilled(site: Site) -> Site:
     """The same once the backfill is through."""
-    _, errors = site.backfill.communicate(timeout=300)
+    _, errors = site.backfill.communicate(timeout=servers.SECONDS_OF_A_COMMAND)
     assert site.backfill.returncode == 0, errors
     return site
 

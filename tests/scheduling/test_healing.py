@@ -86,7 +86,7 @@ class Site:
     def wait_until_back(self, *names: str) -> None:
         """Wait until these services were started again, and all are healthy."""
         wait_for("the next starts", lambda: all(self.states()[name].restarts for name in names))
-        wait_for("health", lambda: set(health_of(self.settings).values()) == {HEALTHY}, 120)
+        wait_for("health", lambda: set(health_of(self.settings).values()) == {HEALTHY})
 
     def ingest(self) -> tuple[str, int]:
         """Return the state of the task at work, and its try."""
@@ -142,7 +142,7 @@ def test_everything_that_is_killed_comes_back_and_costs_a_task_one_try(site):
     rest = SERVICES - {"api-server", "mlflow"}
     site.kill(*rest)
     site.wait_until_back(*rest)
-    wait_for("the task's next try", lambda: site.ingest() == ("running", 2), 120)
+    wait_for("the task's next try", lambda: site.ingest() == ("running", 2))
 
 
 def test_each_end_is_told_of_once_in_log_status_and_messages(site):

@@ -35,7 +35,7 @@ from pipeline.storage import embedded_postgres
 from tests import servers
 from tests.listening import listening
 from tests.made_once import MadeOnce
-from tests.servers import Deployment, wait_for
+from tests.servers import SECONDS_TO_START, Deployment, wait_for
 from tests.wheels import installed_python
 
 DAG = "daily_forecast_young"
@@ -193,7 +193,7 @@ def test_a_run_that_is_terminated_ends_at_once_and_in_mlflow_too(deployment, fir
         if line.startswith("ingest "):
             break
     running.terminate()
-    output, errors = running.communicate(timeout=60)
+    output, errors = running.communicate(timeout=SECONDS_TO_START)
     assert (running.returncode, "publish" in output) == (143, False), errors
     done = deployment.python("-c", TRACKED, TERMINATED)
     assert done.stdout == "KILLED True SystemExit\n", done.stderr
@@ -289,7 +289,7 @@ def _what_is_behind_a_task_that_is_cleared_alone_is_run_again(
     airflow._call("POST", f"/api/v2/dags/{DAG}/clearTaskInstances", {**request, "dry_run": False})
     behind = ("train", "evaluate", "promote", "publish", "announce", "score", "watch", "report")
     expected = {task: count + (task in behind) for task, count in before.items()}
-    wait_for("the runs", lambda: _attempts(airflow, run_id) == expected, seconds=180, pause=1)
+    wait_for("the runs", lambda: _attempts(airflow, run_id) == expected, pause=1)
     wait_for("the end", lambda: airflow.state_of(DAG, run_id) == "success", pause=1)
     assert _attempts(airflow, run_id) == expected
 
@@ -305,9 +305,7 @@ def _a_run_that_fails_ends_its_run_in_mlflow(deployment: Deployment) -> None:
     """The DAG processor does so, soon after the scheduler has seen the failure."""
     failed = run(deployment, TOO_EARLY)
     assert failed.returncode == 1
-    ended = wait_for(
-        "the end in MLflow", lambda: _ended_run(deployment.settings, TOO_EARLY), seconds=120
-    )
+    ended = wait_for("the end in MLflow", lambda: _ended_run(deployment.settings, TOO_EARLY))
     tags = {tag["key"]: tag["value"] for tag in ended["data"]["tags"]}
     assert ended["info"]["status"] == "FAILED"
     assert tags["stockcast.owner"].startswith(f"airflow {DAG} ")
@@ -321,12 +319,10 @@ def _a_run_that_a_person_marks_ends_its_run_in_mlflow(
     runs = f"/api/v2/dags/{DAG}/dagRuns"
     asked = {"logical_date": None, "conf": {"session": MARKED_SESSION}}
     run_id = str(airflow._call("POST", runs, asked)["dag_run_id"])
-    wait_for("plan", lambda: _attempts(airflow, run_id).get("ingest"), seconds=120)
+    wait_for("plan", lambda: _attempts(airflow, run_id).get("ingest"))
     address = f"{runs}/{urllib.parse.quote(run_id)}?update_mask=state"
     airflow._call("PATCH", address, {"state": "failed"})
-    ended = wait_for(
-        "the end in MLflow", lambda: _ended_run(deployment.settings, MARKED_SESSION), seconds=60
-    )
+    ended = wait_for("the end in MLflow", lambda: _ended_run(deployment.settings, MARKED_SESSION))
     tags = {tag["key"]: tag["value"] for tag in ended["data"]["tags"]}
     assert ended["info"]["status"] == "FAILED"
     assert tags["failure"].startswith("The DAG run was marked as failed before its end: http")
@@ -342,7 +338,7 @@ def _ended_run(settings: Settings, session: str) -> dict[str, Any] | None:
         "experiment_ids": [answer["experiment"]["experiment_id"]],
         "filter": f"tags.session = '{session}'",
     }
-    found = httpx.post(f"{api}/runs/search", json=query, timeout=60, **login).json()
+    found = httpx.post(f"{api}/runs/search", json=query, timeout=SECONDS_TO_START, **login).json()
     [tracked] = found["runs"]
     return None if tracked["info"]["status"] == "RUNNING" else tracked
 
@@ -390,7 +386,7 @@ def _the_documented_curl_gets_the_same_rows(deployment: Deployment, tickers: int
     for old, new in changes.items():
         script = script.replace(old, new)
     command = ["bash", "-euo", "pipefail", "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_START)
     assert done.returncode == 0, done.stderr
     head, *lines = done.stdout.splitlines()
     assert head.split(",")[0] == "ticker"

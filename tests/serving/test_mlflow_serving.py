@@ -13,14 +13,13 @@ import pandas as pd
 import pytest
 
 from pipeline.tables import PROMOTIONS
-from tests.servers import LOOPBACK, ROOT, answers, free_port, wait_for
+from tests.servers import LOOPBACK, ROOT, SECONDS_TO_START, answers, free_port, wait_for
 from tests.serving.price_rows import KEY, published, rows_of
 
 pytestmark = pytest.mark.slow
 
 #: In place of a library that must not be imported.
 FORBIDDEN = "raise ImportError(f'{__name__} is forbidden here')\n"
-SECONDS = 180
 
 
 @pytest.fixture
@@ -76,7 +75,7 @@ def test_mlflow_predicts_what_was_published_from_the_price_rows(made_day, enviro
     model = ["-m", "models:/trained.OLD@champion", "--env-manager", "local"]
     command = [sys.executable, "-m", "mlflow", "models", "predict", *model, *files]
     done = subprocess.run(
-        command, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS
+        command, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS_TO_START
     )
     assert done.returncode == 0, done.stderr
     assert_published(json.loads(answered.read_text()), parts, run, "OLD")
@@ -116,7 +115,7 @@ def served(ticker, environ, log):
     ):
         address = f"http://{LOOPBACK}:{port}"
         try:
-            wait_for(f"mlflow models serve: {log}", lambda: _is_up(address), SECONDS)
+            wait_for(f"mlflow models serve: {log}", lambda: _is_up(address))
             yield address
         finally:
             os.killpg(server.pid, signal.SIGTERM)
@@ -129,7 +128,9 @@ def _is_up(address):
 
 
 def ask(address, rows):
-    return httpx.post(f"{address}/invocations", json=request_of(rows), trust_env=False, timeout=60)
+    return httpx.post(
+        f"{address}/invocations", json=request_of(rows), trust_env=False, timeout=SECONDS_TO_START
+    )
 
 
 @pytest.mark.parametrize("ticker", ["TWO", "AAA"])

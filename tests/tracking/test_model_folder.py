@@ -13,6 +13,7 @@ from pipeline import __version__
 from pipeline.tables import OHLCV
 from pipeline.tracking import PublishedModel
 from pipeline.tracking.model_folder import LOADER_MODULE
+from tests.servers import SECONDS_TO_START
 from tests.tracking.made_runs import AAPL, NETWORK, record_friday, uri_of
 
 pytestmark = pytest.mark.slow
@@ -92,5 +93,5 @@ def test_mlflow_loads_the_network_that_was_tracked(tracker, folder):
         network = dataclasses.replace(NETWORK, content=file.read_bytes())
         record_friday(tracker, dataclasses.replace(AAPL, model=network))
         tracker.set_champions({"AAPL": PublishedModel("aapl-march")}, lambda: True)
-        answer, _ = keras.communicate("\n", timeout=120)
+        answer, _ = keras.communicate("\n", timeout=SECONDS_TO_START)
     assert answer == "True\n"
