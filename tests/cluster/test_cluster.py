@@ -85,7 +85,7 @@ def universes(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def outcome(folder: Path, universes: Path) -> Iterator[Outcome]:
+def outcome(folder: Path, universes: Path, mlflow_database: Path) -> Iterator[Outcome]:
     with cluster(folder, universes, "eight", workers=1, shard_size=SHARD) as running:
         for name in ("one", "two"):
             running.add_worker(name)
@@ -98,16 +98,17 @@ def outcome(folder: Path, universes: Path) -> Iterator[Outcome]:
         running.workers[lost["hostname"]].cut_power()
         running.add_worker("three")
         alone = running.add_single()
+        shutil.copy(mlflow_database, alone.home / "mlflow.db")
         all_sessions = _backfill_alone(alone, universes)
 
         wait_for(
             "the first run",
             lambda: airflow.state_of(DAG, run_id) in ("success", "failed"),
             SECONDS_TO_RUN,
-            pause=0.5,
+            pause=1,
         )
         airflow.backfill(DAG, REST[0], REST[-1], max_active_runs=4, reprocess="none", conf={})
-        wait_for("the backfill", lambda: _is_done(airflow), SECONDS_TO_RUN, pause=0.5)
+        wait_for("the backfill", lambda: _is_done(airflow), SECONDS_TO_RUN, pause=1)
         assert all_sessions.wait(SECONDS_TO_RUN) == 0
         yield Outcome(running, running.task_instances(), lost, alone.home)
 
