@@ -125,6 +125,10 @@ def _fit(
         training = f"{counted(record.epochs, 'epoch')}, {record.seconds:.1f} s"
         parts.progress(step, request.label, f"{place}: {training}")
 
+    if missing:
+        networks = counted(len(missing), "network")
+        epochs = sum(network.recipe.epochs for network in missing.values())
+        parts.progress(step, "", f"training {networks}, {counted(epochs, 'epoch')} at most")
     requests = [network.request for network in missing.values()]
     failures = dict(parts.networks.fit(requests, report, sectors).failures)
     for model_id, error in failures.items():

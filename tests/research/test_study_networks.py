@@ -82,6 +82,7 @@ def test_every_network_is_trained_once_and_predicts_every_ticker(parts):
             predictions = predictions_of(parts, network, ticker)
             np.testing.assert_array_equal(predictions, data.dataset.test.last)
     assert parts.messages == [
+        ("study", "", "training 3 networks, 3 epochs at most"),
         ("study", "IBM", "1 of 3: short, seed 7: 1 epoch, 0.2 s"),
         ("study", "KO", "2 of 3: short, seed 7: 1 epoch, 0.2 s"),
         ("study", SHARED, "3 of 3: pool, seed 7: 1 epoch, 0.2 s"),
