@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,39 +27,66 @@ from pipeline.reporting.charts.figures import (
 )
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from pipeline.windows import LookAhead
+
+#: Newest sessions that are drawn again, larger: in years of them, all lines lie on one another.
+CLOSE_UP = 60
 
 
 def study_plot(title: str, predictions: Mapping[str, pd.DataFrame]) -> bytes:
     """Draw actual prices and forecasts of the test sessions, one session ahead; return a PNG.
 
     The forecasts are each recipe's, the default one's and the naive one. Nothing is scaled or
-    shifted: a forecast that lags or shrinks is seen to.
+    shifted: in the panel of the newest sessions, a forecast that lags or shrinks is seen to.
 
     Args:
         predictions: by recipe, columns date, actual, prediction, naive, default, over the same
             dates.
     """
-    figure, axes = new_figure(10, 4.6, background="white")
+    return to_png(study_figure(title, predictions))
+
+
+def study_figure(title: str, predictions: Mapping[str, pd.DataFrame]) -> Figure:
+    """Return the figure of `study_plot`."""
+    dates = next(iter(predictions.values()))["date"].to_numpy()
+    whole = f"{title}: one session ahead, {len(dates)} test sessions, RMSE in the prices' currency"
+    shown = {whole: len(dates)}
+    if len(dates) > CLOSE_UP:
+        shown[f"the newest {CLOSE_UP} of them"] = CLOSE_UP
+    figure, panels = new_panels(10, 1 + 3.6 * len(shown), len(shown))
+    lines = list(_study_lines(predictions))
+    for axes, (name, newest) in zip(panels, shown.items(), strict=True):
+        for label, prices, look in lines:
+            axes.plot(dates[-newest:], prices[-newest:], **look, label=label)
+        set_title(axes, name)
+    legend_below(panels[-1], 0.1, columns=3)
+    return figure
+
+
+def _study_lines(
+    predictions: Mapping[str, pd.DataFrame],
+) -> Iterator[tuple[str, np.ndarray, LineLook]]:
+    """Yield the name, the prices and the look of each line, those below the others first."""
     first = next(iter(predictions.values()))
-    dates, actual = first["date"].to_numpy(), first["actual"].to_numpy()
+    actual = first["actual"].to_numpy()
 
-    def draw(name: str, forecast: np.ndarray, look: LineLook) -> None:
-        error = float(np.sqrt(np.mean((actual - forecast) ** 2)))
-        axes.plot(dates, forecast, **look, label=f"{name} {difference_text(error)}")
+    def named(name: str, prices: np.ndarray) -> str:
+        error = float(np.sqrt(np.mean((actual - prices) ** 2)))
+        return f"{name} {difference_text(error)}"
 
-    axes.plot(dates, actual, color=BLACK, linewidth=1.3, label="actual")
-    naive, default = first["naive"].to_numpy(), first["default"].to_numpy()
-    dashed: LineLook = {"color": REFERENCE_COLOUR, "linewidth": 0.8, "linestyle": "--"}
-    draw("naive", naive, dashed)
+    yield "actual", actual, {"color": BLACK, "linewidth": 1.3}
     if first["default"].notna().all():
-        draw("default", default, {"color": NETWORK_COLOUR, "linewidth": 1.1})
+        default = first["default"].to_numpy()
+        yield named("default", default), default, {"color": NETWORK_COLOUR, "linewidth": 1.1}
     for (name, table), colour in zip(predictions.items(), itertools.cycle(MORE_COLOURS)):
-        draw(name, table["prediction"].to_numpy(), {"color": colour, "linewidth": 1.1})
-    sessions = f"{len(dates)} test sessions"
-    set_title(axes, f"{title}: one session ahead, {sessions}, RMSE in the prices' currency")
-    legend_below(axes, 0.08, columns=3)
-    return to_png(figure)
+        prices = table["prediction"].to_numpy()
+        yield named(name, prices), prices, {"color": colour, "linewidth": 1.1}
+    # On top, so that a forecast that only repeats the last price is seen to.
+    naive = first["naive"].to_numpy()
+    dashed: LineLook = {"color": REFERENCE_COLOUR, "linewidth": 1.1, "linestyle": "--"}
+    yield named("naive", naive), naive, dashed
 
 
 def look_ahead_plot(title: str, look: LookAhead, unit: str = "in the prices' currency") -> bytes:
