@@ -34,8 +34,9 @@ from tests.servers import ROOT, wait_for
 
 FIRST, NEXT = dt.date(2013, 2, 28), dt.date(2013, 3, 1)
 GIGABYTE = 10**9
-#: Tickers of the sample times sessions ahead.
-ROWS = 25
+TICKERS = {b"AAPL", b"FB", b"GOOG", b"IBM", b"MSFT"}
+#: Of each, as many sessions ahead.
+ROWS = len(TICKERS) * 5
 
 
 @pytest.fixture(scope="session")
@@ -118,6 +119,17 @@ def test_what_a_container_may_not_write_it_cannot_and_its_task_logs_can_be_read(
     assert b"2013-02-28" in log
 
 
+def test_the_pages_show_what_was_published(day, single):
+    assert_pages_show(AirflowClient(single.settings))
+
+
+def assert_pages_show(airflow: AirflowClient) -> None:
+    for path in ("/", "/stocks/IBM", "/scores", "/quality"):
+        assert b"sample" in airflow.get(f"/forecasts{path}?universe=sample")
+    table = airflow.get("/forecasts/api/forecasts?universe=sample&format=csv")
+    assert {line.split(b",")[0] for line in table.splitlines()[1:]} == TICKERS
+
+
 def test_commands_of_the_program_run_in_a_container(day, single):
     shown = single.compose(
         "exec", "-T", "scheduler", "stockcast", "forecasts", "--universe", "sample"
@@ -148,6 +160,7 @@ def test_a_worker_that_is_killed_as_it_trains_costs_no_forecast(day, single, doc
         docker.docker("kill", lost)
         assert services.ended(airflow, run_id) == "success"
         assert services.forecasts(FIRST) == day.forecasts
+        assert_pages_show(airflow)  # the API server's image is the smaller one
         [slim, full] = [
             int(docker.docker("image", "inspect", f"{IMAGE}:{tag}", "--format", "{{.Size}}"))
             for tag in ("latest-slim", "latest")
