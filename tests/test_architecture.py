@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
@@ -197,6 +198,21 @@ def test_every_outside_library_has_its_home_and_heavy_ones_wait_until_they_are_u
             if library in HEAVY and at_top and name not in HEAVY_MODULES:
                 wrong.append(f"{name} imports {library} at module level")
     assert wrong == []
+
+
+def test_nobody_imports_what_types_are_not_looked_up_in():
+    """Mypy skips what only libraries import; to us, all of it would be `Any`."""
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mypy"]
+    sections = [each for each in options["overrides"] if each.get("follow_imports") == "skip"]
+    skipped = tuple(f"{each.removesuffix('.*')}." for part in sections for each in part["module"])
+    imported = {
+        f"{name} imports {module}.{each}"
+        for name in modules()
+        for module, names, _ in imports_of(name)
+        for each in names or [""]
+        if f"{module}.{each}.".startswith(skipped)
+    }
+    assert skipped and imported == set()
 
 
 @pytest.mark.parametrize(
