@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,10 +28,11 @@ raise ImportError(f"{__name__} is forbidden here")
 
 
 @pytest.fixture
-def stockcast(tmp_path):
+def stockcast(tmp_path, mlflow_database):
     """The command line with a short recipe, as a process of its own; it must succeed."""
     home = tmp_path / "home"
     home.mkdir()
+    shutil.copy(mlflow_database, home / "mlflow.db")
     environ = {
         **os.environ,
         "STOCKCAST_HOME": str(home),

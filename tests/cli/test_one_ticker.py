@@ -17,7 +17,10 @@ pytestmark = pytest.mark.slow
 OTHERS = [ticker for ticker in FIVE if ticker != FAULTY]
 
 
-def test_a_damaged_file_withdraws_its_ticker_and_the_others_stay(call, monkeypatch):
+def test_a_damaged_file_withdraws_its_ticker_and_the_others_stay(
+    call, mlflow_database, monkeypatch
+):
+    shutil.copy(mlflow_database, call.home / "mlflow.db")
     five_stocks(call.home)
     for name, value in five_settings(call.home).items():
         monkeypatch.setenv(name, value)

@@ -43,9 +43,10 @@ def replace_in(file: Path, old: str, new: str) -> None:
 
 
 @pytest.fixture
-def without(tmp_path: Path) -> Path:
+def without(tmp_path: Path, mlflow_database: Path) -> Path:
     """A copy of the project without the recipe that the guide adds."""
     copied(["pipeline", "expectations"], tmp_path)
+    shutil.copy(mlflow_database, tmp_path / "mlflow.db")
     (tmp_path / RECIPE).unlink()
     replace_in(tmp_path / LISTING, '    "literature.castilla",\n', "")
     return tmp_path
