@@ -28,7 +28,8 @@ PARTS: dict[tuple[str, str], Callable[[], str]] = {
 
 #: What draws a picture, by its file and the page that has its figures.
 PICTURES = {
-    f"docs/pictures/{study}.svg": f"docs/results/{study}.md" for study in ("fastnu", "aungiers")
+    f"docs/pictures/{study}.svg": f"docs/results/{study}.md"
+    for study in ("fastnu", "aungiers", "weng")
 }
 
 

@@ -9,6 +9,8 @@ from tests.documents import page
 #: What a bar is of, and its colour, which colour-blind people tell apart.
 BARS = {"published": "#d55e00", "trained here": "#0072b2", "default recipe": "#009e73"}
 LEFT, WIDTH, ROW, GAP = 190, 560, 17, 14
+#: Cells of a line, and the place of the one that is empty where there is one seed.
+CELLS, BY_SEED = 14, 5
 #: Colours that follow the reader's; a picture stands on a ground of its own.
 STYLE = (
     "text{font:12px system-ui,sans-serif;fill:#222}.naive{stroke:#555;stroke-dasharray:4 3}"
@@ -34,9 +36,10 @@ def study_rows(name: str) -> Iterator[StudyRow]:
     """Yield the lines of the table on a page."""
     table = page(name).partition("```text\nticker  recipe ")[2].partition("```")[0]
     for line in table.splitlines()[1:]:
-        ticker, recipe, _, published, _, _, ours, _, _, _, _, default, *_ = re.split(
-            r"\s{2,}", line
-        )
+        cells = re.split(r"\s{2,}", line)
+        if len(cells) < CELLS:
+            cells.insert(BY_SEED, "")
+        ticker, recipe, _, published, _, _, ours, _, _, _, _, default, *_ = cells
         shown = zip(BARS, (published, ours, default), strict=True)
         yield StudyRow(ticker, recipe, {kind: float(x) for kind, x in shown if x != "–"})
 
