@@ -29,7 +29,7 @@ PARTS: dict[tuple[str, str], Callable[[], str]] = {
 #: What draws a picture, by its file and the page that has its figures.
 PICTURES = {
     f"docs/pictures/{study}.svg": f"docs/results/{study}.md"
-    for study in ("fastnu", "aungiers", "weng")
+    for study in ("fastnu", "aungiers", "weng", "sezer")
 }
 
 
