@@ -11,7 +11,6 @@ import datetime as dt
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -26,6 +25,7 @@ from pipeline.private_home import is_open, private_home
 from pipeline.reporting import counted
 from pipeline.settings import Settings
 from pipeline.universes import load_universes
+from pipeline.version import version_of
 
 if TYPE_CHECKING:
     from pipeline.run import Run
@@ -170,7 +170,7 @@ def _sizes(parts: Parts) -> tuple[str, Usage]:
 
 def _training() -> str:
     require("tensorflow", "Training")
-    return f"TensorFlow {version('tensorflow')}"
+    return f"TensorFlow {version_of('tensorflow')}"
 
 
 def _tracking(parts: Parts, universe: Universe) -> tuple[str, Tracker]:
