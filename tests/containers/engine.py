@@ -66,6 +66,8 @@ def engine(work: Path) -> Iterator[Engine]:
         yield Engine(_entering(pid, work), work)
     finally:
         os.kill(pid, signal.SIGKILL)  # the first process of its namespaces: all others end too
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int((work / "network.pid").read_text()), signal.SIGTERM)
 
 
 def provide_images(engine: Engine) -> list[str]:

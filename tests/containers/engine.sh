@@ -2,7 +2,7 @@
 # A Docker engine for a machine without one: Debian's dockerd in namespaces of its own, with its own disk and network. Only Debian's packages
 # are asked for, and nothing of the machine is changed but WORK, where images are kept for the next time (12 GB).
 #   engine.sh WORK CHECKOUT       as root; returns when the engine answers
-# Its process is in WORK/engine.pid: the end of it ends all containers. Its socket is WORK/run/docker.sock, and the ports that containers
+# Its process is in WORK/engine.pid, and the end of it ends all containers; that of its network in WORK/network.pid. Its socket is WORK/run/docker.sock, and the ports that containers
 # publish are on the loopback of its network.
 set -eu
 WORK=$1 CHECKOUT=$2
@@ -48,6 +48,7 @@ setsid unshare --mount --pid --net --uts --ipc --fork sh "$WORK/init.sh" >"$WORK
 outer=$!
 until pgrep -P $outer >"$WORK/engine.pid"; do sleep 0.1; done
 setsid slirp4netns --configure --mtu=1400 --disable-host-loopback "$(cat "$WORK/engine.pid")" tap0 >"$WORK/network.log" 2>&1 </dev/null &
+echo $! >"$WORK/network.pid"
 for _ in $(seq 600); do
 	[ -S "$WORK/run/docker.sock" ] && grep -q "API listen" "$WORK/dockerd.log" && exit
 	kill -0 $outer || break
