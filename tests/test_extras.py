@@ -54,7 +54,7 @@ class Installation:
             STOCKCAST_TRACKING_URI=f"sqlite:///{home}/mlflow.db",
             STOCKCAST_WORKERS="1",
         )
-        del self._env["PYTHONPATH"]
+        self._env.pop("PYTHONPATH", None)
         self._home = home
 
     def python(self, *words: str, **changes: str) -> tuple[int, str, str]:
