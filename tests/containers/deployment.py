@@ -77,15 +77,12 @@ class Deployment:
 
     def ended(self, airflow: AirflowClient, run_id: str) -> str:
         """Return the state that a DAG run ends in."""
-        state = ""
-
-        def look() -> bool:
-            nonlocal state
-            state = airflow.state_of(DAG, run_id)
-            return state in ENDED
-
-        wait_for(f"the end of {run_id}", look, SECONDS_TO_RUN, pause=1)
-        return state
+        return wait_for(
+            f"the end of {run_id}",
+            lambda: state if (state := airflow.state_of(DAG, run_id)) in ENDED else "",
+            SECONDS_TO_RUN,
+            pause=1,
+        )
 
     def forecasts(self, session: dt.date) -> list[str]:
         """Return all that is published for a session, as lines of CSV."""

@@ -76,3 +76,11 @@ def made_copy(made_day: tuple[MadeParts, Run], tmp_path: Path) -> Iterator[tuple
     shutil.copytree(original.settings.home, tmp_path / "copy")
     with MadeParts(tmp_path / "copy", original.made) as parts:
         yield parts, run
+
+
+@pytest.fixture
+def scored(scored_home: Path, source: MadeSource, tmp_path: Path) -> Iterator[QuickParts]:
+    """Quick parts in a copy of the days that a module's fixture `scored_home` has scored."""
+    shutil.copytree(scored_home, tmp_path / "copy")
+    with QuickParts(tmp_path / "copy", source) as made:
+        yield made

@@ -186,3 +186,11 @@ def quick_day(
     run = plan(parts, universe, session, now)
     take_steps(parts, run, last=last)
     return run
+
+
+def scored_days(home: Path, universe: Universe, sessions: Sequence[dt.date]) -> Path:
+    """Run sessions of made prices up to `score`, one after the other; return their home."""
+    with QuickParts(home, made_source()) as parts:
+        for session in sessions:
+            quick_day(parts, session, universe, last="score")
+    return home

@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime as dt
-import shutil
 
 import numpy as np
 import pandas as pd
@@ -22,8 +21,8 @@ from pipeline.tables import (
     PRICE_REVISIONS,
     SCORES,
 )
-from tests.daily.quick_days import QuickParts, quick_day
-from tests.made_days import NOW, UNIVERSE, made_source
+from tests.daily.quick_days import quick_day, scored_days
+from tests.made_days import NOW, UNIVERSE
 from tests.made_prices import LAST, MadeSource
 
 ONE = dataclasses.replace(UNIVERSE, tickers=("AAA",))
@@ -323,18 +322,7 @@ def test_an_old_block_that_a_service_mends_is_found_by_then(parts, source):
 @pytest.fixture(scope="module")
 def scored_home(tmp_path_factory):
     """The home of AAA's last two sessions."""
-    home = tmp_path_factory.mktemp("scored")
-    with QuickParts(home, made_source()) as parts:
-        for session in (BEFORE, LAST):
-            quick_day(parts, session, ONE, last="score")
-    return home
-
-
-@pytest.fixture
-def scored(scored_home, source, tmp_path):
-    shutil.copytree(scored_home, tmp_path / "copy")
-    with QuickParts(tmp_path / "copy", source) as parts:
-        yield parts
+    return scored_days(tmp_path_factory.mktemp("scored"), ONE, (BEFORE, LAST))
 
 
 def scores_around(scored, source, change):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime as dt
-import shutil
 
 import numpy as np
 import pandas as pd
@@ -14,8 +13,8 @@ from pipeline.models import EWMA, HAR
 from pipeline.quantiles import QUANTILE_COLUMNS
 from pipeline.quantiles import losses as quantile_losses
 from pipeline.tables import CHECKS, FINDINGS, FORECASTS, PUBLICATIONS, SCORES
-from tests.daily.quick_days import QuickParts, quick_day, take_steps
-from tests.made_days import NOW, TRAINED, UNIVERSE, made_source
+from tests.daily.quick_days import quick_day, scored_days, take_steps
+from tests.made_days import NOW, TRAINED, UNIVERSE
 from tests.made_prices import LAST
 
 ONE = dataclasses.replace(UNIVERSE, tickers=("AAA",))
@@ -25,18 +24,7 @@ SESSIONS = [dt.date(2013, 2, 27), dt.date(2013, 2, 28), LAST]
 @pytest.fixture(scope="module")
 def scored_home(tmp_path_factory):
     """The home of AAA's three sessions."""
-    home = tmp_path_factory.mktemp("scored")
-    with QuickParts(home, made_source()) as parts:
-        for session in SESSIONS:
-            quick_day(parts, session, ONE, last="score")
-    return home
-
-
-@pytest.fixture
-def scored(scored_home, source, tmp_path):
-    shutil.copytree(scored_home, tmp_path / "copy")
-    with QuickParts(tmp_path / "copy", source) as parts:
-        yield parts
+    return scored_days(tmp_path_factory.mktemp("scored"), ONE, SESSIONS)
 
 
 def test_forecasts_are_scored_when_their_session_has_closed(scored):

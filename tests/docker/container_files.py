@@ -21,8 +21,7 @@ DOCKER = ROOT / "docker"
 SINGLE, CLUSTER, SHARED = "compose.single.yaml", "compose.cluster.yaml", "services.yaml"
 COMPOSE = (SINGLE, CLUSTER)
 #: With what tasks need, and without.
-FULL, SLIM = "stockcast:latest", "stockcast:latest-slim"
-IMAGES = {FULL, SLIM}
+IMAGES = {"stockcast:latest", "stockcast:latest-slim"}
 PLACEHOLDER = "placeholder"
 
 Files = dict[str, str]
