@@ -12,15 +12,16 @@ from pipeline.errors import SettingsError
 from pipeline.private_home import is_open, private_home
 
 ROOT = Path(__file__).parents[1]
-#: What an ordinary user sees of a home: run by one, whose number is the second argument.
+#: What an ordinary user sees of a home: run by one, whose number is the second argument. All is
+#: imported before, as Python itself may be in a folder that root alone may enter.
 AS_ANOTHER = """
 import os, sys
-os.setgroups([])
-os.setgid(int(sys.argv[2]))
-os.setuid(int(sys.argv[2]))
 sys.path.insert(0, sys.argv[3])
 from pathlib import Path
 from pipeline.private_home import private_home
+os.setgroups([])
+os.setgid(int(sys.argv[2]))
+os.setuid(int(sys.argv[2]))
 print(oct(private_home(Path(sys.argv[1])).stat().st_mode & 0o7777))
 """
 #: The number of a user that need not exist.
