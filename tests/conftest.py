@@ -34,15 +34,17 @@ for name in ("STOCKCAST_TEST_BROWSER", "STOCKCAST_SCREENSHOTS"):
 search_rarely()  # while what tests need is imported
 
 
-#: The line of a module all of whose tests are slow.
-ALL_SLOW = re.compile(r"^pytestmark = (\[\s*)?pytest\.mark\.slow\b", re.MULTILINE)
+#: The line of a module all of whose tests have a mark.
+ALL_MARKED = re.compile(r"^pytestmark = (?:\[\s*)?pytest\.mark\.(\w+)", re.MULTILINE)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Import no module of slow tests where quick ones are asked for: what they import is large."""
-    if config.option.markexpr != "not slow" or not collection_path.match("test_*.py"):
+    """Import no module all of whose tests are left out: what slow ones import is large."""
+    left_out = re.findall(r"\bnot (\w+)", config.option.markexpr or "")
+    if not left_out or not collection_path.match("test_*.py"):
         return None
-    return True if ALL_SLOW.search(collection_path.read_text("utf-8")) else None
+    marked = ALL_MARKED.search(collection_path.read_text("utf-8"))
+    return True if marked and marked[1] in left_out else None
 
 
 def pytest_collection_finish() -> None:

@@ -10,6 +10,8 @@ import pytest
 from pipeline.storage import Store
 from tests.made_publications import CUTOFFS, LAST, fill
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def stored(call):

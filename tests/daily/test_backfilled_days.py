@@ -8,6 +8,7 @@ import dataclasses
 import datetime as dt
 
 import pandas as pd
+import pytest
 
 from pipeline.daily import plan
 from pipeline.prices import RawPrices
@@ -15,6 +16,8 @@ from pipeline.tables import STORED
 from tests.daily.quick_days import QuickParts, take_steps
 from tests.made_days import NOW, TRAINED, made_source
 from tests.made_prices import MadeSource
+
+pytestmark = pytest.mark.integration
 
 UNIVERSE = dataclasses.replace(TRAINED, tickers=("OLD", "TWO", "AAA"))
 #: The second begins with new networks.

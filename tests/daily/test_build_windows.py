@@ -14,6 +14,8 @@ from tests.daily.quick_days import quick_day, take_steps
 from tests.made_days import NOW, TRAINED, UNIVERSE
 from tests.made_prices import LAST, random_walk
 
+pytestmark = pytest.mark.integration
+
 #: The recipe of a source that publishes results on its own test sessions.
 CASTILLA = dataclasses.replace(
     TRAINED, name="castilla", recipe="castilla.faithful", horizon=3, tickers=("OLD",)

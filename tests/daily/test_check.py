@@ -14,6 +14,8 @@ from tests.daily.quick_days import quick_day, take_steps
 from tests.made_days import NOW, TRAINED, UNIVERSE, run_made_day
 from tests.made_prices import LAST
 
+pytestmark = pytest.mark.integration
+
 #: The session before `LAST`, which is the first of its month, and so the one that trains.
 BEFORE = dt.date(2013, 2, 28)
 

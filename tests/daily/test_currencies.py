@@ -11,6 +11,8 @@ from tests.daily.quick_days import QuickParts, quick_day
 from tests.made_days import NOW, UNIVERSE, made_source
 from tests.made_prices import LAST, MadeSource
 
+pytestmark = pytest.mark.integration
+
 BEFORE, LATER = dt.date(2013, 2, 28), NOW + dt.timedelta(days=1)
 
 

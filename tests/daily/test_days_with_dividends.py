@@ -13,6 +13,8 @@ from tests.daily.quick_days import QuickParts, quick_day
 from tests.made_days import NOW, SMALL, TRAINED
 from tests.made_prices import LAST, MadeSource, random_walk
 
+pytestmark = pytest.mark.integration
+
 FUNDS = dataclasses.replace(TRAINED, tickers=("PAYS", "KEEPS"))
 BEFORE = dt.date(2013, 2, 28)
 TESTED = SMALL.split.test.sessions

@@ -18,6 +18,8 @@ from pipeline.training import PredictJob
 from tests.daily.quick_days import answer, made_network, quick_day, take_steps
 from tests.made_days import TRAINED
 
+pytestmark = pytest.mark.integration
+
 #: One ticker with networks of its own, one with the pooled one, one with none.
 FEWER = dataclasses.replace(TRAINED, tickers=("OLD", "YNG", "AAA"))
 

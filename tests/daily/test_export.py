@@ -23,6 +23,8 @@ from tests.daily.quick_days import QuickParts
 from tests.made_publications import CUTOFFS, KEY, KNOWN_AT, LAST, UNIVERSE, fill
 from tests.store_pages import BUILD, block_of
 
+pytestmark = pytest.mark.integration
+
 MOMENTS = ["published_at", "known_at"]
 
 

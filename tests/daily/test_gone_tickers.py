@@ -11,6 +11,8 @@ from tests.made_days import UNIVERSE, made_source
 from tests.made_prices import LAST, MadeSource, random_walk
 from tests.quality.made_bars import GATE
 
+pytestmark = pytest.mark.integration
+
 SESSIONS = [moment.date() for moment in random_walk(0, 60)["date"]]
 REST = ["BBB", "CCC"]
 

@@ -16,6 +16,8 @@ from tests.daily.quick_days import quick_day, take_steps
 from tests.made_days import NOW, UNIVERSE
 from tests.made_prices import LAST, MadeSource
 
+pytestmark = pytest.mark.integration
+
 
 class FlakySource(MadeSource):
     """A source that does not answer for BBB once `is_down` is set."""

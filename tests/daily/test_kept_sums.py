@@ -15,6 +15,8 @@ from pipeline.storage import Artifacts, Store
 from pipeline.tables import SCORES
 from tests.made_publications import KEY, fill
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:

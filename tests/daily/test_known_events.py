@@ -27,6 +27,8 @@ from tests.daily.quick_days import QuickParts, quick_day, take_steps
 from tests.made_days import NOW, TRAINED, made_source
 from tests.made_prices import LAST
 
+pytestmark = pytest.mark.integration
+
 #: The sessions ahead of it are 2013-02-28, -03-01, -04, -05 and -06.
 SESSION = dt.date(2013, 2, 27)
 EVENING = dt.datetime(2013, 2, 28, 1, tzinfo=dt.UTC)

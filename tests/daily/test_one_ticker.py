@@ -17,6 +17,8 @@ from tests.made_days import NOW, TRAINED
 from tests.made_faults import FAULTY, HOLDING_FAULTS, store_action
 from tests.made_prices import LAST
 
+pytestmark = pytest.mark.integration
+
 OTHERS = [ticker for ticker in sorted(TRAINED.tickers) if ticker != FAULTY]
 
 

@@ -115,6 +115,7 @@ def test_what_differs_from_the_declaration_is_a_rehearsal_unless_it_is_to_be_pub
     assert plan(parts, asked, LAST, NOW, known_at).universe == asked
 
 
+@pytest.mark.integration
 def test_a_published_session_never_gets_fewer_sessions_ahead(parts):
     run = quick_day(parts, last="publish")
     shorter = dataclasses.replace(run.universe, horizon=2)

@@ -14,6 +14,8 @@ from tests.daily.quick_days import quick_day, take_steps
 from tests.made_days import NOW, TRAINED, UNIVERSE
 from tests.made_prices import LAST
 
+pytestmark = pytest.mark.integration
+
 ONE = dataclasses.replace(UNIVERSE, tickers=("AAA",))
 UNEVALUATED = (
     r"AAA 2013-03-01: it has not been evaluated\. "

@@ -25,6 +25,8 @@ from pipeline.tables import (
 from tests.daily.quick_days import quick_day, take_steps
 from tests.made_days import TRAINED
 
+pytestmark = pytest.mark.integration
+
 TABLES = (CALIBRATIONS, FORECASTS, RUN_TICKERS)
 
 

@@ -19,6 +19,8 @@ from tests.daily.quick_days import QuickParts, quick_day, take_steps
 from tests.made_days import NOW, TRAINED, made_source
 from tests.made_prices import LAST
 
+pytestmark = pytest.mark.integration
+
 
 def messages(parts):
     return [text for step, _, text in parts.messages if step == "pretrain" and "har" in text]

@@ -25,6 +25,8 @@ from tests.daily.quick_days import quick_day, scored_days
 from tests.made_days import NOW, UNIVERSE
 from tests.made_prices import LAST, MadeSource
 
+pytestmark = pytest.mark.integration
+
 ONE = dataclasses.replace(UNIVERSE, tickers=("AAA",))
 LATER = NOW + dt.timedelta(days=1)
 BEFORE = dt.date(2013, 2, 28)

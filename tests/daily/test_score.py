@@ -17,6 +17,8 @@ from tests.daily.quick_days import quick_day, scored_days, take_steps
 from tests.made_days import NOW, TRAINED, UNIVERSE
 from tests.made_prices import LAST
 
+pytestmark = pytest.mark.integration
+
 ONE = dataclasses.replace(UNIVERSE, tickers=("AAA",))
 SESSIONS = [dt.date(2013, 2, 27), dt.date(2013, 2, 28), LAST]
 

@@ -16,6 +16,8 @@ from tests.daily.quick_days import quick_day, take_steps
 from tests.made_days import TRAINED
 from tests.made_prices import random_walk
 
+pytestmark = pytest.mark.integration
+
 UNIVERSE = dataclasses.replace(TRAINED, tickers=("OLD", "TWO"))
 SESSIONS = dt.date(2013, 2, 27), dt.date(2013, 2, 28)
 

@@ -3,6 +3,8 @@
 import dataclasses
 import datetime as dt
 
+import pytest
+
 from pipeline.daily import STEPS, lineup, plan
 from pipeline.errors import LookAtTheData
 from pipeline.tables import CHECKS, LINEUPS, MODELS
@@ -10,6 +12,8 @@ from pipeline.training.jobs import FitJob
 from tests.daily.quick_days import answer, quick_day, take_steps
 from tests.made_days import NOW, TRAINED, UNIVERSE
 from tests.made_prices import LAST
+
+pytestmark = pytest.mark.integration
 
 FEWER = dataclasses.replace(TRAINED, tickers=("OLD", "YNG"))
 ONCE = ["all", "OLD", "OLD"]

@@ -1,5 +1,7 @@
 """A ticker that passed and has no forecast is named with the step that is not done for it."""
 
+import pytest
+
 from pipeline.daily import plan, verdict_of
 from pipeline.daily.report import day_of
 from pipeline.daily.unfinished import unfinished_steps
@@ -7,6 +9,8 @@ from pipeline.tables import FORECASTS
 from tests.daily.quick_days import take_steps
 from tests.made_days import NOW, TRAINED
 from tests.made_prices import LAST
+
+pytestmark = pytest.mark.integration
 
 #: The steps that lead to a forecast, each behind the last step that is done before it.
 NOT_DONE = {

@@ -17,6 +17,8 @@ from tests.daily.quick_days import QuickParts, quick_day
 from tests.made_days import NOW, made_source
 from tests.made_prices import LAST
 
+pytestmark = pytest.mark.integration
+
 #: AAA leaves after the 26th of February, TWO joins on the last session.
 ROWS = "ticker,from,to\nOLD,2000-01-03,\nAAA,2000-01-03,2013-02-26\nTWO,2013-03-01,\n"
 ENTRY = '[made]\nsource = "sample"\nmembers = "members.csv"\nstart = 2000-01-03\n'

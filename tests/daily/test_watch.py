@@ -67,6 +67,7 @@ def _scores_of_losers(run):
     )
 
 
+@pytest.mark.integration
 def test_a_backfill_judges_later_sessions_again(parts):
     quick_day(parts, LAST, ONE)
     before = parts.store.load(DRIFT, cutoff=LAST)

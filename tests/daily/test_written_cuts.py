@@ -11,6 +11,8 @@ from pipeline.prices import history
 from pipeline.tables import DATASETS
 from tests.daily.quick_days import quick_day, take_steps
 
+pytestmark = pytest.mark.integration
+
 CUT_STEPS = "pretrain", "build_windows"
 
 

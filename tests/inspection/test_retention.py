@@ -34,6 +34,8 @@ from tests.daily.quick_days import QuickParts, quick_day, take_steps
 from tests.made_days import TRAINED, made_source
 from tests.made_prices import LAST
 
+pytestmark = pytest.mark.integration
+
 #: Two sessions of a month, of which the older one trains, and one of the month before.
 JANUARY, FEBRUARY, NEWEST = dt.date(2013, 1, 15), dt.date(2013, 2, 4), dt.date(2013, 2, 28)
 KEEP_DAYS = 30

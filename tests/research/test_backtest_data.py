@@ -30,6 +30,8 @@ from tests.made_backtests import (
     bars_of,
 )
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def parts(tmp_path):

@@ -30,6 +30,8 @@ from tests.made_backtests import (
 )
 from tests.made_studies import AnsweringWorkers
 
+pytestmark = pytest.mark.integration
+
 EACH_NETWORK = sorted([(SHARED, "tiny.pool"), ("IBM", "tiny"), ("MSFT", "tiny")])
 
 

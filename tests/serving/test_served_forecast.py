@@ -21,6 +21,8 @@ from tests.made_prices import LAST
 from tests.made_studies import AnsweringWorkers
 from tests.serving.price_rows import published, rows_of
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(autouse=True)
 def networks(monkeypatch):
