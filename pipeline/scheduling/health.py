@@ -7,7 +7,8 @@ import json
 import subprocess
 import time
 from collections.abc import Mapping
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from pipeline.addresses import LOOPBACK
 from pipeline.errors import RunError
@@ -19,6 +20,9 @@ from pipeline.scheduling.service_state import (
     services_states,
 )
 from pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    import httpx
 
 HEALTHY = "healthy"
 SECONDS_TO_HEALTH = 300
@@ -87,7 +91,23 @@ def _get(url: str) -> bytes:
     import httpx
 
     try:
-        answer = httpx.get(url, timeout=SECONDS_TO_ANSWER, trust_env=False, follow_redirects=True)
+        answer = _http().get(url)
     except httpx.TransportError:
         return b""
     return b"" if answer.is_error else answer.content
+
+
+@cache
+def _http() -> httpx.Client:
+    """The client of all questions: to make one takes longer than most answers.
+
+    It keeps no connection open between two of them.
+    """
+    import httpx
+
+    return httpx.Client(
+        timeout=SECONDS_TO_ANSWER,
+        trust_env=False,
+        follow_redirects=True,
+        limits=httpx.Limits(max_keepalive_connections=0),
+    )

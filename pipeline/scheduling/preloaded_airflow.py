@@ -101,12 +101,13 @@ def wait_for_api_server() -> None:
 
     health = f"{get_execution_api_server_url().rstrip('/')}/health"
     print(f"Waiting for the API server at {health}", flush=True)
-    while True:
-        # As tasks ask it: with the proxy that they have.
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(health, timeout=SECONDS_TO_ANSWER_WELL).is_success:
-                return
-        time.sleep(SECONDS_BETWEEN_API_QUESTIONS)
+    # As tasks ask it: with the proxy that they have.
+    with httpx.Client(timeout=SECONDS_TO_ANSWER_WELL) as http:
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if http.get(health).is_success:
+                    return
+            time.sleep(SECONDS_BETWEEN_API_QUESTIONS)
 
 
 def _forks_tasks(command: str) -> bool:
