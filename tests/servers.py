@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -49,7 +50,12 @@ def free_port() -> int:
 def wait_for(
     what: str, look: Callable[[], Value], seconds: float = SECONDS_TO_START, pause: float = 0.1
 ) -> Value:
-    """Return what `look` returns as soon as that is true; `AssertionError` after `seconds`."""
+    """Return what `look` returns as soon as that is true; `AssertionError` after `seconds`.
+
+    Args:
+        pause: seconds between two looks; half of one where a look asks a server, whose processor
+            time is what the test waits for.
+    """
     deadline = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
@@ -57,10 +63,17 @@ def wait_for(
     return found
 
 
+@cache
+def _http() -> httpx.Client:
+    """A client that is made once: that takes longer than an answer, and who waits asks often."""
+    limits = httpx.Limits(max_keepalive_connections=0)
+    return httpx.Client(timeout=5, trust_env=False, limits=limits)
+
+
 def answers(url: str) -> bool:
     """Return whether a server answers an address well."""
     try:
-        return httpx.get(url, timeout=5, trust_env=False).status_code == 200
+        return _http().get(url).status_code == 200
     except httpx.TransportError:
         return False
 

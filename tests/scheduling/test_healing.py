@@ -86,7 +86,10 @@ class Site:
     def wait_until_back(self, *names: str) -> None:
         """Wait until these services were started again, and all are healthy."""
         wait_for("the next starts", lambda: all(self.states()[name].restarts for name in names))
-        wait_for("health", lambda: set(health_of(self.settings).values()) == {HEALTHY})
+        wait_for("health", self.is_healthy, pause=0.5)
+
+    def is_healthy(self) -> bool:
+        return set(health_of(self.settings).values()) == {HEALTHY}
 
     def ingest(self) -> tuple[str, int]:
         """Return the state of the task at work, and its try."""
@@ -123,12 +126,12 @@ def site() -> Iterator[Site]:
         )
         assert up.returncode == 0, up.stderr
         airflow = AirflowClient(deployed.settings)
-        wait_for("the DAG", lambda: has_read(airflow, DAG))
+        wait_for("the DAG", lambda: has_read(airflow, DAG), pause=0.5)
         moment = run_moment(Calendar("XNYS"), SESSION)
         run_id = airflow.run_again_or_first(DAG, moment, {"session": str(SESSION)}, {})
         airflow._call("PATCH", f"/api/v2/dags/{DAG}", {"is_paused": False})
         made_site = Site(deployed, airflow, run_id, posts)
-        wait_for("the task", lambda: made_site.ingest() == ("running", 1))
+        wait_for("the task", lambda: made_site.ingest() == ("running", 1), pause=0.5)
         yield made_site
 
 
@@ -142,7 +145,7 @@ def test_everything_that_is_killed_comes_back_and_costs_a_task_one_try(site):
     rest = SERVICES - {"api-server", "mlflow"}
     site.kill(*rest)
     site.wait_until_back(*rest)
-    wait_for("the task's next try", lambda: site.ingest() == ("running", 2))
+    wait_for("the task's next try", lambda: site.ingest() == ("running", 2), pause=0.5)
 
 
 def test_each_end_is_told_of_once_in_log_status_and_messages(site):

@@ -305,7 +305,9 @@ def _a_run_that_fails_ends_its_run_in_mlflow(deployment: Deployment) -> None:
     """The DAG processor does so, soon after the scheduler has seen the failure."""
     failed = run(deployment, TOO_EARLY)
     assert failed.returncode == 1
-    ended = wait_for("the end in MLflow", lambda: _ended_run(deployment.settings, TOO_EARLY))
+    ended = wait_for(
+        "the end in MLflow", lambda: _ended_run(deployment.settings, TOO_EARLY), pause=0.5
+    )
     tags = {tag["key"]: tag["value"] for tag in ended["data"]["tags"]}
     assert ended["info"]["status"] == "FAILED"
     assert tags["stockcast.owner"].startswith(f"airflow {DAG} ")
@@ -319,10 +321,11 @@ def _a_run_that_a_person_marks_ends_its_run_in_mlflow(
     runs = f"/api/v2/dags/{DAG}/dagRuns"
     asked = {"logical_date": None, "conf": {"session": MARKED_SESSION}}
     run_id = str(airflow._call("POST", runs, asked)["dag_run_id"])
-    wait_for("plan", lambda: _attempts(airflow, run_id).get("ingest"))
+    wait_for("plan", lambda: _attempts(airflow, run_id).get("ingest"), pause=0.5)
     address = f"{runs}/{urllib.parse.quote(run_id)}?update_mask=state"
     airflow._call("PATCH", address, {"state": "failed"})
-    ended = wait_for("the end in MLflow", lambda: _ended_run(deployment.settings, MARKED_SESSION))
+    marked = deployment.settings, MARKED_SESSION
+    ended = wait_for("the end in MLflow", lambda: _ended_run(*marked), pause=0.5)
     tags = {tag["key"]: tag["value"] for tag in ended["data"]["tags"]}
     assert ended["info"]["status"] == "FAILED"
     assert tags["failure"].startswith("The DAG run was marked as failed before its end: http")
