@@ -9,13 +9,14 @@ import pytest
 
 from pipeline.storage import Store
 from tests.made_publications import CUTOFFS, LAST, fill
+from tests.made_stores import store_in
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
 def stored(call):
-    store = Store.open(f"sqlite:///{call.home}/store.db")
+    store = Store.open(store_in(call.home))
     fill(store)
     store.close()
     return call

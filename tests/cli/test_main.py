@@ -14,6 +14,7 @@ import pytest
 from pipeline.cli.commands import COMMANDS
 from pipeline.settings import Settings, flag
 from pipeline.storage import Store
+from tests.made_stores import store_in
 
 ROOT = Path(__file__).parents[2]
 
@@ -143,7 +144,7 @@ def test_universes_and_recipes_are_listed_in_every_format(call):
 
 
 def test_a_store_made_by_a_newer_version_is_left_alone(call):
-    Store.open(f"sqlite:///{call.home}/store.db").close()
+    Store.open(store_in(call.home)).close()
     with sqlite3.connect(call.home / "store.db") as database:
         database.execute("UPDATE stockcast_version SET version_num = '9999'")
     code, _, err = call("forecasts")

@@ -8,12 +8,13 @@ import pytest
 from pipeline.storage import Store
 from pipeline.tables import FORECASTS, PUBLICATIONS, SCORES
 from tests.made_publications import CUTOFFS, LAST, fill
+from tests.made_stores import store_in
 
 
 @pytest.fixture
 def rows_of(call):
     """Print rows from a store that also has a rehearsal and a withdrawn forecast."""
-    store = Store.open(f"sqlite:///{call.home}/store.db")
+    store = Store.open(store_in(call.home))
     fill(store)
     for table in (FORECASTS, PUBLICATIONS, SCORES):
         rehearsed = store.load(table, ticker="AAA").assign(universe="made.rehearsal")
@@ -57,7 +58,7 @@ def test_what_was_withdrawn_is_printed_among_the_revisions_only(rows_of):
 
 
 def test_forecasts_in_time_and_backfilled_ones_are_summed_up_apart(rows_of, call):
-    store = Store.open(f"sqlite:///{call.home}/store.db")
+    store = Store.open(store_in(call.home))
     made_later = store.load(SCORES, universe="made", ticker="AAA", horizon=2).assign(
         backfilled=True
     )

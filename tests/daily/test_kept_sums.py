@@ -14,13 +14,14 @@ from pipeline.daily.kept_sums import KINDS, TOTALS, added_up
 from pipeline.storage import Artifacts, Store
 from pipeline.tables import SCORES
 from tests.made_publications import KEY, fill
+from tests.made_stores import store_in
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store.open(f"sqlite:///{tmp_path}/stockcast.db")
+    store = Store.open(store_in(tmp_path))
     fill(store)
     yield store
     store.close()
@@ -140,7 +141,7 @@ def test_a_damaged_file_is_no_answer(store, artifacts):
 
 
 def test_without_scores_there_are_none(artifacts, tmp_path):
-    store = Store.open(f"sqlite:///{tmp_path}/empty.db")
+    store = Store.open(store_in(tmp_path / "empty"))
     sums = keep(store, artifacts, [])
     assert [len(table) for kind in KINDS for table in sums.read(kind)] == [0, 0, 0]
     assert stored_files(artifacts) == {}
