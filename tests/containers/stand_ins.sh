@@ -28,9 +28,11 @@ folder() {
 debian
 case $IMAGE in
 python:3.12-slim-bookworm)
-	python=$(command -v python3.12 || ls "$HOME"/.pyenv/versions/3.12.*/bin/python3.12 2>/dev/null | tail -1)
-	[ -n "$python" ] || { echo "There is neither a registry with $IMAGE nor a python3.12 here to make it of." >&2; exit 1; }
-	prefix=$("$python" -c 'import sys; print(sys.base_prefix)')
+	prefix= # of one that runs: pyenv has a python3.12 in PATH that may not
+	for python in python3.12 "$HOME"/.pyenv/versions/3.12.*/bin/python3.12; do
+		prefix=$("$python" -c 'import sys; print(sys.base_prefix)' 2>/dev/null) && break
+	done
+	[ -n "$prefix" ] || { echo "There is neither a registry with $IMAGE nor a python3.12 here to make it of." >&2; exit 1; }
 	folder python
 	mkdir -p "$WORK/python/files/usr/local" "$WORK/python/files/etc/ssl/certs"
 	tar -C "$prefix" --exclude=__pycache__ --exclude='*.a' --exclude=lib/python3.12/test --exclude=lib/python3.12/site-packages -c . |
