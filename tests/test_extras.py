@@ -1,6 +1,7 @@
 """Installations without an extra: what works there, and the one line where the extra is missing.
 
-Each is an environment that has nothing but the wheel and what setup.py asks for.
+Each is an environment that has nothing but the wheel and what setup.py asks for; that of the image
+`-slim` has less.
 """
 
 from __future__ import annotations
@@ -31,6 +32,11 @@ WITHOUT_SERVER = (
 )
 WITHOUT_TENSORFLOW = (
     "Training needs tensorflow, which is not installed. Install it: pip install 'stockcast[train]'."
+)
+WITHOUT_TASKS = (
+    "which the image -slim does not have. Run this where tasks run: in the image without -slim, "
+    "such as the cluster's service `worker`. Outside of images, install it: pip install "
+    "'stockcast[all]'."
 )
 #: A day of one stock; between the two sessions nothing is trained.
 STOCK = ("--tickers", "IBM")
@@ -119,6 +125,27 @@ def test_a_day_that_trains_needs_tensorflow_and_one_that_does_not_goes_without(
     code, output, errors = evening.stockcast("run", *STOCK, "--session", SECOND)
     assert (code, errors) == (0, "")
     assert "IBM    last close 202.91 USD   previous" in output  # a network's forecast
+
+
+def test_in_the_image_without_what_tasks_need_one_line_says_where_they_run(made_once, tmp_path):
+    python = wheels.python_with(made_once, "mlflow", lock="docker/requirements.slim.lock")
+    image = Installation(python, tmp_path)
+    gate = f"The step `check` needs great_expectations, {WITHOUT_TASKS}"
+    assert image.stockcast("run") == (2, "", f"error: {gate}\n")
+    search = f"A search needs optuna, {WITHOUT_TASKS}"
+    assert image.stockcast("tune") == (2, "", f"error: {search}\n")
+    methods = f"A statistical baseline needs statsforecast, {WITHOUT_TASKS}"
+    backtest = ("backtest", "--from", FIRST, "--to", SECOND, "--recipes", "har")
+    assert image.stockcast(*backtest) == (2, "", f"error: {methods}\n")
+    training = f"Training needs tensorflow, {WITHOUT_TASKS}"
+    assert image.stockcast("exercise") == (2, "", f"error: {training}\n")
+    service = f"The yahoo source needs yfinance, {WITHOUT_TASKS}"
+    code, output, errors = image.stockcast("doctor", "--source", "yahoo", "--tickers", "KO")
+    assert (code, errors) == (1, "")
+    assert [" ".join(line.split()[2:]) for line in output.splitlines() if " needs " in line] == [
+        training,
+        service,
+    ]
 
 
 def test_without_any_extra_what_is_stored_can_be_read(bare):

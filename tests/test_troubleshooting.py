@@ -159,6 +159,12 @@ def no_tensorflow(stranger: Stranger) -> str:
     return stranger.raised(require, "tensorflow", "Training")
 
 
+def image_without_what_tasks_need(stranger: Stranger) -> str:
+    for library in ("great_expectations", "tensorflow"):
+        stranger.monkeypatch.setitem(sys.modules, library, None)
+    return stranger.stockcast("run")
+
+
 def root_without_useradd(stranger: Stranger) -> str:
     import pwd
 
@@ -503,6 +509,7 @@ PROVOKED: dict[str, Callable[[Stranger], str]] = {
     "Others than its owner": a_home_for_all,
     "There is no embedded PostgreSQL": no_binaries,
     "Training needs": no_tensorflow,
+    "The step `check` needs": image_without_what_tasks_need,
     "refuses to run as root": root_without_useradd,
     "The embedded PostgreSQL did not start": a_full_disk,
     "Port 8080": a_taken_port,

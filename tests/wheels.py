@@ -27,6 +27,8 @@ LEFT_OUT = shutil.ignore_patterns(
 )
 #: The first part of each file's path in a RECORD.
 TOP = re.compile(r"^([^/,\n]+)", re.MULTILINE)
+#: A package of a lock.
+LOCKED = re.compile(r"^([a-z0-9-]+)==", re.MULTILINE)
 PURELIB = "import sysconfig; print(sysconfig.get_path('purelib'))"
 BUILD_SDIST = "from setuptools.build_meta import build_sdist; build_sdist('..')"
 
@@ -55,19 +57,27 @@ def installed_python(made_once: MadeOnce) -> Path:
     return _python(made_once("installed", make))
 
 
-def python_with(made_once: MadeOnce, *extras: str) -> Path:
-    """Return the interpreter of an environment with the wheel, and what it needs with extras."""
+def python_with(made_once: MadeOnce, *extras: str, lock: str = "") -> Path:
+    """Return the interpreter of an environment with the wheel, and what it needs with extras.
+
+    Args:
+        lock: a file below the root; what it does not name is left out, as of an image.
+    """
+    locked = LOCKED.findall((ROOT / lock).read_text(encoding="utf-8")) if lock else []
 
     def make(folder: Path) -> None:
         own = _install(distributions(made_once), folder)
         [project] = own.glob("stockcast-*.dist-info")
         for needed in _needed(PathDistribution(project), extras):
+            if lock and canonicalize_name(needed.name) not in locked:
+                continue
             # By hand: to parse the paths of all files takes ten seconds.
             for name in {*TOP.findall(needed.read_text("RECORD") or "")} - {"..", "__pycache__"}:
                 if not (own / name).exists():  # several have a part of a namespace
                     (own / name).symlink_to(Path(str(needed.locate_file(name))))
 
-    return _python(made_once("-".join(["installed-with", *extras]), make))
+    name = "-".join(["installed-with", *extras, Path(lock).stem]).rstrip("-")
+    return _python(made_once(name, make))
 
 
 def _install(wheels: Path, folder: Path) -> Path:

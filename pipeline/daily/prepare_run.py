@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.daily.plan import departures
 from pipeline.daily.tracked_session import open_sessions
+from pipeline.extras import require
 from pipeline.leftovers import sweep_folders
 from pipeline.models import GPU
 from pipeline.prices import CsvSource
@@ -24,8 +25,10 @@ def prepare_run(parts: Parts, run: Run) -> None:
 
     Raises:
         TryAgain: one of them does not answer.
-        SettingsError: one of them cannot be used, or the GPU that this session trains on.
+        SettingsError: one of them cannot be used, or the GPU that this session trains on, or this
+            is the image without what tasks need.
     """
+    require("great_expectations", "The step `check`")
     _require_device(parts, run)
     _warn_of_other_folders(parts, run)
     _tell_of_left_out(parts, run)

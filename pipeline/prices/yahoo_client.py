@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pipeline.extras import require
 from pipeline.leftovers import TemporaryFolder, sweep_folders
 
 #: The paths of requests for prices, and for what is ahead.
@@ -24,7 +25,11 @@ def yfinance_client(cache_folder: Path) -> ModuleType:
     """Return yfinance, set up for this process: failures raise.
 
     Its SQLite caches, which workers would lock, are in a folder of this process.
+
+    Raises:
+        SettingsError: it is not installed.
     """
+    require("yfinance", "The yahoo source")
     import yfinance
 
     cache_folder.mkdir(parents=True, exist_ok=True)

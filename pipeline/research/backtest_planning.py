@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from pipeline.errors import NotEnoughHistory, SettingsError
+from pipeline.extras import require
 from pipeline.models import statistical
 from pipeline.prices import Histories, fetch_histories, require_known
 from pipeline.research.backtest_data import (
@@ -31,12 +32,15 @@ def plan_backtest(
     """Decide cutoffs and blocks, and keep the prices that they will see.
 
     Raises:
-        SettingsError: there is no such forecaster, or no session in the range.
+        SettingsError: there is no such forecaster, or its library is not installed, or there is no
+            session in the range.
         NotEnoughHistory: a forecaster can learn from no ticker before the first block, or no
             cutoff has actuals.
     """
     statistical.require_known(request.baselines)
     wanted = [*request.recipes, *request.baselines]
+    if set(wanted) & {*statistical.STATISTICAL_NAMES}:
+        require("statsforecast", "A statistical baseline")
     forecasters = forecasters_of(parts.recipes, wanted, universe, parts.settings, request.seeds)
     calendar = parts.calendar(universe)
     inside = calendar.sessions(request.first, request.last)

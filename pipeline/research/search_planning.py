@@ -16,6 +16,7 @@ import pandas as pd
 
 from pipeline.daily import VALIDATION
 from pipeline.errors import NotEnoughHistory, SettingsError
+from pipeline.extras import require
 from pipeline.models import PriceRecipe, Recipes
 from pipeline.prices import (
     Histories,
@@ -43,9 +44,11 @@ def plan_search(
     """Decide folds and space, and cut the folds' datasets.
 
     Raises:
-        SettingsError: the recipe cannot be tuned, or there is no session in the range.
+        SettingsError: the recipe cannot be tuned, there is no session in the range, or Optuna is
+            not installed.
         NotEnoughHistory: a fold has no ticker to learn from.
     """
+    require("optuna", "A search")
     _require_tunable(parts.recipes, universe, recipe)
     allowed, untouched = _sessions(parts, universe, recipe, request, now)
     if len(allowed) <= request.folds * FOLD_SESSIONS:

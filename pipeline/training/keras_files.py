@@ -113,7 +113,9 @@ def weight_arrays(data: bytes) -> Iterator[h5py.File]:
 
     Raises:
         LookAtTheData: it is no such file, or an array that is read is damaged.
+        SettingsError: h5py is not installed.
     """
+    require("h5py", "This network")
     import h5py
 
     with members(data) as file, h5py.File(io.BytesIO(file.read(WEIGHTS_MEMBER)), "r") as arrays:
@@ -125,7 +127,9 @@ def read_weights(data: bytes, places: Sequence[str]) -> dict[str, Array]:
 
     Raises:
         LookAtTheData: it is no such file, or an array is missing or damaged.
+        SettingsError: h5py is not installed.
     """
+    require("h5py", "This network")
     from h5py import h5d, h5f, h5s
 
     weights: dict[str, Array] = {}
