@@ -71,8 +71,9 @@ def engine(work: Path) -> Iterator[Engine]:
 
 
 def provide_images(engine: Engine) -> list[str]:
-    """Return the images of others that registries did not give, and that stand-ins are for."""
-    missing = [name for name in _needed_images() if not _is_there(engine, name)]
+    """Return the images of others that registries did not give, now or before, but stand-ins."""
+    needed = _needed_images()
+    missing = [name for name in needed if not _is_there(engine, name)]
     folders = [str(_shim(engine)), os.environ["PATH"]] if engine.enter else [os.environ["PATH"]]
     for name in missing:
         subprocess.run(
@@ -80,7 +81,8 @@ def provide_images(engine: Engine) -> list[str]:
             env={**os.environ, "PATH": ":".join(folders)},
             check=True,
         )
-    return missing
+    mark = ("--format", '{{index .Config.Labels "stand-in"}}')
+    return [name for name in needed if engine.docker("image", "inspect", name, *mark).strip()]
 
 
 def _needed_images() -> list[str]:

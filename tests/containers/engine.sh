@@ -49,7 +49,7 @@ outer=$!
 until pgrep -P $outer >"$WORK/engine.pid"; do sleep 0.1; done
 setsid slirp4netns --configure --mtu=1400 --disable-host-loopback "$(cat "$WORK/engine.pid")" tap0 >"$WORK/network.log" 2>&1 </dev/null &
 echo $! >"$WORK/network.pid"
-for _ in $(seq 600); do
+for _ in $(seq 3000); do # with containers that a killed run has left, it answers when they have started again
 	[ -S "$WORK/run/docker.sock" ] && grep -q "API listen" "$WORK/dockerd.log" && exit
 	kill -0 $outer || break
 	sleep 0.1

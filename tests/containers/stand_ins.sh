@@ -9,7 +9,11 @@ PYTHON=$CHECKOUT/.venv/bin/python
 debian() { # of the release that all these images are of
 	docker image inspect stockcast-stand-in:debian >/dev/null 2>&1 && return
 	mkdir -p "$WORK"
+	# As Debian's own slim images: without documentation, and apt keeps no index and no package that it has installed.
 	mmdebstrap --variant=minbase --quiet bookworm "$WORK/debian.tar" \
+		--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+		--aptopt='Dir::Cache::pkgcache "";' --aptopt='Dir::Cache::srcpkgcache "";' \
+		--aptopt='DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb || true"; };' \
 		--include=ca-certificates,gosu,libbz2-1.0,libexpat1,libffi8,liblzma5,libncursesw6,libreadline8,libsqlite3-0,libssl3,libuuid1,redis-server,zlib1g
 	docker import --change 'CMD ["bash"]' "$WORK/debian.tar" stockcast-stand-in:debian >/dev/null
 	rm "$WORK/debian.tar"
@@ -17,7 +21,7 @@ debian() { # of the release that all these images are of
 
 built() { # from the folder of its name, by the Dockerfile of the standard input
 	cat >"$WORK/$1/Dockerfile"
-	docker build --quiet --tag "$IMAGE" "$WORK/$1" >/dev/null
+	docker build --quiet --label stand-in=yes --tag "$IMAGE" "$WORK/$1" >/dev/null
 }
 
 folder() {
@@ -42,6 +46,8 @@ python:3.12-slim-bookworm)
 	grep -lIr "$prefix" "$WORK/python/files/usr/local/bin" | xargs sed -i "s,$prefix,/usr/local,g"
 	ln -sf python3.12 "$WORK/python/files/usr/local/bin/python"
 	cp /etc/ssl/certs/ca-certificates.crt "$WORK/python/files/etc/ssl/certs"
+	# The version before may not name it, and pip's own does not have what this machine trusts besides.
+	printf '[global]\ncert = /etc/ssl/certs/ca-certificates.crt\n' >"$WORK/python/files/etc/pip.conf"
 	built python <<-'FILE'
 		FROM stockcast-stand-in:debian
 		COPY files/ /
@@ -100,7 +106,6 @@ versity/versitygw:*) # an S3 that forgets all when it ends, whatever its options
 	folder s3
 	built s3 <<-'FILE'
 		FROM python:3.12-slim-bookworm
-		ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt
 		RUN pip install --quiet --no-cache-dir 'moto[s3,server]'
 		RUN printf '#!/usr/bin/env python\nimport urllib.request as r\nr.urlopen("http://127.0.0.1:7070/moto-api/")\n' >/usr/local/bin/wget && chmod +x /usr/local/bin/wget
 		ENTRYPOINT ["sh", "-c", "exec moto_server --host 0.0.0.0 --port 7070"]
