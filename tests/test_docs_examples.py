@@ -157,12 +157,29 @@ def _git(words: list[str]) -> str | None:
 
 
 def _docker(words: list[str]) -> str | None:
-    assert words[:2] == ["compose", "--file"] and words[3] in ("up", "exec", "run"), words
+    if words[0] == "build":
+        return _docker_build(words)
+    assert words[:2] == ["compose", "--file"], words
+    assert words[3] in ("up", "exec", "run", "stop", "down"), words
     found = yaml.safe_load((ROOT / words[2]).read_text(encoding="utf-8"))["services"]
     named = [word.partition("=")[0] for word in words[4:] if "=" in word]
-    if words[3] != "up":
+    if words[3] in ("exec", "run"):
         named = [next(word for word in words[4:] if not word.startswith("-"))]
     return None if set(named) <= set(found) else f"{words[2]} has no {named}"
+
+
+def _docker_build(words: list[str]) -> str | None:
+    file = (ROOT / words[words.index("--file") + 1]).read_text(encoding="utf-8")
+    given = [re.split("[=,]", word) for word in words if "=" in word]
+    wanted = [
+        rf"type=secret,id={each[1]}," if each[0] == "id" else rf"^ARG {each[0]}\b" for each in given
+    ]
+    missing = [pattern for pattern in wanted if not re.search(pattern, file, re.MULTILINE)]
+    return f"the Dockerfile has no {missing}" if missing else None
+
+
+def _script(words: list[str]) -> str | None:
+    return None if (ROOT / words[0]).exists() else f"there is no {words[0]}"
 
 
 def _mlflow(words: list[str]) -> str | None:
@@ -193,6 +210,7 @@ CHECKS = {
     "cp": _copy,
     "git": _git,
     "docker": _docker,
+    "sh": _script,
     "mlflow": _mlflow,
     "curl": _elsewhere("tests/scheduling/test_services.py"),
     "TOKEN": _elsewhere("tests/scheduling/test_services.py"),
@@ -276,6 +294,9 @@ def _problem_of(command: str) -> str | None:
         "cp docker/.env.exmple docker/.env",
         "git pul",
         "docker compose --file docker/compose.cluster.yaml up --scale wrker=4",
+        "docker build --file docker/Dockerfile --build-arg PACKAGE=slim .",
+        "docker build --file docker/Dockerfile --secret id=cert,src=ca.crt .",
+        "sh docker/new_envs.sh",
     ],
 )
 def test_a_wrong_command_is_found(wrong, capsys):

@@ -1,16 +1,18 @@
-"""The two programs of this project in the image, run for real."""
+"""The programs of docker/, run for real: the two in the image, and the one that makes a .env."""
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
 
 import pytest
 
-from tests.docker.container_files import DOCKER
+from tests.docker.container_files import DOCKER, example
 from tests.servers import SECONDS_TO_START, json_server
 
 pytestmark = pytest.mark.slow
@@ -49,3 +51,21 @@ def test_a_heartbeat_is_the_status_that_the_api_server_gives(status, code, error
         command = [sys.executable, DOCKER / "heartbeat.py", "scheduler", f"http://127.0.0.1:{port}"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_START)
     assert (done.returncode, done.stderr) == (code, error)
+
+
+def test_a_new_env_has_a_password_of_its_own_in_each_place_and_replaces_none(tmp_path):
+    for name in (".env.example", "new_env.sh"):
+        shutil.copy(DOCKER / name, tmp_path)
+    command = ["sh", tmp_path / "new_env.sh"]
+    subprocess.run(command, capture_output=True, check=True)
+    made = tmp_path / ".env"
+    text, shipped = made.read_text(), (tmp_path / ".env.example").read_text()
+    values = {name: value for name, value, mark in example(text) if not mark}
+    assert [*values] == [name for name, _, mark in example(shipped) if not mark]
+    assert len({*values.values()}) == len(values)
+    assert len(base64.urlsafe_b64decode(values.pop("AIRFLOW_FERNET_KEY"))) == 32
+    assert all(value.isalnum() and len(value) == 48 for value in values.values())
+    assert stat.S_IMODE(made.stat().st_mode) == 0o600
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert (again.returncode, made.read_text()) == (1, text)
+    assert "docker/.env is there already" in again.stderr
