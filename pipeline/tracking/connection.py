@@ -51,8 +51,8 @@ EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 #: MLflow shows this tag of a run, experiment or registered model as its description (Markdown).
 DESCRIPTION_TAG = "mlflow.note.content"
 EXPERIMENT_DESCRIPTION = """\
-**stockcast: {experiment}.** A run is a session, a backtest, a search or a study; the runs below \
-it are its stocks, forecasters, trials or recipes.
+Forecasts and studies of {experiment}, made by stockcast. A run is a session, a backtest, a search \
+or a study; the runs below it are its stocks, forecasters, trials or recipes.
 
 Metric names are `group/figure`, or `group/figure_rival` for a rival on the same sessions: \
 `skill/` first (above 0: better than the rival), then `test/`, `test_by_horizon/`, `training/` \

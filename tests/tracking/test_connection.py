@@ -17,6 +17,8 @@ def test_an_experiment_says_how_its_metrics_are_named(tracker, folder):
     tracker.prepare()
     tags = client_of(folder).get_experiment_by_name("sample").tags
     assert "`skill/` first" in tags["mlflow.note.content"]
+    # MLflow's lists show the beginning as it is, without Markdown.
+    assert tags["mlflow.note.content"].startswith("Forecasts and studies of ")
 
 
 def test_a_deleted_experiment_is_named_with_its_remedy(tracker, folder):
