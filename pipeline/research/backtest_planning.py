@@ -39,7 +39,7 @@ def plan_backtest(
     """
     statistical.require_known(request.baselines)
     wanted = [*request.recipes, *request.baselines]
-    if set(wanted) & {*statistical.STATISTICAL_NAMES}:
+    if any(each in statistical.STATISTICAL_NAMES for each in wanted):
         require("statsforecast", "A statistical baseline")
     forecasters = forecasters_of(parts.recipes, wanted, universe, parts.settings, request.seeds)
     calendar = parts.calendar(universe)
