@@ -34,17 +34,19 @@ for name in ("STOCKCAST_TEST_BROWSER", "STOCKCAST_SCREENSHOTS"):
 search_rarely()  # while what tests need is imported
 
 
+#: An expression that leaves out marks and asks for nothing else.
+WITHOUT_MARKS = re.compile(r"not \w+(?: and not \w+)*")
 #: The line of a module all of whose tests have a mark.
 ALL_MARKED = re.compile(r"^pytestmark = (?:\[\s*)?pytest\.mark\.(\w+)", re.MULTILINE)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Import no module all of whose tests are left out: what slow ones import is large."""
-    left_out = re.findall(r"\bnot (\w+)", config.option.markexpr or "")
-    if not left_out or not collection_path.match("test_*.py"):
+    expression = config.option.markexpr
+    if not WITHOUT_MARKS.fullmatch(expression) or not collection_path.match("test_*.py"):
         return None
     marked = ALL_MARKED.search(collection_path.read_text("utf-8"))
-    return True if marked and marked[1] in left_out else None
+    return True if marked and marked[1] in expression.split() else None
 
 
 def pytest_collection_finish() -> None:
