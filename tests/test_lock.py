@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from pipeline.extras import OF_TASKS
+
 ROOT = Path(__file__).parents[1]
 DOCKER = ROOT / "docker"
 WHOLE = ROOT / "requirements.lock"
@@ -128,6 +130,11 @@ def test_the_images_have_a_part_of_the_whole_and_no_tools_of_developers():
 def hashes_of(lock: Path) -> dict[str, list[str]]:
     """Return the hashes of each version in a lock."""
     return {need.partition(" ;")[0]: sorted(hashes) for need, *hashes in entries(lock)}
+
+
+def test_what_the_slim_image_leaves_out_is_refused_with_where_it_is():
+    left_out = {Requirement(line).name for line in lines_of(DOCKER / "overrides.slim.txt")}
+    assert {name.replace("-", "_") for name in left_out} == {*OF_TASKS}
 
 
 def test_both_images_have_the_same_versions_and_one_tensorflow_on_each_machine():
