@@ -30,7 +30,7 @@ test unit cluster-test containers-test helm-test airflow-test fuzz chaos: export
 test: $(INSTALLED) browser ## the whole test suite: make test [ARGS="-k sessions"]
 	$(PY) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-unit: $(INSTALLED) ## the tests of single parts, in a minute: without those of servers, training, and whole sessions
+unit: $(INSTALLED) ## the tests of single parts: without those of servers, training, and whole sessions
 	$(PY) -m pytest --numprocesses 2 --dist loadfile -m "not slow and not integration" $(ARGS)
 
 # The tests look at the pages with the system's own browser (tests/browser.py); no other is ever downloaded.

@@ -53,8 +53,8 @@ def wait_for(
     """Return what `look` returns as soon as that is true; `AssertionError` after `seconds`.
 
     Args:
-        pause: seconds between two looks; half of one where a look asks a server, whose processor
-            time is what the test waits for.
+        pause: seconds between two looks; 0.5 where a look asks a server, which needs the processor
+            for what the test waits for.
     """
     deadline = time.monotonic() + seconds
     while not (found := look()):
